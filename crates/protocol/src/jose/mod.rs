@@ -1,0 +1,21 @@
+//! JWS and JWK (RFC 7515, 7517) as far as we use them: ES256 to sign, one narrow door to verify.
+//!
+//! Signing keeps its key parsed. Verifying goes through [`VerifyingKeys::verify`] alone, because the library
+//! behind it would ignore `crit` and never looks at `typ`. Nothing here fetches anything: `jku`, `x5u` and `jwk` of
+//! a token are never read (RFC 8725, section 3.10). Time is not judged here: there is no clock.
+
+mod algorithm;
+pub mod claims;
+mod error;
+mod header;
+mod jwk;
+mod signing_key;
+mod verifying_keys;
+
+pub use algorithm::Algorithm;
+pub use error::JoseError;
+pub use signing_key::SigningKey;
+pub use verifying_keys::{Expect, VerifyingKeys};
+
+#[cfg(test)]
+mod tests;

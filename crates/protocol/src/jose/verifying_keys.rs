@@ -1,0 +1,123 @@
+//! The one door through which a signed token comes in ([`VerifyingKeys::verify`]).
+//!
+//! It judges form, `crit`, `typ`, `alg`, `kid` and signature, in that order, and hands out strictly typed claims.
+//! It never judges time, issuer or audience, and never fetches a key (RFC 8725; attack ST-14).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::header::{Header, object};
+use super::jwk::PublicKey;
+use super::{Algorithm, JoseError, SigningKey};
+
+/// No honest token is larger; it bounds what a false one costs.
+const MAX_TOKEN: usize = 16 * 1024;
+/// No honest key set is larger.
+const MAX_KEYS: usize = 64;
+
+/// What a token must be, before its claims are looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Expect<'a> {
+    /// The types it may say (`at+jwt`), without `application/`. `None`: it says none, or plain `JWT`, as ID tokens
+    /// do; so that a token of another type never passes for one.
+    pub typ: Option<&'a [&'a str]>,
+    /// The algorithms it may be signed with.
+    pub algorithms: &'a [Algorithm],
+}
+
+/// Public keys by their `kid`.
+#[derive(Default)]
+pub struct VerifyingKeys {
+    keys: Vec<PublicKey>,
+}
+
+impl VerifyingKeys {
+    /// The public halves of our own keys.
+    pub fn of<'a>(keys: impl Iterator<Item = &'a SigningKey>) -> Self {
+        Self { keys: keys.map(|key| PublicKey::of_p256(key.kid(), key.public_point())).collect() }
+    }
+
+    /// The keys of somebody's JWK set that we can use; there may be none.
+    ///
+    /// # Errors
+    /// [`JoseError::KeySet`] if it is no JWK set, or one of more than 64 keys.
+    pub fn from_jwks(jwks: &Value) -> Result<Self, JoseError> {
+        let keys = jwks.get("keys").and_then(Value::as_array).ok_or(JoseError::KeySet)?;
+        if keys.len() > MAX_KEYS {
+            return Err(JoseError::KeySet);
+        }
+        Ok(Self { keys: keys.iter().filter_map(PublicKey::of_jwk).collect() })
+    }
+
+    /// Whether a key has this `kid`.
+    #[must_use]
+    pub fn has(&self, kid: &str) -> bool {
+        self.keys.iter().any(|key| key.kid == kid)
+    }
+
+    /// Whether there is no usable key.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The claims of a token that one of these keys signed, and that is what is expected.
+    ///
+    /// `C` is a struct with a field for each claim that is judged: what is mistyped or stands twice is then an
+    /// error. The caller judges `iss`, `aud`, `exp`, `nonce`.
+    ///
+    /// # Errors
+    /// [`JoseError`], the first that was found.
+    pub fn verify<C: DeserializeOwned>(&self, token: &str, expect: &Expect<'_>) -> Result<C, JoseError> {
+        if token.len() > MAX_TOKEN {
+            return Err(JoseError::TooLarge);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(JoseError::Malformed)?;
+        // A second dot in the claims is no base64url: exactly three segments remain.
+        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| JoseError::Malformed)?;
+        let header = Header::parse(&URL_SAFE_NO_PAD.decode(header).map_err(|_| JoseError::Malformed)?)?;
+        if !header.is_of_type(expect.typ) {
+            return Err(JoseError::Type);
+        }
+        let algorithm = Algorithm::parse(&header.alg)
+            .filter(|algorithm| expect.algorithms.contains(algorithm))
+            .ok_or(JoseError::Algorithm)?;
+        let key = self.find(header.kid.as_deref().ok_or(JoseError::KeyMissing)?, algorithm)?;
+        if !key.signed(signed, signature, algorithm) {
+            return Err(JoseError::Signature);
+        }
+        object(&claims).ok_or(JoseError::Claims)
+    }
+
+    /// The key with this id that is for this algorithm. (Keys of two types may share an id: RFC 7517, 4.5.)
+    fn find(&self, kid: &str, algorithm: Algorithm) -> Result<&PublicKey, JoseError> {
+        let mut named = self.keys.iter().filter(|key| key.kid == kid).peekable();
+        if named.peek().is_none() {
+            return Err(JoseError::KeyUnknown);
+        }
+        named.find(|key| key.algorithms.contains(&algorithm)).ok_or(JoseError::Algorithm)
+    }
+}
+
+#[cfg(test)]
+impl VerifyingKeys {
+    /// Whether the signature of a token without `kid`, as the RFCs have them, holds by this key.
+    pub(super) fn holds(&self, kid: &str, token: &str) -> bool {
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        let key = self.keys.iter().find(|key| key.kid == kid).unwrap();
+        let header = URL_SAFE_NO_PAD.decode(signed.split('.').next().unwrap()).unwrap();
+        let algorithm = Algorithm::parse(&Header::parse(&header).unwrap().alg).unwrap();
+        key.algorithms.contains(&algorithm) && key.signed(signed, signature, algorithm)
+    }
+}
+
+impl fmt::Debug for VerifyingKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys.iter().map(|key| &key.kid)).finish()
+    }
+}

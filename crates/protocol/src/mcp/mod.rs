@@ -1,0 +1,24 @@
+//! MCP over Streamable HTTP, read once: headers and body become one [`McpCall`].
+//!
+//! Policy and forwarder take that same value, so there is no second reading for an attacker to differ in
+//! (attacks PX-12 to PX-17). Nothing here answers a call; it says what the call is, or why it is none.
+
+mod call;
+mod json_rpc_error;
+mod keys;
+mod message;
+mod protocol_version;
+mod refusal;
+pub mod request_headers;
+mod request_id;
+pub mod session;
+mod values;
+
+pub use call::{CallKind, McpCall};
+pub use json_rpc_error::JsonRpcError;
+pub use protocol_version::ProtocolVersion;
+pub use refusal::CallRefused;
+pub use request_id::RequestId;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The bearer challenge: RFC 6750, section 3, with the `resource_metadata` of RFC 9728, section 5.1.
+//!
+//! One challenge, each parameter at most once, every value safe inside its quotes whatever it was made of.
+
+use std::fmt;
+
+use http::HeaderValue;
+
+use super::{ErrorCode, Scope};
+
+/// What `WWW-Authenticate` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BearerChallenge {
+    /// URL of the resource's metadata document.
+    pub resource_metadata: String,
+    /// The scope that is needed, as far as it is to be named; never `offline_access`.
+    pub scope: Option<Scope>,
+    /// What was wrong with the token; none if the request brought none (RFC 6750, section 3.1).
+    pub error: Option<ErrorCode>,
+}
+
+impl BearerChallenge {
+    /// A challenge for a request without a token.
+    #[must_use]
+    pub const fn new(resource_metadata: String) -> Self {
+        Self { resource_metadata, scope: None, error: None }
+    }
+
+    /// The header value.
+    #[must_use]
+    pub fn header_value(&self) -> HeaderValue {
+        // Every character is visible ASCII or a space by now, so the fallback is never taken.
+        HeaderValue::try_from(self.to_string()).unwrap_or(HeaderValue::from_static("Bearer realm=\"mcp\""))
+    }
+}
+
+impl fmt::Display for BearerChallenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bearer resource_metadata=\"{}\"", quotable(&self.resource_metadata))?;
+        if let Some(scope) = self.scope.as_ref().filter(|scope| !scope.is_empty()) {
+            write!(f, ", scope=\"{}\"", quotable(&scope.to_string()))?;
+        }
+        if let Some(error) = self.error {
+            write!(f, ", error=\"{error}\", error_description=\"{}\"", error.sentence())?;
+        }
+        Ok(())
+    }
+}
+
+/// `%x20-21 / %x23-5B / %x5D-7E` (RFC 6750, section 3): nothing that could end the quotes or the header.
+fn quotable(text: &str) -> String {
+    text.chars().filter(|c| matches!(c, '\x20'..='\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E')).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METADATA: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/files/mcp";
+
+    #[test]
+    fn a_request_without_a_token_is_told_no_error() {
+        assert_eq!(
+            BearerChallenge::new(METADATA.to_owned()).to_string(),
+            format!("Bearer resource_metadata=\"{METADATA}\"")
+        );
+    }
+
+    /// The example of the MCP authorization text for a scope challenge, in our order of parameters.
+    #[test]
+    fn a_token_with_too_little_scope_is_told_what_is_needed() {
+        let challenge = BearerChallenge {
+            scope: Some(Scope::parse("files:read files:write user:profile").unwrap()),
+            error: Some(ErrorCode::InsufficientScope),
+            ..BearerChallenge::new(METADATA.to_owned())
+        };
+        assert_eq!(
+            challenge.header_value(),
+            format!(
+                "Bearer resource_metadata=\"{METADATA}\", scope=\"files:read files:write user:profile\", \
+                 error=\"insufficient_scope\", error_description=\"{}\"",
+                ErrorCode::InsufficientScope.sentence()
+            )
+        );
+    }
+
+    #[test]
+    fn an_empty_scope_is_not_named() {
+        let challenge =
+            BearerChallenge { scope: Some(Scope::default()), ..BearerChallenge::new("u".to_owned()) };
+        assert_eq!(challenge.to_string(), "Bearer resource_metadata=\"u\"");
+    }
+
+    #[test]
+    fn no_value_can_leave_its_quotes() {
+        let hostile = "https://h/\", error=\"x\\\"\r\nSet-Cookie: a=b\u{e9}\0".to_owned();
+        let text = BearerChallenge::new(hostile).to_string();
+        assert_eq!(text, "Bearer resource_metadata=\"https://h/, error=xSet-Cookie: a=b\"");
+    }
+}

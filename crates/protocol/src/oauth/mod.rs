@@ -1,0 +1,59 @@
+//! The words of OAuth 2.1 and its neighbours, one file each, as types that hold only what the texts allow.
+//!
+//! Everything here reads hostile input: a parser may refuse, it may never panic, and what it accepts has one
+//! reading. Nothing here decides who may have what.
+
+pub mod application_type;
+pub mod authorization_request;
+pub mod authorization_response;
+pub mod authorization_server_metadata;
+pub mod bearer_challenge;
+pub mod client_authentication;
+pub mod client_id;
+pub mod client_metadata;
+pub mod dynamic_client;
+pub mod error_code;
+pub mod form;
+pub mod grant_type;
+pub mod pkce;
+pub mod protected_resource_metadata;
+pub mod redirect_uri;
+pub mod refresh_token;
+pub mod registration_response;
+pub mod resource;
+pub mod response_type;
+pub mod revocation;
+pub mod scope;
+mod strict_json;
+pub mod token_endpoint_auth_method;
+pub mod token_request;
+pub mod token_response;
+mod uri;
+pub mod verified_redirect_uri;
+
+pub use application_type::ApplicationType;
+pub use authorization_request::AuthorizationRequest;
+pub use authorization_response::AuthorizationResponse;
+pub use authorization_server_metadata::AuthorizationServerMetadata;
+pub use bearer_challenge::BearerChallenge;
+pub use client_authentication::{ClientAuthentication, Presented, PresentedError};
+pub use client_id::{ClientId, ClientIdError, ClientIdKind};
+pub use client_metadata::{ClientMetadata, MetadataError};
+pub use error_code::ErrorCode;
+pub use form::{Form, FormError, Parameter};
+pub use grant_type::GrantType;
+pub use pkce::{CodeChallenge, CodeVerifier, PkceError};
+pub use protected_resource_metadata::ProtectedResourceMetadata;
+pub use redirect_uri::{Destination, RedirectPolicy, RedirectUri, RedirectUriError};
+pub use refresh_token::RefreshToken;
+pub use registration_response::RegistrationResponse;
+pub use resource::{ResourceError, ResourceUri};
+pub use response_type::ResponseType;
+pub use revocation::{RevocationRequest, RevocationRequestError, TokenTypeHint};
+pub use scope::{Scope, ScopeError, ScopeToken};
+pub use strict_json::StrictJsonError;
+pub use token_endpoint_auth_method::TokenEndpointAuthMethod;
+pub use token_request::{TokenRequest, TokenRequestError};
+pub use token_response::TokenResponse;
+pub use uri::UriFlaw;
+pub use verified_redirect_uri::VerifiedRedirectUri;

@@ -1,0 +1,177 @@
+//! The token request: RFC 6749, sections 4.1.3 and 6, RFC 7636 4.5, RFC 8707 2.2. One variant per grant type,
+//! with that grant's parameters only.
+//!
+//! The client is read apart from it, by [`ClientAuthentication`](super::ClientAuthentication).
+
+use thiserror::Error;
+
+use super::{ErrorCode, Form, GrantType, Parameter};
+use crate::secret::Secret;
+
+/// A token request.
+#[derive(Debug)]
+pub enum TokenRequest {
+    /// RFC 6749, section 4.1.3.
+    AuthorizationCode {
+        /// The code.
+        code: Secret,
+        /// Raw; OAuth 2.1 clients do not send it (section 10.2).
+        redirect_uri: Option<String>,
+        /// RFC 7636, section 4.5; raw.
+        code_verifier: Option<Secret>,
+        /// RFC 8707, section 2.2; raw.
+        resource: Vec<String>,
+    },
+    /// RFC 6749, section 6.
+    RefreshToken {
+        /// The refresh token.
+        refresh_token: Secret,
+        /// Raw.
+        scope: Option<String>,
+        /// RFC 8707, section 2.2; raw.
+        resource: Vec<String>,
+    },
+}
+
+/// Why a form is not a token request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum TokenRequestError {
+    /// `code` is missing.
+    #[error("`code` is missing")]
+    CodeMissing,
+    /// `grant_type` is missing.
+    #[error("`grant_type` is missing")]
+    GrantTypeMissing,
+    /// `refresh_token` is missing.
+    #[error("`refresh_token` is missing")]
+    RefreshTokenMissing,
+    /// A parameter other than `resource` came more than once.
+    #[error("a parameter is repeated")]
+    Repeated,
+    /// A grant type that is not served here.
+    #[error("the grant type is not supported")]
+    UnsupportedGrantType,
+}
+
+impl TokenRequest {
+    /// Reads the body of a token request.
+    ///
+    /// # Errors
+    /// [`TokenRequestError`] for a repeated parameter, an unknown grant type, or a grant without its proof.
+    pub fn parse(form: &Form) -> Result<Self, TokenRequestError> {
+        // "Request and response parameters MUST NOT be included more than once." (RFC 6749, section 3.2)
+        if form.repeats_any_but(&["resource"]) {
+            return Err(TokenRequestError::Repeated);
+        }
+        let text = |name: &str| form.get(name).map(str::to_owned).once();
+        let secret = |name: &str| text(name).map(Secret::new);
+        let Parameter::Once(grant_type) = form.get("grant_type") else {
+            return Err(TokenRequestError::GrantTypeMissing);
+        };
+        let resource = form.all("resource").into_iter().map(str::to_owned).collect();
+        match GrantType::parse(grant_type).ok_or(TokenRequestError::UnsupportedGrantType)? {
+            GrantType::AuthorizationCode => Ok(Self::AuthorizationCode {
+                code: secret("code").ok_or(TokenRequestError::CodeMissing)?,
+                redirect_uri: text("redirect_uri"),
+                code_verifier: secret("code_verifier"),
+                resource,
+            }),
+            GrantType::RefreshToken => Ok(Self::RefreshToken {
+                refresh_token: secret("refresh_token").ok_or(TokenRequestError::RefreshTokenMissing)?,
+                scope: text("scope"),
+                resource,
+            }),
+        }
+    }
+
+    /// The grant type.
+    #[must_use]
+    pub const fn grant_type(&self) -> GrantType {
+        match self {
+            Self::AuthorizationCode { .. } => GrantType::AuthorizationCode,
+            Self::RefreshToken { .. } => GrantType::RefreshToken,
+        }
+    }
+}
+
+impl TokenRequestError {
+    /// What the client is told (RFC 6749, section 5.2).
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::CodeMissing | Self::GrantTypeMissing | Self::RefreshTokenMissing | Self::Repeated => {
+                ErrorCode::InvalidRequest
+            }
+            Self::UnsupportedGrantType => ErrorCode::UnsupportedGrantType,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<TokenRequest, TokenRequestError> {
+        TokenRequest::parse(&Form::parse(text.as_bytes()).unwrap())
+    }
+
+    /// RFC 6749, section 4.1.3.
+    #[test]
+    fn a_code_is_read() {
+        let request = parse(
+            "grant_type=authorization_code&code=SplxlOBeZQQYbYS6WxSbIA&redirect_uri=https%3A%2F%2Fclient%2Eexample%2Ecom%2Fcb",
+        );
+        let Ok(TokenRequest::AuthorizationCode { code, redirect_uri, code_verifier, resource }) = request
+        else {
+            panic!("{request:?}");
+        };
+        assert_eq!(code.reveal(), "SplxlOBeZQQYbYS6WxSbIA");
+        assert_eq!(redirect_uri.as_deref(), Some("https://client.example.com/cb"));
+        assert!(code_verifier.is_none() && resource.is_empty());
+    }
+
+    /// RFC 6749, section 6.
+    #[test]
+    fn a_refresh_token_is_read() {
+        let request =
+            parse("grant_type=refresh_token&refresh_token=tGzv3JOkF0XG5Qx2TlKWIA&resource=a&resource=b");
+        let Ok(TokenRequest::RefreshToken { refresh_token, scope, resource }) = request else {
+            panic!("{request:?}");
+        };
+        assert_eq!(refresh_token.reveal(), "tGzv3JOkF0XG5Qx2TlKWIA");
+        assert!(scope.is_none());
+        assert_eq!(resource, ["a", "b"]);
+    }
+
+    #[test]
+    fn each_flaw_has_its_reason_and_its_code() {
+        use ErrorCode::{InvalidRequest, UnsupportedGrantType};
+        for (text, reason, code) in [
+            ("", TokenRequestError::GrantTypeMissing, InvalidRequest),
+            ("grant_type=", TokenRequestError::GrantTypeMissing, InvalidRequest),
+            ("grant_type=authorization_code", TokenRequestError::CodeMissing, InvalidRequest),
+            ("grant_type=authorization_code&code=", TokenRequestError::CodeMissing, InvalidRequest),
+            ("grant_type=refresh_token&code=a", TokenRequestError::RefreshTokenMissing, InvalidRequest),
+            (
+                "grant_type=refresh_token&refresh_token=a&client_id=b&client_id=b",
+                TokenRequestError::Repeated,
+                InvalidRequest,
+            ),
+            ("grant_type=password&username=a", TokenRequestError::UnsupportedGrantType, UnsupportedGrantType),
+            (
+                "grant_type=Authorization_Code&code=a",
+                TokenRequestError::UnsupportedGrantType,
+                UnsupportedGrantType,
+            ),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert_eq!((error, error.code()), (reason, code), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_the_debug_text() {
+        let request = parse("grant_type=authorization_code&code=hunter2&code_verifier=hunter2").unwrap();
+        assert!(!format!("{request:?}").contains("hunter2"));
+    }
+}

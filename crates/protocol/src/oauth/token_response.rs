@@ -1,0 +1,71 @@
+//! The successful answer of the token endpoint: RFC 6749, section 5.1.
+//!
+//! The one place where access and refresh tokens become text. Its answer is never cached (`no-store`).
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::Scope;
+use crate::secret::Secret;
+
+/// Tokens for a client.
+#[derive(Debug)]
+pub struct TokenResponse {
+    /// The access token.
+    pub access_token: Secret,
+    /// Its life in seconds.
+    pub expires_in: u64,
+    /// The refresh token, if the client may have one.
+    pub refresh_token: Option<Secret>,
+    /// What was granted; always said, so that it need not be compared with what was asked.
+    pub scope: Scope,
+}
+
+impl Serialize for TokenResponse {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut json = serializer.serialize_map(None)?;
+        self.access_token.expose(|token| json.serialize_entry("access_token", token))?;
+        json.serialize_entry("token_type", "Bearer")?;
+        json.serialize_entry("expires_in", &self.expires_in)?;
+        if let Some(refresh_token) = &self.refresh_token {
+            refresh_token.expose(|token| json.serialize_entry("refresh_token", token))?;
+        }
+        json.serialize_entry("scope", &self.scope)?;
+        json.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(refresh_token: Option<&str>) -> TokenResponse {
+        TokenResponse {
+            access_token: Secret::new("2YotnFZFEjr1zCsicMWpAA".to_owned()),
+            expires_in: 3600,
+            refresh_token: refresh_token.map(|token| Secret::new(token.to_owned())),
+            scope: Scope::parse("read").unwrap(),
+        }
+    }
+
+    /// RFC 6749, section 5.1, without its example parameter.
+    #[test]
+    fn the_example_of_the_standard_is_written() {
+        assert_eq!(
+            serde_json::to_value(response(Some("tGzv3JOkF0XG5Qx2TlKWIA"))).unwrap(),
+            serde_json::json!({
+                "access_token": "2YotnFZFEjr1zCsicMWpAA",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+                "refresh_token": "tGzv3JOkF0XG5Qx2TlKWIA",
+                "scope": "read",
+            })
+        );
+    }
+
+    #[test]
+    fn no_refresh_token_is_no_member() {
+        assert!(serde_json::to_value(response(None)).unwrap().get("refresh_token").is_none());
+        assert!(!format!("{:?}", response(Some("tGzv"))).contains("tGzv"));
+    }
+}

@@ -1,0 +1,128 @@
+//! The two powers of the world, asked for by name: time ([`Clock`]) and chance ([`Entropy`]).
+//!
+//! They are given once, at the front door, and handed down. Nothing here reads a clock or a random source,
+//! and nothing anywhere else may.
+
+use std::fmt;
+use std::time::Duration;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// A moment: microseconds since 1970-01-01T00:00:00Z, as the record keeps it.
+///
+/// All arithmetic saturates: no time that a peer or a row names can make it wrap or panic.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// The moment so many microseconds after 1970.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// The moment so many whole seconds after 1970 (the `NumericDate` of RFC 7519, section 2).
+    #[must_use]
+    pub const fn from_secs(secs: i64) -> Self {
+        Self(secs.saturating_mul(MICROS_PER_SECOND))
+    }
+
+    /// Microseconds since 1970.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    #[must_use]
+    pub const fn secs(self) -> i64 {
+        self.0.div_euclid(MICROS_PER_SECOND)
+    }
+
+    /// The moment so much later; the last one that can be told, if there is none.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(micros_of(duration)))
+    }
+
+    /// The moment so much earlier; the first one that can be told, if there is none.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(micros_of(duration)))
+    }
+
+    /// How long after `earlier` this is; zero if it is before.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        let micros = i128::from(self.0) - i128::from(earlier.0);
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    }
+}
+
+fn micros_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(moment) => fmt::Display::fmt(&moment, f),
+            Err(_) => write!(f, "{} us", self.0),
+        }
+    }
+}
+
+/// What time it is.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time of day. It may be set back: never subtract two of these to measure.
+    fn now(&self) -> Timestamp;
+
+    /// Time since some fixed start; it never goes back.
+    fn monotonic(&self) -> Duration;
+}
+
+/// Chance, fit for keys.
+///
+/// Filling cannot fail: a process that has no randomness is ended by its implementation, because no answer
+/// it could give would be safe.
+pub trait Entropy: Send + Sync + fmt::Debug {
+    /// Overwrites the whole buffer with unpredictable bytes.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_down_on_both_sides_of_1970() {
+        assert_eq!(Timestamp::from_micros(1_999_999).secs(), 1);
+        assert_eq!(Timestamp::from_micros(-1).secs(), -1);
+        assert_eq!(Timestamp::from_secs(-3).secs(), -3);
+    }
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let end = Timestamp::from_micros(i64::MAX);
+        let start = Timestamp::from_micros(i64::MIN);
+        assert_eq!(end.plus(Duration::from_secs(1)), end);
+        assert_eq!(start.minus(Duration::MAX), start);
+        assert_eq!(Timestamp::from_secs(i64::MAX), end);
+        assert_eq!(end.since(start), Duration::from_micros(u64::MAX));
+    }
+
+    #[test]
+    fn a_moment_before_is_zero_time_ago() {
+        let earlier = Timestamp::from_secs(10);
+        let later = earlier.plus(Duration::from_millis(1500));
+        assert_eq!(later.since(earlier), Duration::from_millis(1500));
+        assert_eq!(earlier.since(later), Duration::ZERO);
+        assert_eq!(later.minus(Duration::from_millis(1500)), earlier);
+    }
+
+    #[test]
+    fn a_moment_is_shown_as_a_date() {
+        assert_eq!(format!("{:?}", Timestamp::from_secs(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(format!("{:?}", Timestamp::from_micros(i64::MAX)), format!("{} us", i64::MAX));
+    }
+}
