@@ -1,0 +1,81 @@
+//! The rules themselves: who is in, and which scope a call needs (product.md, P-12 and P-13).
+//!
+//! Each rule has a fixed name. Must never read anything but the question.
+
+use protocol::mcp::CallKind;
+use protocol::oauth::Scope;
+
+use crate::{Access, Decision, Person, Question, ReadOnly, ServerRules};
+
+/// The scope of calls that change nothing.
+const READ: &str = "read";
+/// The scope of calls that may change something.
+const WRITE: &str = "write";
+
+/// Answers a question.
+pub fn decide(question: &Question<'_>) -> Decision {
+    match question {
+        Question::MayConnect { person, server } => admit(person, server),
+        Question::MayCall { call, person, read_only, scope, server } => match admit(person, server) {
+            Decision::Allow { .. } => decide_call(&call.method, &call.kind, *read_only, scope),
+            refused @ (Decision::Deny { .. } | Decision::NeedScope { .. }) => refused,
+        },
+    }
+}
+
+fn admit(person: &Person<'_>, server: &ServerRules) -> Decision {
+    match &server.access {
+        Access::Everyone => Decision::Allow { rule: "access_everyone" },
+        Access::Groups(admitted) if person.groups.iter().any(|group| admitted.contains(group)) => {
+            Decision::Allow { rule: "access_group" }
+        }
+        Access::Groups(_) => Decision::Deny { rule: "access_no_group" },
+    }
+}
+
+fn decide_call(method: &str, kind: &CallKind, read_only: ReadOnly, scope: &Scope) -> Decision {
+    match kind {
+        // Part of an exchange that a request of its own began.
+        CallKind::Response => return Decision::Allow { rule: "call_response" },
+        CallKind::Notification if method.starts_with("notifications/") => {
+            return Decision::Allow { rule: "call_notification" };
+        }
+        CallKind::Notification | CallKind::Request(_) => {}
+    }
+    match method {
+        // What a client must be able to do before it can find out anything, and lists that hold only what their
+        // reader may call.
+        "initialize" | "logging/setLevel" | "ping" | "prompts/list" | "server/discover" | "tools/list" => {
+            Decision::Allow { rule: "call_upkeep" }
+        }
+        "tools/call" => match read_only {
+            ReadOnly::Yes => needs(READ, "tool_reads", scope),
+            // `NotATool` cannot be said of a tool: whoever says it has not looked.
+            ReadOnly::No | ReadOnly::NotATool => needs(WRITE, "tool_writes", scope),
+        },
+        "completion/complete"
+        | "prompts/get"
+        | "resources/list"
+        | "resources/read"
+        | "resources/subscribe"
+        | "resources/templates/list"
+        | "resources/unsubscribe"
+        | "subscriptions/listen"
+        | "tasks/get"
+        | "tasks/list"
+        | "tasks/result" => needs(READ, "call_reads", scope),
+        // Nobody knows what it does (product.md, P-16).
+        _ => needs(WRITE, "call_unknown", scope),
+    }
+}
+
+fn needs(name: &str, rule: &'static str, held: &Scope) -> Decision {
+    if held.contains(name) {
+        return Decision::Allow { rule };
+    }
+    match Scope::parse(name) {
+        Ok(scope) => Decision::NeedScope { rule, scope },
+        // The two names are well formed; were they not, nobody would get in.
+        Err(_) => Decision::Deny { rule },
+    }
+}

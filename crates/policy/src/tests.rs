@@ -1,0 +1,117 @@
+//! Tables: one row for each rule, and the properties every rule keeps.
+
+use protocol::id::Id;
+use protocol::mcp::{CallKind, McpCall};
+use protocol::oauth::Scope;
+
+use super::*;
+
+fn request() -> CallKind {
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    McpCall::read(&http::HeaderMap::new(), text.as_bytes()).unwrap().kind
+}
+
+fn call(method: &str, kind: CallKind) -> McpCall {
+    McpCall { method: method.to_owned(), name: None, kind, version: None, modern: false }
+}
+
+fn server(access: Access) -> ServerRules {
+    ServerRules { name: "notes".to_owned(), access }
+}
+
+fn groups(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn rule(decision: &Decision) -> (&'static str, &'static str, String) {
+    match decision {
+        Decision::Allow { rule } => ("allow", rule, String::new()),
+        Decision::Deny { rule } => ("deny", rule, String::new()),
+        Decision::NeedScope { rule, scope } => ("need", rule, scope.to_string()),
+    }
+}
+
+fn may_call(method: &str, kind: CallKind, read_only: ReadOnly, scope: &str) -> Decision {
+    let (call, server, scope) = (call(method, kind), server(Access::Everyone), Scope::parse(scope).unwrap());
+    let person = Person { user: Id::from_bytes([1; 16]), groups: &[] };
+    decide(&Question::MayCall { call: &call, person, read_only, scope: &scope, server: &server })
+}
+
+#[test]
+fn a_person_is_admitted_by_one_common_group_or_because_everyone_is() {
+    let table = [
+        (Access::Everyone, groups(&[]), ("allow", "access_everyone")),
+        (Access::Groups(groups(&["dev", "ops"])), groups(&["x", "ops"]), ("allow", "access_group")),
+        (Access::Groups(groups(&["dev"])), groups(&["Dev", "devs", ""]), ("deny", "access_no_group")),
+        (Access::Groups(groups(&["dev"])), groups(&[]), ("deny", "access_no_group")),
+        (Access::Groups(groups(&[])), groups(&["dev"]), ("deny", "access_no_group")),
+    ];
+    for (access, mine, (answer, name)) in table {
+        let server = server(access);
+        let person = Person { user: Id::from_bytes([1; 16]), groups: &mine };
+        let decision = decide(&Question::MayConnect { person, server: &server });
+        assert_eq!(rule(&decision), (answer, name, String::new()), "{server:?} {mine:?}");
+    }
+}
+
+#[test]
+fn a_call_needs_the_scope_of_what_it_does() {
+    let table = [
+        ("initialize", ReadOnly::NotATool, "", ("allow", "call_upkeep", "")),
+        ("tools/list", ReadOnly::NotATool, "write", ("allow", "call_upkeep", "")),
+        ("tools/call", ReadOnly::Yes, "read", ("allow", "tool_reads", "")),
+        ("tools/call", ReadOnly::Yes, "write", ("need", "tool_reads", "read")),
+        ("tools/call", ReadOnly::No, "read", ("need", "tool_writes", "write")),
+        ("tools/call", ReadOnly::No, "read write", ("allow", "tool_writes", "")),
+        ("tools/call", ReadOnly::NotATool, "read", ("need", "tool_writes", "write")),
+        ("resources/read", ReadOnly::NotATool, "", ("need", "call_reads", "read")),
+        ("resources/read", ReadOnly::NotATool, "read", ("allow", "call_reads", "")),
+        ("vendor/format-disk", ReadOnly::NotATool, "read", ("need", "call_unknown", "write")),
+        ("TOOLS/LIST", ReadOnly::NotATool, "read", ("need", "call_unknown", "write")),
+    ];
+    for (method, read_only, scope, (answer, name, needed)) in table {
+        let decision = may_call(method, request(), read_only, scope);
+        assert_eq!(rule(&decision), (answer, name, needed.to_owned()), "{method} {read_only:?} {scope:?}");
+    }
+}
+
+#[test]
+fn responses_and_notifications_need_no_scope_but_a_call_in_disguise_does() {
+    assert_eq!(rule(&may_call("", CallKind::Response, ReadOnly::NotATool, "")).1, "call_response");
+    let notification = may_call("notifications/cancelled", CallKind::Notification, ReadOnly::NotATool, "");
+    assert_eq!(rule(&notification).1, "call_notification");
+    let disguised = may_call("tools/call", CallKind::Notification, ReadOnly::No, "");
+    assert_eq!(rule(&disguised), ("need", "tool_writes", "write".to_owned()));
+    let request = may_call("notifications/cancelled", request(), ReadOnly::NotATool, "");
+    assert_eq!(rule(&request).1, "call_unknown");
+}
+
+#[test]
+fn whoever_may_not_connect_may_not_call_whatever_the_scope() {
+    let (server, scope) = (server(Access::Groups(groups(&["dev"]))), Scope::parse("read write").unwrap());
+    let person = Person { user: Id::from_bytes([1; 16]), groups: &[] };
+    for (method, kind) in [("tools/call", request()), ("initialize", request()), ("", CallKind::Response)] {
+        let call = call(method, kind);
+        let question = Question::MayCall {
+            call: &call,
+            person,
+            read_only: ReadOnly::Yes,
+            scope: &scope,
+            server: &server,
+        };
+        assert_eq!(decide(&question), Decision::Deny { rule: "access_no_group" });
+    }
+}
+
+#[test]
+fn more_scope_never_turns_a_yes_into_a_no() {
+    for method in ["initialize", "tools/call", "resources/read", "vendor/x"] {
+        for read_only in [ReadOnly::No, ReadOnly::NotATool, ReadOnly::Yes] {
+            for scope in ["", "read", "write"] {
+                let less = may_call(method, request(), read_only, scope);
+                let more = may_call(method, request(), read_only, "read write other");
+                assert!(!matches!(less, Decision::Allow { .. }) || matches!(more, Decision::Allow { .. }));
+            }
+        }
+    }
+}
