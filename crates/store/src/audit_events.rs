@@ -1,0 +1,270 @@
+//! Audit events: what happened, once each, durable (product.md, P-18). An event of a security change is part of
+//! the write that makes the change; only calls and refusals are appended on their own.
+//!
+//! Names and addresses stand beside, in a table of their own, so that they can be blotted out without touching
+//! the events. Never a token, a code, a hash or an argument.
+
+use std::collections::{BTreeMap, HashSet};
+
+use protocol::id::{Grant, Id, Reference, User};
+use protocol::world::Timestamp;
+
+use crate::codec::json;
+use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{Answer, StoreError};
+
+macro_rules! audit_kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
+        /// What kind of event it is. One list: the documentation is generated from it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum AuditKind {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl AuditKind {
+            /// All of them, by name.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// As it is written down.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name,)+ }
+            }
+
+            /// In words, for the documentation.
+            #[must_use]
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+audit_kinds! {
+    /// An authorization request was refused.
+    AuthorizeRefused = "authorize_refused";
+    /// An MCP call was forwarded, or is about to be.
+    Call = "call";
+    /// An MCP call was refused.
+    CallRefused = "call_refused";
+    /// A client was blocked for good.
+    ClientBlocked = "client_blocked";
+    /// Clients registered; a count per fingerprint and minute.
+    ClientsRegistered = "clients_registered";
+    /// A code was presented again after it had been redeemed.
+    CodeReplayed = "code_replayed";
+    /// A person said no to a client.
+    ConsentDenied = "consent_denied";
+    /// A person said yes to a client.
+    ConsentGiven = "consent_given";
+    /// A grant was ended.
+    GrantRevoked = "grant_revoked";
+    /// Keys were made.
+    KeyCreated = "key_created";
+    /// A refresh token was repeated in time and answered with the same successor.
+    RefreshRepeated = "refresh_repeated";
+    /// A refresh token was used after its successor: the token family was ended.
+    RefreshReused = "refresh_reused";
+    /// A refresh token is newer than the record: the record was set back.
+    RefreshSetBack = "refresh_set_back";
+    /// A client's registration was refused.
+    RegistrationRefused = "registration_refused";
+    /// A sealed value could not be opened where it stood.
+    SealBroken = "seal_broken";
+    /// A person signed in.
+    SignIn = "sign_in";
+    /// A sign-in failed.
+    SignInRefused = "sign_in_refused";
+    /// A person signed out.
+    SignOut = "sign_out";
+    /// Everything of a person, a client, a resource or the issuer was stopped.
+    Stopped = "stopped";
+    /// Tokens were issued for a code.
+    TokenIssued = "token_issued";
+    /// Tokens were issued for a refresh token.
+    TokenRefreshed = "token_refreshed";
+    /// A token request was refused.
+    TokenRefused = "token_refused";
+}
+
+/// How what happened ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Something broke.
+    Failed,
+    /// It was done.
+    Ok,
+    /// A rule said no.
+    Refused,
+}
+
+impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Failed, Self::Ok, Self::Refused];
+
+    /// As it is written down.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Personal data of an event, stored beside it under an id of its own. Several events may share one; it is
+/// written the first time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSubject {
+    /// The id the event carries.
+    pub id: [u8; 16],
+    /// Name of the person.
+    pub name: Option<String>,
+    /// Address they came from.
+    pub address: Option<String>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEvent {
+    /// Its id.
+    pub id: Id<protocol::id::AuditEvent>,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub kind: AuditKind,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in snake case, from the enum of the endpoint.
+    pub reason: Option<&'static str>,
+    /// The reference of the sign-in it belongs to.
+    pub reference: Option<Reference>,
+    /// Who.
+    pub user: Option<Id<User>>,
+    /// With which client.
+    pub client_id: Option<String>,
+    /// At which MCP server, by our name.
+    pub server: Option<String>,
+    /// Under which grant.
+    pub grant: Option<Id<Grant>>,
+    /// The personal data of it.
+    pub subject: Option<AuditSubject>,
+    /// What else is worth knowing.
+    pub detail: BTreeMap<&'static str, String>,
+}
+
+impl AuditEvent {
+    /// An event that says only what and when; the rest is filled in by field.
+    #[must_use]
+    pub const fn new(
+        id: Id<protocol::id::AuditEvent>,
+        at: Timestamp,
+        kind: AuditKind,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            id,
+            at,
+            kind,
+            outcome,
+            reason: None,
+            reference: None,
+            user: None,
+            client_id: None,
+            server: None,
+            grant: None,
+            subject: None,
+            detail: BTreeMap::new(),
+        }
+    }
+}
+
+/// The audit events in the record, for writing. They are read through [`Queries`](crate::Queries).
+pub trait AuditEvents: Send + Sync {
+    /// Appends events, all or none; durable when answered.
+    fn append_audit(&self, events: Vec<AuditEvent>) -> Answer<'_, ()>;
+}
+
+statement_list! {
+    // An event is written once, so that a batch whose answer was lost can be sent again. Time and id together are the
+    // key, because that is the order in which events are read: a second index would cost every call.
+    PUT = "INSERT INTO audit_events (id, at, kind, outcome, reason, reference, client_id, server, grant_id, \
+        subject_id, detail, user_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+        ON CONFLICT (at, id) DO NOTHING";
+    // Of a person whose id only their row knows.
+    PUT_OF_PERSON = "INSERT INTO audit_events (id, at, kind, outcome, reason, reference, client_id, server, \
+        grant_id, subject_id, detail, user_id) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, id \
+        FROM users WHERE connector = $12 AND subject = $13";
+    PUT_SUBJECT = "INSERT INTO audit_subjects (id, name, address) VALUES ($1, $2, $3) \
+        ON CONFLICT (id) DO NOTHING";
+}
+
+impl AuditEvents for Engine {
+    fn append_audit(&self, events: Vec<AuditEvent>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // Events of one batch share few people and addresses.
+            let mut told = HashSet::new();
+            let new =
+                |event: &&AuditEvent| event.subject.as_ref().is_some_and(|subject| told.insert(subject.id));
+            let mut steps: Vec<Step> = events.iter().filter(new).filter_map(subject).collect();
+            for event in &events {
+                steps.push(Step::at_most_one(PUT, known(event)?));
+            }
+            match self.write(Write::new(steps)).await? {
+                Written::Done(_) => Ok(()),
+                Written::Missed(_) => Err(StoreError::unavailable("an audit event was not taken")),
+            }
+        })
+    }
+}
+
+/// Adds the steps of an event to the write that makes what it tells of.
+pub(crate) fn push(steps: &mut Vec<Step>, event: &AuditEvent) -> Result<(), StoreError> {
+    steps.extend(subject(event));
+    steps.push(Step::at_most_one(PUT, known(event)?));
+    Ok(())
+}
+
+/// The same, where the person is told by connector and subject.
+pub(crate) fn push_of_person(
+    steps: &mut Vec<Step>,
+    event: &AuditEvent,
+    connector: &str,
+    of: &str,
+) -> Result<(), StoreError> {
+    steps.extend(subject(event));
+    let mut row = row(event)?;
+    row.extend(params![connector, of]);
+    steps.push(Step::one(PUT_OF_PERSON, row));
+    Ok(())
+}
+
+fn subject(event: &AuditEvent) -> Option<Step> {
+    let subject = event.subject.as_ref()?;
+    let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref()];
+    Some(Step::at_most_one(PUT_SUBJECT, row))
+}
+
+fn known(event: &AuditEvent) -> Result<Row, StoreError> {
+    let mut row = row(event)?;
+    row.extend(params![event.user]);
+    Ok(row)
+}
+
+fn row(event: &AuditEvent) -> Result<Row, StoreError> {
+    Ok(params![
+        event.id,
+        event.at,
+        event.kind.as_str(),
+        event.outcome.as_str(),
+        event.reason,
+        event.reference.as_ref().map(Reference::as_str),
+        event.client_id.as_deref(),
+        event.server.as_deref(),
+        event.grant,
+        event.subject.as_ref().map(|subject| subject.id),
+        json(&event.detail)?,
+    ])
+}

@@ -1,0 +1,323 @@
+//! The one place that knows there are two engines: an embedded file and a server.
+//!
+//! Above it there is SQL that both take, values, and writes that are values. It opens transactions, ends them,
+//! retries what may be retried, and announces revocations; it must never let a transaction out, answer a write
+//! before it is durable, or retry a commit whose end it did not see.
+
+#[cfg(feature = "failpoints")]
+mod failpoint;
+mod migrate;
+mod postgres;
+mod sqlite;
+mod value;
+mod write;
+
+#[cfg(feature = "failpoints")]
+pub use failpoint::Failpoint;
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use protocol::secret::Secret;
+
+pub(crate) use value::{Row, Value, params};
+pub(crate) use write::{Step, Write, Written};
+
+use crate::authorizations::Waiting;
+use crate::revocations::RevocationListener;
+use crate::{Revocation, StoreError};
+
+/// How long [`Engine::ping`] waits: a record that takes longer is no record to be ready with.
+const PING_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where the record is kept.
+#[derive(Debug)]
+pub enum EngineConfig {
+    /// On a PostgreSQL server.
+    Postgres {
+        /// Connection URL. TLS is used if it says `sslmode=require`, and then the certificate is verified.
+        url: Secret,
+        /// Most connections at once.
+        pool_size: usize,
+        /// PEM file of the authority to trust instead of the system's; with it TLS is always used.
+        ca: Option<PathBuf>,
+    },
+    /// In an SQLite file on this machine.
+    Sqlite {
+        /// The file. It and its folder are made if missing, for their owner alone.
+        path: PathBuf,
+        /// Whether a commit waits for the disk. `false` loses acknowledged writes in a power cut: for tests alone.
+        synchronous_full: bool,
+    },
+}
+
+/// Why the record cannot be opened. Said to the operator, at start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A migration was edited after it was applied.
+    #[error(
+        "migration {version} in the database is not the one this release knows: the database belongs to another \
+         build, or was altered; nothing was touched"
+    )]
+    Changed {
+        /// Its number.
+        version: i64,
+    },
+    /// The database has been opened by a newer release.
+    #[error(
+        "the database has schema {found} and this release knows only {known}: start the newer release again, or \
+         restore a backup made before the upgrade; nothing was touched"
+    )]
+    Newer {
+        /// The schema found.
+        found: i64,
+        /// The newest known.
+        known: i64,
+    },
+    /// The setting cannot be used.
+    #[error("{0}")]
+    Setting(String),
+    /// The engine failed.
+    #[error("{}", with_causes(.0))]
+    Store(StoreError),
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The error and what caused it, down to the bottom: at start the operator is the reader.
+fn with_causes(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The record, opened. Cheap to clone; when the last clone goes, queued writes are finished and files closed.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    driver: Driver,
+    listeners: Arc<Listeners>,
+    waiting: Waiting,
+    #[cfg(feature = "failpoints")]
+    failpoints: failpoint::Failpoints,
+}
+
+enum Driver {
+    Postgres(postgres::Postgres),
+    Sqlite(sqlite::Sqlite),
+}
+
+/// Those who want to hear of revocations.
+#[derive(Default)]
+struct Listeners(RwLock<Vec<RevocationListener>>);
+
+impl Listeners {
+    fn announce(&self, revocation: &Revocation) {
+        let listeners = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        for listener in listeners.iter() {
+            listener(revocation);
+        }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Engine").field(&self.place()).finish()
+    }
+}
+
+impl Engine {
+    /// Opens the record and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words for the operator.
+    pub async fn open(config: EngineConfig) -> Result<Self, OpenError> {
+        let engine = Self::connect(config).await?;
+        engine.migrate().await?;
+        Ok(engine)
+    }
+
+    /// Opens the record as it is. Until [`Engine::migrate`] its methods may fail.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words for the operator.
+    pub async fn connect(config: EngineConfig) -> Result<Self, OpenError> {
+        let listeners = Arc::new(Listeners::default());
+        let driver = match config {
+            EngineConfig::Postgres { url, pool_size, ca } => {
+                Driver::Postgres(postgres::Postgres::connect(&url, pool_size, ca.as_deref()).await?)
+            }
+            EngineConfig::Sqlite { path, synchronous_full } => {
+                let heard = Arc::clone(&listeners);
+                let open = move || sqlite::Sqlite::open(&path, synchronous_full, heard);
+                Driver::Sqlite(blocking(open).await??)
+            }
+        };
+        let inner = Inner {
+            driver,
+            listeners,
+            waiting: Waiting::default(),
+            #[cfg(feature = "failpoints")]
+            failpoints: failpoint::Failpoints::default(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Applies what is pending, all or nothing; any number of processes may try at once. Returns the names.
+    ///
+    /// # Errors
+    /// [`OpenError`]; then the record is as it was.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, OpenError> {
+        let applied = match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.migrate().await?,
+            Driver::Sqlite(sqlite) => {
+                let files = sqlite.files();
+                blocking(move || files.migrate()).await??
+            }
+        };
+        Ok(applied.iter().map(|migration| migration.name).collect())
+    }
+
+    /// What [`Engine::migrate`] would apply.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words for the operator.
+    pub async fn pending_migrations(&self) -> Result<Vec<&'static str>, OpenError> {
+        let pending = match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.pending().await?,
+            Driver::Sqlite(sqlite) => {
+                let files = sqlite.files();
+                blocking(move || files.pending()).await??
+            }
+        };
+        Ok(pending.iter().map(|migration| migration.name).collect())
+    }
+
+    /// Whether the record answers and takes writes, within two seconds.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let answer = async {
+            match &self.inner.driver {
+                Driver::Postgres(postgres) => postgres.ping().await,
+                // An empty write goes through the writer and the file's lock, and changes nothing.
+                Driver::Sqlite(sqlite) => sqlite.write(Write::default()).await.map(|_| ()),
+            }
+        };
+        tokio::time::timeout(PING_LIMIT, answer)
+            .await
+            .map_err(|_| StoreError::unavailable("no answer within 2 seconds"))?
+    }
+
+    /// Looks the record over without changing it: reachable, schema current, every statement of this release
+    /// accepted, writable. One sentence for `sekisho check`.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words for the operator.
+    pub async fn check(&self) -> Result<String, OpenError> {
+        let pending = self.pending_migrations().await?;
+        if !pending.is_empty() {
+            return Ok(format!("{}, migrations pending: {}", self.place(), pending.join(", ")));
+        }
+        let facts = match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.check().await?,
+            Driver::Sqlite(sqlite) => {
+                let files = sqlite.files();
+                blocking(move || files.check()).await??
+            }
+        };
+        let schema = migrate::MIGRATIONS.last().map_or(0, |migration| migration.version);
+        let statements = crate::statements().len();
+        Ok(format!("{}, {facts}, schema {schema}, all {statements} statements accepted", self.place()))
+    }
+
+    /// One row, found by a key: cheap enough for the thread that asks.
+    pub(crate) async fn one(&self, sql: &'static str, params: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        refuse_nul(&params)?;
+        #[cfg(feature = "failpoints")]
+        self.pass(Failpoint::BeforeRead)?;
+        match &self.inner.driver {
+            Driver::Postgres(postgres) => Ok(postgres.read(sql, &params).await?.into_iter().next()),
+            Driver::Sqlite(sqlite) => Ok(sqlite.readers().read(sql, &params)?.into_iter().next()),
+        }
+    }
+
+    /// Any number of rows, away from the threads that serve requests.
+    pub(crate) async fn many(&self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        refuse_nul(&params)?;
+        #[cfg(feature = "failpoints")]
+        self.pass(Failpoint::BeforeRead)?;
+        match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.read(sql, &params).await,
+            Driver::Sqlite(sqlite) => {
+                let readers = sqlite.readers();
+                blocking(move || readers.read(sql, &params)).await?
+            }
+        }
+    }
+
+    /// Does a write: whole, durable and announced when this answers; or not at all.
+    pub(crate) async fn write(&self, write: Write) -> Result<Written, StoreError> {
+        for step in &write.steps {
+            refuse_nul(&step.params)?;
+        }
+        #[cfg(feature = "failpoints")]
+        self.pass(Failpoint::BeforeWrite)?;
+        let written = match &self.inner.driver {
+            Driver::Postgres(postgres) => {
+                let written = postgres.write(&write).await?;
+                if let (Written::Done(_), Some(revocation)) = (&written, &write.announce) {
+                    self.inner.listeners.announce(revocation);
+                }
+                written
+            }
+            Driver::Sqlite(sqlite) => sqlite.write(write).await?,
+        };
+        #[cfg(feature = "failpoints")]
+        self.pass(Failpoint::AfterCommit)?;
+        Ok(written)
+    }
+
+    pub(crate) fn listen(&self, listener: RevocationListener) {
+        self.inner.listeners.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+    }
+
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.inner.waiting
+    }
+
+    fn place(&self) -> &str {
+        match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.place(),
+            Driver::Sqlite(sqlite) => sqlite.place(),
+        }
+    }
+}
+
+/// Text with a NUL byte is refused at the edges (attacks.md, ST-10). What slips through is refused here, because
+/// one engine would store it and the other would not.
+fn refuse_nul(params: &[Value]) -> Result<(), StoreError> {
+    if params.iter().any(Value::has_nul) {
+        return Err(StoreError::unavailable("text with a NUL byte"));
+    }
+    Ok(())
+}
+
+/// Runs what may take long where it holds up nobody.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(StoreError::unavailable)
+}

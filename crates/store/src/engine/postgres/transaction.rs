@@ -1,0 +1,127 @@
+//! One write: its steps sent at once, their counts looked at, then the commit. Two round trips; one if the write is
+//! a single statement, which is a transaction of its own.
+
+use deadpool_postgres::Object;
+use futures_util::future::{join, join_all};
+use tokio_postgres::Statement;
+use tokio_postgres::error::SqlState;
+
+use super::{Lease, Postgres, connect, references, row, unavailable};
+use crate::StoreError;
+use crate::engine::OpenError;
+use crate::engine::migrate::{self, Migration};
+use crate::engine::write::{Step, Touched, Write, Written};
+
+/// How often a write is tried that the server undid because of another one.
+const TRIES: usize = 4;
+
+/// What came of one attempt.
+enum Attempt {
+    Ended(Written),
+    /// The server undid it and says that it may be tried again.
+    Undone(StoreError),
+}
+
+pub(super) async fn write(postgres: &Postgres, write: &Write) -> Result<Written, StoreError> {
+    let mut last = StoreError::unavailable("not tried");
+    for _ in 0..TRIES {
+        let lease = postgres.lease().await?;
+        // On any error, and if the caller goes away here, the connection is closed with its transaction.
+        let attempt = connect::limited(attempt(&lease, write)).await??;
+        lease.give_back();
+        match attempt {
+            Attempt::Ended(written) => return Ok(written),
+            Attempt::Undone(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn attempt(lease: &Lease, write: &Write) -> Result<Attempt, StoreError> {
+    let connection = lease.connection()?;
+    let mut statements = Vec::with_capacity(write.steps.len());
+    for step in &write.steps {
+        statements.push(connection.prepare_cached(step.sql).await.map_err(unavailable)?);
+    }
+    if let ([one], [statement]) = (write.steps.as_slice(), statements.as_slice()) {
+        return judge(write, vec![step(connection, statement, one).await]);
+    }
+    let steps = join_all(
+        statements.iter().zip(&write.steps).map(|(statement, one)| step(connection, statement, one)),
+    );
+    // Both are polled in this order, and a request is sent when it is first polled.
+    let (begun, touched) = join(connection.batch_execute("BEGIN"), steps).await;
+    begun.map_err(unavailable)?;
+    let attempt = judge(write, touched)?;
+    if let Attempt::Ended(Written::Done(_)) = &attempt {
+        return match connection.batch_execute("COMMIT").await {
+            Ok(()) => Ok(attempt),
+            Err(error) if may_be_tried_again(&error) => Ok(Attempt::Undone(unavailable(error))),
+            // Whether it was committed is unknown: never tried again.
+            Err(error) => Err(unavailable(error)),
+        };
+    }
+    connection.batch_execute("ROLLBACK").await.map_err(unavailable)?;
+    Ok(attempt)
+}
+
+async fn step(
+    connection: &Object,
+    statement: &Statement,
+    step: &Step,
+) -> Result<Touched, tokio_postgres::Error> {
+    let params = references(&step.params);
+    if step.returning {
+        let found = connection.query(statement, &params).await?;
+        let rows = found.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Touched { count: rows.len() as u64, rows });
+    }
+    Ok(Touched { count: connection.execute(statement, &params).await?, rows: Vec::new() })
+}
+
+/// What the first step that did not go as expected means; the ones after it say nothing.
+fn judge(write: &Write, touched: Vec<Result<Touched, tokio_postgres::Error>>) -> Result<Attempt, StoreError> {
+    let mut done = Vec::with_capacity(touched.len());
+    for (place, (touched, step)) in touched.into_iter().zip(&write.steps).enumerate() {
+        match touched {
+            Ok(touched) if step.expect.allows(touched.count) => done.push(touched),
+            Ok(_) => return Ok(Attempt::Ended(Written::Missed(place))),
+            Err(error) if is_missed_key(&error) => return Ok(Attempt::Ended(Written::Missed(place))),
+            Err(error) if may_be_tried_again(&error) => return Ok(Attempt::Undone(unavailable(error))),
+            Err(error) => return Err(unavailable(error)),
+        }
+    }
+    Ok(Attempt::Ended(Written::Done(done)))
+}
+
+fn may_be_tried_again(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
+}
+
+/// A key that must be unique was there, or one that must be there was not: a guard like any other.
+fn is_missed_key(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION))
+}
+
+/// All pending migrations in one transaction, one migrator at a time.
+pub(super) async fn migrate(lease: &Lease) -> Result<&'static [Migration], OpenError> {
+    let connection = lease.connection()?;
+    connection.batch_execute("BEGIN").await.map_err(unavailable)?;
+    // A migration may take longer than a statement of everyday.
+    connection
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .await
+        .map_err(unavailable)?;
+    connection.batch_execute(super::MIGRATOR_LOCK).await.map_err(unavailable)?;
+    connection.batch_execute(migrate::CREATE_POSTGRES).await.map_err(unavailable)?;
+    let applied = connection.query(migrate::LIST, &[]).await.map_err(unavailable)?;
+    let applied = applied.iter().map(row).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
+    let pending = migrate::pending(&applied)?;
+    for migration in pending {
+        connection.batch_execute(migration.postgres).await.map_err(unavailable)?;
+        let remembered = migration.remembered();
+        connection.execute(migrate::REMEMBER, &references(&remembered)).await.map_err(unavailable)?;
+    }
+    connection.batch_execute("COMMIT").await.map_err(unavailable)?;
+    Ok(pending)
+}

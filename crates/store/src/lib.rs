@@ -1,0 +1,66 @@
+//! The record: the only room with SQL. It remembers what the roles decided, and keeps the promises that must
+//! hold between requests: at most once, all or nothing, durable before it is answered.
+//!
+//! A method is a whole unit of work. Time, ids and hashes are handed in: there is no clock, no chance and no
+//! rule in here. What is not found is an `Option`, a lost race is an outcome; [`StoreError`] is only for what no
+//! caller can repair. Text with a NUL byte is refused at the edges; here it is an error, never a truncated row.
+
+mod audit_events;
+mod authorizations;
+mod browser_sessions;
+mod clients;
+mod codec;
+mod engine;
+mod error;
+mod grants;
+mod keys;
+mod maintenance;
+mod queries;
+mod revocations;
+mod statements;
+mod stop;
+mod users;
+
+use std::fmt::Debug;
+
+use futures_util::future::BoxFuture;
+
+pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
+pub use authorizations::{
+    AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
+    NewAuthorization, PendingCaps, PutOutcome, Redeem, RedeemOutcome, UpstreamLeg,
+};
+pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
+pub use clients::{ClientRecord, Clients};
+#[cfg(feature = "failpoints")]
+pub use engine::Failpoint;
+pub use engine::{Engine, EngineConfig, OpenError};
+pub use error::StoreError;
+pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
+pub use keys::{KeyPurpose, KeyRecord, KeysRecord};
+pub use maintenance::{Maintenance, SweepCounts};
+pub use queries::{AuditFilter, AuditRow, Counts, Queries};
+pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations};
+pub use statements::{Statement, statements};
+pub use users::{AnsweredLeg, NewIdentity, SignIn, SignInOutcome, UserRecord, Users};
+
+/// What every method of the record returns.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// The whole record, as the roles hold it: `Arc<dyn Store>`.
+pub trait Store:
+    Clients
+    + Users
+    + BrowserSessions
+    + Authorizations
+    + Grants
+    + Revocations
+    + KeysRecord
+    + AuditEvents
+    + Queries
+    + Maintenance
+    + Debug
+{
+}
+
+impl Store for Engine {}

@@ -1,0 +1,102 @@
+//! Sweeping out what is dead. Evidence by which a replay is recognised stays as long as anything could be
+//! replayed (attacks.md, ST-11): sweeping must never be what makes a replay succeed.
+
+use std::time::Duration;
+
+use protocol::world::Timestamp;
+
+use crate::engine::{Engine, Step, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{Answer, StoreError, authorizations};
+
+/// How many rows a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepCounts {
+    /// Authorizations that came to nothing, or whose grant is long gone.
+    pub authorizations: u64,
+    /// Browser sessions that ended.
+    pub browser_sessions: u64,
+    /// Clients that nobody has used for 90 days and that hold no live grant.
+    pub clients: u64,
+    /// Grants past the end of the life they could have had.
+    pub grants: u64,
+    /// Revocations that no living token could fall under.
+    pub revocations: u64,
+}
+
+/// The upkeep of the record.
+pub trait Maintenance: Send + Sync {
+    /// Removes what is dead, in small writes, and counts the waiting authorizations anew.
+    fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts>;
+}
+
+/// What nobody decided stays as long again as it lived: anybody can make one, and what strangers leave behind must not
+/// outgrow the cap on what may wait (product.md, P-4).
+const UNDECIDED: Duration = Duration::from_secs(10 * 60);
+/// What somebody decided and came to nothing stays a day, so that a late visitor is told what happened.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The row of a client that nobody uses (product.md, P-4).
+const CLIENT_UNUSED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// Rows per write: no caller waits long behind a sweep.
+const LIMIT: u64 = 500;
+
+statement_list! {
+    // `state <> 'redeemed'` is what the index asks for.
+    UNDECIDED_AUTHORIZATIONS = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations \
+        WHERE state IN ('pending', 'upstream_leg') AND state <> 'redeemed' AND expires_at < $1 LIMIT 500)";
+    OPEN_AUTHORIZATIONS = "DELETE FROM authorizations WHERE id IN (SELECT id FROM authorizations \
+        WHERE state <> 'redeemed' AND expires_at < $1 LIMIT 500)";
+    // A redeemed code and its grant go together, when no token of the grant could be alive: until then every
+    // replay of either is recognised for what it is.
+    REDEEMED_AUTHORIZATIONS = "DELETE FROM authorizations WHERE id IN (SELECT authorization_id FROM grants \
+        WHERE expires_at < $1 ORDER BY expires_at, id LIMIT 500)";
+    GRANTS = "DELETE FROM grants WHERE id IN (SELECT id FROM grants \
+        WHERE expires_at < $1 ORDER BY expires_at, id LIMIT 500)";
+    BROWSER_SESSIONS = "DELETE FROM browser_sessions WHERE hash IN (SELECT hash FROM browser_sessions \
+        WHERE expires_at < $1 LIMIT 500)";
+    REVOCATIONS = "DELETE FROM revocations WHERE (kind, id) IN (SELECT kind, id FROM revocations \
+        WHERE expires_at < $1 LIMIT 500)";
+    CLIENTS = "DELETE FROM clients WHERE blocked_at IS NULL AND last_used_at < $1 AND client_id IN \
+        (SELECT c.client_id FROM clients c WHERE c.blocked_at IS NULL AND c.last_used_at < $1 AND NOT EXISTS \
+        (SELECT 1 FROM grants g WHERE g.client_id = c.client_id AND g.revoked_at IS NULL \
+        AND g.expires_at > $2 AND g.idle_expires_at > $2) LIMIT 500)";
+}
+
+impl Maintenance for Engine {
+    fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts> {
+        Box::pin(async move {
+            let (day_ago, unused) = (now.minus(DAY), now.minus(CLIENT_UNUSED));
+            let undecided = now.minus(UNDECIDED);
+            let undecided = remove(self, || vec![step(UNDECIDED_AUTHORIZATIONS, undecided)]).await?;
+            let open = remove(self, || vec![step(OPEN_AUTHORIZATIONS, day_ago)]).await?;
+            let together = || vec![step(REDEEMED_AUTHORIZATIONS, day_ago), step(GRANTS, day_ago)];
+            let grants = remove(self, together).await?;
+            let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
+            let revocations = remove(self, || vec![step(REVOCATIONS, now)]).await?;
+            let clients = remove(self, || vec![Step::any(CLIENTS, params![unused, now])]).await?;
+            authorizations::count_waiting(self, now).await?;
+            // Each grant went with the one authorization that gave it.
+            let authorizations = undecided + open + grants;
+            Ok(SweepCounts { authorizations, browser_sessions, clients, grants, revocations })
+        })
+    }
+}
+
+fn step(sql: &'static str, before: Timestamp) -> Step {
+    Step::any(sql, params![before])
+}
+
+/// Repeats a write until its last step finds less than a full portion; how many rows that step removed in all.
+async fn remove(engine: &Engine, steps: impl Fn() -> Vec<Step> + Send) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    loop {
+        let portion = match engine.write(Write::new(steps())).await? {
+            Written::Done(touched) => touched.last().map_or(0, |step| step.count),
+            Written::Missed(_) => return Err(StoreError::unavailable("a row that is swept is still needed")),
+        };
+        removed += portion;
+        if portion < LIMIT {
+            return Ok(removed);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Every statement of the record, in one list, so that both engines can be asked to prepare all of them.
+//!
+//! The dialect that both take: house.md, 1.6. Parameters are numbered in the order in which they first appear.
+
+/// One statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Statement {
+    /// What we call it.
+    pub name: &'static str,
+    /// Its text.
+    pub sql: &'static str,
+}
+
+/// The statements of one file: a constant each, and the list of them.
+macro_rules! statement_list {
+    ($($name:ident = $sql:expr;)+) => {
+        $(const $name: &str = $sql;)+
+        pub(crate) const STATEMENTS: &[$crate::Statement] =
+            &[$($crate::Statement { name: stringify!($name), sql: $name },)+];
+    };
+}
+pub(crate) use statement_list;
+
+/// All statements that the record runs.
+#[must_use]
+pub fn statements() -> Vec<Statement> {
+    [
+        crate::audit_events::STATEMENTS,
+        crate::authorizations::STATEMENTS,
+        crate::browser_sessions::STATEMENTS,
+        crate::clients::STATEMENTS,
+        crate::grants::STATEMENTS,
+        crate::keys::STATEMENTS,
+        crate::maintenance::STATEMENTS,
+        crate::queries::STATEMENTS,
+        crate::revocations::STATEMENTS,
+        crate::stop::STATEMENTS,
+        crate::users::STATEMENTS,
+    ]
+    .concat()
+}

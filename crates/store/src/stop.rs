@@ -1,0 +1,94 @@
+//! Ending everything at once: of a person, a client, a resource, or all of it.
+//!
+//! Codes go before grants. Whoever redeems at the same instant either holds the code's row first, and then the grant
+//! is there to be ended when the grants' turn comes, or finds the code gone.
+
+use protocol::id::{Grant, Id, User};
+
+use crate::engine::{Engine, Step, Value, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{AuditEvent, Revocation, RevocationKind, StoreError, audit_events, revocations};
+
+/// A code that is not redeemed becomes a no: nothing of the consent is kept that could be redeemed.
+macro_rules! end_codes {
+    ($of:literal) => {
+        concat!(
+            "UPDATE authorizations SET state = 'denied', user_id = NULL, scope = NULL, code_hash = NULL, \
+             code_expires_at = NULL, shown = NULL, attempts = NULL \
+             WHERE state <> 'redeemed' AND state = 'consented'",
+            $of
+        )
+    };
+}
+
+statement_list! {
+    CODES_OF_ALL = end_codes!("");
+    CODES_OF_CLIENT = end_codes!(" AND client_id = $1");
+    CODES_OF_RESOURCE = end_codes!(" AND resource = $1");
+    CODES_OF_USER = end_codes!(" AND user_id = $1");
+    GRANT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND id = $2";
+    GRANTS_OF_ALL = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL";
+    GRANTS_OF_CLIENT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND client_id = $2";
+    GRANTS_OF_RESOURCE = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND resource = $2";
+    GRANTS_OF_USER = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND user_id = $2";
+    SESSIONS_OF_ALL = "DELETE FROM browser_sessions";
+    SESSIONS_OF_USER = "DELETE FROM browser_sessions WHERE user_id = $1";
+}
+
+/// One write: `first`, then the end of all that the revocation names, then entry and event. Returns how many grants
+/// it ended.
+pub(crate) async fn stop(
+    engine: &Engine,
+    first: Vec<Step>,
+    revocation: Revocation,
+    audit: AuditEvent,
+) -> Result<u64, StoreError> {
+    let now = audit.at;
+    let mut steps = first;
+    steps.extend(before_grants(&revocation)?);
+    let counted = steps.len();
+    let (sql, of) = grants(&revocation)?;
+    let mut ended = params![now];
+    ended.extend(of);
+    steps.push(Step::any(sql, ended));
+    steps.push(revocations::entry(&revocation, now));
+    audit_events::push(&mut steps, &audit)?;
+    match engine.write(Write::new(steps).announcing(revocation)).await? {
+        Written::Done(touched) => Ok(touched.get(counted).map_or(0, |grants| grants.count)),
+        Written::Missed(_) => Err(StoreError::unavailable("a stop missed a key")),
+    }
+}
+
+fn before_grants(revocation: &Revocation) -> Result<Vec<Step>, StoreError> {
+    let id = revocation.id.as_str();
+    Ok(match revocation.kind {
+        RevocationKind::Client => vec![Step::any(CODES_OF_CLIENT, params![id])],
+        RevocationKind::Grant => Vec::new(),
+        RevocationKind::Issuer => {
+            vec![Step::any(SESSIONS_OF_ALL, params![]), Step::any(CODES_OF_ALL, params![])]
+        }
+        RevocationKind::Resource => vec![Step::any(CODES_OF_RESOURCE, params![id])],
+        RevocationKind::User => {
+            let user = user(id)?;
+            vec![Step::any(SESSIONS_OF_USER, params![user]), Step::any(CODES_OF_USER, params![user])]
+        }
+    })
+}
+
+fn grants(revocation: &Revocation) -> Result<(&'static str, Option<Value>), StoreError> {
+    let id = revocation.id.as_str();
+    Ok(match revocation.kind {
+        RevocationKind::Client => (GRANTS_OF_CLIENT, Some(id.into())),
+        RevocationKind::Grant => {
+            let grant = id.parse::<Id<Grant>>().map_err(StoreError::unavailable)?;
+            (GRANT, Some(grant.into()))
+        }
+        RevocationKind::Issuer => (GRANTS_OF_ALL, None),
+        RevocationKind::Resource => (GRANTS_OF_RESOURCE, Some(id.into())),
+        RevocationKind::User => (GRANTS_OF_USER, Some(user(id)?.into())),
+    })
+}
+
+fn user(id: &str) -> Result<Id<User>, StoreError> {
+    id.parse().map_err(StoreError::unavailable)
+}

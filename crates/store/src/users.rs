@@ -1,0 +1,183 @@
+//! People, by what a connector says of them, and their signing in.
+//!
+//! A person is the pair of connector and subject, never an e-mail address (product.md, P-11).
+
+use protocol::id::{Authorization, Id, User};
+use protocol::secret::Hash;
+use protocol::world::Timestamp;
+
+use crate::codec::{Decoder, json};
+use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{Answer, AuditEvent, BrowserSessionRecord, StoreError, audit_events};
+
+/// A person who signed in at least once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRecord {
+    /// Our own id: the `sub` of our tokens.
+    pub id: Id<User>,
+    /// The connector that vouches.
+    pub connector: String,
+    /// The connector's immutable identifier of the person.
+    pub subject: String,
+    /// What to call them.
+    pub name: Option<String>,
+    /// E-mail address, if the connector says that it is verified.
+    pub email: Option<String>,
+    /// Groups at the last sign-in.
+    pub groups: Vec<String>,
+    /// First sign-in.
+    pub created_at: Timestamp,
+    /// Last sign-in.
+    pub last_sign_in_at: Timestamp,
+    /// When the person was shut out.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// What a connector said of a person who just came back from it.
+#[derive(Debug, Clone)]
+pub struct NewIdentity {
+    /// The id if this person is new; otherwise they keep the one they have.
+    pub id: Id<User>,
+    /// The connector that vouches.
+    pub connector: String,
+    /// Its immutable identifier of the person.
+    pub subject: String,
+    /// What to call them.
+    pub name: Option<String>,
+    /// E-mail address, only if verified.
+    pub email: Option<String>,
+    /// Their groups.
+    pub groups: Vec<String>,
+}
+
+/// The upstream leg that the sign-in answers.
+#[derive(Debug, Clone, Copy)]
+pub struct AnsweredLeg {
+    /// The authorization that set out on it.
+    pub authorization: Id<Authorization>,
+    /// Hash of the `state` that came back.
+    pub state_hash: Hash,
+    /// Hash of the browser's cookie of the leg.
+    pub leg_hash: Hash,
+}
+
+/// One sign-in: the person, the browser session, the leg that is thereby used up, and the event of it.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Who.
+    pub user: NewIdentity,
+    /// The new browser session. Its `user` is overwritten by the id that the person has in the record.
+    pub session: BrowserSessionRecord,
+    /// The leg it answers, if any: it must still be under way and not expired.
+    pub authorization: Option<AnsweredLeg>,
+    /// The event; `at` is the time of the whole, `user` is overwritten as in the session.
+    pub audit: AuditEvent,
+}
+
+/// How a sign-in ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignInOutcome {
+    /// This person has been shut out. Nothing was written.
+    Disabled,
+    /// The leg was already answered, replaced or expired. Nothing was written.
+    LegGone,
+    /// Signed in, as this person.
+    SignedIn(UserRecord),
+}
+
+/// The people in the record.
+pub trait Users: Send + Sync {
+    /// The person with this id.
+    fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>>;
+
+    /// Signs a person in: makes or updates the person, opens the session, uses up the leg, all or nothing. A leg
+    /// is answered at most once.
+    fn sign_in(&self, sign_in: SignIn) -> Answer<'_, SignInOutcome>;
+}
+
+macro_rules! columns {
+    () => {
+        "id, connector, subject, name, email, groups, created_at, last_sign_in_at, disabled_at"
+    };
+}
+
+statement_list! {
+    FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+    // Whoever is known keeps the id and the day of the first sign-in.
+    SIGN_IN = concat!(
+        "INSERT INTO users (id, connector, subject, name, email, groups, created_at, last_sign_in_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
+         ON CONFLICT (connector, subject) DO UPDATE SET name = excluded.name, email = excluded.email, \
+         groups = excluded.groups, last_sign_in_at = excluded.last_sign_in_at RETURNING ", columns!()
+    );
+    // By the natural key, because which id the person has is known only to the row.
+    OPEN_SESSION = "INSERT INTO browser_sessions (hash, user_id, created_at, authenticated_at, expires_at) \
+        SELECT $1, id, $2, $3, $4 FROM users WHERE connector = $5 AND subject = $6 AND disabled_at IS NULL";
+    ANSWER_LEG = "UPDATE authorizations SET state = 'pending', upstream_connector = NULL, \
+        upstream_state_hash = NULL, upstream_leg_hash = NULL, upstream_nonce_hash = NULL, \
+        upstream_verifier = NULL WHERE id = $1 AND state = 'upstream_leg' AND upstream_state_hash = $2 \
+        AND upstream_leg_hash = $3 AND expires_at > $4";
+}
+
+impl Users for Engine {
+    fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>> {
+        Box::pin(async move { self.one(FIND, params![id]).await?.map(decode).transpose() })
+    }
+
+    fn sign_in(&self, sign_in: SignIn) -> Answer<'_, SignInOutcome> {
+        Box::pin(async move {
+            let now = sign_in.audit.at;
+            let (user, session) = (&sign_in.user, &sign_in.session);
+            let (connector, subject) = (user.connector.as_str(), user.subject.as_str());
+            let person = params![
+                user.id,
+                connector,
+                subject,
+                user.name.as_deref(),
+                user.email.as_deref(),
+                json(&user.groups)?,
+                now,
+            ];
+            let opened = params![
+                session.hash,
+                session.created_at,
+                session.authenticated_at,
+                session.expires_at,
+                connector,
+                subject,
+            ];
+            let mut steps = vec![Step::one(SIGN_IN, person).returning(), Step::one(OPEN_SESSION, opened)];
+            if let Some(leg) = sign_in.authorization {
+                let leg = params![leg.authorization, leg.state_hash, leg.leg_hash, now];
+                steps.push(Step::one(ANSWER_LEG, leg));
+            }
+            audit_events::push_of_person(&mut steps, &sign_in.audit, connector, subject)?;
+            match self.write(Write::new(steps)).await? {
+                Written::Done(touched) => {
+                    let row = touched.into_iter().flat_map(|step| step.rows).next();
+                    let row = row.ok_or_else(|| StoreError::unavailable("a sign-in returned no row"))?;
+                    Ok(SignInOutcome::SignedIn(decode(row)?))
+                }
+                Written::Missed(1) => Ok(SignInOutcome::Disabled),
+                Written::Missed(2) => Ok(SignInOutcome::LegGone),
+                Written::Missed(_) => Err(StoreError::unavailable("a sign-in missed its keys")),
+            }
+        })
+    }
+}
+
+pub(crate) fn decode(row: Row) -> Result<UserRecord, StoreError> {
+    let mut row = Decoder::new("users", row);
+    Ok(UserRecord {
+        id: row.id("id")?,
+        connector: row.text("connector")?,
+        subject: row.text("subject")?,
+        name: row.opt_text("name")?,
+        email: row.opt_text("email")?,
+        groups: row.json("groups")?,
+        created_at: row.time("created_at")?,
+        last_sign_in_at: row.time("last_sign_in_at")?,
+        disabled_at: row.opt_time("disabled_at")?,
+    })
+}

@@ -1,0 +1,33 @@
+//! The promises of the record, each kept on both engines: as shipped on a file, and on a server.
+//!
+//! A promise is a function over an opened record, named once; `contract!` runs it on each engine. There is no
+//! mock and no fake.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "tests: a helper that fails fails its test; the environment says where the server is"
+)]
+
+mod engines;
+mod fixtures;
+
+mod audit_events;
+mod authorizations;
+mod browser_sessions;
+mod clients;
+mod dialect;
+mod faults;
+mod files;
+mod grants;
+mod keys;
+mod kill;
+mod maintenance;
+mod migrate;
+mod revocations;
+mod twins;
+mod users;

@@ -1,0 +1,176 @@
+use std::sync::{Arc, Mutex};
+
+use store::{
+    AuditKind, Authorizations as _, BrowserSessions as _, EndGrant, Grants as _, Queries as _, RedeemOutcome,
+    Revocation, RevocationKind, Revocations as _,
+};
+use tokio::task::JoinSet;
+
+use crate::engines::{Opened, contract};
+use crate::fixtures::*;
+
+contract! {
+    revocations_come_back_as_they_went_in_oldest_first,
+    a_revocation_is_heard_before_it_is_answered,
+    a_revocation_that_was_not_written_is_not_heard,
+    a_revocation_only_reaches_further,
+    stopping_a_person_ends_what_is_theirs_and_nothing_else,
+    stopping_a_client_or_a_resource_ends_what_is_there,
+    stopping_the_issuer_ends_everything,
+    a_code_redeemed_while_its_person_is_stopped_gives_no_live_grant,
+    a_revocation_that_names_nothing_is_an_error,
+}
+
+fn stopped() -> store::AuditEvent {
+    event(AuditKind::Stopped)
+}
+
+async fn revocations_come_back_as_they_went_in_oldest_first(store: Opened) {
+    let mut expected = Vec::new();
+    for (place, kind) in RevocationKind::ALL.into_iter().enumerate() {
+        let name = match kind {
+            RevocationKind::Grant | RevocationKind::User => id::<()>(1).to_string(),
+            RevocationKind::Client | RevocationKind::Issuer | RevocationKind::Resource => {
+                "https://a.example".to_owned()
+            }
+        };
+        let mut audit = stopped();
+        audit.at = NOW.plus(MINUTE * place as u32);
+        store.stop(revocation(kind, &name), audit).await.unwrap();
+        expected.push(revocation(kind, &name));
+    }
+    assert_eq!(store.list_revocations(NOW).await.unwrap(), expected);
+    assert_eq!(store.list_revocations(NOW.plus(MINUTE)).await.unwrap(), expected[1..]);
+    assert_eq!(store.list_revocations(NOW.plus(DAY)).await.unwrap(), []);
+}
+
+async fn a_revocation_is_heard_before_it_is_answered(store: Opened) {
+    let user = person(&store, 1).await.id;
+    granted(&store, 1, user).await;
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let ear = Arc::clone(&heard);
+    store
+        .on_revocation(Arc::new(move |revocation: &Revocation| ear.lock().unwrap().push(revocation.clone())));
+
+    let entry = revocation(RevocationKind::Grant, &id::<()>(1).to_string());
+    let end = EndGrant { grant: id(1), revocation: entry.clone(), audit: event(AuditKind::GrantRevoked) };
+    assert!(store.end_grant(end, NOW).await.unwrap());
+    assert_eq!(*heard.lock().unwrap(), [entry]);
+
+    let all = revocation(RevocationKind::Issuer, "https://mcp.example.com");
+    store.stop(all.clone(), stopped()).await.unwrap();
+    assert_eq!(heard.lock().unwrap().last(), Some(&all));
+}
+
+async fn a_revocation_that_was_not_written_is_not_heard(store: Opened) {
+    let heard = Arc::new(Mutex::new(0));
+    let ear = Arc::clone(&heard);
+    store.on_revocation(Arc::new(move |_: &Revocation| *ear.lock().unwrap() += 1));
+    let entry = revocation(RevocationKind::Grant, &id::<()>(1).to_string());
+    let end = EndGrant { grant: id(1), revocation: entry, audit: event(AuditKind::GrantRevoked) };
+    assert!(!store.end_grant(end, NOW).await.unwrap());
+    assert_eq!(*heard.lock().unwrap(), 0);
+}
+
+async fn a_revocation_only_reaches_further(store: Opened) {
+    let at = |minutes: u32| {
+        let base = revocation(RevocationKind::Client, "console");
+        Revocation {
+            not_before: NOW.plus(MINUTE * minutes),
+            expires_at: NOW.plus(MINUTE * (minutes + 60)),
+            ..base
+        }
+    };
+    store.stop(at(10), stopped()).await.unwrap();
+    store.stop(at(5), stopped()).await.unwrap();
+    assert_eq!(store.list_revocations(NOW).await.unwrap(), [at(10)]);
+    let mut later = stopped();
+    later.at = NOW.plus(DAY);
+    store.stop(at(20), later).await.unwrap();
+    assert_eq!(store.list_revocations(NOW.plus(DAY)).await.unwrap(), [at(20)], "it is news again");
+    let mut shorter = at(30);
+    shorter.expires_at = NOW;
+    store.stop(shorter, stopped()).await.unwrap();
+    assert_eq!(store.list_revocations(NOW).await.unwrap()[0].expires_at, at(20).expires_at);
+}
+
+async fn stopping_a_person_ends_what_is_theirs_and_nothing_else(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    let bob = person(&store, 2).await.id;
+    granted(&store, 1, ada).await;
+    granted(&store, 2, bob).await;
+    consented(&store, 3, ada).await;
+    consented(&store, 4, bob).await;
+
+    let ended = store.stop(revocation(RevocationKind::User, &ada.to_string()), stopped()).await.unwrap();
+    assert_eq!(ended, 1);
+    assert_eq!(store.find_grant(id(1)).await.unwrap().unwrap().revoked_at, Some(NOW));
+    assert_eq!(store.find_grant(id(2)).await.unwrap().unwrap().revoked_at, None);
+    assert_eq!(store.find_browser_session(&hash("session", 1), NOW).await.unwrap(), None);
+    assert!(store.find_browser_session(&hash("session", 2), NOW).await.unwrap().is_some());
+    assert_eq!(store.find_by_code(hash("code", 3)).await.unwrap(), None);
+    assert_eq!(store.redeem(redeeming(3, ada), NOW).await.unwrap(), RedeemOutcome::Lost);
+    assert_eq!(store.redeem(redeeming(4, bob), NOW).await.unwrap(), RedeemOutcome::Redeemed);
+    let evidence = store.find_by_code(hash("code", 1)).await.unwrap();
+    assert!(evidence.is_some(), "a redeemed code is still recognised");
+}
+
+async fn stopping_a_client_or_a_resource_ends_what_is_there(store: Opened) {
+    let user = person(&store, 1).await.id;
+    for (number, kind, name) in [
+        (1, RevocationKind::Client, client_id().to_string()),
+        (2, RevocationKind::Resource, request().resource.to_string()),
+        (3, RevocationKind::Grant, id::<()>(3).to_string()),
+    ] {
+        granted(&store, number, user).await;
+        consented(&store, 10 + number, user).await;
+        let other = store.stop(revocation(kind, &id::<()>(99).to_string()), stopped()).await.unwrap();
+        assert_eq!(other, 0, "{kind:?}");
+        assert_eq!(store.stop(revocation(kind, &name), stopped()).await.unwrap(), 1, "{kind:?}");
+        let redeemed = store.redeem(redeeming(10 + number, user), NOW).await.unwrap();
+        let code_lives = kind == RevocationKind::Grant;
+        assert_eq!(redeemed == RedeemOutcome::Redeemed, code_lives, "{kind:?}");
+    }
+}
+
+async fn stopping_the_issuer_ends_everything(store: Opened) {
+    let user = person(&store, 1).await.id;
+    granted(&store, 1, user).await;
+    granted(&store, 2, user).await;
+    consented(&store, 3, user).await;
+    let all = revocation(RevocationKind::Issuer, "https://mcp.example.com");
+    assert_eq!(store.stop(all, stopped()).await.unwrap(), 2);
+    assert_eq!(store.redeem(redeeming(3, user), NOW).await.unwrap(), RedeemOutcome::Lost);
+    assert_eq!(store.counts().await.unwrap().browser_sessions, 0);
+}
+
+async fn a_code_redeemed_while_its_person_is_stopped_gives_no_live_grant(store: Opened) {
+    let user = person(&store, 1).await.id;
+    for number in 1..=20 {
+        consented(&store, number, user).await;
+    }
+    let mut callers = JoinSet::new();
+    for number in 1..=20 {
+        let node = store.engine.clone();
+        callers.spawn(async move {
+            node.redeem(redeeming(number, user), NOW).await.unwrap();
+        });
+        if number == 10 {
+            let node = store.engine.clone();
+            callers.spawn(async move {
+                node.stop(revocation(RevocationKind::User, &user.to_string()), stopped()).await.unwrap();
+            });
+        }
+    }
+    callers.join_all().await;
+    for number in 1..=20 {
+        let grant = store.find_grant(id(number)).await.unwrap();
+        assert!(grant.is_none_or(|grant| grant.revoked_at.is_some()), "grant {number} lives");
+    }
+}
+
+async fn a_revocation_that_names_nothing_is_an_error(store: Opened) {
+    assert!(store.stop(revocation(RevocationKind::User, "ada"), stopped()).await.is_err());
+    assert!(store.stop(revocation(RevocationKind::Grant, ""), stopped()).await.is_err());
+    assert_eq!(store.counts().await.unwrap().revocations, 0);
+}

@@ -1,0 +1,119 @@
+use store::{BrowserSessions as _, Engine, Queries as _, SignInOutcome, UserRecord, Users as _};
+use tokio::task::JoinSet;
+
+use crate::engines::{Opened, contract};
+use crate::fixtures::*;
+
+contract! {
+    a_person_comes_back_as_they_went_in,
+    signing_in_again_keeps_the_id_and_brings_the_rest_up_to_date,
+    one_person_who_signs_in_everywhere_at_once_is_one_person,
+    the_same_subject_of_another_connector_is_another_person,
+    subjects_are_compared_to_the_byte,
+    who_is_shut_out_does_not_sign_in,
+    the_event_of_a_sign_in_names_the_person_as_known,
+}
+
+async fn a_person_comes_back_as_they_went_in(store: Opened) {
+    let new = signing_in(1).user;
+    let expected = UserRecord {
+        id: new.id,
+        connector: new.connector,
+        subject: new.subject,
+        name: new.name,
+        email: new.email,
+        groups: new.groups,
+        created_at: NOW,
+        last_sign_in_at: NOW,
+        disabled_at: None,
+    };
+    assert_eq!(person(&store, 1).await, expected);
+    assert_eq!(store.find_user(id(1)).await.unwrap(), Some(expected));
+    assert_eq!(store.find_user(id(2)).await.unwrap(), None);
+}
+
+async fn signing_in_again_keeps_the_id_and_brings_the_rest_up_to_date(store: Opened) {
+    let first = person(&store, 1).await;
+    let mut again = signing_in(1);
+    again.user.id = id(99);
+    again.user.email = Some("ada@example.com".to_owned());
+    again.user.groups.clear();
+    again.session = session(2);
+    again.audit.at = NOW.plus(DAY);
+    let SignInOutcome::SignedIn(second) = store.sign_in(again).await.unwrap() else { panic!("refused") };
+    let expected = UserRecord {
+        email: Some("ada@example.com".to_owned()),
+        groups: Vec::new(),
+        last_sign_in_at: NOW.plus(DAY),
+        ..first
+    };
+    assert_eq!(second, expected);
+    let (opened, user) = store.find_browser_session(&hash("session", 2), NOW).await.unwrap().unwrap();
+    assert_eq!((opened.user, user), (id(1), expected));
+}
+
+async fn one_person_who_signs_in_everywhere_at_once_is_one_person(store: Opened) {
+    let nodes = [store.engine.clone(), store.another().await];
+    let mut callers = JoinSet::new();
+    for caller in 0..32 {
+        let node: Engine = nodes[caller as usize % 2].clone();
+        let mut sign_in = signing_in(1);
+        sign_in.user.id = id(caller);
+        sign_in.session = session(caller);
+        callers.spawn(async move { node.sign_in(sign_in).await.unwrap() });
+    }
+    let mut ids: Vec<_> = callers
+        .join_all()
+        .await
+        .into_iter()
+        .map(|outcome| {
+            let SignInOutcome::SignedIn(user) = outcome else { panic!("{outcome:?}") };
+            user.id
+        })
+        .collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.users, counts.browser_sessions, counts.audit_events), (1, 32, 32));
+}
+
+async fn the_same_subject_of_another_connector_is_another_person(store: Opened) {
+    person(&store, 1).await;
+    let mut other = signing_in(1);
+    other.user.id = id(2);
+    other.user.connector = "partner".to_owned();
+    other.session = session(2);
+    let SignInOutcome::SignedIn(user) = store.sign_in(other).await.unwrap() else { panic!("refused") };
+    assert_eq!(user.id, id(2));
+}
+
+async fn subjects_are_compared_to_the_byte(store: Opened) {
+    for (number, subject) in ["ada", "ADA", "ada ", "a\u{301}da", "\u{e1}da"].into_iter().enumerate() {
+        let mut sign_in = signing_in(number as u64);
+        sign_in.user.subject = subject.to_owned();
+        assert!(matches!(store.sign_in(sign_in).await.unwrap(), SignInOutcome::SignedIn(_)));
+    }
+    assert_eq!(store.counts().await.unwrap().users, 5);
+}
+
+async fn who_is_shut_out_does_not_sign_in(store: Opened) {
+    person(&store, 1).await;
+    store.tamper("UPDATE users SET disabled_at = 1").await;
+    let before = store.counts().await.unwrap();
+    let mut again = signing_in(1);
+    again.session = session(2);
+    assert_eq!(store.sign_in(again).await.unwrap(), SignInOutcome::Disabled);
+    assert_eq!(store.counts().await.unwrap(), before);
+    assert_eq!(store.find_browser_session(&hash("session", 1), NOW).await.unwrap(), None);
+}
+
+async fn the_event_of_a_sign_in_names_the_person_as_known(store: Opened) {
+    person(&store, 1).await;
+    let mut again = signing_in(1);
+    again.user.id = id(99);
+    again.audit.user = Some(id(99));
+    again.session = session(2);
+    store.sign_in(again).await.unwrap();
+    let events = store.list_audit(store::AuditFilter::default(), None, 10).await.unwrap();
+    assert_eq!(events.iter().map(|event| event.user).collect::<Vec<_>>(), [Some(id(1)), Some(id(1))]);
+}
