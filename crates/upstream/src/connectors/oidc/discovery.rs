@@ -1,0 +1,150 @@
+//! The provider's own description of itself (OpenID Connect Discovery 1.0, sections 3 and 4).
+//!
+//! It is believed only if it names exactly the issuer that the operator configured (section 4.3), and no endpoint
+//! may be less protected than the issuer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use protocol::world::Clock;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use super::super::{ConnectorError, Malformation};
+use super::kept::Kept;
+use super::settings::{OidcSettings, protected};
+use super::told;
+use crate::egress::{Egress, Limits};
+
+const LARGEST: usize = 64 * 1024;
+
+/// What we use of the discovery document.
+#[derive(Debug)]
+pub(super) struct Provider {
+    pub(super) issuer: String,
+    pub(super) authorization_endpoint: Url,
+    pub(super) token_endpoint: Url,
+    pub(super) jwks_uri: Url,
+    pub(super) userinfo_endpoint: Option<Url>,
+    /// `token_endpoint_auth_methods_supported`; absent means `client_secret_basic`.
+    pub(super) authentication_methods: Vec<String>,
+    /// Whether S256 is among the methods, if they are named at all.
+    pub(super) advertises_s256: Option<bool>,
+    /// `authorization_response_iss_parameter_supported` (RFC 9207, section 3).
+    pub(super) sends_iss: bool,
+}
+
+#[derive(Deserialize)]
+struct Document {
+    issuer: String,
+    authorization_endpoint: String,
+    token_endpoint: String,
+    jwks_uri: String,
+    userinfo_endpoint: Option<String>,
+    token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    code_challenge_methods_supported: Option<Vec<String>>,
+    #[serde(default)]
+    authorization_response_iss_parameter_supported: bool,
+}
+
+/// The discovery document, kept.
+#[derive(Debug)]
+pub(super) struct Discovery(Kept<Provider>);
+
+impl Discovery {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self(Kept::new(clock))
+    }
+
+    pub(super) async fn provider(
+        &self,
+        settings: &OidcSettings,
+        egress: &dyn Egress,
+    ) -> Result<Arc<Provider>, ConnectorError> {
+        self.0.current(|_| true, fetch(settings, egress)).await
+    }
+}
+
+async fn fetch(settings: &OidcSettings, egress: &dyn Egress) -> Result<Provider, ConnectorError> {
+    let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
+    let limits = settings.shared_limits(LARGEST);
+    let document: Document = get_json(egress, &url, limits, Malformation::Discovery).await?;
+    if document.issuer != settings.issuer {
+        tracing::debug!(said = document.issuer, "discovery names another issuer");
+        return Err(Malformation::DiscoveryIssuer.into());
+    }
+    // A provider that is protected itself may not name an unprotected address, not even on this machine.
+    let over_tls = document.issuer.starts_with("https:");
+    let endpoint = |text: &str| match Url::parse(text) {
+        Ok(url) if url.fragment().is_some() || (over_tls && url.scheme() != "https") => {
+            Err(ConnectorError::Malformed(Malformation::Discovery))
+        }
+        Ok(url) if protected(&url) => Ok(url),
+        Ok(_) | Err(_) => Err(ConnectorError::Malformed(Malformation::Discovery)),
+    };
+    Ok(Provider {
+        authorization_endpoint: endpoint(&document.authorization_endpoint)?,
+        token_endpoint: endpoint(&document.token_endpoint)?,
+        jwks_uri: endpoint(&document.jwks_uri)?,
+        userinfo_endpoint: document.userinfo_endpoint.as_deref().map(endpoint).transpose()?,
+        authentication_methods: document
+            .token_endpoint_auth_methods_supported
+            .unwrap_or_else(|| vec!["client_secret_basic".to_owned()]),
+        advertises_s256: document
+            .code_challenge_methods_supported
+            .map(|methods| methods.iter().any(|method| method == "S256")),
+        sends_iss: document.authorization_response_iss_parameter_supported,
+        issuer: document.issuer,
+    })
+}
+
+/// Fetches a JSON document: status 200 and a JSON media type, or it is none.
+pub(super) async fn get_json<T: DeserializeOwned>(
+    egress: &dyn Egress,
+    url: &str,
+    limits: Limits,
+    malformed: Malformation,
+) -> Result<T, ConnectorError> {
+    let request = Request::get(url)
+        .header(ACCEPT, HeaderValue::from_static("application/json"))
+        .body(Bytes::new())
+        .map_err(|_| malformed)?;
+    let response = egress.fetch(request, limits).await.map_err(|error| told(error, malformed))?;
+    if busy(response.status()) {
+        return Err(ConnectorError::Unreachable);
+    }
+    if response.status() != StatusCode::OK {
+        tracing::debug!(status = response.status().as_u16(), url, "not a document");
+        return Err(malformed.into());
+    }
+    read_json(&response).ok_or_else(|| malformed.into())
+}
+
+/// Whether the provider says that it cannot now, which says nothing about the request.
+pub(super) fn busy(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// The body, if it is JSON, says so, and has the members it must have.
+pub(super) fn read_json<T: DeserializeOwned>(response: &Response<Bytes>) -> Option<T> {
+    if !is_json(response.headers()) {
+        tracing::debug!("the answer does not say that it is json");
+        return None;
+    }
+    serde_json::from_slice(response.body())
+        .inspect_err(|error| {
+            tracing::debug!(line = error.line(), column = error.column(), "not the json it must be")
+        })
+        .ok()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::to_str) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}

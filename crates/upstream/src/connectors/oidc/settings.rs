@@ -1,0 +1,131 @@
+//! What the operator says about one provider, and which settings would be a mistake.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::oauth::TokenEndpointAuthMethod;
+use protocol::secret::Secret;
+use url::Url;
+
+use super::super::ConnectorId;
+use crate::egress::Limits;
+
+/// Verifies addresses of any domain for private accounts too, and marks accounts of organisations by `hd`.
+const GOOGLE: &str = "https://accounts.google.com";
+/// Issuers at which anybody can get an account: without a restriction they would admit the whole world (P-13).
+const OPEN_TO_THE_WORLD: [&str; 2] = [GOOGLE, "https://account.apple.com"];
+
+/// One OpenID provider, as configured.
+#[derive(Debug)]
+pub struct OidcSettings {
+    /// Its name.
+    pub id: ConnectorId,
+    /// What its button says.
+    pub title: String,
+    /// Its issuer identifier, byte for byte.
+    pub issuer: String,
+    /// Who we are there.
+    pub client_id: String,
+    /// Our secret there, if we have one.
+    pub client_secret: Option<Secret>,
+    /// How we authenticate; if absent, the first of basic, post that the provider advertises.
+    pub authentication: Option<TokenEndpointAuthMethod>,
+    /// Scopes beside `openid`.
+    pub scopes: Vec<String>,
+    /// The claim that holds the groups, if there is one.
+    pub groups_claim: Option<String>,
+    /// Whether to ask the userinfo endpoint for what the ID token lacks.
+    pub userinfo: bool,
+    /// If not empty: only people with a verified e-mail address in one of these domains are admitted.
+    pub email_domains: Vec<String>,
+    /// Only people whose claims have one of these values each (`hd`, `tid`) are admitted.
+    pub required_claims: BTreeMap<String, Vec<String>>,
+    /// For all that one step of a sign-in asks of the provider.
+    pub deadline: Duration,
+}
+
+/// The settings cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OidcSettingsError {
+    /// Anybody in the world can have an account there.
+    #[error(
+        "anybody can have an account at this issuer: name `email_domains` or a required claim such as `hd`"
+    )]
+    AdmitsEverybody,
+    /// The method of authentication and the secret do not fit.
+    #[error("client_secret_basic and client_secret_post need a secret, none must not have one")]
+    Authentication,
+    /// The client identifier is empty.
+    #[error("the client id is empty")]
+    ClientId,
+    /// Not an issuer identifier (OpenID Connect Discovery 1.0, section 3).
+    #[error("the issuer is an https url without userinfo, query and fragment; http only on loopback")]
+    Issuer,
+}
+
+impl OidcSettings {
+    pub(super) fn verify(&self) -> Result<(), OidcSettingsError> {
+        let issuer = Url::parse(&self.issuer).map_err(|_| OidcSettingsError::Issuer)?;
+        let plain = issuer.username().is_empty()
+            && issuer.password().is_none()
+            && issuer.query().is_none()
+            && issuer.fragment().is_none();
+        if !plain || !protected(&issuer) {
+            return Err(OidcSettingsError::Issuer);
+        }
+        if self.client_id.is_empty() {
+            return Err(OidcSettingsError::ClientId);
+        }
+        let fits = match self.authentication {
+            Some(TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost) => {
+                self.client_secret.is_some()
+            }
+            Some(TokenEndpointAuthMethod::None) => self.client_secret.is_none(),
+            None => true,
+        };
+        if !fits {
+            return Err(OidcSettingsError::Authentication);
+        }
+        let open = OPEN_TO_THE_WORLD.contains(&self.issuer.trim_end_matches('/'));
+        if open && self.email_domains.is_empty() && self.required_claims.is_empty() {
+            return Err(OidcSettingsError::AdmitsEverybody);
+        }
+        Ok(())
+    }
+
+    /// Whether a verified address in a domain does not yet say that the domain's owner knows the account: somebody
+    /// who has left may keep a private account with the address that was theirs.
+    pub(super) fn marks_organisations(&self) -> bool {
+        self.issuer.trim_end_matches('/') == GOOGLE
+    }
+
+    /// For what is asked on behalf of one person.
+    pub(super) fn limits(&self, max_body: usize) -> Limits {
+        Limits { total: self.deadline, max_body }
+    }
+
+    /// For a document that others wait for too: it fails while they still have time to be told.
+    pub(super) fn shared_limits(&self, max_body: usize) -> Limits {
+        Limits { total: self.deadline / 2, max_body }
+    }
+
+    pub(super) fn scope(&self) -> String {
+        let mut scope = String::from("openid");
+        for token in self.scopes.iter().filter(|token| token.as_str() != "openid") {
+            scope.push(' ');
+            scope.push_str(token);
+        }
+        scope
+    }
+}
+
+/// Whether nobody on the way can read or change what is sent there: TLS, or it never leaves the machine.
+pub(super) fn protected(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        ("https", Some(_)) => true,
+        ("http", Some(url::Host::Domain(name))) => name == "localhost",
+        ("http", Some(url::Host::Ipv4(address))) => address.is_loopback(),
+        ("http", Some(url::Host::Ipv6(address))) => address.is_loopback(),
+        _ => false,
+    }
+}

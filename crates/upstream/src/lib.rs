@@ -1,0 +1,12 @@
+//! The back door: the only room that opens sockets outward.
+//!
+//! Two ways lead out. The control plane ([`egress`]) fetches small documents for the [`connectors`], which sign
+//! people in at identity providers. The data plane ([`mcp_server`]) carries MCP calls and streams the answers.
+//! Neither follows a redirect, reads a proxy from the environment, or decides who may do what.
+
+pub mod connectors;
+pub mod egress;
+pub mod mcp_server;
+pub mod trust;
+
+mod dial;

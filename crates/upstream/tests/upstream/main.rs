@@ -1,0 +1,18 @@
+//! The back door against servers that lie: slow, huge, wrong, redirecting, silent; and an identity provider that
+//! forges whatever it is told to.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod callback;
+mod development;
+mod discovery;
+mod egress;
+mod id_token;
+mod keys;
+mod lying_server;
+mod mcp_server;
+mod person;
+mod provider;
+mod signer;
+mod tls;
+mod world;
