@@ -1,0 +1,109 @@
+//! Access tokens: RFC 9068 JWTs for exactly one resource (product.md, P-1).
+//!
+//! A token never outlives its grant, and is signed before the write that makes it good, so that nothing can fail
+//! between the write and the answer.
+
+use std::time::Duration;
+
+use protocol::jose::claims::AccessTokenClaims;
+use protocol::oauth::Scope;
+use protocol::secret::Secret;
+use protocol::world::Timestamp;
+use store::GrantRecord;
+
+use crate::AuthorizationServer;
+use crate::settings::Lifetimes;
+
+/// `typ` of an access token (RFC 9068, section 2.1). No other JWT of ours has it.
+pub(crate) const TYP: &str = "at+jwt";
+
+/// When an access token is issued and when it ends, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) iat: i64,
+    pub(crate) exp: i64,
+}
+
+impl Validity {
+    /// Of a token issued now; `None` if the grant ends within this second, so that none would be good for anything.
+    pub(crate) fn of(grant_expires_at: Timestamp, life: Duration, now: Timestamp) -> Option<Self> {
+        let life = life.min(Lifetimes::LONGEST_ACCESS_TOKEN);
+        let end = now.plus(life).min(grant_expires_at);
+        let (iat, exp) = (now.secs(), end.secs());
+        (iat >= 0 && exp > iat).then_some(Self { iat, exp })
+    }
+
+    /// `expires_in` of the token response (RFC 6749, section 5.1).
+    pub(crate) const fn expires_in(self) -> u64 {
+        self.exp.saturating_sub(self.iat).unsigned_abs()
+    }
+}
+
+/// The token could not be signed. It says no more: the cause is in the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotSigned;
+
+impl AuthorizationServer {
+    /// Signs an access token of a grant.
+    pub(crate) fn sign_access_token(
+        &self,
+        grant: &GrantRecord,
+        scope: &Scope,
+        validity: Validity,
+    ) -> Result<Secret, NotSigned> {
+        let claims = AccessTokenClaims {
+            iss: self.settings.issuer.clone(),
+            sub: grant.user.to_string(),
+            aud: grant.resource.as_str().to_owned(),
+            client_id: grant.client_id.as_str().to_owned(),
+            grant_id: grant.id.to_string(),
+            scope: (!scope.is_empty()).then(|| scope.to_string()),
+            iat: validity.iat,
+            exp: validity.exp,
+            jti: Secret::random("", &*self.parts.entropy).reveal(),
+        };
+        let keys = self.parts.keys.load();
+        keys.signing.active().sign(TYP, &claims).map(Secret::new).map_err(|error| {
+            tracing::error!(%error, "an access token could not be signed");
+            NotSigned
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_token_lives_as_long_as_configured_but_never_over_an_hour() {
+        let (now, far) = (Timestamp::from_micros(1_000_000_500_000), Timestamp::from_secs(9_000_000));
+        let validity = Validity::of(far, TEN_MINUTES, now).unwrap();
+        assert_eq!(validity, Validity { iat: 1_000_000, exp: 1_000_600 });
+        assert_eq!(validity.expires_in(), 600);
+        assert_eq!(Validity::of(far, Duration::from_secs(90_000), now).unwrap().expires_in(), 3600);
+    }
+
+    /// TK-39.
+    #[test]
+    fn a_token_ends_with_its_grant_and_none_is_made_in_its_last_second() {
+        let now = Timestamp::from_micros(1_000_000_900_000);
+        let ends = |micros| Validity::of(Timestamp::from_micros(micros), TEN_MINUTES, now);
+        assert_eq!(ends(1_000_003_200_000).unwrap().expires_in(), 3);
+        assert_eq!(ends(1_000_001_000_000).unwrap().expires_in(), 1);
+        assert_eq!(ends(1_000_000_999_999), None);
+        assert_eq!(ends(0), None);
+        assert_eq!(ends(i64::MIN), None);
+        assert_eq!(Validity::of(now, Duration::ZERO, now), None);
+    }
+
+    #[test]
+    fn a_clock_before_1970_makes_no_token_and_no_panic() {
+        assert_eq!(Validity::of(Timestamp::from_secs(10), TEN_MINUTES, Timestamp::from_secs(-5)), None);
+        assert_eq!(
+            Validity::of(Timestamp::from_micros(i64::MAX), TEN_MINUTES, Timestamp::from_micros(i64::MAX)),
+            None
+        );
+    }
+}

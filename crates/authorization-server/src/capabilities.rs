@@ -1,0 +1,41 @@
+//! What this authorization server can do: one table. The metadata documents, registration and enforcement all read
+//! it, so that none of them can say what another does not do (house.md, principle 9).
+
+use protocol::oauth::{ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, pkce};
+
+/// Grant types (RFC 6749, section 1.3).
+pub const GRANT_TYPES: &[GrantType] = GrantType::ALL;
+/// Response types (RFC 6749, section 3.1.1): OAuth 2.1 leaves one.
+pub const RESPONSE_TYPES: &[ResponseType] = ResponseType::ALL;
+/// Where the response stands.
+pub const RESPONSE_MODES: &[&str] = &["query"];
+/// Ways of client authentication at the token and revocation endpoints.
+pub const AUTH_METHODS: &[TokenEndpointAuthMethod] = TokenEndpointAuthMethod::ALL;
+/// Ways of PKCE (RFC 7636, section 4.2).
+pub const CODE_CHALLENGE_METHODS: &[&str] = &[pkce::S256];
+/// Scopes that are taken without a word and never granted: clients add them out of habit (product.md, P-3).
+pub const IGNORED_SCOPES: &[&str] = &["email", "offline_access", "openid", "profile"];
+/// Whether every authorization response carries `iss` (RFC 9207).
+pub const ISS_IN_RESPONSES: bool = true;
+/// Whether a `client_id` may be the URL of a metadata document.
+pub const CLIENT_ID_METADATA_DOCUMENTS: bool = false;
+
+/// Whether a client may be registered with this metadata.
+#[must_use]
+pub fn can_serve(metadata: &ClientMetadata) -> bool {
+    metadata.grant_types.iter().all(|grant_type| GRANT_TYPES.contains(grant_type))
+        && metadata.response_types.iter().all(|response_type| RESPONSE_TYPES.contains(response_type))
+        && AUTH_METHODS.contains(&metadata.token_endpoint_auth_method)
+}
+
+/// The registered response type of that name.
+#[must_use]
+pub fn response_type(name: &str) -> Option<ResponseType> {
+    ResponseType::parse(name).filter(|known| RESPONSE_TYPES.contains(known))
+}
+
+/// Whether the response may stand there.
+#[must_use]
+pub fn response_mode(name: &str) -> bool {
+    RESPONSE_MODES.contains(&name)
+}

@@ -1,0 +1,198 @@
+//! Clients, by their ids: one file for each way of becoming known (product.md, P-4 and P-6).
+//!
+//! A client that was blocked is refused here, before anything else is asked of it. Knowing an id proves nothing
+//! (OAuth 2.1, section 2.2); see [`crate::AuthenticatedClient`].
+
+mod dynamic;
+mod pre_registered;
+
+use protocol::oauth::{
+    ClientId, ClientIdKind, ClientMetadata, Destination, GrantType, RedirectUri, TokenEndpointAuthMethod,
+    VerifiedRedirectUri,
+};
+use protocol::secret::Secret;
+use protocol::world::Timestamp;
+use store::{AuthorizationRecord, ClientRecord, StoreError};
+use thiserror::Error;
+
+pub use pre_registered::{PreRegisteredClient, PreRegisteredError};
+
+use crate::AuthorizationServer;
+use crate::pages::{ClientOnPage, ServerOnPage, Vouching};
+
+/// A client and its metadata (RFC 7591, section 2).
+#[derive(Debug, Clone)]
+pub struct Client {
+    id: ClientId,
+    metadata: ClientMetadata,
+}
+
+/// Why an id leads to no client.
+#[derive(Debug, Error)]
+pub(crate) enum ResolveError {
+    /// The client was stopped.
+    #[error("the client is blocked")]
+    Blocked,
+    /// The record did not answer.
+    #[error("the record did not answer")]
+    Store(#[from] StoreError),
+    /// No such client.
+    #[error("the client is not known here")]
+    Unknown,
+}
+
+impl Client {
+    /// A client that was just registered.
+    pub(crate) const fn registered(id: ClientId, metadata: ClientMetadata) -> Self {
+        Self { id, metadata }
+    }
+
+    pub(crate) fn into_parts(self) -> (ClientId, ClientMetadata) {
+        (self.id, self.metadata)
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &ClientId {
+        &self.id
+    }
+
+    /// Its metadata.
+    #[must_use]
+    pub const fn metadata(&self) -> &ClientMetadata {
+        &self.metadata
+    }
+
+    /// Whether it may authenticate in this way: in the one it registered.
+    #[must_use]
+    pub fn may_authenticate_by(&self, method: TokenEndpointAuthMethod) -> bool {
+        match self.id.kind() {
+            ClientIdKind::PreRegistered if self.is_confidential() => {
+                pre_registered::EITHER_SECRET.contains(&method)
+            }
+            ClientIdKind::Dynamic | ClientIdKind::MetadataDocument | ClientIdKind::PreRegistered => {
+                method == self.metadata.token_endpoint_auth_method
+            }
+        }
+    }
+
+    /// Whether it has a secret (OAuth 2.1, section 2.1).
+    #[must_use]
+    pub const fn is_confidential(&self) -> bool {
+        match self.metadata.token_endpoint_auth_method {
+            TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost => true,
+            TokenEndpointAuthMethod::None => false,
+        }
+    }
+
+    /// Whether it registered this grant type.
+    #[must_use]
+    pub fn may_use(&self, grant_type: GrantType) -> bool {
+        self.metadata.may_use(grant_type)
+    }
+
+    /// The redirect URI of a request, if it is one of the client's. Without one, the only one there is (OAuth 2.1,
+    /// section 2.3.2).
+    pub(crate) fn verify_redirect_uri(&self, requested: Option<&str>) -> Option<VerifiedRedirectUri> {
+        let only = || match self.metadata.redirect_uris.as_slice() {
+            [only] => Some(RedirectUri::as_str(only)),
+            _ => None,
+        };
+        self.metadata.verify_redirect_uri(requested.or_else(only)?)
+    }
+
+    /// Who stands behind its name.
+    pub(crate) fn vouched(&self) -> Vouching {
+        match self.id.kind() {
+            ClientIdKind::PreRegistered => Vouching::Operator,
+            ClientIdKind::Dynamic | ClientIdKind::MetadataDocument => Vouching::Nobody,
+        }
+    }
+
+    /// Whether an error may go to the client at once, before a person did anything (attacks.md, section 0): to a
+    /// client that the operator knows, and to the person's own machine.
+    pub(crate) fn may_be_told_at_once(&self, to: &VerifiedRedirectUri) -> bool {
+        match (self.vouched(), to.destination()) {
+            (Vouching::Operator, _) | (Vouching::Nobody, Destination::Loopback(_)) => true,
+            (Vouching::Nobody, Destination::Https(_) | Destination::PrivateScheme(_)) => false,
+        }
+    }
+
+    /// What is written down when a person consents.
+    pub(crate) fn record(&self, now: Timestamp) -> ClientRecord {
+        ClientRecord {
+            client_id: self.id.clone(),
+            kind: self.id.kind(),
+            metadata: self.metadata.to_json(),
+            fingerprint: self.metadata.fingerprint(),
+            name: self.metadata.client_name.clone(),
+            first_consented_at: now,
+            last_used_at: now,
+            blocked_at: None,
+        }
+    }
+
+    pub(crate) fn on_page(&self, redirect_uri: VerifiedRedirectUri) -> ClientOnPage {
+        ClientOnPage {
+            name: self.metadata.client_name.clone(),
+            vouched: self.vouched(),
+            destination: redirect_uri.destination().clone(),
+            redirect_uri,
+        }
+    }
+}
+
+impl AuthorizationServer {
+    /// The client with this id.
+    pub(crate) async fn resolve(&self, id: &ClientId) -> Result<Client, ResolveError> {
+        let client = match id.kind() {
+            ClientIdKind::Dynamic => {
+                dynamic::open(&self.parts.keys.load().client_ids, id, &self.settings.redirects)
+            }
+            // Not offered; the metadata says so.
+            ClientIdKind::MetadataDocument => None,
+            ClientIdKind::PreRegistered => pre_registered::find(&self.settings.clients, id),
+        };
+        let client = client.ok_or(ResolveError::Unknown)?;
+        match self.parts.store.find_client(id).await? {
+            Some(ClientRecord { blocked_at: Some(_), .. }) => Err(ResolveError::Blocked),
+            Some(_) | None => Ok(client),
+        }
+    }
+
+    /// The client and the redirect URI of a sign-in under way, verified anew: either may be gone since (CB-13).
+    pub(crate) async fn client_of(
+        &self,
+        record: &AuthorizationRecord,
+    ) -> Result<Option<(Client, VerifiedRedirectUri)>, ResolveError> {
+        let client = self.resolve(&record.client_id).await?;
+        let redirect_uri = client.verify_redirect_uri(Some(&record.request.redirect_uri));
+        Ok(redirect_uri.map(|redirect_uri| (client, redirect_uri)))
+    }
+
+    /// The same as the pages show it.
+    pub(crate) async fn client_on_page(
+        &self,
+        record: &AuthorizationRecord,
+    ) -> Result<Option<ClientOnPage>, ResolveError> {
+        let found = self.client_of(record).await?;
+        Ok(found.map(|(client, redirect_uri)| client.on_page(redirect_uri)))
+    }
+
+    /// The MCP server of a sign-in as the pages show it.
+    pub(crate) fn server_on_page(&self, record: &AuthorizationRecord) -> ServerOnPage {
+        let (name, resource) = (record.request.server.clone(), record.request.resource.clone());
+        let title = self.settings.server(&name).map_or_else(|| name.clone(), |server| server.title.clone());
+        ServerOnPage { name, title, resource }
+    }
+
+    /// The secret of a client that registered itself.
+    pub(crate) fn derived_secret(&self, client: &Client) -> Option<Secret> {
+        dynamic::secret(&self.parts.keys.load().client_ids, client)
+    }
+
+    /// The secret of a client that the operator knows.
+    pub(crate) fn configured_secret(&self, client: &Client) -> Option<&Secret> {
+        pre_registered::secret(&self.settings.clients, client)
+    }
+}

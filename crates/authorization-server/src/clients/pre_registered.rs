@@ -1,0 +1,129 @@
+//! Clients that the operator wrote into the configuration (requirements.md, AS-106). They are known, so they are told
+//! of errors at once, and their names are shown as verified.
+
+use protocol::oauth::{
+    ClientId, ClientIdKind, ClientMetadata, GrantType, MetadataError, RedirectPolicy, TokenEndpointAuthMethod,
+};
+use protocol::secret::Secret;
+use serde_json::json;
+use thiserror::Error;
+
+use super::Client;
+
+/// A client that was registered by hand. It is confidential if it has a secret.
+#[derive(Debug)]
+pub struct PreRegisteredClient {
+    client: Client,
+    secret: Option<Secret>,
+}
+
+/// Why a client cannot be registered by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum PreRegisteredError {
+    /// The id is taken for another way of registering.
+    #[error("a `client_id` that begins with `dcr_` or `https://` is of another kind")]
+    ClientId,
+    /// The rest is refused as it would be from a client.
+    #[error("{0}")]
+    Metadata(#[from] MetadataError),
+    /// An empty secret is none.
+    #[error("the secret is empty")]
+    Secret,
+}
+
+impl PreRegisteredClient {
+    /// A client with this id, name and redirect URIs; confidential if it has a secret.
+    ///
+    /// # Errors
+    /// [`PreRegisteredError`] if the id is of another kind, or a redirect URI is refused.
+    pub fn new(
+        client_id: ClientId,
+        name: Option<&str>,
+        redirect_uris: &[String],
+        secret: Option<Secret>,
+        redirects: &RedirectPolicy,
+    ) -> Result<Self, PreRegisteredError> {
+        if client_id.kind() != ClientIdKind::PreRegistered {
+            return Err(PreRegisteredError::ClientId);
+        }
+        if secret.as_ref().is_some_and(Secret::is_empty) {
+            return Err(PreRegisteredError::Secret);
+        }
+        let method = match &secret {
+            Some(_) => TokenEndpointAuthMethod::ClientSecretBasic,
+            None => TokenEndpointAuthMethod::None,
+        };
+        // Read as a registration would be, so that there is one set of rules for both.
+        let mut registration = json!({
+            "redirect_uris": redirect_uris,
+            "grant_types": GrantType::ALL,
+            "token_endpoint_auth_method": method,
+        });
+        if let Some(name) = name {
+            registration["client_name"] = name.into();
+        }
+        let metadata = ClientMetadata::parse_registration(registration.to_string().as_bytes(), redirects)?;
+        Ok(Self { client: Client { id: client_id, metadata }, secret })
+    }
+
+    /// Its id.
+    #[must_use]
+    pub const fn client_id(&self) -> &ClientId {
+        &self.client.id
+    }
+}
+
+/// The client with this id.
+pub(super) fn find(known: &[PreRegisteredClient], id: &ClientId) -> Option<Client> {
+    known.iter().find(|known| known.client.id == *id).map(|known| known.client.clone())
+}
+
+/// Its secret, if it has one.
+pub(super) fn secret<'a>(known: &'a [PreRegisteredClient], client: &Client) -> Option<&'a Secret> {
+    known.iter().find(|known| known.client.id == client.id)?.secret.as_ref()
+}
+
+/// With a secret by hand nobody says where it will stand: header and body prove the same.
+pub(super) const EITHER_SECRET: &[TokenEndpointAuthMethod] =
+    &[TokenEndpointAuthMethod::ClientSecretBasic, TokenEndpointAuthMethod::ClientSecretPost];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_house::*;
+
+    fn new(id: &str, uris: &[&str], secret: Option<&str>) -> Result<PreRegisteredClient, PreRegisteredError> {
+        let uris: Vec<String> = uris.iter().map(|uri| (*uri).to_owned()).collect();
+        let secret = secret.map(|text| Secret::new(text.to_owned()));
+        PreRegisteredClient::new(
+            ClientId::parse(id).unwrap(),
+            None,
+            &uris,
+            secret,
+            &RedirectPolicy::default(),
+        )
+    }
+
+    #[test]
+    fn each_reason_is_reached() {
+        let mut reached = every_reason!(PreRegisteredError { ClientId, Metadata, Secret });
+        for (id, uris, secret, name) in [
+            ("dcr_mine", [LOOPBACK].as_slice(), None, "ClientId"),
+            ("https://client.example/id", &[LOOPBACK], None, "ClientId"),
+            ("mine", &[], None, "Metadata"),
+            ("mine", &["http://client.example/cb"], None, "Metadata"),
+            ("mine", &[LOOPBACK], Some(""), "Secret"),
+        ] {
+            assert_eq!(reached.reach(&new(id, uris, secret).unwrap_err()), name);
+        }
+        reached.all_but(&[]);
+    }
+
+    #[test]
+    fn a_secret_makes_a_client_confidential() {
+        assert!(new("mine", &[LOOPBACK], Some("s")).unwrap().client.is_confidential());
+        let public = new("mine", &[LOOPBACK], None).unwrap();
+        assert!(!public.client.is_confidential());
+        assert_eq!(public.client_id().as_str(), "mine");
+    }
+}

@@ -1,0 +1,318 @@
+//! The refresh token grant (OAuth 2.1, section 4.3; product.md, P-3).
+//!
+//! One row for each grant holds the current generation. The current token rotates; the one before is answered with the
+//! same successor while that is unused and young; any older or later repeat ends the family. A generation above the
+//! row's means that the record was set back: refused, and nobody is called a thief.
+//! Client and mark are verified before any of this may act: a guessed or foreign token changes nothing.
+
+use std::time::Duration;
+
+use protocol::keys::{KeyRing, MacKey};
+use protocol::oauth::{ClientId, ErrorCode, RefreshToken, Scope, TokenResponse, refresh_token};
+use protocol::secret::Secret;
+use protocol::world::Timestamp;
+use store::{AuditKind, EndGrant, GrantRecord, Outcome, Rotate, RotateOutcome, StoreError};
+use thiserror::Error;
+
+use super::PersonRefusal;
+use crate::access_token::Validity;
+use crate::client_authentication::AuthenticatedClient;
+use crate::pages::Caller;
+use crate::settings::ServerEntry;
+use crate::token::TokenError;
+use crate::{AuthorizationServer, capabilities};
+
+/// Why a refresh token buys nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RefreshRefusal {
+    /// The grant was ended.
+    #[error("the grant has been revoked")]
+    Ended,
+    /// The grant is too old, or was not used for too long.
+    #[error("the grant has expired")]
+    Expired,
+    /// The mark is not ours, or not for this client.
+    #[error("the refresh token is not of this client")]
+    Foreign,
+    /// It is no refresh token at all.
+    #[error("the refresh token is malformed")]
+    Malformed,
+    /// The person may not any more.
+    #[error("{0}")]
+    Person(PersonRefusal),
+    /// `resource` is not what was granted.
+    #[error("`resource` is not the one that was granted")]
+    ResourceMismatch,
+    /// It was used before, and not just now: the token family ends (OAuth 2.1, section 4.3.1).
+    #[error("the refresh token was used before")]
+    Reused,
+    /// `scope` asks for more than was granted (RFC 6749, section 6).
+    #[error("`scope` is more than was granted")]
+    ScopeExceeds,
+    /// `scope` breaks the grammar.
+    #[error("`scope` is malformed")]
+    ScopeMalformed,
+    /// It is from the future: the record was set back to an earlier state.
+    #[error("the refresh token is newer than the record")]
+    SetBack,
+    /// There is no such grant.
+    #[error("there is no such grant")]
+    Unknown,
+}
+
+impl RefreshRefusal {
+    /// What the client is told (RFC 6749, section 5.2; RFC 8707, section 2).
+    #[must_use]
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::Ended
+            | Self::Expired
+            | Self::Foreign
+            | Self::Malformed
+            | Self::Person(_)
+            | Self::Reused
+            | Self::SetBack
+            | Self::Unknown => ErrorCode::InvalidGrant,
+            Self::ResourceMismatch => ErrorCode::InvalidTarget,
+            Self::ScopeExceeds | Self::ScopeMalformed => ErrorCode::InvalidScope,
+        }
+    }
+
+    /// The reason for log, metric and audit.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Ended => "grant_ended",
+            Self::Expired => "grant_expired",
+            Self::Foreign => "refresh_token_foreign",
+            Self::Malformed => "refresh_token_malformed",
+            Self::Person(refusal) => refusal.reason(),
+            Self::ResourceMismatch => "resource_mismatch",
+            Self::Reused => "refresh_token_reused",
+            Self::ScopeExceeds => "scope_exceeds",
+            Self::ScopeMalformed => "scope_malformed",
+            Self::SetBack => "refresh_token_set_back",
+            Self::Unknown => "grant_unknown",
+        }
+    }
+}
+
+/// What a client presents, and by which rules.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) client_id: &'a ClientId,
+    pub(crate) keys: &'a KeyRing<MacKey>,
+    pub(crate) now: Timestamp,
+    /// How long a repeat is answered.
+    pub(crate) repeat: Duration,
+    pub(crate) resource: &'a [String],
+    pub(crate) scope: Option<&'a str>,
+    pub(crate) token: &'a RefreshToken,
+}
+
+/// What a refresh does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refresh {
+    /// The scope of the new access token. The refresh token keeps the whole (OAuth 2.1, section 4.3.1).
+    pub(crate) scope: Scope,
+    /// Whether the generation moves.
+    pub(crate) step: Step,
+}
+
+/// Whether the generation moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A repeat: the same successor once more.
+    Repeat,
+    /// The current token: on to the next generation.
+    Rotate,
+}
+
+/// Decides what a refresh token is worth.
+pub(crate) fn decide(found: Option<&GrantRecord>, attempt: &Attempt<'_>) -> Result<Refresh, RefreshRefusal> {
+    let grant = found.ok_or(RefreshRefusal::Unknown)?;
+    if grant.client_id != *attempt.client_id
+        || !attempt.token.verify(attempt.keys, &grant.seed, attempt.client_id)
+    {
+        return Err(RefreshRefusal::Foreign);
+    }
+    if grant.revoked_at.is_some() {
+        return Err(RefreshRefusal::Ended);
+    }
+    if grant.idle_expires_at <= attempt.now || grant.expires_at <= attempt.now {
+        return Err(RefreshRefusal::Expired);
+    }
+    let step = step(grant, attempt)?;
+    if !super::asks_only_for(&grant.resource, attempt.resource) {
+        return Err(RefreshRefusal::ResourceMismatch);
+    }
+    Ok(Refresh { scope: narrowed(&grant.scope, attempt.scope)?, step })
+}
+
+fn step(grant: &GrantRecord, attempt: &Attempt<'_>) -> Result<Step, RefreshRefusal> {
+    let presented = attempt.token.generation;
+    if presented == grant.generation {
+        return Ok(Step::Rotate);
+    }
+    if presented > grant.generation {
+        return Err(RefreshRefusal::SetBack);
+    }
+    // The successor is unused exactly as long as the row has not moved past it.
+    let is_last = presented.checked_add(1) == Some(grant.generation);
+    let is_young = !attempt.repeat.is_zero() && attempt.now.since(grant.rotated_at) <= attempt.repeat;
+    if is_last && is_young { Ok(Step::Repeat) } else { Err(RefreshRefusal::Reused) }
+}
+
+/// `scope` may ask for less, never for more; and it is refused, not narrowed (attacks.md, D-8). What clients add out of
+/// habit was dropped at the authorization endpoint, and is dropped here too (product.md, P-3).
+fn narrowed(granted: &Scope, requested: Option<&str>) -> Result<Scope, RefreshRefusal> {
+    let Some(text) = requested else { return Ok(granted.clone()) };
+    let asked = Scope::parse(text).map_err(|_| RefreshRefusal::ScopeMalformed)?;
+    let is_habit = |token: &str| capabilities::IGNORED_SCOPES.contains(&token) && !granted.contains(token);
+    let requested: Scope = asked.iter().filter(|token| !is_habit(token.as_str())).cloned().collect();
+    if requested.is_empty() {
+        return Ok(granted.clone());
+    }
+    if requested.is_subset(granted) { Ok(requested) } else { Err(RefreshRefusal::ScopeExceeds) }
+}
+
+/// A refresh token and what came with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PresentedRefreshToken<'a> {
+    pub(crate) refresh_token: &'a Secret,
+    pub(crate) resource: &'a [String],
+    pub(crate) scope: Option<&'a str>,
+}
+
+impl AuthorizationServer {
+    /// Exchanges a refresh token for its successor and a fresh access token.
+    pub(crate) async fn exchange_refresh_token(
+        &self,
+        client: &AuthenticatedClient,
+        presented: PresentedRefreshToken<'_>,
+        caller: &Caller,
+    ) -> Result<TokenResponse, TokenError> {
+        let token = presented.refresh_token.expose(refresh_token::parse).ok_or(RefreshRefusal::Malformed)?;
+        // Whoever loses the race for a rotation looks again, and is then the repeat of what has just happened.
+        for _ in 0..2 {
+            let found = self.parts.store.find_grant(token.grant).await?;
+            let now = self.parts.clock.now();
+            let server = found.as_ref().and_then(|grant| self.settings.server(&grant.server));
+            let keys = self.parts.keys.load_full();
+            let attempt = Attempt {
+                client_id: client.client().id(),
+                keys: &keys.refresh_tokens,
+                now,
+                repeat: server.map_or(Duration::ZERO, |server| server.refresh_repeat),
+                resource: presented.resource,
+                scope: presented.scope,
+                token: &token,
+            };
+            let answer = match (decide(found.as_ref(), &attempt), found.as_ref()) {
+                (Ok(refresh), Some(grant)) => self.refresh(grant, server, refresh, (caller, now)).await,
+                (Ok(_), None) => Err(RefreshRefusal::Unknown.into()),
+                (Err(refusal), _) => Err(refusal.into()),
+            };
+            match answer {
+                Ok(Some(response)) => return Ok(response),
+                Ok(None) => {}
+                Err(TokenError::Refresh(refusal)) => {
+                    self.refusal_of_refresh(found.as_ref(), refusal, caller, now).await?;
+                    return Err(refusal.into());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(StoreError::unavailable("a refresh lost its race twice").into())
+    }
+
+    /// Signs, then writes, then answers. `None` if somebody else rotated first.
+    async fn refresh(
+        &self,
+        grant: &GrantRecord,
+        server: Option<&ServerEntry>,
+        refresh: Refresh,
+        (caller, now): (&Caller, Timestamp),
+    ) -> Result<Option<TokenResponse>, TokenError> {
+        let user = self.parts.store.find_user(grant.user).await?;
+        super::admit(user.as_ref(), server).map_err(RefreshRefusal::Person)?;
+        let lifetimes = &self.settings.lifetimes;
+        let validity =
+            Validity::of(grant.expires_at, lifetimes.access_token, now).ok_or(RefreshRefusal::Expired)?;
+        let access_token = self.sign_access_token(grant, &refresh.scope, validity)?;
+        let address = caller.address.to_string();
+        let successor = match refresh.step {
+            Step::Repeat => {
+                let event = (AuditKind::RefreshRepeated, Outcome::Ok);
+                self.parts.store.append_audit(vec![self.event_of_grant(grant, event, &address, now)]).await?;
+                grant.clone()
+            }
+            Step::Rotate => {
+                let generation = grant.generation.checked_add(1).ok_or(RefreshRefusal::Expired)?;
+                let rotate = Rotate {
+                    grant: grant.id,
+                    from_generation: grant.generation,
+                    now,
+                    idle_expires_at: now.plus(lifetimes.grant_idle).min(grant.expires_at),
+                    audit: self.event_of_grant(
+                        grant,
+                        (AuditKind::TokenRefreshed, Outcome::Ok),
+                        &address,
+                        now,
+                    ),
+                };
+                match self.parts.store.rotate(rotate).await? {
+                    RotateOutcome::Lost => return Ok(None),
+                    RotateOutcome::Rotated => GrantRecord { generation, ..grant.clone() },
+                }
+            }
+        };
+        Ok(Some(TokenResponse {
+            access_token,
+            expires_in: validity.expires_in(),
+            refresh_token: Some(self.mint_refresh_token(&successor)),
+            scope: refresh.scope,
+        }))
+    }
+
+    /// Ends the family, or only writes the event, as the refusal demands.
+    async fn refusal_of_refresh(
+        &self,
+        found: Option<&GrantRecord>,
+        refusal: RefreshRefusal,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<(), TokenError> {
+        let kind = match refusal {
+            RefreshRefusal::Reused => AuditKind::RefreshReused,
+            RefreshRefusal::SetBack => AuditKind::RefreshSetBack,
+            RefreshRefusal::Person(_)
+            | RefreshRefusal::ResourceMismatch
+            | RefreshRefusal::ScopeExceeds
+            | RefreshRefusal::ScopeMalformed => AuditKind::TokenRefused,
+            // Nobody we know; or a grant whose end was written down when it came.
+            RefreshRefusal::Ended
+            | RefreshRefusal::Expired
+            | RefreshRefusal::Foreign
+            | RefreshRefusal::Malformed
+            | RefreshRefusal::Unknown => return Ok(()),
+        };
+        let Some(grant) = found else { return Ok(()) };
+        let address = caller.address.to_string();
+        let mut audit = self.event_of_grant(grant, (kind, Outcome::Refused), &address, now);
+        audit.reason = Some(refusal.reason());
+        if refusal == RefreshRefusal::Reused {
+            let end = EndGrant { grant: grant.id, revocation: super::revocation_of(grant.id, now), audit };
+            self.parts.store.end_grant(end, now).await?;
+        } else if refusal == RefreshRefusal::SetBack {
+            // Somebody must hear of it: the answer waits until it is written.
+            self.parts.store.append_audit(vec![audit]).await?;
+        } else {
+            self.append_refusal(audit).await;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! The authorization server: who may get which token (OAuth 2.1; RFC 7591, 7009, 8414, 8707, 9068, 9207).
+//!
+//! A role: rules, and nothing of HTTP or SQL. Each endpoint is one method of [`AuthorizationServer`] in a file of its
+//! own: it reads what it needs, decides in a pure function, and writes once. Each has one error enum with a total
+//! `code()`, `blame()` and `reason()`.
+//!
+//! # What is written down
+//! Whatever changes something is an audit event in the same write. Refusals that anybody can cause (an unknown client,
+//! a redirect URI that is not the client's, a code or refresh token that is not ours) are logged, not stored; those of a
+//! known client or person are stored up to so many a minute and logged beyond: a flood of them must not fill the disk.
+
+mod access_token;
+mod audit;
+mod authorize;
+mod blame;
+mod browser;
+pub mod capabilities;
+mod client_authentication;
+mod clients;
+mod consent;
+mod error;
+mod forms;
+mod grants;
+pub mod keys;
+mod login;
+mod metadata;
+mod pages;
+mod pending;
+mod prompt;
+mod register;
+mod revoke;
+mod sessions;
+mod settings;
+#[cfg(test)]
+mod test_house;
+mod token;
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use protocol::keys::Keys;
+use protocol::world::{Clock, Entropy};
+use store::Store;
+use upstream::connectors::Connector;
+
+pub use authorize::{AuthorizeError, Authorized, PageReason, RedirectReason};
+pub use blame::Blame;
+pub use browser::Browser;
+pub use client_authentication::{AuthenticatedClient, ClientRefusal, NotAuthenticated};
+pub use clients::{Client, PreRegisteredClient, PreRegisteredError};
+pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdict};
+pub use grants::PersonRefusal;
+pub use grants::authorization_code::CodeRefusal;
+pub use grants::refresh_token::RefreshRefusal;
+pub use login::{LegStarted, LoginError, LoginForm, LoginReason, SignedIn};
+pub use pages::{
+    Account, Caller, ClientOnPage, ConnectorOnPage, ConsentPage, FormToken, GrantLifetime, LoginPage, Next,
+    ScopeOnPage, ServerOnPage, Vouching,
+};
+pub use register::RegisterError;
+pub use revoke::RevokeError;
+pub use settings::{Lifetimes, ScopeEntry, ServerEntry, Settings};
+pub use token::TokenError;
+
+/// What the authorization server works with.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// The identity providers.
+    pub connectors: Vec<Arc<dyn Connector>>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// The keys, which may be exchanged while we work.
+    pub keys: Arc<ArcSwap<Keys>>,
+    /// The record.
+    pub store: Arc<dyn Store>,
+}
+
+/// The authorization server. One for each issuer; shared by all requests.
+pub struct AuthorizationServer {
+    parts: Parts,
+    refusals: audit::Refusals,
+    settings: Settings,
+}
+
+impl AuthorizationServer {
+    /// The authorization server with these settings.
+    #[must_use]
+    pub const fn new(settings: Settings, parts: Parts) -> Self {
+        Self { parts, refusals: audit::Refusals::new(), settings }
+    }
+
+    /// The issuer identifier, byte for byte as in the metadata (RFC 9207, section 2).
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// What it was told.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+impl fmt::Debug for AuthorizationServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationServer").field("issuer", &self.settings.issuer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! Signing in: the approval of this client before the upstream leg, the leg, and the way back (product.md, P-10;
+//! MCP security best practices, "confused deputy").
+//!
+//! The page names the client, where it leads and the MCP server; only the POST of its button mints the state of the
+//! leg, sets its cookie and forwards. The callback is refused in any browser that does not hold that cookie, before
+//! anything is asked of the identity provider (attacks.md, CB-01 and CB-02).
+
+mod callback;
+mod error;
+
+use protocol::id::{Authorization, Id, Reference};
+use protocol::oauth::CodeVerifier;
+use protocol::secret::{Sealed, Secret};
+use protocol::world::Timestamp;
+use store::{AuthorizationRecord, UpstreamLeg};
+use upstream::connectors::{Connector, LegRequest};
+
+pub use error::{LoginError, LoginReason};
+
+use crate::browser::Browser;
+use crate::forms::ShownTo;
+use crate::pages::{Account, ClientOnPage, ConnectorOnPage, LoginPage};
+use crate::pending::Pending;
+use crate::sessions::Session;
+use crate::{AuthorizationServer, forms, grants, prompt};
+
+/// The form of the login page, as it was sent.
+#[derive(Debug, Clone)]
+pub struct LoginForm {
+    /// The sign-in.
+    pub authorization: String,
+    /// The identity provider that was chosen.
+    pub connector: String,
+    /// The token of the form.
+    pub csrf: String,
+}
+
+/// The upstream leg began: send the browser off.
+#[derive(Debug)]
+pub struct LegStarted {
+    /// Where to: the identity provider; or our own consent page, if the person has signed in meanwhile.
+    pub location: String,
+    /// The cookie of the leg, to be set in this answer, even if the browser has it: its life begins anew.
+    pub set_leg: Option<Secret>,
+}
+
+/// A person signed in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// When the session ends unless it is used.
+    pub expires_at: Timestamp,
+    /// The sign-in to go on with: ask for consent.
+    pub resume: Id<Authorization>,
+    /// The cookie of the new browser session.
+    pub set_session: Secret,
+}
+
+/// Separates what is sealed together. Neither part holds a dot: both are base64url.
+const BETWEEN: char = '.';
+
+impl AuthorizationServer {
+    /// The page that names the client before anybody is sent to an identity provider.
+    ///
+    /// # Errors
+    /// [`LoginError`] if there is no such sign-in in this browser, or it can no longer go on.
+    pub async fn login_page(&self, authorization: &str, browser: &Browser) -> Result<LoginPage, LoginError> {
+        let now = self.parts.clock.now();
+        let pending = self.find_pending(authorization, browser, now).await.map_err(LoginError::from_parts)?;
+        let reference = pending.record.reference.clone();
+        let client = match self.client_on_page(&pending.record).await {
+            Ok(found) => found.ok_or(LoginReason::ClientGone),
+            Err(error) => Err(error.into()),
+        };
+        let session = self.session(browser, now).await;
+        let (client, session) = match (client, session) {
+            (Ok(client), Ok(session)) => (client, session),
+            (Err(reason), _) => return Err(LoginError { reason, reference }),
+            (Ok(_), Err(error)) => return Err(LoginError { reason: error.into(), reference }),
+        };
+        Ok(self.show_login(pending, client, session.as_ref()))
+    }
+
+    pub(crate) fn show_login(
+        &self,
+        pending: Pending,
+        client: ClientOnPage,
+        session: Option<&Session>,
+    ) -> LoginPage {
+        let Pending { record, binding } = pending;
+        let keys = self.parts.keys.load();
+        let shown = if session.is_some() { ShownTo::Somebody } else { ShownTo::Nobody };
+        let server = self.settings.server(&record.request.server);
+        let not_admitted = session.filter(|session| grants::admit(Some(&session.user), server).is_err());
+        LoginPage {
+            authorization: record.id,
+            client,
+            connectors: self.parts.connectors.iter().map(|connector| on_page(&**connector)).collect(),
+            csrf: forms::login_token(&keys.forms, record.id, &binding, shown),
+            not_admitted: not_admitted.map(|session| Account::of(&session.user)),
+            server: self.server_on_page(&record),
+            reference: record.reference,
+        }
+    }
+
+    /// The button of the login page: begins the upstream leg.
+    ///
+    /// # Errors
+    /// [`LoginError`] if the form is not of this sign-in in this browser, or the identity provider cannot be reached.
+    pub async fn start_login(&self, form: LoginForm, browser: Browser) -> Result<LegStarted, LoginError> {
+        let now = self.parts.clock.now();
+        let pending =
+            self.find_pending(&form.authorization, &browser, now).await.map_err(LoginError::from_parts)?;
+        let reference = pending.record.reference.clone();
+        self.start_leg(pending, &form, &browser, now).await.map_err(|reason| LoginError { reason, reference })
+    }
+
+    async fn start_leg(
+        &self,
+        pending: Pending,
+        form: &LoginForm,
+        browser: &Browser,
+        now: Timestamp,
+    ) -> Result<LegStarted, LoginReason> {
+        let Pending { record, binding } = pending;
+        let shown = forms::read_login_form(&self.parts.keys.load().forms, &form.csrf, record.id, &binding);
+        if shown.ok_or(LoginReason::CsrfMismatch)? == ShownTo::Nobody
+            && let Some(session) = self.session(browser, now).await?
+            && prompt::is_fresh(&record.request, record.created_at, session.record.authenticated_at)
+        {
+            // Signed in meanwhile, in another tab. A second leg would end that session, and with it the page that
+            // other tab shows (product.md, P-10: with a session there is no upstream leg).
+            return Ok(LegStarted {
+                location: format!("/consent?authorization={}", record.id),
+                set_leg: None,
+            });
+        }
+        let connector = self.connector(&form.connector).ok_or(LoginReason::ConnectorUnknown)?;
+        self.client_on_page(&record).await?.ok_or(LoginReason::ClientGone)?;
+        let entropy = &*self.parts.entropy;
+        let (state, nonce) = (Secret::random("", entropy), Secret::random("", entropy));
+        let verifier = CodeVerifier::mint(entropy);
+        let set_leg = browser.bind_leg(entropy);
+        let location = self.ask_connector(connector, &record, [&state, &nonce], &verifier).await?;
+        let leg = UpstreamLeg {
+            connector: connector.id().as_str().to_owned(),
+            state_hash: state.hash(),
+            leg_hash: set_leg.hash(),
+            nonce_hash: nonce.hash(),
+            verifier: self.seal_leg(record.id, &nonce, &verifier),
+        };
+        if self.parts.store.start_leg(record.id, leg, now).await? {
+            Ok(LegStarted { location, set_leg: Some(set_leg) })
+        } else {
+            Err(LoginReason::AlreadyDecided)
+        }
+    }
+
+    async fn ask_connector(
+        &self,
+        connector: &dyn Connector,
+        record: &AuthorizationRecord,
+        [state, nonce]: [&Secret; 2],
+        verifier: &CodeVerifier,
+    ) -> Result<String, LoginReason> {
+        let (challenge, redirect_uri) =
+            (verifier.challenge(), self.settings.callback(connector.id().as_str()));
+        let start = state.expose(|state| nonce.expose(|nonce| (state.to_owned(), nonce.to_owned())));
+        let leg = LegRequest {
+            state: &start.0,
+            nonce: &start.1,
+            code_challenge: &challenge,
+            redirect_uri: &redirect_uri,
+            login_hint: record.request.login_hint.as_deref(),
+            reauthenticate: prompt::authenticated_since(&record.request, record.created_at).is_some(),
+        };
+        Ok(connector.start(leg).await?)
+    }
+
+    fn seal_leg(&self, id: Id<Authorization>, nonce: &Secret, verifier: &CodeVerifier) -> Sealed {
+        let together =
+            nonce.expose(|nonce| verifier.expose(|verifier| format!("{nonce}{BETWEEN}{verifier}")));
+        let together = Secret::new(together);
+        let keys = self.parts.keys.load();
+        together.expose(|text| {
+            keys.sealing.active().seal(&leg_context(&id), text.as_bytes(), &*self.parts.entropy)
+        })
+    }
+
+    pub(crate) fn connector(&self, id: &str) -> Option<&dyn Connector> {
+        self.parts
+            .connectors
+            .iter()
+            .find(|connector| connector.id().as_str() == id)
+            .map(|connector| &**connector)
+    }
+
+    /// The identity provider that has its page on our side, if there is one (`demo`).
+    #[must_use]
+    pub fn development(&self) -> Option<&upstream::connectors::development::Development> {
+        self.parts.connectors.iter().find_map(|connector| connector.development())
+    }
+}
+
+/// What the sealed verifier is bound to, so that it opens in its own row only (attacks.md, ST-02).
+fn leg_context(id: &Id<Authorization>) -> [&[u8]; 3] {
+    [b"authorizations", b"upstream_verifier", id.as_bytes()]
+}
+
+fn on_page(connector: &dyn Connector) -> ConnectorOnPage {
+    ConnectorOnPage { id: connector.id().as_str().to_owned(), title: connector.title().to_owned() }
+}
+
+impl LoginError {
+    fn from_parts((reason, reference): (LoginReason, Reference)) -> Self {
+        Self { reason, reference }
+    }
+}
+
+#[cfg(test)]
+mod tests;

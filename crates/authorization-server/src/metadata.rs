@@ -1,0 +1,114 @@
+//! The issuer's metadata (RFC 8414) and its keys (RFC 7517). Everything here is read from [`crate::capabilities`], from
+//! the settings and from the keys; nothing from a request (attacks.md, DS-01).
+
+use protocol::oauth::AuthorizationServerMetadata;
+use serde_json::Value;
+
+use crate::{AuthorizationServer, capabilities};
+
+impl AuthorizationServer {
+    /// The document of `/.well-known/oauth-authorization-server`.
+    #[must_use]
+    pub fn metadata(&self) -> AuthorizationServerMetadata {
+        let at = |path: &str| format!("{}{path}", self.settings.issuer);
+        let mut scopes = protocol::oauth::Scope::default();
+        for server in &self.settings.servers {
+            scopes = scopes.union(&server.known_scope());
+        }
+        AuthorizationServerMetadata {
+            issuer: self.settings.issuer.clone(),
+            authorization_endpoint: at("/oauth/authorize"),
+            token_endpoint: at("/oauth/token"),
+            registration_endpoint: Some(at("/oauth/register")),
+            revocation_endpoint: Some(at("/oauth/revoke")),
+            jwks_uri: at("/oauth/jwks"),
+            scopes_supported: scopes.iter().cloned().collect(),
+            response_types_supported: capabilities::RESPONSE_TYPES.to_vec(),
+            response_modes_supported: capabilities::RESPONSE_MODES.to_vec(),
+            grant_types_supported: capabilities::GRANT_TYPES.to_vec(),
+            token_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
+            revocation_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
+            code_challenge_methods_supported: capabilities::CODE_CHALLENGE_METHODS.to_vec(),
+            authorization_response_iss_parameter_supported: capabilities::ISS_IN_RESPONSES,
+            client_id_metadata_document_supported: capabilities::CLIENT_ID_METADATA_DOCUMENTS,
+            protected_resources: self.settings.servers.iter().map(|server| server.resource.clone()).collect(),
+            service_documentation: None,
+            subject_types_supported: Vec::new(),
+            id_token_signing_alg_values_supported: Vec::new(),
+        }
+    }
+
+    /// The JWK set of `jwks_uri`: public halves only.
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        self.parts.keys.load().jwks()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::oauth::{GrantType, TokenEndpointAuthMethod};
+    use serde_json::json;
+
+    use crate::test_house::*;
+
+    #[tokio::test]
+    async fn the_document_says_what_there_is() {
+        let house = House::new().await;
+        assert_eq!(
+            serde_json::to_value(house.server.metadata()).unwrap(),
+            json!({
+                "issuer": ISSUER,
+                "authorization_endpoint": "https://mcp.example.com/oauth/authorize",
+                "token_endpoint": "https://mcp.example.com/oauth/token",
+                "registration_endpoint": "https://mcp.example.com/oauth/register",
+                "revocation_endpoint": "https://mcp.example.com/oauth/revoke",
+                "jwks_uri": "https://mcp.example.com/oauth/jwks",
+                "scopes_supported": ["read", "write"],
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
+                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+                "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+                "code_challenge_methods_supported": ["S256"],
+                "authorization_response_iss_parameter_supported": true,
+                "protected_resources": [NOTES, VAULT],
+            })
+        );
+    }
+
+    /// What is listed is taken: by registration, and by the request that names it.
+    #[tokio::test]
+    async fn whatever_the_document_lists_can_be_registered_and_asked_for() {
+        let house = House::new().await;
+        let metadata = house.server.metadata();
+        for method in &metadata.token_endpoint_auth_methods_supported {
+            let registration = json!({
+                "redirect_uris": [LOOPBACK],
+                "token_endpoint_auth_method": method,
+                "grant_types": metadata.grant_types_supported,
+                "response_types": metadata.response_types_supported,
+            });
+            let (client, secret) = house.register(&registration.to_string());
+            assert_eq!(secret.is_some(), *method != TokenEndpointAuthMethod::None);
+            let id = protocol::oauth::ClientId::parse(&client).unwrap();
+            let known = house.server.resolve(&id).await.unwrap();
+            assert!(GrantType::ALL.iter().all(|grant_type| known.may_use(*grant_type)));
+            for scope in &metadata.scopes_supported {
+                let changes =
+                    [("scope", scope.as_str()), ("response_mode", metadata.response_modes_supported[0])];
+                house.authorize(&mut Cookies::default(), request(&client, &changes)).await.unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn the_key_set_holds_no_private_half() {
+        let house = House::new().await;
+        let keys = house.server.jwks();
+        let keys = keys["keys"].as_array().unwrap();
+        assert_eq!(keys.len(), 1);
+        assert!(keys[0].get("d").is_none());
+        assert_eq!(keys[0]["alg"], "ES256");
+    }
+}

@@ -1,0 +1,177 @@
+//! What the two pages of a sign-in show, as plain data for the templates.
+//!
+//! Text that a client chose stands here as it came and is escaped by the template. Must never hold a code, a token
+//! or a cookie.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use protocol::id::{Authorization, Id, Reference, User};
+use protocol::oauth::{Destination, ResourceUri, ScopeToken, VerifiedRedirectUri};
+use store::UserRecord;
+
+/// What a request to the authorization endpoint leads to.
+#[derive(Debug)]
+pub enum Next {
+    /// A browser session is there: ask for consent.
+    Consent(Box<ConsentPage>),
+    /// Nobody is signed in, or must sign in again: the approval of this client before the upstream leg
+    /// (product.md, P-10).
+    Login(Box<LoginPage>),
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientOnPage {
+    /// The name it gave itself, or the operator gave it.
+    pub name: Option<String>,
+    /// Who stands behind that name.
+    pub vouched: Vouching,
+    /// Where the browser goes afterwards: scheme, host and port are what a person should read.
+    pub destination: Destination,
+    /// The same, whole.
+    pub redirect_uri: VerifiedRedirectUri,
+}
+
+/// Who stands behind a client's name (product.md, P-9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Vouching {
+    /// Nobody: the client registered itself, and the name is its own claim.
+    Nobody,
+    /// The operator, who wrote the client into the configuration.
+    Operator,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOnPage {
+    /// The server's name in URLs.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// Its resource identifier, which is its URL.
+    pub resource: ResourceUri,
+}
+
+/// The page before the upstream leg: names the client, where it leads and the MCP server, and lets the person
+/// choose an identity provider.
+#[derive(Debug)]
+pub struct LoginPage {
+    /// The sign-in.
+    pub authorization: Id<Authorization>,
+    /// Who is asking.
+    pub client: ClientOnPage,
+    /// The identity providers.
+    pub connectors: Vec<ConnectorOnPage>,
+    /// Goes into the form.
+    pub csrf: FormToken,
+    /// Who is signed in already and may not use this MCP server: the reason why this page is shown.
+    pub not_admitted: Option<Account>,
+    /// For people to read out.
+    pub reference: Reference,
+    /// What is asked for.
+    pub server: ServerOnPage,
+}
+
+/// One identity provider to choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorOnPage {
+    /// Its id, the value of the form.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+}
+
+/// The page on which a person decides (product.md, P-9).
+#[derive(Debug)]
+pub struct ConsentPage {
+    /// Who is signed in.
+    pub account: Account,
+    /// The sign-in.
+    pub authorization: Id<Authorization>,
+    /// Who is asking.
+    pub client: ClientOnPage,
+    /// Goes into the form.
+    pub csrf: FormToken,
+    /// How long the permission lasts if it is used, and how long without use.
+    pub lifetime: GrantLifetime,
+    /// For people to read out.
+    pub reference: Reference,
+    /// What may be ticked.
+    pub scopes: Vec<ScopeOnPage>,
+    /// What is asked for.
+    pub server: ServerOnPage,
+}
+
+/// The person who is signed in in this browser.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Verified e-mail address.
+    pub email: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+    /// Our own id, shown when there is neither name nor address.
+    pub user: Id<User>,
+}
+
+impl Account {
+    pub(crate) fn of(user: &UserRecord) -> Self {
+        Self { email: user.email.clone(), name: user.name.clone(), user: user.id }
+    }
+}
+
+/// How long a permission lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GrantLifetime {
+    /// Without use.
+    pub idle: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+/// One scope on the consent page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScopeOnPage {
+    /// Whether it is ticked at first.
+    pub ticked: bool,
+    /// The scope token, the value of the form.
+    pub token: ScopeToken,
+    /// The operator's words for it, if there are any.
+    pub words: Option<String>,
+}
+
+/// Ties a form to one sign-in in one browser. Not a secret from the person; kept out of logs all the same.
+#[derive(Clone, PartialEq, Eq)]
+pub struct FormToken(String);
+
+impl FormToken {
+    pub(crate) const fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The value of the hidden field.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FormToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for FormToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormToken(..)")
+    }
+}
+
+/// Who is calling: the address, after trusted proxies were believed.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The address.
+    pub address: IpAddr,
+}

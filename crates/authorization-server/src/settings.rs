@@ -1,0 +1,128 @@
+//! What the authorization server is told when it is built: the issuer, the MCP servers, the known clients and how
+//! long things live. Read from the configuration elsewhere; nothing here reads a file or the environment.
+//!
+//! Must never hold a key: keys are a part ([`crate::Parts`]), because they rotate.
+
+use std::time::Duration;
+
+use policy::ServerRules;
+use protocol::oauth::{RedirectPolicy, ResourceUri, Scope, ScopeToken};
+use store::PendingCaps;
+
+use crate::clients::PreRegisteredClient;
+
+/// Everything the authorization server is told.
+#[derive(Debug)]
+pub struct Settings {
+    /// Clients known beforehand.
+    pub clients: Vec<PreRegisteredClient>,
+    /// The MCP server that is meant by a request without `resource` (product.md, P-16).
+    pub default_server: Option<String>,
+    /// The issuer, which is `public_url` byte for byte (RFC 8414, section 2).
+    pub issuer: String,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// How many authorizations may be pending at once (product.md, P-4).
+    pub pending: PendingCaps,
+    /// Which private-use schemes a redirect URI may have (product.md, P-8).
+    pub redirects: RedirectPolicy,
+    /// The MCP servers, each a resource.
+    pub servers: Vec<ServerEntry>,
+}
+
+impl Settings {
+    /// The MCP server of that name.
+    #[must_use]
+    pub fn server(&self, name: &str) -> Option<&ServerEntry> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+
+    /// The MCP server with that resource identifier (RFC 8707, section 2).
+    #[must_use]
+    pub fn server_of(&self, resource: &ResourceUri) -> Option<&ServerEntry> {
+        self.servers.iter().find(|server| server.resource == *resource)
+    }
+
+    /// Where a connector sends the browser back to.
+    pub(crate) fn callback(&self, connector: &str) -> String {
+        format!("{}/login/callback/{connector}", self.issuer)
+    }
+}
+
+/// How long things live. The defaults are those of product.md (P-1, P-3, P-4 and "code life").
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetimes {
+    /// An access token: 10 minutes, at most [`Lifetimes::LONGEST_ACCESS_TOKEN`].
+    pub access_token: Duration,
+    /// A sign-in from its first page to its last: 10 minutes.
+    pub authorization: Duration,
+    /// A browser session without use: 12 hours.
+    pub browser_session: Duration,
+    /// An authorization code: 60 seconds.
+    pub code: Duration,
+    /// A grant in all: 180 days.
+    pub grant: Duration,
+    /// A grant without use: 30 days.
+    pub grant_idle: Duration,
+}
+
+impl Lifetimes {
+    /// No access token lives longer, whatever is configured: revocations are kept for this long (product.md, P-2).
+    pub const LONGEST_ACCESS_TOKEN: Duration = Duration::from_secs(60 * 60);
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            access_token: Duration::from_secs(10 * 60),
+            authorization: Duration::from_secs(10 * 60),
+            browser_session: Duration::from_secs(12 * 60 * 60),
+            code: Duration::from_secs(60),
+            grant: Duration::from_secs(180 * DAY),
+            grant_idle: Duration::from_secs(30 * DAY),
+        }
+    }
+}
+
+/// One MCP server, as the authorization server sees it.
+#[derive(Debug, Clone)]
+pub struct ServerEntry {
+    /// Its name in URLs.
+    pub name: String,
+    /// How long a repeated refresh is answered with the same successor (product.md, P-3); zero for never.
+    pub refresh_repeat: Duration,
+    /// Its resource identifier: the one audience of its tokens.
+    pub resource: ResourceUri,
+    /// Who may connect.
+    pub rules: ServerRules,
+    /// Its scopes, in the order people see them.
+    pub scopes: Vec<ScopeEntry>,
+    /// The name people are shown.
+    pub title: String,
+}
+
+impl ServerEntry {
+    /// All scopes this server knows.
+    #[must_use]
+    pub fn known_scope(&self) -> Scope {
+        self.scopes.iter().map(|entry| entry.token.clone()).collect()
+    }
+
+    /// What a request without `scope` asks for (product.md, P-12).
+    #[must_use]
+    pub fn default_scope(&self) -> Scope {
+        self.scopes.iter().filter(|entry| entry.by_default).map(|entry| entry.token.clone()).collect()
+    }
+}
+
+/// One scope of an MCP server.
+#[derive(Debug, Clone)]
+pub struct ScopeEntry {
+    /// Whether a request without `scope` asks for it.
+    pub by_default: bool,
+    /// The scope token (RFC 6749, section 3.3).
+    pub token: ScopeToken,
+    /// The operator's words for people, if there are any.
+    pub words: Option<String>,
+}

@@ -1,0 +1,117 @@
+//! Why the token endpoint refuses (RFC 6749, section 5.2; RFC 8707, section 2). One reason for each way to fail;
+//! several reasons share a code, so that a client learns nothing that would help a thief.
+
+use protocol::oauth::{ErrorCode, TokenRequestError};
+use store::StoreError;
+use thiserror::Error;
+
+use crate::access_token::NotSigned;
+use crate::blame::Blame;
+use crate::client_authentication::{ClientRefusal, NotAuthenticated};
+use crate::grants::authorization_code::CodeRefusal;
+use crate::grants::refresh_token::RefreshRefusal;
+
+/// A refused token request.
+#[derive(Debug, Error)]
+pub enum TokenError {
+    /// Who asks is not who it says.
+    #[error("the client is not authenticated: {0}")]
+    Client(#[from] NotAuthenticated),
+    /// The code does not buy a token.
+    #[error("the code is refused: {0}")]
+    Code(#[from] CodeRefusal),
+    /// The row of the code is none of ours, so it buys nothing; asking the person again is the way out (attacks.md,
+    /// TK-08).
+    #[error("the record of the code cannot be read")]
+    CodeCorrupt(#[source] StoreError),
+    /// The client did not register this grant type.
+    #[error("the client may not use this grant type")]
+    GrantTypeNotRegistered,
+    /// The refresh token does not buy a token.
+    #[error("the refresh token is refused: {0}")]
+    Refresh(#[from] RefreshRefusal),
+    /// The request cannot be read.
+    #[error("the token request is malformed: {0}")]
+    Request(#[from] TokenRequestError),
+    /// The access token could not be signed.
+    #[error("the access token could not be signed")]
+    Signing,
+    /// The record did not answer.
+    #[error("the record did not answer")]
+    Store(#[from] StoreError),
+}
+
+impl TokenError {
+    /// What the client is told.
+    #[must_use]
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::Client(error) => error.refusal.code(),
+            Self::Code(refusal) => refusal.code(),
+            Self::CodeCorrupt(_) => ErrorCode::InvalidGrant,
+            Self::GrantTypeNotRegistered => ErrorCode::UnauthorizedClient,
+            Self::Refresh(refusal) => refusal.code(),
+            Self::Request(error) => error.code(),
+            Self::Signing => ErrorCode::ServerError,
+            Self::Store(error) => crate::error::store_code(error),
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::Client(NotAuthenticated { refusal: ClientRefusal::Store(_), .. })
+            | Self::CodeCorrupt(_)
+            | Self::Signing
+            | Self::Store(_) => Blame::House,
+            Self::Client(_)
+            | Self::Code(_)
+            | Self::GrantTypeNotRegistered
+            | Self::Refresh(_)
+            | Self::Request(_) => Blame::Client,
+        }
+    }
+
+    /// The reason for log, metric and audit.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Client(error) => error.refusal.reason(),
+            Self::Code(refusal) => refusal.reason(),
+            Self::CodeCorrupt(_) => "code_corrupt",
+            Self::GrantTypeNotRegistered => "grant_type_not_registered",
+            Self::Refresh(refusal) => refusal.reason(),
+            Self::Request(error) => match error {
+                TokenRequestError::CodeMissing => "code_missing",
+                TokenRequestError::GrantTypeMissing => "grant_type_missing",
+                TokenRequestError::RefreshTokenMissing => "refresh_token_missing",
+                TokenRequestError::Repeated => "parameter_repeated",
+                TokenRequestError::UnsupportedGrantType => "grant_type_unsupported",
+            },
+            Self::Signing => "signing",
+            Self::Store(_) => "store",
+        }
+    }
+
+    /// Whether the 401 is to carry `WWW-Authenticate: Basic` (RFC 6749, section 5.2).
+    #[must_use]
+    pub const fn basic_tried(&self) -> bool {
+        match self {
+            Self::Client(error) => error.basic_tried,
+            Self::Code(_)
+            | Self::CodeCorrupt(_)
+            | Self::GrantTypeNotRegistered
+            | Self::Refresh(_)
+            | Self::Request(_)
+            | Self::Signing
+            | Self::Store(_) => false,
+        }
+    }
+}
+
+impl From<NotSigned> for TokenError {
+    fn from(_: NotSigned) -> Self {
+        Self::Signing
+    }
+}

@@ -1,0 +1,50 @@
+//! The token endpoint (RFC 6749, section 3.2): who asks, then which grant. The grants do the rest.
+
+mod error;
+
+use protocol::oauth::{Form, TokenRequest, TokenResponse};
+
+pub use error::TokenError;
+
+use crate::AuthorizationServer;
+use crate::grants::authorization_code::PresentedCode;
+use crate::grants::refresh_token::PresentedRefreshToken;
+use crate::pages::Caller;
+
+impl AuthorizationServer {
+    /// Answers a token request: the `Authorization` headers, the form, and who calls.
+    ///
+    /// # Errors
+    /// [`TokenError`] if the client is not authenticated, or what it presents does not buy a token.
+    pub async fn token(
+        &self,
+        authorization: &[&str],
+        form: &Form,
+        caller: &Caller,
+    ) -> Result<TokenResponse, TokenError> {
+        let client = self.authenticate(authorization, form, caller).await?;
+        let request = TokenRequest::parse(form)?;
+        if !client.client().may_use(request.grant_type()) {
+            return Err(TokenError::GrantTypeNotRegistered);
+        }
+        match request {
+            TokenRequest::AuthorizationCode { code, redirect_uri, code_verifier, resource } => {
+                let presented = PresentedCode {
+                    code: &code,
+                    code_verifier: code_verifier.as_ref(),
+                    redirect_uri: redirect_uri.as_deref(),
+                    resource: &resource,
+                };
+                self.exchange_code(&client, presented, caller).await
+            }
+            TokenRequest::RefreshToken { refresh_token, scope, resource } => {
+                let presented = PresentedRefreshToken {
+                    refresh_token: &refresh_token,
+                    resource: &resource,
+                    scope: scope.as_deref(),
+                };
+                self.exchange_refresh_token(&client, presented, caller).await
+            }
+        }
+    }
+}
