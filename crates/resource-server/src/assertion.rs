@@ -1,0 +1,93 @@
+//! The signed identity assertion that an MCP server is sent instead of the client's token (product.md, P-14).
+//!
+//! A short JWT whose only audience is that MCP server. It is kept with the verdict of the access token and used
+//! again while enough of its life is left, so that signing is not on the way of every call. Must never be given to
+//! a client, or to another MCP server than the one it names.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use protocol::jose::claims::IdentityAssertionClaims;
+use protocol::keys::Keys;
+use protocol::world::Clock;
+
+use crate::audit::Who;
+use crate::people::Person;
+use crate::reason::CallReason;
+
+/// The header in which an MCP server finds the assertion.
+pub const HEADER: &str = "sekisho-identity";
+/// The `typ` of the assertion: it can be taken for no other kind of token (RFC 8725, section 3.11).
+pub const TYP: &str = "sekisho-identity+jwt";
+
+const LIFE: Duration = Duration::from_secs(120);
+/// What must be left of its life when it is sent.
+const LEFT: Duration = Duration::from_secs(30);
+
+/// An assertion that was made before.
+#[derive(Debug)]
+pub(crate) struct Assertion {
+    value: HeaderValue,
+    person: Arc<Person>,
+    until: Duration,
+}
+
+impl Assertion {
+    fn serves(&self, person: &Arc<Person>, now: Duration) -> bool {
+        now < self.until && (Arc::ptr_eq(&self.person, person) || self.person.is_described_as(person))
+    }
+}
+
+/// Makes assertions.
+#[derive(Debug)]
+pub(crate) struct Assertions {
+    issuer: String,
+    keys: Arc<ArcSwap<Keys>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Assertions {
+    pub(crate) const fn new(issuer: String, keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
+        Self { issuer, keys, clock }
+    }
+
+    /// The header value for a call.
+    pub(crate) fn value(&self, who: &Who) -> Result<HeaderValue, CallReason> {
+        let now = self.clock.monotonic();
+        if let Some(known) = &*who.verdict.assertion.load()
+            && known.serves(&who.person, now)
+        {
+            return Ok(known.value.clone());
+        }
+        let value = self.sign(who)?;
+        let until = now.saturating_add(LIFE - LEFT);
+        let made = Assertion { value: value.clone(), person: Arc::clone(&who.person), until };
+        who.verdict.assertion.store(Some(Arc::new(made)));
+        Ok(value)
+    }
+
+    fn sign(&self, who: &Who) -> Result<HeaderValue, CallReason> {
+        let access = &who.verdict.access;
+        let now = self.clock.now();
+        let claims = IdentityAssertionClaims {
+            iss: self.issuer.clone(),
+            aud: who.server.settings().assertion_audience.clone(),
+            sub: access.user.to_string(),
+            iat: now.secs(),
+            exp: now.plus(LIFE).secs(),
+            client_id: access.client.as_str().to_owned(),
+            grant_id: access.grant.to_string(),
+            scope: (!access.scope.is_empty()).then(|| access.scope.to_string()),
+            groups: who.person.groups.clone(),
+            name: who.person.name.clone(),
+            email: who.person.email.clone(),
+        };
+        let keys = self.keys.load();
+        let token = keys.signing.active().sign(TYP, &claims).map_err(|_| CallReason::AssertionUnsigned)?;
+        let mut value = HeaderValue::try_from(token).map_err(|_| CallReason::AssertionUnsigned)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}

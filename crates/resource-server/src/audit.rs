@@ -1,0 +1,169 @@
+//! One event per MCP call (product.md, P-18): a place in the queue is taken before anything is forwarded, and filled
+//! when the answer has ended, whichever way.
+//!
+//! Nothing is lost while we run: when the record does not take events the queue fills up, and then calls wait and at
+//! last are refused. Must never hold arguments, tokens or answers.
+
+mod writer;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::world::{Clock, Timestamp};
+use tokio::sync::mpsc::{self, OwnedPermit, Sender};
+
+pub(crate) use writer::AuditWriter;
+
+use crate::counts::{Counters, Ending};
+use crate::error::CallError;
+use crate::mcp_server::McpServer;
+use crate::people::Person;
+use crate::reason::CallReason;
+use crate::verdicts::Verdict;
+
+/// Events in waiting and calls in progress. Well above the number of streams that may be open, since each of these
+/// holds a place for as long as it is open.
+const PLACES: usize = 64 * 1024;
+/// How long a call waits for a place.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What is kept of a method or of the name of a tool: the client chose them.
+const LONGEST_TEXT: usize = 256;
+
+/// Who calls, as the event will say it.
+#[derive(Debug, Clone)]
+pub(crate) struct Who {
+    pub(crate) server: Arc<McpServer>,
+    pub(crate) verdict: Arc<Verdict>,
+    pub(crate) person: Arc<Person>,
+    pub(crate) address: IpAddr,
+}
+
+/// One call that is over.
+#[derive(Debug)]
+pub(crate) struct CallRecord {
+    at: Timestamp,
+    who: Who,
+    method: String,
+    name: Option<String>,
+    pub(crate) ending: Ending,
+    pub(crate) reason: Option<&'static str>,
+    status: u16,
+    duration: Duration,
+    bytes: u64,
+}
+
+/// Where calls take their places.
+#[derive(Debug)]
+pub(crate) struct Audit {
+    queue: Sender<CallRecord>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+}
+
+impl Audit {
+    pub(crate) fn new(clock: Arc<dyn Clock>, counters: Arc<Counters>) -> (Self, mpsc::Receiver<CallRecord>) {
+        let (queue, events) = mpsc::channel(PLACES);
+        (Self { queue, clock, counters }, events)
+    }
+
+    /// Takes a place for one call.
+    pub(crate) async fn reserve(&self, who: Who) -> Result<Entry, CallReason> {
+        let place = match self.queue.clone().try_reserve_owned() {
+            Ok(place) => place,
+            Err(_) => match tokio::time::timeout(PATIENCE, self.queue.clone().reserve_owned()).await {
+                Ok(Ok(place)) => place,
+                Ok(Err(_)) | Err(_) => return Err(CallReason::AuditUnavailable),
+            },
+        };
+        Ok(Entry {
+            who,
+            at: self.clock.now(),
+            started: self.clock.monotonic(),
+            clock: Arc::clone(&self.clock),
+            counters: Arc::clone(&self.counters),
+            method: String::new(),
+            name: None,
+            status: 0,
+            bytes: 0,
+            place: Some(place),
+        })
+    }
+}
+
+/// The place of one call, and what is known of it so far. Dropped before it was finished, the client is gone.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    who: Who,
+    at: Timestamp,
+    started: Duration,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    method: String,
+    name: Option<String>,
+    status: u16,
+    bytes: u64,
+    place: Option<OwnedPermit<CallRecord>>,
+}
+
+impl Entry {
+    pub(crate) const fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// What is called. Both texts are the client's.
+    pub(crate) fn describe(&mut self, method: &str, name: Option<&str>) {
+        self.method = printable(method);
+        self.name = name.map(printable);
+    }
+
+    /// The answer has begun.
+    pub(crate) const fn begun(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// So much of the answer has gone through.
+    pub(crate) const fn passed(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The call was not answered by the MCP server.
+    pub(crate) fn refused(mut self, error: &CallError) {
+        self.status = error.status().as_u16();
+        self.finish(error.cause().ending(), Some(error.reason()));
+    }
+
+    /// The call is over. Only the first word counts.
+    pub(crate) fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
+        let Some(place) = self.place.take() else { return };
+        self.counters.count(ending, self.bytes);
+        place.send(CallRecord {
+            at: self.at,
+            who: self.who.clone(),
+            method: std::mem::take(&mut self.method),
+            name: self.name.take(),
+            ending,
+            reason,
+            status: self.status,
+            duration: self.clock.monotonic().saturating_sub(self.started),
+            bytes: self.bytes,
+        });
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.finish(Ending::ClientGone, Some("client_gone"));
+    }
+}
+
+/// A text of the client's as the record may keep it: short, and without characters that do something.
+fn printable(text: &str) -> String {
+    text.chars()
+        .take(LONGEST_TEXT)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The one task that writes the audit events of calls into the record, in batches.
+//!
+//! The task sleeps while a batch gathers: being woken by every event would cost more than writing it.
+//! A batch is written when its first event is a quarter of a second old, in pieces, so that other writes get between. If the record fails, the same batch is tried again until
+//! it is there: an event may come late, but not never, and an id is made once. Must never drop an event while the
+//! process is to go on.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::id::{Id, User};
+use protocol::world::{Clock, Entropy};
+use store::{AuditEvent, AuditKind, AuditSubject, Outcome, Store};
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+use super::CallRecord;
+use crate::counts::{Counters, Ending};
+
+const BATCH: usize = 512;
+const LINGER: Duration = Duration::from_millis(250);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long calls in progress may take to end once we are told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How often the last batches are tried when we are told to stop.
+const LAST_TRIES: u32 = 5;
+/// How many pairs of person and address share their personal data with earlier events.
+const SUBJECTS: usize = 4096;
+const HOUR: i64 = 3600;
+
+type EventId = Id<protocol::id::AuditEvent>;
+
+/// Writes the events of calls; its owner runs it as a task of its own.
+#[derive(Debug)]
+pub(crate) struct AuditWriter {
+    events: Receiver<CallRecord>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    counters: Arc<Counters>,
+    batch: Vec<CallRecord>,
+    subjects: Subjects,
+    closed_at: Option<Duration>,
+}
+
+impl AuditWriter {
+    pub(crate) fn new(
+        events: Receiver<CallRecord>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let (batch, subjects) = (Vec::with_capacity(BATCH), Subjects::default());
+        Self { events, store, clock, entropy, counters, batch, subjects, closed_at: None }
+    }
+
+    /// Writes until it is told to stop, then what is still in the queue. Stop it after the last connection.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        while self.gather(&shutdown).await {
+            let records = std::mem::take(&mut self.batch);
+            // Made once, so that an event that is tried again is the same event.
+            let ids: Vec<_> = records.iter().map(|record| Id::mint(record.at, &*self.entropy)).collect();
+            self.write(&ids, &records, &shutdown).await;
+        }
+    }
+
+    /// Waits for a batch. `false` when there will be none any more.
+    async fn gather(&mut self, shutdown: &CancellationToken) -> bool {
+        if self.closed_at.is_none() {
+            tokio::select! {
+                biased;
+                count = self.events.recv_many(&mut self.batch, BATCH) => if count == 0 { return false },
+                () = shutdown.cancelled() => {
+                    self.events.close();
+                    self.closed_at = Some(self.clock.monotonic());
+                }
+            }
+        }
+        if let Some(closed_at) = self.closed_at {
+            let left = DRAIN.saturating_sub(self.clock.monotonic().saturating_sub(closed_at));
+            let count = tokio::time::timeout(left, self.events.recv_many(&mut self.batch, BATCH)).await;
+            return count.is_ok_and(|count| count > 0);
+        }
+        // A full piece means that more is waiting, and has waited long enough.
+        if self.batch.len() < BATCH {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LINGER) => {}
+            }
+            while self.batch.len() < BATCH
+                && let Ok(record) = self.events.try_recv()
+            {
+                self.batch.push(record);
+            }
+        }
+        true
+    }
+
+    async fn write(&mut self, ids: &[EventId], records: &[CallRecord], shutdown: &CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        let mut last_tries = 0;
+        loop {
+            let events = ids.iter().zip(records).map(|(id, record)| self.event(*id, record)).collect();
+            let Err(error) = self.store.append_audit(events).await else { return };
+            self.counters.count_audit_retry();
+            {
+                let error = &error as &dyn std::error::Error;
+                last_tries += u32::from(shutdown.is_cancelled());
+                if last_tries >= LAST_TRIES {
+                    tracing::error!(lost = records.len(), error, "audit events lost");
+                    return;
+                }
+                tracing::warn!(waiting = records.len(), error, "audit not written");
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn event(&mut self, id: EventId, record: &CallRecord) -> AuditEvent {
+        let (kind, outcome) = match record.ending {
+            Ending::Refused | Ending::Unauthenticated => (AuditKind::CallRefused, Outcome::Refused),
+            Ending::Answered | Ending::ClientGone | Ending::Outlived | Ending::Revoked => {
+                (AuditKind::Call, Outcome::Ok)
+            }
+            Ending::Cut | Ending::Unavailable | Ending::UpstreamFailed => (AuditKind::Call, Outcome::Failed),
+        };
+        let who = &record.who;
+        let access = &who.verdict.access;
+        let mut event = AuditEvent::new(id, record.at, kind, outcome);
+        event.reason = record.reason;
+        event.user = Some(access.user);
+        event.client_id = Some(access.client.as_str().to_owned());
+        event.server = Some(who.server.name().to_owned());
+        event.grant = Some(access.grant);
+        event.subject = Some(self.subjects.subject(record, &*self.entropy));
+        event.detail = BTreeMap::from([
+            ("bytes", record.bytes.to_string()),
+            ("duration_ms", record.duration.as_millis().to_string()),
+            ("method", record.method.clone()),
+            ("status", record.status.to_string()),
+        ]);
+        if let Some(name) = &record.name {
+            event.detail.insert("name", name.clone());
+        }
+        event
+    }
+}
+
+/// Personal data that several events share, under ids of chance: an id made from an address would give it away.
+/// Forgotten each hour, so that what is blotted out in the record is not what later events point to.
+#[derive(Debug, Default)]
+struct Subjects {
+    known: HashMap<(Id<User>, IpAddr), [u8; 16]>,
+    hour: i64,
+}
+
+impl Subjects {
+    fn subject(&mut self, record: &CallRecord, entropy: &dyn Entropy) -> AuditSubject {
+        let hour = record.at.secs() / HOUR;
+        if hour != self.hour || self.known.len() >= SUBJECTS {
+            self.known.clear();
+            self.hour = hour;
+        }
+        let person = &record.who.person;
+        let id = self.known.entry((person.user, record.who.address)).or_insert_with(|| {
+            let mut id = [0; 16];
+            entropy.fill(&mut id);
+            id
+        });
+        AuditSubject { id: *id, name: person.name.clone(), address: Some(record.who.address.to_string()) }
+    }
+}

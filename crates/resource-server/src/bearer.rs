@@ -1,0 +1,157 @@
+//! The access token of a request: exactly one, in the `Authorization` header, ours, for this MCP server, not over
+//! (RFC 6750, section 2.1; RFC 9068, section 4; RFC 8725).
+//!
+//! No visit to the store: what is revoked stands in `revocations.rs`. Tokens in query, body or cookie are not looked
+//! at. Must never take another `typ` than `at+jwt` (attacks TK-31), or key, algorithm or issuer from the token.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use protocol::jose::claims::AccessTokenClaims;
+use protocol::jose::{Algorithm, Expect, VerifyingKeys};
+use protocol::keys::Keys;
+use protocol::oauth::{ClientId, Scope};
+use protocol::secret::Hash;
+use protocol::world::{Clock, Timestamp};
+
+use crate::reason::CallReason;
+use crate::verdicts::{Access, Verdict, Verdicts};
+
+/// Our tokens have some 700 bytes.
+const LONGEST: usize = 8 * 1024;
+/// How far another node's clock may be ahead of ours.
+const AHEAD: Duration = Duration::from_secs(60);
+/// RFC 9068, section 4, and only this: not our refresh tokens, identity assertions or anybody's ID tokens.
+const EXPECTED: Expect<'static> = Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256] };
+
+/// The token of a request, as it stands in the header.
+pub(crate) fn present(headers: &HeaderMap) -> Result<&str, CallReason> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let Some(only) = all.next() else {
+        return Err(CallReason::TokenMissing);
+    };
+    if all.next().is_some() {
+        return Err(CallReason::AuthorizationRepeated);
+    }
+    let value = only.as_bytes();
+    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    // RFC 9110, section 11.1: the scheme is a token that ignores case.
+    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+        return Err(CallReason::TokenMissing);
+    }
+    let token = value.get(scheme.len()..).unwrap_or_default().trim_ascii();
+    // Two credentials that some intermediary joined (RFC 9110, section 5.3): no such character is in a token.
+    if token.contains(&b',') {
+        return Err(CallReason::AuthorizationRepeated);
+    }
+    if token.is_empty() || token.len() > LONGEST || !token.iter().all(|byte| is_b64token(*byte)) {
+        return Err(CallReason::TokenMalformed);
+    }
+    std::str::from_utf8(token).map_err(|_| CallReason::TokenMalformed)
+}
+
+/// RFC 6750, section 2.1: `b64token`.
+const fn is_b64token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=')
+}
+
+/// Verifies access tokens and remembers the verdicts.
+pub(crate) struct Bearer {
+    issuer: String,
+    keys: Arc<ArcSwap<Keys>>,
+    clock: Arc<dyn Clock>,
+    verdicts: Verdicts,
+    verifying: ArcSwapOption<Verifying>,
+}
+
+/// The public halves of the keys, made once for each set of keys.
+struct Verifying {
+    of: Arc<Keys>,
+    keys: VerifyingKeys,
+}
+
+impl Bearer {
+    pub(crate) fn new(issuer: String, keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
+        Self { issuer, keys, clock, verdicts: Verdicts::new(), verifying: ArcSwapOption::empty() }
+    }
+
+    /// What this token means at this MCP server, if it is alive by its own claims.
+    pub(crate) fn verify(&self, token: &str, resource: &str) -> Result<Arc<Verdict>, CallReason> {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let hash = Hash::of(token.as_bytes());
+        let keys = self.keys.load();
+        let verdict = match self.verdicts.find(&hash) {
+            Some(known) if known.is_by(&keys) => known,
+            Some(_) | None => {
+                let access = self.read(token, &self.verifying(&keys).keys, now)?;
+                self.verdicts.put(hash, Verdict::new(access, Arc::clone(&keys), now, monotonic))
+            }
+        };
+        if verdict.access.resource != resource {
+            return Err(CallReason::TokenOfAnotherResource);
+        }
+        if verdict.is_over(now, monotonic) {
+            return Err(CallReason::TokenExpired);
+        }
+        Ok(verdict)
+    }
+
+    fn read(&self, token: &str, keys: &VerifyingKeys, now: Timestamp) -> Result<Access, CallReason> {
+        let claims: AccessTokenClaims =
+            keys.verify(token, &EXPECTED).map_err(|_| CallReason::TokenInvalid)?;
+        if claims.iss != self.issuer {
+            return Err(CallReason::TokenOfAnotherIssuer);
+        }
+        let access = access(claims).ok_or(CallReason::TokenInvalid)?;
+        // Before it is remembered: a token that is over has no place among the verdicts.
+        if now >= access.expires_at {
+            return Err(CallReason::TokenExpired);
+        }
+        if access.issued_at > now.plus(AHEAD) {
+            return Err(CallReason::TokenNotYetIssued);
+        }
+        Ok(access)
+    }
+
+    fn verifying(&self, keys: &Arc<Keys>) -> Arc<Verifying> {
+        match self.verifying.load_full() {
+            Some(verifying) if Arc::ptr_eq(&verifying.of, keys) => verifying,
+            Some(_) | None => {
+                let verifying = Arc::new(Verifying { keys: keys.verifying(), of: Arc::clone(keys) });
+                self.verifying.store(Some(Arc::clone(&verifying)));
+                verifying
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bearer")
+            .field("issuer", &self.issuer)
+            .field("verdicts", &self.verdicts)
+            .finish_non_exhaustive()
+    }
+}
+
+fn access(claims: AccessTokenClaims) -> Option<Access> {
+    Some(Access {
+        user: claims.sub.parse().ok()?,
+        client: ClientId::parse(&claims.client_id).ok()?,
+        grant: claims.grant_id.parse().ok()?,
+        resource: claims.aud,
+        scope: match claims.scope {
+            Some(scope) => Scope::parse(&scope).ok()?,
+            None => Scope::default(),
+        },
+        issued_at: Timestamp::from_secs(claims.iat),
+        expires_at: Timestamp::from_secs(claims.exp),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+use http::HeaderValue;
+
+use super::*;
+use crate::fixture::{self, ISSUER, START, TestClock, World};
+
+fn headers(values: &[&[u8]]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for value in values {
+        headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+    }
+    headers
+}
+
+type Row<'a> = (&'a [&'a [u8]], Result<&'a str, &'a str>);
+
+/// PX-01.
+#[test]
+fn one_header_with_one_token_is_taken_and_nothing_else() {
+    let long = format!("Bearer {}", "a".repeat(8 * 1024 + 1));
+    let just = format!("Bearer {}", "a".repeat(8 * 1024));
+    let cases: &[Row<'_>] = &[
+        (&[b"Bearer abc.def-_~+/="], Ok("abc.def-_~+/=")),
+        (&[b"bearer abc"], Ok("abc")),
+        (&[b"BEARER   abc  "], Ok("abc")),
+        (&[just.as_bytes()], Ok(&just[7..])),
+        (&[], Err("token_missing")),
+        (&[b""], Err("token_missing")),
+        (&[b"Basic dXNlcjpwdw=="], Err("token_missing")),
+        (&[b"DPoP abc"], Err("token_missing")),
+        (&[b"Bearerabc"], Err("token_missing")),
+        (&[b"Bearer"], Err("token_malformed")),
+        (&[b"Bearer  "], Err("token_malformed")),
+        (&[b"Bearer a b"], Err("token_malformed")),
+        (&[b"Bearer a\tb"], Err("token_malformed")),
+        (&[b"Bearer caf\xc3\xa9"], Err("token_malformed")),
+        (&[b"Bearer \"abc\""], Err("token_malformed")),
+        (&[long.as_bytes()], Err("token_malformed")),
+        (&[b"Bearer a, Bearer b"], Err("authorization_repeated")),
+        (&[b"Bearer a,b"], Err("authorization_repeated")),
+        (&[b"Bearer a", b"Bearer b"], Err("authorization_repeated")),
+        (&[b"Basic a", b"Bearer b"], Err("authorization_repeated")),
+        (&[b"Bearer a", b"Bearer a"], Err("authorization_repeated")),
+    ];
+    for (values, expected) in cases {
+        let headers = headers(values);
+        let found = present(&headers).map_err(|reason| reason.reason());
+        assert_eq!(found, *expected, "{values:?}");
+    }
+}
+
+const FILES: &str = "https://mcp.example.com/files/mcp";
+
+#[tokio::test]
+async fn a_good_token_says_who_calls() {
+    let world = World::new().await;
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let verdict = bearer.verify(&world.token(|_| {}), FILES).unwrap();
+    let access = &verdict.access;
+    assert_eq!((access.user, access.grant), (world.alice, world.grant));
+    assert_eq!((access.client.as_str(), access.resource.as_str()), (fixture::CLIENT, FILES));
+    assert_eq!(access.scope, Scope::parse("read write").unwrap());
+    assert_eq!(access.issued_at, Timestamp::from_secs(START.secs()));
+    let without_scope = bearer.verify(&world.token(|claims| claims.scope = None), FILES).unwrap();
+    assert!(without_scope.access.scope.is_empty());
+}
+
+#[tokio::test]
+async fn claims_that_are_not_right_are_refused() {
+    type Change = fn(&mut AccessTokenClaims);
+    let world = World::new().await;
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let cases: &[(Change, &str)] = &[
+        (|c| c.iss.push('/'), "token_of_another_issuer"),
+        (|c| c.iss = "https://evil.example".to_owned(), "token_of_another_issuer"),
+        (|c| c.aud = "https://mcp.example.com/notes/mcp".to_owned(), "token_of_another_resource"),
+        (|c| c.aud.push('/'), "token_of_another_resource"),
+        (|c| c.exp = c.iat - 1, "token_expired"),
+        (|c| c.exp = c.iat, "token_expired"),
+        (|c| c.iat += 61, "token_not_yet_issued"),
+        (|c| c.sub = "alice".to_owned(), "token_invalid"),
+        (|c| c.grant_id = String::new(), "token_invalid"),
+        (|c| c.client_id = String::new(), "token_invalid"),
+        (|c| c.scope = Some("read  write".to_owned()), "token_invalid"),
+    ];
+    for (index, (change, expected)) in cases.iter().enumerate() {
+        let found = bearer.verify(&world.token(change), FILES).map_err(|reason| reason.reason());
+        assert_eq!(found.err(), Some(*expected), "case {index}");
+    }
+    assert!(bearer.verify(&world.token(|c| c.iat += 60), FILES).is_ok(), "another node's clock may be ahead");
+}
+
+/// TK-31: no other kind of token is an access token, though the same key signed it.
+#[tokio::test]
+async fn other_kinds_of_token_are_refused() {
+    let world = World::new().await;
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let keys = world.keys.load();
+    for typ in ["JWT", "rt+jwt", "sekisho-identity+jwt", "id_token+jwt", ""] {
+        let token = keys.signing.active().sign(typ, &world.claims()).unwrap();
+        let found = bearer.verify(&token, FILES).map_err(|reason| reason.reason());
+        assert_eq!(found.err(), Some("token_invalid"), "{typ}");
+    }
+    for token in [
+        "skr_AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "ska_code",
+        "a.b.c",
+        "..",
+        "gho_16C7e42F292c6912E7710c838347Ae178B4a",
+    ] {
+        let found = bearer.verify(token, FILES).map_err(|reason| reason.reason());
+        assert_eq!(found.err(), Some("token_invalid"), "{token}");
+    }
+}
+
+/// ST-14, as far as it is ours: the rest is the verifier's.
+#[tokio::test]
+async fn a_token_of_another_key_or_with_a_changed_byte_is_refused() {
+    let world = World::new().await;
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let foreign = fixture::keys(&*world.entropy);
+    let token = foreign.signing.active().sign("at+jwt", &world.claims()).unwrap();
+    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    let token = world.token(|_| {});
+    assert!(bearer.verify(&token, FILES).is_ok());
+    let (head, signature) = token.rsplit_once('.').unwrap();
+    let changed = format!("{head}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
+    assert_eq!(bearer.verify(&changed, FILES).map_err(|r| r.reason()).err(), Some("token_invalid"));
+}
+
+#[tokio::test]
+async fn a_remembered_verdict_is_judged_anew_at_every_call() {
+    let world = World::new().await;
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let token = world.token(|_| {});
+    let first = bearer.verify(&token, FILES).unwrap();
+    assert!(Arc::ptr_eq(&first, &bearer.verify(&token, FILES).unwrap()), "verified once");
+    let elsewhere = bearer.verify(&token, "https://mcp.example.com/notes/mcp").map_err(|r| r.reason());
+    assert_eq!(elsewhere.err(), Some("token_of_another_resource"));
+    world.clock.advance(Duration::from_secs(599));
+    assert!(bearer.verify(&token, FILES).is_ok());
+    world.clock.advance(Duration::from_millis(500));
+    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_expired"));
+}
+
+/// I-13.
+#[tokio::test]
+async fn setting_the_clock_back_wakes_no_token_up() {
+    let world = World::new().await;
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let token = world.token(|_| {});
+    assert!(bearer.verify(&token, FILES).is_ok());
+    world.clock.advance(Duration::from_secs(600));
+    world.clock.set(START);
+    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_expired"));
+}
+
+#[test]
+fn a_key_that_was_withdrawn_is_worth_nothing_though_its_tokens_are_remembered() {
+    let entropy = fixture::TestEntropy::default();
+    let keys = Arc::new(ArcSwap::from_pointee(fixture::keys(&entropy)));
+    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&keys), TestClock::new() as _);
+    let claims = AccessTokenClaims {
+        iss: ISSUER.to_owned(),
+        sub: protocol::id::Id::<protocol::id::User>::mint(START, &entropy).to_string(),
+        aud: FILES.to_owned(),
+        client_id: fixture::CLIENT.to_owned(),
+        grant_id: protocol::id::Id::<protocol::id::Grant>::mint(START, &entropy).to_string(),
+        scope: None,
+        iat: START.secs(),
+        exp: START.secs() + 600,
+        jti: "jti".to_owned(),
+    };
+    let token = keys.load().signing.active().sign("at+jwt", &claims).unwrap();
+    assert!(bearer.verify(&token, FILES).is_ok());
+    keys.store(Arc::new(fixture::keys(&entropy)));
+    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_invalid"));
+}

@@ -1,0 +1,94 @@
+//! What an answer that may take long needs beside: its place among the open streams, its end in time, and, for
+//! clients of 2026-07-28, a last word when the MCP server breaks off.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::mcp::{JsonRpcError, RequestId};
+use tokio::time::Sleep;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use crate::counts::Ending;
+use crate::media::Media;
+use crate::streams::{Cause, Lease};
+
+const INTERNAL: i64 = -32603;
+const BROKE_OFF: &str = "The MCP server behind the gateway broke off in the middle of its answer.";
+/// `\r\n\r\n`
+const LONGEST_BOUNDARY: usize = 4;
+
+/// One open stream.
+pub(crate) struct Stream {
+    lease: Lease,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    outlived: Pin<Box<Sleep>>,
+    media: Media,
+    id: Option<RequestId>,
+    /// The last bytes that went through.
+    tail: ([u8; LONGEST_BOUNDARY], usize),
+}
+
+impl Stream {
+    /// `life` is how long it may be open; `id` is the request that a last word may answer, if any.
+    pub(crate) fn new(lease: Lease, life: Duration, media: Media, id: Option<RequestId>) -> Self {
+        let ended = Box::pin(lease.end().token().clone().cancelled_owned());
+        let outlived = Box::pin(tokio::time::sleep(life));
+        Self { lease, ended, outlived, media, id, tail: ([0; LONGEST_BOUNDARY], 0) }
+    }
+
+    pub(super) fn is_events(&self) -> bool {
+        self.media == Media::Events
+    }
+
+    /// Ready when it is to end.
+    pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<(Ending, &'static str)> {
+        if self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(match self.lease.end().cause() {
+                Cause::Stale => (Ending::Unavailable, "revocations_stale"),
+                Cause::Stopping => (Ending::Unavailable, "stopping"),
+                Cause::Withdrawn => (Ending::Revoked, "access_withdrawn"),
+            });
+        }
+        self.outlived.as_mut().poll(cx).map(|()| (Ending::Outlived, "token_outlived"))
+    }
+
+    /// Remembers the last bytes.
+    pub(super) fn saw(&mut self, data: &[u8]) {
+        let (bytes, len) = &mut self.tail;
+        for byte in data.iter().skip(data.len().saturating_sub(LONGEST_BOUNDARY)) {
+            bytes.rotate_left(1);
+            if let Some(last) = bytes.last_mut() {
+                *last = *byte;
+            }
+            *len = (*len + 1).min(LONGEST_BOUNDARY);
+        }
+    }
+
+    /// An error that answers the request, if the client can understand it: on a stream of events, between two of
+    /// them, and only where a broken stream cannot be resumed (MCP 2026-07-28, transports).
+    pub(super) fn last_words(&mut self) -> Option<Bytes> {
+        if !self.is_events() || !self.is_between_events() {
+            return None;
+        }
+        let error =
+            JsonRpcError { id: Some(self.id.take()?), code: INTERNAL, message: BROKE_OFF, data: None };
+        let mut event = b"data: ".to_vec();
+        event.extend_from_slice(&error.to_body());
+        event.extend_from_slice(b"\n\n");
+        Some(Bytes::from(event))
+    }
+
+    fn is_between_events(&self) -> bool {
+        let (bytes, len) = &self.tail;
+        *len == 0 || bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n") || bytes.ends_with(b"\r\r")
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("media", &self.media).finish_non_exhaustive()
+    }
+}

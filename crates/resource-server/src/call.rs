@@ -1,0 +1,229 @@
+//! One call as it was asked: who, at which MCP server, and what, read once from headers and body together.
+//!
+//! Policy and forwarder take this same value, so that neither can see another call than the other (attacks PX-12 to
+//! PX-16). Must never be made for a caller without a live access token.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body::Body;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use protocol::mcp::{CallKind, McpCall, ProtocolVersion, RequestId};
+use protocol::oauth::Scope;
+
+use crate::audit::{Entry, Who};
+use crate::error::CallError;
+use crate::media::{self, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, Media};
+use crate::reason::CallReason;
+
+/// How long a message may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// The methods of the MCP endpoint (MCP transports, Streamable HTTP).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verb {
+    Delete,
+    Get,
+    Post,
+}
+
+impl Verb {
+    pub(crate) fn of(method: &Method) -> Option<Self> {
+        match *method {
+            Method::DELETE => Some(Self::Delete),
+            Method::GET => Some(Self::Get),
+            Method::POST => Some(Self::Post),
+            _ => None,
+        }
+    }
+}
+
+/// What is asked.
+#[derive(Debug)]
+pub(crate) enum Operation {
+    /// One message, and the very bytes it was read from.
+    Call { call: McpCall, body: Bytes },
+    /// DELETE of older clients.
+    EndSession { modern: bool },
+    /// The GET stream of older clients.
+    Listen { modern: bool },
+}
+
+/// One call as it was asked.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) entry: Entry,
+    pub(crate) headers: HeaderMap,
+    pub(crate) operation: Operation,
+}
+
+impl Asked {
+    /// Reads what a caller with a live access token asks.
+    pub(crate) async fn read<B>(
+        mut entry: Entry,
+        verb: Verb,
+        request: Request<B>,
+        message_bytes: usize,
+    ) -> Result<Self, CallError>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (head, body) = request.into_parts();
+        let headers = head.headers;
+        let read = match verb {
+            Verb::Delete | Verb::Get => read_bodiless(verb, &headers),
+            Verb::Post => read_message(&headers, body, message_bytes).await,
+        };
+        match read {
+            Ok(operation) => {
+                match &operation {
+                    Operation::Call { call, .. } if call.kind == CallKind::Response => {
+                        entry.describe("response", None);
+                    }
+                    Operation::Call { call, .. } => entry.describe(&call.method, call.name.as_deref()),
+                    Operation::EndSession { .. } => entry.describe("DELETE", None),
+                    Operation::Listen { .. } => entry.describe("GET", None),
+                }
+                Ok(Self { entry, headers, operation })
+            }
+            Err(reason) => {
+                let id =
+                    if let CallReason::MessageRefused(refused) = &reason { refused.id.clone() } else { None };
+                Err(refuse(entry, reason, id, None))
+            }
+        }
+    }
+
+    pub(crate) const fn who(&self) -> &Who {
+        self.entry.who()
+    }
+
+    /// The id that an error must echo.
+    pub(crate) fn id(&self) -> Option<RequestId> {
+        match &self.operation {
+            Operation::Call { call, .. } => match &call.kind {
+                CallKind::Request(id) => Some(id.clone()),
+                CallKind::Notification | CallKind::Response => None,
+            },
+            Operation::EndSession { .. } | Operation::Listen { .. } => None,
+        }
+    }
+
+    /// Of MCP 2026-07-28 or later: without sessions.
+    pub(crate) const fn is_modern(&self) -> bool {
+        match &self.operation {
+            Operation::Call { call, .. } => call.modern,
+            Operation::EndSession { modern } | Operation::Listen { modern } => *modern,
+        }
+    }
+
+    /// Whether a session id on the request counts: not on the call that begins one, and not for clients of
+    /// 2026-07-28 (MCP 2026-07-28, transports, "Backwards Compatibility").
+    pub(crate) fn may_name_a_session(&self) -> bool {
+        match &self.operation {
+            Operation::Call { call, .. } => !call.modern && call.method != "initialize",
+            Operation::EndSession { .. } | Operation::Listen { .. } => true,
+        }
+    }
+
+    /// Refuses the call, and has that written down.
+    pub(crate) fn refuse(self, reason: CallReason) -> CallError {
+        let id = self.id();
+        refuse(self.entry, reason, id, None)
+    }
+
+    /// Refuses the call for want of scope.
+    pub(crate) fn refuse_for_scope(self, needed: &Scope) -> CallError {
+        let id = self.id();
+        refuse(self.entry, CallReason::ScopeInsufficient, id, Some(needed))
+    }
+}
+
+fn refuse(entry: Entry, reason: CallReason, id: Option<RequestId>, needed: Option<&Scope>) -> CallError {
+    let who = entry.who();
+    let challenge = who.server.challenges().for_reason(&reason, Some(&who.verdict.access.scope), needed);
+    let error = CallError::new(reason, id, challenge);
+    entry.refused(&error);
+    error
+}
+
+/// GET and DELETE, which only older clients send. One of 2026-07-28 gets 405, unless it opened its session by the
+/// old handshake with the new version's name, as some do: then the session tells.
+fn read_bodiless(verb: Verb, headers: &HeaderMap) -> Result<Operation, CallReason> {
+    let modern = version(headers)?.is_some_and(ProtocolVersion::is_modern);
+    let names_a_session = headers.contains_key(&MCP_SESSION_ID);
+    if modern && !names_a_session {
+        return Err(CallReason::MethodNotAllowed);
+    }
+    if verb == Verb::Delete {
+        return if names_a_session {
+            Ok(Operation::EndSession { modern })
+        } else {
+            Err(CallReason::SessionMissing)
+        };
+    }
+    if !media::accepted(headers).events {
+        return Err(CallReason::AcceptUnusable);
+    }
+    Ok(Operation::Listen { modern })
+}
+
+/// MCP 2025-06-18, transports, "Protocol Version Header": an invalid or unsupported version is 400.
+fn version(headers: &HeaderMap) -> Result<Option<ProtocolVersion>, CallReason> {
+    if !headers.contains_key(&MCP_PROTOCOL_VERSION) {
+        return Ok(None);
+    }
+    media::single(headers, &MCP_PROTOCOL_VERSION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(ProtocolVersion::parse)
+        .map(Some)
+        .ok_or(CallReason::VersionUnsupported)
+}
+
+async fn read_message<B>(headers: &HeaderMap, body: B, most: usize) -> Result<Operation, CallReason>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let accepted = media::accepted(headers);
+    if !(accepted.json && accepted.events) {
+        return Err(CallReason::AcceptUnusable);
+    }
+    if media::content_type(headers) != Some(Media::Json) {
+        return Err(CallReason::ContentTypeUnsupported);
+    }
+    let body = read_body(body, most).await?;
+    let call =
+        McpCall::read(headers, &body).map_err(|refused| CallReason::MessageRefused(Box::new(refused)))?;
+    // MCP 2026-07-28, transports, "Value Encoding": what is not plain goes as Base64.
+    let odd = |name: &str, value: &[u8]| {
+        name.starts_with(MCP_PARAM) && !value.iter().all(|b| matches!(b, b' '..=b'~'))
+    };
+    if headers.iter().any(|(name, value)| odd(name.as_str(), value.as_bytes())) {
+        return Err(CallReason::HeaderRefused);
+    }
+    Ok(Operation::Call { call, body })
+}
+
+async fn read_body<B>(body: B, most: usize) -> Result<Bytes, CallReason>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    // Refused by what it declares, before any of it is read.
+    if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        return Err(CallReason::BodyTooLarge);
+    }
+    match tokio::time::timeout(BODY_TIME, Limited::new(body, most).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(CallReason::BodyTooLarge),
+        Ok(Err(_)) => Err(CallReason::BodyUnreadable),
+        Err(_) => Err(CallReason::BodyTimedOut),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Counters of calls, for `/metrics`. Only numbers: no name of a person, client or tool is ever a label.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many calls ended how, since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CallCounts {
+    /// Answered in full.
+    pub answered: u64,
+    /// The client went away before the end of the answer.
+    pub client_gone: u64,
+    /// The MCP server broke off in the middle of its answer.
+    pub cut: u64,
+    /// The MCP server did not answer, or not as it should.
+    pub upstream_failed: u64,
+    /// A stream that ended because its access token was long over.
+    pub outlived: u64,
+    /// Refused with a live access token: 400, 403, 404 and the like.
+    pub refused: u64,
+    /// A stream that ended because access was withdrawn.
+    pub revoked: u64,
+    /// Refused without a live access token.
+    pub unauthenticated: u64,
+    /// We could not serve: 500, 503.
+    pub unavailable: u64,
+    /// Bytes of answers.
+    pub bytes: u64,
+    /// Streams open now.
+    pub open_streams: u64,
+    /// How often audit events had to be written again, because the record did not take them.
+    pub audit_retries: u64,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Answered,
+    ClientGone,
+    Cut,
+    Outlived,
+    Refused,
+    Revoked,
+    Unauthenticated,
+    Unavailable,
+    UpstreamFailed,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    answered: AtomicU64,
+    client_gone: AtomicU64,
+    cut: AtomicU64,
+    outlived: AtomicU64,
+    refused: AtomicU64,
+    revoked: AtomicU64,
+    unauthenticated: AtomicU64,
+    unavailable: AtomicU64,
+    upstream_failed: AtomicU64,
+    bytes: AtomicU64,
+    audit_retries: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, ending: Ending, bytes: u64) {
+        let counter = match ending {
+            Ending::Answered => &self.answered,
+            Ending::ClientGone => &self.client_gone,
+            Ending::Cut => &self.cut,
+            Ending::Outlived => &self.outlived,
+            Ending::Refused => &self.refused,
+            Ending::Revoked => &self.revoked,
+            Ending::Unauthenticated => &self.unauthenticated,
+            Ending::Unavailable => &self.unavailable,
+            Ending::UpstreamFailed => &self.upstream_failed,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        if bytes > 0 {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count_audit_retry(&self) {
+        self.audit_retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, open_streams: u64) -> CallCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CallCounts {
+            answered: read(&self.answered),
+            client_gone: read(&self.client_gone),
+            cut: read(&self.cut),
+            upstream_failed: read(&self.upstream_failed),
+            outlived: read(&self.outlived),
+            refused: read(&self.refused),
+            revoked: read(&self.revoked),
+            unauthenticated: read(&self.unauthenticated),
+            unavailable: read(&self.unavailable),
+            bytes: read(&self.bytes),
+            open_streams,
+            audit_retries: read(&self.audit_retries),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A call that the MCP server did not answer, and what its client is told. The shapes are put together here, the
+//! answer itself where all answers are.
+//!
+//! Must never say more than the fixed sentence of its reason.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use protocol::mcp::{JsonRpcError, RequestId};
+use thiserror::Error;
+
+use crate::reason::{Blame, CallCode, CallReason};
+
+/// A call that the MCP server did not answer: the reason, and what is needed to tell its client.
+#[derive(Debug, Error)]
+#[error("{reason}")]
+pub struct CallError {
+    reason: CallReason,
+    id: Option<RequestId>,
+    challenge: Option<HeaderValue>,
+}
+
+impl CallError {
+    pub(crate) const fn new(
+        reason: CallReason,
+        id: Option<RequestId>,
+        challenge: Option<HeaderValue>,
+    ) -> Self {
+        Self { reason, id, challenge }
+    }
+
+    /// The reason itself, with its source for the log.
+    #[must_use]
+    pub const fn cause(&self) -> &CallReason {
+        &self.reason
+    }
+
+    /// The reason in snake case, for log, metric label and audit.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        self.reason.reason()
+    }
+
+    /// The status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        self.reason.status()
+    }
+
+    /// The shape and the code.
+    #[must_use]
+    pub const fn code(&self) -> CallCode {
+        self.reason.code()
+    }
+
+    /// Whose doing it was.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        self.reason.blame()
+    }
+
+    /// The value of `WWW-Authenticate`, where there must be one (RFC 6750, section 3).
+    #[must_use]
+    pub const fn challenge(&self) -> Option<&HeaderValue> {
+        self.challenge.as_ref()
+    }
+
+    /// The value of `Allow`, where there must be one (RFC 9110, section 15.5.6).
+    #[must_use]
+    pub const fn allow(&self) -> Option<HeaderValue> {
+        match self.reason.status() {
+            StatusCode::METHOD_NOT_ALLOWED => Some(HeaderValue::from_static("POST")),
+            _ => None,
+        }
+    }
+
+    /// When to try again, where it makes sense (RFC 9110, section 10.2.3).
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self.reason.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Some(Duration::from_secs(2)),
+            _ => None,
+        }
+    }
+
+    /// The body, always `application/json`.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        let sentence = self.reason.sentence();
+        match (&self.reason, self.reason.code()) {
+            (CallReason::MessageRefused(refused), _) => refused.to_error().to_body(),
+            (_, CallCode::JsonRpc(code)) => {
+                JsonRpcError { id: self.id.clone(), code, message: sentence, data: None }.to_body()
+            }
+            (_, CallCode::OAuth(code)) => {
+                json(&serde_json::json!({ "error": code.as_str(), "error_description": sentence }))
+            }
+            (_, CallCode::Bare) => json(&serde_json::json!({ "message": sentence })),
+        }
+    }
+}
+
+fn json(value: &serde_json::Value) -> Bytes {
+    Bytes::from(value.to_string())
+}
+
+#[cfg(test)]
+mod tests;

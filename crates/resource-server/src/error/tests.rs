@@ -1,0 +1,135 @@
+use http::HeaderMap;
+use protocol::mcp::McpCall;
+use protocol::oauth::ErrorCode;
+use store::StoreError;
+
+use super::*;
+
+type Row = (CallReason, &'static str, u16, &'static str, Blame);
+
+/// One row for each reason: its name, status, what the client is told, and whose doing it was.
+fn table() -> Vec<Row> {
+    use Blame::{Client, House, Upstream, User};
+    let refused = Box::new(McpCall::read(&HeaderMap::new(), b"[]").unwrap_err());
+    let store = StoreError::unavailable("gone");
+    vec![
+        (CallReason::AcceptUnusable, "accept_unusable", 406, "-32600", Client),
+        (CallReason::AssertionUnsigned, "assertion_unsigned", 500, "-32603", House),
+        (CallReason::AuditUnavailable, "audit_unavailable", 503, "-32603", House),
+        (CallReason::AuthorizationRepeated, "authorization_repeated", 400, "invalid_request", Client),
+        (CallReason::BodyTimedOut, "body_timed_out", 408, "-32600", Client),
+        (CallReason::BodyTooLarge, "body_too_large", 413, "-32600", Client),
+        (CallReason::BodyUnreadable, "body_unreadable", 400, "-32600", Client),
+        (CallReason::ContentTypeUnsupported, "content_type_unsupported", 415, "-32600", Client),
+        (CallReason::HeaderRefused, "header_refused", 400, "-32020", Client),
+        (CallReason::MessageRefused(refused), "batch", 400, "-32600", Client),
+        (CallReason::MethodNotAllowed, "method_not_allowed", 405, "", Client),
+        (CallReason::PersonNotAllowed, "person_not_allowed", 403, "access_denied", User),
+        (CallReason::PersonStopped, "person_stopped", 401, "invalid_token", User),
+        (CallReason::PersonUnknown, "person_unknown", 401, "invalid_token", User),
+        (CallReason::RevocationsStale, "revocations_stale", 503, "-32603", House),
+        (CallReason::ScopeInsufficient, "scope_insufficient", 403, "insufficient_scope", User),
+        (CallReason::ServerUnknown, "server_unknown", 404, "", Client),
+        (CallReason::SessionMissing, "session_missing", 400, "-32600", Client),
+        (CallReason::SessionUnknown, "session_unknown", 404, "-32600", Client),
+        (CallReason::StoreUnavailable(store), "store_unavailable", 503, "-32603", House),
+        (CallReason::StreamsExhausted, "streams_exhausted", 503, "-32603", House),
+        (CallReason::TokenExpired, "token_expired", 401, "invalid_token", Client),
+        (CallReason::TokenInvalid, "token_invalid", 401, "invalid_token", Client),
+        (CallReason::TokenMalformed, "token_malformed", 401, "invalid_token", Client),
+        (CallReason::TokenMissing, "token_missing", 401, "", Client),
+        (CallReason::TokenNotYetIssued, "token_not_yet_issued", 401, "invalid_token", Client),
+        (CallReason::TokenOfAnotherIssuer, "token_of_another_issuer", 401, "invalid_token", Client),
+        (CallReason::TokenOfAnotherResource, "token_of_another_resource", 401, "invalid_token", Client),
+        (CallReason::TokenRevoked, "token_revoked", 401, "invalid_token", Client),
+        (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
+        (CallReason::UpstreamEncoded, "upstream_encoded", 502, "-32603", Upstream),
+        (CallReason::UpstreamMalformed, "upstream_malformed", 502, "-32603", Upstream),
+        (CallReason::UpstreamMediaType, "upstream_media_type", 502, "-32603", Upstream),
+        (CallReason::UpstreamRedirected, "upstream_redirected", 502, "-32603", Upstream),
+        (CallReason::UpstreamRefused, "upstream_refused", 502, "-32603", Upstream),
+        (CallReason::UpstreamTimedOut, "upstream_timed_out", 504, "-32603", Upstream),
+        (CallReason::UpstreamUnreachable, "upstream_unreachable", 502, "-32603", Upstream),
+        (CallReason::VersionUnsupported, "version_unsupported", 400, "-32600", Client),
+    ]
+}
+
+fn code(code: CallCode) -> String {
+    match code {
+        CallCode::Bare => String::new(),
+        CallCode::JsonRpc(code) => code.to_string(),
+        CallCode::OAuth(code) => code.as_str().to_owned(),
+    }
+}
+
+#[test]
+fn every_reason_has_its_status_code_and_blame() {
+    let table = table();
+    let names: std::collections::BTreeSet<_> = table.iter().map(|row| row.1).collect();
+    assert_eq!(names.len(), table.len(), "a name stands twice");
+    for (reason, name, status, expected, blame) in table {
+        assert_eq!((reason.reason(), reason.status().as_u16()), (name, status));
+        assert_eq!((code(reason.code()).as_str(), reason.blame()), (expected, blame), "{name}");
+    }
+}
+
+/// The table is whole: a reason without a row does not compile in `reason`, and one in the enum but not here is seen
+/// by its count.
+#[test]
+fn the_table_has_a_row_for_every_reason() {
+    let source = include_str!("../reason.rs");
+    let names = source.split("pub const fn status").next().unwrap().matches("=> \"").count();
+    // `MessageRefused` takes its name from the refusal.
+    assert_eq!(table().len(), names + 1);
+}
+
+#[test]
+fn json_rpc_errors_echo_the_id() {
+    for (id, echoed) in [("1", "1"), ("\"1\"", "\"1\""), ("\"\\u0061\"", "\"\\u0061\"")] {
+        let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"ping"}}"#);
+        let call = McpCall::read(&HeaderMap::new(), message.as_bytes()).unwrap();
+        let protocol::mcp::CallKind::Request(id) = call.kind else { panic!("a request") };
+        let error = CallError::new(CallReason::SessionUnknown, Some(id), None);
+        let body = String::from_utf8(error.body().to_vec()).unwrap();
+        assert!(body.contains(&format!("\"id\":{echoed},")), "{body}");
+    }
+}
+
+#[test]
+fn no_error_says_more_than_its_sentence() {
+    for (reason, name, ..) in table() {
+        let inner = reason.to_string();
+        let body = String::from_utf8(CallError::new(reason, None, None).body().to_vec()).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&body).is_ok(), "{body}");
+        let names_it = name != "batch" && body.contains(name);
+        assert!(!body.contains("gone") && !body.contains(&inner) && !names_it, "{body}");
+    }
+}
+
+#[test]
+fn refused_access_is_told_in_words_of_oauth() {
+    let body = CallError::new(CallReason::ScopeInsufficient, None, None).body();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"], "insufficient_scope");
+    assert_eq!(body["error_description"], ErrorCode::InsufficientScope.sentence());
+}
+
+#[test]
+fn an_unserved_version_says_which_are_served() {
+    let mut headers = HeaderMap::new();
+    headers.insert("mcp-protocol-version", "2099-01-01".parse().unwrap());
+    let refused = McpCall::read(&headers, br#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#).unwrap_err();
+    let body = CallError::new(CallReason::MessageRefused(Box::new(refused)), None, None).body();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"]["code"], -32022);
+    assert_eq!(body["error"]["data"]["requested"], "2099-01-01");
+}
+
+#[test]
+fn what_goes_with_a_status_goes_with_it() {
+    for (reason, name, status, ..) in table() {
+        let error = CallError::new(reason, None, None);
+        assert_eq!(error.allow().is_some(), status == 405, "{name}");
+        assert_eq!(error.retry_after().is_some(), status == 503, "{name}");
+    }
+}

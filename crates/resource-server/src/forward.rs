@@ -1,0 +1,132 @@
+//! The way up and the way down: the request that an MCP server gets, and what of its answer the client gets.
+//!
+//! Both are built anew from lists of what may pass. Must never forward without a [`Permit`].
+
+pub(crate) mod request;
+pub(crate) mod response;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use protocol::mcp::JsonRpcError;
+use upstream::mcp_server::streamable_http::UpstreamError;
+
+use self::response::Passage;
+use crate::body::{Body, Guarded, Stream};
+use crate::call::{Asked, Operation};
+use crate::counts::Ending;
+use crate::error::CallError;
+use crate::media::{MCP_SESSION_ID, Media};
+use crate::permit::Permit;
+use crate::reason::CallReason;
+use crate::server::ResourceServer;
+use crate::session::Session;
+
+const INTERNAL: i64 = -32603;
+const NOT_DONE: &str = "The MCP server behind the gateway did not carry out the request.";
+
+impl ResourceServer {
+    /// Step 5: the call goes to the MCP server, and its answer comes back.
+    ///
+    /// # Errors
+    /// [`CallError`] if there is no answer, or none that may be passed on.
+    pub async fn forward(&self, permit: Permit) -> Result<Response<Body>, CallError> {
+        let (asked, session) = permit.into_parts();
+        let assertion = match self.assertions.value(asked.who()) {
+            Ok(assertion) => assertion,
+            Err(reason) => return Err(asked.refuse(reason)),
+        };
+        let request = request::build(&asked, &session, assertion);
+        let answer = match asked.who().server.client().send(request).await {
+            Ok(answer) => answer,
+            Err(error) => return Err(asked.refuse(reason(error))),
+        };
+        let (head, body) = answer.into_parts();
+        let cleaned = response::judge(head.status, &head.headers, body.is_end_stream(), &asked.operation)
+            .and_then(|(status, passage)| {
+                let mut headers = response::headers(status, passage, &head.headers);
+                self.give_session(&asked, &session, &head.headers, &mut headers)?;
+                let stream = self.enter(&asked, passage, &body)?;
+                Ok((status, passage, headers, stream))
+            });
+        let (status, passage, headers, stream) = match cleaned {
+            Ok(cleaned) => cleaned,
+            Err(reason) => return Err(asked.refuse(reason)),
+        };
+        let mut response = Response::new(through(asked, status, passage, (body, stream)));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+
+    /// The session id of older clients, sealed. None for those of 2026-07-28, and none for a session that ends.
+    fn give_session(
+        &self,
+        asked: &Asked,
+        session: &Session,
+        from: &HeaderMap,
+        to: &mut HeaderMap,
+    ) -> Result<(), CallReason> {
+        let Some(given) = from.get(&MCP_SESSION_ID).filter(|_| !asked.is_modern()) else { return Ok(()) };
+        match &asked.operation {
+            Operation::Call { .. } | Operation::Listen { .. } => {
+                to.insert(MCP_SESSION_ID.clone(), self.sessions.seal(session, given, asked.who())?);
+            }
+            Operation::EndSession { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// A place among the open streams for an answer that may take long: events, or a body of unknown length, for
+    /// there are MCP servers that stream JSON without an end.
+    fn enter(&self, asked: &Asked, passage: Passage, body: &Incoming) -> Result<Option<Stream>, CallReason> {
+        let media = match passage {
+            Passage::Through(Media::Json) if body.size_hint().exact().is_some() => return Ok(None),
+            Passage::Through(media) => media,
+            Passage::Empty | Passage::InOurWords => return Ok(None),
+        };
+        let access = &asked.who().verdict.access;
+        let lease = self.streams.enter(asked.who().clone()).ok_or(CallReason::StreamsExhausted)?;
+        // Withdrawn while the MCP server was thinking: whoever withdrew it did not find this stream yet.
+        if self.revocations.is_dead(access) {
+            return Err(CallReason::TokenRevoked);
+        }
+        let life: Duration = access.expires_at.plus(self.stream_grace).since(self.clock.now());
+        Ok(Some(Stream::new(lease, life, media, asked.id().filter(|_| asked.is_modern()))))
+    }
+}
+
+fn reason(error: UpstreamError) -> CallReason {
+    match error {
+        UpstreamError::Broken => CallReason::UpstreamBroken,
+        UpstreamError::Malformed => CallReason::UpstreamMalformed,
+        UpstreamError::TimedOut => CallReason::UpstreamTimedOut,
+        UpstreamError::Unreachable => CallReason::UpstreamUnreachable,
+    }
+}
+
+/// The body that goes out; from here on it is the body that has the call written down.
+fn through(asked: Asked, status: StatusCode, passage: Passage, from: (Incoming, Option<Stream>)) -> Body {
+    let whole = match status.is_server_error() {
+        true => (Ending::UpstreamFailed, Some("upstream_status")),
+        false => (Ending::Answered, None),
+    };
+    let id = asked.id();
+    let mut entry = asked.entry;
+    entry.begun(status.as_u16());
+    let own = match passage {
+        Passage::Through(_) => {
+            let (body, stream) = from;
+            return Body::guarded(Guarded::new(body, entry, stream, whole));
+        }
+        Passage::Empty => Bytes::new(),
+        Passage::InOurWords => JsonRpcError { id, code: INTERNAL, message: NOT_DONE, data: None }.to_body(),
+    };
+    entry.passed(u64::try_from(own.len()).unwrap_or(u64::MAX));
+    let (ending, reason) = whole;
+    entry.finish(ending, reason);
+    Body::full(own)
+}

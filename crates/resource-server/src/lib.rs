@@ -1,0 +1,42 @@
+//! The role of the resource server: the MCP servers behind us, guarded (RFC 6750, RFC 9728, MCP authorization).
+//!
+//! A request comes in as an [`http::Request`], is taken through the steps that [`ResourceServer::call`] lists, and
+//! goes out as an answer or a [`CallError`]. Nothing reaches an MCP server without a [`Permit`], and no permit is
+//! made without a live access token for that very server and a decision of the policy.
+//! Must never hold SQL, HTML or a rule of who may do what, and never send the client's token anywhere.
+
+mod assertion;
+mod audit;
+mod bearer;
+mod body;
+mod call;
+mod challenge;
+mod counts;
+mod error;
+mod forward;
+mod mcp_server;
+mod media;
+mod metadata;
+mod people;
+mod permit;
+mod reason;
+mod revocations;
+mod server;
+mod session;
+mod settings;
+mod streams;
+mod tools;
+mod verdicts;
+
+pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
+pub use body::{Body, BodyError};
+pub use counts::CallCounts;
+pub use error::CallError;
+pub use permit::Permit;
+pub use reason::{Blame, CallCode, CallReason};
+pub use revocations::Revocations;
+pub use server::ResourceServer;
+pub use settings::{Parts, ServerSettings, Settings, SettingsError};
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,147 @@
+//! Leave to make one call (house.md, 1.7): made by a decision of the policy and by nothing else, holding the very
+//! call that was judged.
+
+use policy::{Decision, Person, Question, ReadOnly};
+use protocol::mcp::{CallKind, McpCall};
+use protocol::oauth::Scope;
+
+use crate::call::{Asked, Operation};
+use crate::error::CallError;
+use crate::reason::CallReason;
+use crate::session::Session;
+
+const READ: &str = "read";
+const WRITE: &str = "write";
+
+/// Leave to make one call. It cannot be made by hand:
+///
+/// ```compile_fail,E0451
+/// fn forge(permit: resource_server::Permit) -> resource_server::Permit {
+///     resource_server::Permit { rule: "because I say so", ..permit }
+/// }
+/// ```
+///
+/// and without one nothing is forwarded:
+///
+/// ```compile_fail,E0061
+/// async fn forward(server: resource_server::ResourceServer) {
+///     let _ = server.forward().await;
+/// }
+/// ```
+///
+/// nor is it good for two calls:
+///
+/// ```compile_fail,E0382
+/// async fn forward(server: resource_server::ResourceServer, permit: resource_server::Permit) {
+///     let _ = server.forward(permit).await;
+///     let _ = server.forward(permit).await;
+/// }
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Permit {
+    asked: Asked,
+    session: Session,
+    rule: &'static str,
+}
+
+impl Permit {
+    /// Asks the policy for leave to make the call.
+    pub(crate) fn ask(asked: Asked, session: Session, read_only: ReadOnly) -> Result<Self, CallError> {
+        let held = &asked.who().verdict.access.scope;
+        let (scope, listening);
+        let scope = match with_hierarchy(held) {
+            Some(wider) => {
+                scope = wider;
+                &scope
+            }
+            None => held,
+        };
+        let call = match &asked.operation {
+            Operation::Call { call, .. } => call,
+            Operation::EndSession { .. } | Operation::Listen { .. } => {
+                listening = self::listening();
+                &listening
+            }
+        };
+        let question = Question::MayCall {
+            call,
+            person: person(&asked),
+            read_only,
+            scope,
+            server: &asked.who().server.settings().rules,
+        };
+        match policy::decide(&question) {
+            Decision::Allow { rule } => Ok(Self { asked, session, rule }),
+            Decision::Deny { .. } => Err(asked.refuse(CallReason::PersonNotAllowed)),
+            Decision::NeedScope { scope, .. } => Err(asked.refuse_for_scope(&scope)),
+        }
+    }
+
+    /// The rule that allowed it.
+    #[must_use]
+    pub const fn rule(&self) -> &'static str {
+        self.rule
+    }
+
+    pub(crate) fn into_parts(self) -> (Asked, Session) {
+        (self.asked, self.session)
+    }
+}
+
+/// Whether the policy admits the person to the MCP server at all: asked before anything of the call is looked into,
+/// so that who is not admitted causes no request and learns nothing.
+pub(crate) fn may_connect(asked: &Asked) -> bool {
+    let question =
+        Question::MayConnect { person: person(asked), server: &asked.who().server.settings().rules };
+    match policy::decide(&question) {
+        Decision::Allow { .. } => true,
+        Decision::Deny { .. } | Decision::NeedScope { .. } => false,
+    }
+}
+
+/// What must be found out before the policy can be asked.
+#[derive(Debug)]
+pub(crate) enum Hint<'a> {
+    /// What this tool says of itself.
+    Ask(&'a str),
+    /// Nothing: who may write needs no hint, and who may not even read is refused either way.
+    Known(ReadOnly),
+}
+
+pub(crate) fn hint(asked: &Asked) -> Hint<'_> {
+    let scope = &asked.who().verdict.access.scope;
+    match &asked.operation {
+        Operation::Call { call, .. } if call.method == "tools/call" => match &call.name {
+            Some(tool) if scope.contains(READ) && !scope.contains(WRITE) => Hint::Ask(tool),
+            Some(_) | None => Hint::Known(ReadOnly::No),
+        },
+        Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {
+            Hint::Known(ReadOnly::NotATool)
+        }
+    }
+}
+
+fn person(asked: &Asked) -> Person<'_> {
+    let person = &asked.who().person;
+    Person { user: person.user, groups: &person.groups }
+}
+
+/// Who may write may read (MCP 2026-07-28, authorization: scope hierarchies). `None` if the scope is as it is.
+fn with_hierarchy(scope: &Scope) -> Option<Scope> {
+    if !scope.contains(WRITE) || scope.contains(READ) {
+        return None;
+    }
+    Scope::parse(READ).ok().map(|read| scope.union(&read))
+}
+
+/// What GET and DELETE of older clients are to the policy: their way to subscribe.
+fn listening() -> McpCall {
+    McpCall {
+        method: "subscriptions/listen".to_owned(),
+        name: None,
+        kind: CallKind::Notification,
+        version: None,
+        modern: false,
+    }
+}

@@ -1,0 +1,379 @@
+//! Every reason for which a call is not answered by the MCP server (house.md, 1.5).
+//!
+//! Total on purpose: a new reason does not compile until it has a name, a status, a code and a blame.
+//! Must never carry input of the client, text of the MCP server, or anything of the access token.
+
+use http::StatusCode;
+use protocol::mcp::CallRefused;
+use protocol::oauth::ErrorCode;
+use store::StoreError;
+use thiserror::Error;
+
+use crate::counts::Ending;
+
+/// JSON-RPC 2.0, section 5.1: internal error.
+const INTERNAL: i64 = -32603;
+/// JSON-RPC 2.0, section 5.1: the message is not a request that can be answered.
+const INVALID_REQUEST: i64 = -32600;
+/// MCP 2026-07-28, "Error codes": a header does not fit the body, or holds what it may not hold.
+const HEADER_MISMATCH: i64 = -32020;
+
+/// Whose doing it was. Chooses the log level and whether somebody is woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The client sent what it should not have sent.
+    Client,
+    /// We cannot do our work.
+    House,
+    /// The MCP server did not do its part.
+    Upstream,
+    /// The person may not do what was tried.
+    User,
+}
+
+/// Which shape of error the client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallCode {
+    /// A sentence only.
+    Bare,
+    /// A JSON-RPC error.
+    JsonRpc(i64),
+    /// An OAuth error (RFC 6750, section 3.1).
+    OAuth(ErrorCode),
+}
+
+/// Why a call was not answered by the MCP server.
+#[derive(Debug, Error)]
+pub enum CallReason {
+    /// `Accept` does not allow what MCP answers with.
+    #[error("`Accept` does not allow the media types of mcp")]
+    AcceptUnusable,
+    /// The identity assertion could not be signed.
+    #[error("the identity assertion could not be signed")]
+    AssertionUnsigned,
+    /// There is no room for the audit event: the record does not take events.
+    #[error("the audit is not being written")]
+    AuditUnavailable,
+    /// More than one access token, or more than one header (RFC 6750, section 2).
+    #[error("more than one authorization header or token")]
+    AuthorizationRepeated,
+    /// The body did not arrive in time.
+    #[error("the body did not arrive in time")]
+    BodyTimedOut,
+    /// The body is larger than a message may be.
+    #[error("the body is larger than a message may be")]
+    BodyTooLarge,
+    /// The client broke off in the middle of its body.
+    #[error("the body broke off")]
+    BodyUnreadable,
+    /// The body is not declared as JSON in UTF-8.
+    #[error("the body is not declared as json in utf-8")]
+    ContentTypeUnsupported,
+    /// A header that mirrors the body holds characters that no header may hold.
+    #[error("an mcp header holds characters that it may not hold")]
+    HeaderRefused,
+    /// The message is not one that MCP allows.
+    #[error("the message was refused: {}", .0.reason)]
+    MessageRefused(Box<CallRefused>),
+    /// The MCP endpoint does not know the method.
+    #[error("the mcp endpoint does not know the http method")]
+    MethodNotAllowed,
+    /// The policy does not admit the person.
+    #[error("the policy does not admit the person")]
+    PersonNotAllowed,
+    /// The person was stopped.
+    #[error("the person was stopped")]
+    PersonStopped,
+    /// The record does not know the person.
+    #[error("the record does not know the person")]
+    PersonUnknown,
+    /// Our knowledge of revocations is too old.
+    #[error("revocations have not been read for too long")]
+    RevocationsStale,
+    /// The access token has too little scope for the call.
+    #[error("the access token has too little scope for the call")]
+    ScopeInsufficient,
+    /// There is no such MCP server.
+    #[error("there is no such mcp server")]
+    ServerUnknown,
+    /// A session that is to be ended must be named.
+    #[error("the request names no session")]
+    SessionMissing,
+    /// The session is not one of this person, client and MCP server.
+    #[error("the session is not one of this person, client and mcp server")]
+    SessionUnknown,
+    /// The record does not answer.
+    #[error("the record does not answer")]
+    StoreUnavailable(#[from] StoreError),
+    /// As many streams are open as may be.
+    #[error("as many streams are open as may be")]
+    StreamsExhausted,
+    /// The access token is over.
+    #[error("the access token is over")]
+    TokenExpired,
+    /// Signature, type or claims of the access token are not right.
+    #[error("signature, type or claims of the access token are not right")]
+    TokenInvalid,
+    /// There is a `Bearer` header without a token in it.
+    #[error("there is no well-formed token in the header")]
+    TokenMalformed,
+    /// No access token was sent.
+    #[error("no access token was sent")]
+    TokenMissing,
+    /// The access token is from a time that has not come.
+    #[error("the access token is from a time that has not come")]
+    TokenNotYetIssued,
+    /// The access token names another issuer.
+    #[error("the access token names another issuer")]
+    TokenOfAnotherIssuer,
+    /// The access token is for another resource.
+    #[error("the access token is for another resource")]
+    TokenOfAnotherResource,
+    /// Access was withdrawn.
+    #[error("access was withdrawn")]
+    TokenRevoked,
+    /// The MCP server broke the connection before it answered.
+    #[error("the mcp server broke the connection before it answered")]
+    UpstreamBroken,
+    /// The MCP server's answer is compressed although it was told not to.
+    #[error("the mcp server's answer has a content coding")]
+    UpstreamEncoded,
+    /// The MCP server's answer is not what HTTP or MCP allow.
+    #[error("the mcp server's answer is malformed")]
+    UpstreamMalformed,
+    /// The MCP server's answer has a media type that MCP does not know.
+    #[error("the mcp server's answer has another media type")]
+    UpstreamMediaType,
+    /// The MCP server answered with a redirect.
+    #[error("the mcp server redirects")]
+    UpstreamRedirected,
+    /// The MCP server did not accept us: 401 or 403.
+    #[error("the mcp server did not accept the gateway")]
+    UpstreamRefused,
+    /// The MCP server did not answer in time.
+    #[error("the mcp server did not answer in time")]
+    UpstreamTimedOut,
+    /// The MCP server cannot be reached.
+    #[error("the mcp server cannot be reached")]
+    UpstreamUnreachable,
+    /// `MCP-Protocol-Version` names no version that we know.
+    #[error("the protocol version is not known")]
+    VersionUnsupported,
+}
+
+impl CallReason {
+    /// The reason in snake case, for log, metric label and audit.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::AcceptUnusable => "accept_unusable",
+            Self::AssertionUnsigned => "assertion_unsigned",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::AuthorizationRepeated => "authorization_repeated",
+            Self::BodyTimedOut => "body_timed_out",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyUnreadable => "body_unreadable",
+            Self::ContentTypeUnsupported => "content_type_unsupported",
+            Self::HeaderRefused => "header_refused",
+            Self::MessageRefused(refused) => refused.reason,
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::PersonNotAllowed => "person_not_allowed",
+            Self::PersonStopped => "person_stopped",
+            Self::PersonUnknown => "person_unknown",
+            Self::RevocationsStale => "revocations_stale",
+            Self::ScopeInsufficient => "scope_insufficient",
+            Self::ServerUnknown => "server_unknown",
+            Self::SessionMissing => "session_missing",
+            Self::SessionUnknown => "session_unknown",
+            Self::StoreUnavailable(_) => "store_unavailable",
+            Self::StreamsExhausted => "streams_exhausted",
+            Self::TokenExpired => "token_expired",
+            Self::TokenInvalid => "token_invalid",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenMissing => "token_missing",
+            Self::TokenNotYetIssued => "token_not_yet_issued",
+            Self::TokenOfAnotherIssuer => "token_of_another_issuer",
+            Self::TokenOfAnotherResource => "token_of_another_resource",
+            Self::TokenRevoked => "token_revoked",
+            Self::UpstreamBroken => "upstream_broken",
+            Self::UpstreamEncoded => "upstream_encoded",
+            Self::UpstreamMalformed => "upstream_malformed",
+            Self::UpstreamMediaType => "upstream_media_type",
+            Self::UpstreamRedirected => "upstream_redirected",
+            Self::UpstreamRefused => "upstream_refused",
+            Self::UpstreamTimedOut => "upstream_timed_out",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::VersionUnsupported => "version_unsupported",
+        }
+    }
+
+    /// The status (MCP authorization, "Error Handling"; RFC 9110, section 15).
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::AuthorizationRepeated
+            | Self::BodyUnreadable
+            | Self::HeaderRefused
+            | Self::MessageRefused(_)
+            | Self::SessionMissing
+            | Self::VersionUnsupported => StatusCode::BAD_REQUEST,
+            Self::PersonStopped
+            | Self::PersonUnknown
+            | Self::TokenExpired
+            | Self::TokenInvalid
+            | Self::TokenMalformed
+            | Self::TokenMissing
+            | Self::TokenNotYetIssued
+            | Self::TokenOfAnotherIssuer
+            | Self::TokenOfAnotherResource
+            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
+            Self::PersonNotAllowed | Self::ScopeInsufficient => StatusCode::FORBIDDEN,
+            Self::ServerUnknown | Self::SessionUnknown => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::AcceptUnusable => StatusCode::NOT_ACCEPTABLE,
+            Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::ContentTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::AssertionUnsigned => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::UpstreamBroken
+            | Self::UpstreamEncoded
+            | Self::UpstreamMalformed
+            | Self::UpstreamMediaType
+            | Self::UpstreamRedirected
+            | Self::UpstreamRefused
+            | Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
+            Self::AuditUnavailable
+            | Self::RevocationsStale
+            | Self::StoreUnavailable(_)
+            | Self::StreamsExhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// What the client is told: the shape and the code.
+    #[must_use]
+    pub const fn code(&self) -> CallCode {
+        match self {
+            // RFC 6750, section 3.1: no error code where the request had no authentication at all.
+            Self::MethodNotAllowed | Self::ServerUnknown | Self::TokenMissing => CallCode::Bare,
+            Self::AuthorizationRepeated => CallCode::OAuth(ErrorCode::InvalidRequest),
+            Self::PersonStopped
+            | Self::PersonUnknown
+            | Self::TokenExpired
+            | Self::TokenInvalid
+            | Self::TokenMalformed
+            | Self::TokenNotYetIssued
+            | Self::TokenOfAnotherIssuer
+            | Self::TokenOfAnotherResource
+            | Self::TokenRevoked => CallCode::OAuth(ErrorCode::InvalidToken),
+            Self::PersonNotAllowed => CallCode::OAuth(ErrorCode::AccessDenied),
+            Self::ScopeInsufficient => CallCode::OAuth(ErrorCode::InsufficientScope),
+            Self::HeaderRefused => CallCode::JsonRpc(HEADER_MISMATCH),
+            Self::MessageRefused(refused) => CallCode::JsonRpc(refused.code),
+            Self::AcceptUnusable
+            | Self::BodyTimedOut
+            | Self::BodyTooLarge
+            | Self::BodyUnreadable
+            | Self::ContentTypeUnsupported
+            | Self::SessionMissing
+            | Self::SessionUnknown
+            | Self::VersionUnsupported => CallCode::JsonRpc(INVALID_REQUEST),
+            Self::AssertionUnsigned
+            | Self::AuditUnavailable
+            | Self::RevocationsStale
+            | Self::StoreUnavailable(_)
+            | Self::StreamsExhausted
+            | Self::UpstreamBroken
+            | Self::UpstreamEncoded
+            | Self::UpstreamMalformed
+            | Self::UpstreamMediaType
+            | Self::UpstreamRedirected
+            | Self::UpstreamRefused
+            | Self::UpstreamTimedOut
+            | Self::UpstreamUnreachable => CallCode::JsonRpc(INTERNAL),
+        }
+    }
+
+    /// Whose doing it was.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::AssertionUnsigned
+            | Self::AuditUnavailable
+            | Self::RevocationsStale
+            | Self::StoreUnavailable(_)
+            | Self::StreamsExhausted => Blame::House,
+            Self::PersonNotAllowed | Self::PersonStopped | Self::PersonUnknown | Self::ScopeInsufficient => {
+                Blame::User
+            }
+            Self::UpstreamBroken
+            | Self::UpstreamEncoded
+            | Self::UpstreamMalformed
+            | Self::UpstreamMediaType
+            | Self::UpstreamRedirected
+            | Self::UpstreamRefused
+            | Self::UpstreamTimedOut
+            | Self::UpstreamUnreachable => Blame::Upstream,
+            Self::AcceptUnusable
+            | Self::AuthorizationRepeated
+            | Self::BodyTimedOut
+            | Self::BodyTooLarge
+            | Self::BodyUnreadable
+            | Self::ContentTypeUnsupported
+            | Self::HeaderRefused
+            | Self::MessageRefused(_)
+            | Self::MethodNotAllowed
+            | Self::ServerUnknown
+            | Self::SessionMissing
+            | Self::SessionUnknown
+            | Self::TokenExpired
+            | Self::TokenInvalid
+            | Self::TokenMalformed
+            | Self::TokenMissing
+            | Self::TokenNotYetIssued
+            | Self::TokenOfAnotherIssuer
+            | Self::TokenOfAnotherResource
+            | Self::TokenRevoked
+            | Self::VersionUnsupported => Blame::Client,
+        }
+    }
+
+    /// How it is counted.
+    pub(crate) const fn ending(&self) -> Ending {
+        match self.blame() {
+            Blame::House => Ending::Unavailable,
+            Blame::Upstream => Ending::UpstreamFailed,
+            Blame::Client | Blame::User => Ending::Refused,
+        }
+    }
+
+    /// The sentence that the client is told: fixed text, no detail of ours.
+    pub(crate) const fn sentence(&self) -> &'static str {
+        match self.code() {
+            CallCode::OAuth(code) => code.sentence(),
+            CallCode::JsonRpc(INTERNAL) => match self.blame() {
+                Blame::Upstream => "The MCP server behind the gateway did not answer as it should.",
+                Blame::House | Blame::Client | Blame::User => {
+                    "The gateway cannot serve the call at the moment."
+                }
+            },
+            CallCode::Bare | CallCode::JsonRpc(_) => self.sentence_of_refusal(),
+        }
+    }
+
+    const fn sentence_of_refusal(&self) -> &'static str {
+        match self.status() {
+            StatusCode::UNAUTHORIZED => "An access token is needed.",
+            StatusCode::METHOD_NOT_ALLOWED => "The MCP endpoint does not know this HTTP method.",
+            StatusCode::NOT_ACCEPTABLE => "The client must accept application/json and text/event-stream.",
+            StatusCode::NOT_FOUND => match self.code() {
+                CallCode::Bare => "There is no such MCP server.",
+                CallCode::JsonRpc(_) | CallCode::OAuth(_) => "The session is not known.",
+            },
+            StatusCode::PAYLOAD_TOO_LARGE => "The message is too large.",
+            StatusCode::REQUEST_TIMEOUT => "The message did not arrive in time.",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "The message must be application/json.",
+            _ => "The request is not a valid MCP request.",
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The resource server: the steps that every call goes through, in their order.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use protocol::oauth::ProtectedResourceMetadata;
+use protocol::world::Clock;
+use store::Revocation;
+use tokio_util::sync::CancellationToken;
+
+use crate::assertion::Assertions;
+use crate::audit::{Audit, AuditWriter, Entry, Who};
+use crate::bearer::{self, Bearer};
+use crate::body::Body;
+use crate::call::{Asked, Verb};
+use crate::counts::{CallCounts, Counters, Ending};
+use crate::error::CallError;
+use crate::mcp_server::McpServer;
+use crate::people::People;
+use crate::permit::{self, Hint, Permit};
+use crate::reason::CallReason;
+use crate::revocations::Revocations;
+use crate::session::{Session, Sessions};
+use crate::settings::{Parts, Settings, SettingsError};
+use crate::streams::Streams;
+use crate::tools::Catalogue;
+
+/// The MCP servers behind us, guarded.
+pub struct ResourceServer {
+    pub(crate) servers: HashMap<String, Arc<McpServer>>,
+    pub(crate) assertions: Assertions,
+    pub(crate) sessions: Sessions,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) stream_grace: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) revocations: Arc<Revocations>,
+    bearer: Bearer,
+    people: People,
+    audit: Audit,
+    writer: Mutex<Option<AuditWriter>>,
+    counters: Arc<Counters>,
+    message_bytes: usize,
+}
+
+impl ResourceServer {
+    /// Puts it together. From here on it hears of every revocation that the store commits; it serves nothing before
+    /// [`Revocations::run`] has read them all.
+    ///
+    /// # Errors
+    /// If the settings do not fit together.
+    pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
+        let Parts { store, keys, mut mcp_servers, clock, entropy } = parts;
+        let issuer = settings.issuer;
+        let mut servers = HashMap::new();
+        for server in settings.servers {
+            let name = server.name.clone();
+            let Place::Vacant(place) = servers.entry(name.clone()) else {
+                return Err(SettingsError::NameRepeated(name));
+            };
+            let client = mcp_servers.remove(&name).ok_or(SettingsError::NoWay(name))?;
+            let catalogue = Catalogue::new(Arc::clone(&clock), Arc::clone(&entropy));
+            place.insert(Arc::new(McpServer::new(&issuer, server, client, catalogue)));
+        }
+        let streams = Arc::new(Streams::new(settings.open_streams));
+        let freshness = settings.revocation_freshness;
+        let revocations = Arc::new(Revocations::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            Arc::clone(&streams),
+            freshness,
+        ));
+        let hearing = Arc::downgrade(&revocations);
+        store.on_revocation(Arc::new(move |revocation: &Revocation| {
+            if let Some(revocations) = Weak::upgrade(&hearing) {
+                revocations.apply(revocation);
+            }
+        }));
+        let counters = Arc::new(Counters::default());
+        let (audit, events) = Audit::new(Arc::clone(&clock), Arc::clone(&counters));
+        let (record, time, chance) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
+        let writer = AuditWriter::new(events, record, time, chance, Arc::clone(&counters));
+        Ok(Self {
+            servers,
+            assertions: Assertions::new(issuer.clone(), Arc::clone(&keys), Arc::clone(&clock)),
+            sessions: Sessions::new(Arc::clone(&keys), entropy),
+            streams,
+            stream_grace: settings.stream_grace,
+            revocations,
+            bearer: Bearer::new(issuer, keys, Arc::clone(&clock)),
+            people: People::new(store, Arc::clone(&clock)),
+            clock,
+            audit,
+            writer: Mutex::new(Some(writer)),
+            counters,
+            message_bytes: settings.message_bytes,
+        })
+    }
+
+    /// Takes one request to the MCP endpoint of `server` through all steps. `Origin` and `Host` were judged before;
+    /// `address` is whom the audit will name.
+    ///
+    /// # Errors
+    /// [`CallError`], which says what the client is to be told.
+    pub async fn call<B>(
+        &self,
+        server: &str,
+        request: Request<B>,
+        address: IpAddr,
+    ) -> Result<Response<Body>, CallError>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let (server, verb) = self.resolve(server, &request)?;
+        let entry = self.admit(server, request.headers(), address).await?;
+        let asked = Asked::read(entry, verb, request, self.message_bytes).await?;
+        let permit = self.decide(asked).await?;
+        self.forward(permit).await
+    }
+
+    /// The metadata document of one MCP server (RFC 9728).
+    #[must_use]
+    pub fn protected_resource_metadata(&self, server: &str) -> Option<ProtectedResourceMetadata> {
+        self.servers.get(server).map(|server| server.metadata().clone())
+    }
+
+    /// The names of all MCP servers, in no order.
+    pub fn servers(&self) -> impl Iterator<Item = &str> {
+        self.servers.keys().map(String::as_str)
+    }
+
+    /// What has been withdrawn. Its [`Revocations::run`] is a task that somebody must own.
+    #[must_use]
+    pub const fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
+    }
+
+    /// Whether calls can be served: all revocations were read, and lately.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.revocations.is_fresh()
+    }
+
+    /// Writes the audit events of calls into the record; a task that somebody must own. To be stopped after the last
+    /// connection, since it then waits for calls in progress only briefly. Called again, it does nothing.
+    pub async fn write_audit(&self, shutdown: CancellationToken) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            writer.run(shutdown).await;
+        }
+    }
+
+    /// Ends all open streams, so that their connections can be closed.
+    pub fn end_streams(&self) {
+        self.streams.end_all();
+    }
+
+    /// How many calls ended how.
+    #[must_use]
+    pub fn counts(&self) -> CallCounts {
+        self.counters.snapshot(u64::try_from(self.streams.len()).unwrap_or(u64::MAX))
+    }
+
+    /// Step 1: a path and a method that there are.
+    fn resolve<B>(&self, server: &str, request: &Request<B>) -> Result<(&Arc<McpServer>, Verb), CallError> {
+        let bare = |reason| CallError::new(reason, None, None);
+        let server = self.servers.get(server).ok_or_else(|| bare(CallReason::ServerUnknown))?;
+        let verb = Verb::of(request.method()).ok_or_else(|| bare(CallReason::MethodNotAllowed))?;
+        Ok((server, verb))
+    }
+
+    /// Step 2: a live access token of a live person, and a place in the audit. Before anything else is looked at, so
+    /// that who has none learns nothing (requirements RS-023).
+    async fn admit(
+        &self,
+        server: &Arc<McpServer>,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Entry, CallError> {
+        self.try_admit(server, headers, address).await.map_err(|reason| {
+            let ending = match reason.status() {
+                StatusCode::UNAUTHORIZED => Ending::Unauthenticated,
+                _ => reason.ending(),
+            };
+            self.counters.count(ending, 0);
+            let challenge = server.challenges().for_reason(&reason, None, None);
+            CallError::new(reason, None, challenge)
+        })
+    }
+
+    async fn try_admit(
+        &self,
+        server: &Arc<McpServer>,
+        headers: &HeaderMap,
+        address: IpAddr,
+    ) -> Result<Entry, CallReason> {
+        let token = bearer::present(headers)?;
+        let verdict = self.bearer.verify(token, server.settings().resource.as_str())?;
+        if !server.is_low_risk() && !self.revocations.is_fresh() {
+            return Err(CallReason::RevocationsStale);
+        }
+        if self.revocations.is_dead(&verdict.access) {
+            return Err(CallReason::TokenRevoked);
+        }
+        let person = self.people.find_live(verdict.access.user).await?;
+        self.audit.reserve(Who { server: Arc::clone(server), verdict, person, address }).await
+    }
+
+    /// Step 4: the policy's leave. Whom it does not admit at all causes no request to the MCP server.
+    async fn decide(&self, asked: Asked) -> Result<Permit, CallError> {
+        if !permit::may_connect(&asked) {
+            return Err(asked.refuse(CallReason::PersonNotAllowed));
+        }
+        let session = match self.open_session(&asked) {
+            Ok(session) => session,
+            Err(reason) => return Err(asked.refuse(reason)),
+        };
+        let read_only = match permit::hint(&asked) {
+            Hint::Ask(tool) => match self.assertions.value(asked.who()) {
+                Ok(assertion) => {
+                    asked.who().server.catalogue().find(tool, &asked, &session, &assertion).await
+                }
+                Err(reason) => return Err(asked.refuse(reason)),
+            },
+            Hint::Known(read_only) => read_only,
+        };
+        Permit::ask(asked, session, read_only)
+    }
+
+    fn open_session(&self, asked: &Asked) -> Result<Session, CallReason> {
+        if !asked.may_name_a_session() {
+            return Ok(Session::None);
+        }
+        self.sessions.open(&asked.headers, asked.who()).map_err(|reason| {
+            // GET and DELETE of 2026-07-28 with a session id that is none of ours: it is to be ignored, and then
+            // there is no such method.
+            if asked.is_modern() { CallReason::MethodNotAllowed } else { reason }
+        })
+    }
+}
+
+impl fmt::Debug for ResourceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResourceServer")
+            .field("servers", &self.servers.keys())
+            .field("revocations", &self.revocations)
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The MCP session of older clients (legacy, MCP ≤ 2025-11-25): the id we give out is the MCP server's own, sealed
+//! with person, client and MCP server (product.md, P-16). There is no table.
+//!
+//! A session is no authentication: it says nothing of who calls, and an id that is not of this caller is the same as
+//! none (attacks SE-01). Must never let an id of ours reach the MCP server, or one of its ids reach a client.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderValue};
+use protocol::keys::Keys;
+use protocol::mcp::session::{SessionOwner, open_session, seal_session};
+use protocol::world::Entropy;
+
+use crate::audit::Who;
+use crate::media::{MCP_SESSION_ID, single};
+use crate::reason::CallReason;
+
+/// An MCP server's own id: more would not fit into a header once it is sealed.
+const LONGEST: usize = 1024;
+
+/// The session of one call.
+#[derive(Debug, Clone)]
+pub(crate) enum Session {
+    /// The client sees `presented`, the MCP server sees `upstream`.
+    Known {
+        presented: HeaderValue,
+        upstream: HeaderValue,
+    },
+    None,
+}
+
+/// Opens and seals.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    keys: Arc<ArcSwap<Keys>>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Sessions {
+    pub(crate) const fn new(keys: Arc<ArcSwap<Keys>>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { keys, entropy }
+    }
+
+    /// The session that a request names.
+    pub(crate) fn open(&self, headers: &HeaderMap, who: &Who) -> Result<Session, CallReason> {
+        if !headers.contains_key(&MCP_SESSION_ID) {
+            return Ok(Session::None);
+        }
+        let presented = single(headers, &MCP_SESSION_ID).ok_or(CallReason::SessionUnknown)?;
+        let text = presented.to_str().map_err(|_| CallReason::SessionUnknown)?;
+        let keys = self.keys.load();
+        let upstream =
+            open_session(&keys.sealing, text, &owner(who)).map_err(|_| CallReason::SessionUnknown)?;
+        let mut upstream = HeaderValue::try_from(upstream).map_err(|_| CallReason::SessionUnknown)?;
+        upstream.set_sensitive(true);
+        Ok(Session::Known { presented: presented.clone(), upstream })
+    }
+
+    /// The id that the client is given for the one that the MCP server gave.
+    pub(crate) fn seal(
+        &self,
+        session: &Session,
+        given: &HeaderValue,
+        who: &Who,
+    ) -> Result<HeaderValue, CallReason> {
+        match session {
+            Session::Known { presented, upstream } if upstream == given => return Ok(presented.clone()),
+            Session::Known { .. } | Session::None => {}
+        }
+        // MCP transports, "Session Management": visible ASCII only.
+        if given.is_empty() || given.len() > LONGEST || !given.as_bytes().iter().all(u8::is_ascii_graphic) {
+            return Err(CallReason::UpstreamMalformed);
+        }
+        let given = given.to_str().map_err(|_| CallReason::UpstreamMalformed)?;
+        let keys = self.keys.load();
+        let sealed = seal_session(keys.sealing.active(), given, &owner(who), &*self.entropy);
+        let mut value = HeaderValue::try_from(sealed).map_err(|_| CallReason::UpstreamMalformed)?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+fn owner(who: &Who) -> SessionOwner<'_> {
+    let access = &who.verdict.access;
+    SessionOwner { user: access.user, server: who.server.name(), client_id: access.client.as_str() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! What the resource server is told and given at start. The configuration is read elsewhere; nothing here parses.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use policy::ServerRules;
+use protocol::keys::Keys;
+use protocol::oauth::{ResourceUri, Scope};
+use protocol::world::{Clock, Entropy};
+use store::Store;
+use thiserror::Error;
+use upstream::mcp_server::streamable_http::McpServerClient;
+
+/// What the resource server is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The issuer of the access tokens: `public_url`, byte for byte.
+    pub issuer: String,
+    /// The MCP servers behind us.
+    pub servers: Vec<ServerSettings>,
+    /// How long a stream may outlive its access token (product.md, P-16).
+    pub stream_grace: Duration,
+    /// The age of our knowledge of revocations above which nothing is served (product.md, P-2: T).
+    pub revocation_freshness: Duration,
+    /// The largest MCP message, in bytes; one more is 413.
+    pub message_bytes: usize,
+    /// How many streams may be open at the same time; one more is 503.
+    pub open_streams: usize,
+}
+
+impl Settings {
+    /// The defaults of product.md for these MCP servers.
+    #[must_use]
+    pub fn new(issuer: String, servers: Vec<ServerSettings>) -> Self {
+        Self {
+            issuer,
+            servers,
+            stream_grace: Duration::from_secs(60 * 60),
+            revocation_freshness: Duration::from_secs(5),
+            message_bytes: 4 * 1024 * 1024,
+            open_streams: 16 * 1024,
+        }
+    }
+}
+
+/// What the resource server is told of one MCP server.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Its name in paths and in the audit.
+    pub name: String,
+    /// The name that people are shown: `resource_name` (RFC 9728, section 2).
+    pub title: String,
+    /// Its resource identifier, the one audience of its access tokens.
+    pub resource: ResourceUri,
+    /// Who may connect.
+    pub rules: ServerRules,
+    /// The scopes that a challenge names, and `scopes_supported` (product.md, P-12).
+    pub challenge_scope: Scope,
+    /// The audience of the identity assertions that it is sent (product.md, P-14).
+    pub assertion_audience: String,
+    /// It may go on being served while our knowledge of revocations is too old (product.md, P-2: low-risk).
+    pub low_risk: bool,
+}
+
+/// What the resource server is given.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// The keys of the house; they rotate.
+    pub keys: Arc<ArcSwap<Keys>>,
+    /// The way to each MCP server, by name.
+    pub mcp_servers: HashMap<String, Arc<McpServerClient>>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// The settings do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum SettingsError {
+    /// Two MCP servers have one name.
+    #[error("two mcp servers are named `{0}`")]
+    NameRepeated(String),
+    /// There is no way to an MCP server.
+    #[error("there is no way to the mcp server `{0}`")]
+    NoWay(String),
+}

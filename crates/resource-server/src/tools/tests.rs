@@ -1,0 +1,248 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::HeaderValue;
+
+use crate::fixture::{FakeBody, Seen, World, answer, events, events_body, json, modern, post, tools_call};
+use http::Response;
+use std::sync::Arc;
+use std::time::Duration;
+
+const LIST: &str = r#"{"name":"reads","annotations":{"readOnlyHint":true}},
+    {"name":"writes","annotations":{"readOnlyHint":false}},
+    {"name":"silent"},
+    {"name":"odd","annotations":{"readOnlyHint":"true"}},
+    {"name":"twice","annotations":{"readOnlyHint":true}},
+    {"name":"twice","annotations":{"destructiveHint":false}},
+    {"annotations":{"readOnlyHint":true}},
+    7"#;
+
+fn is_list(seen: &Seen) -> bool {
+    seen.json()["method"] == "tools/list"
+}
+
+fn page(seen: &Seen, tools: &str, next: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{{"tools":[{tools}]{next}}}}}"#, seen.json()["id"])
+}
+
+fn lists(tools: &'static str) -> impl FnMut(&Seen) -> Option<Response<FakeBody>> + Send {
+    move |seen| Some(if is_list(seen) { json(&page(seen, tools, "")) } else { json("{}") })
+}
+
+fn reader(world: &World) -> String {
+    world.token(|claims| claims.scope = Some("read".to_owned()))
+}
+
+async fn allowed(world: &World, tool: &str) -> bool {
+    match world.call(post(&reader(world), &tools_call(tool))).await {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.reason(), "scope_insufficient");
+            false
+        }
+    }
+}
+
+fn lists_seen(world: &World) -> usize {
+    world.upstream.seen().iter().filter(|seen| is_list(seen)).count()
+}
+
+/// P-12: only what says of itself that it changes nothing is open to who may only read.
+#[tokio::test]
+async fn only_a_tool_that_says_so_can_be_called_by_who_may_only_read() {
+    let world = World::new().await;
+    world.upstream.answers(lists(LIST));
+    for (tool, expected) in [
+        ("reads", true),
+        ("writes", false),
+        ("silent", false),
+        ("odd", false),
+        ("twice", false),
+        ("unknown", false),
+    ] {
+        assert_eq!(allowed(&world, tool).await, expected, "{tool}");
+    }
+    assert_eq!(lists_seen(&world), 1, "one list for all");
+}
+
+#[tokio::test]
+async fn who_may_write_causes_no_list() {
+    let world = World::new().await;
+    world.upstream.answers(lists(LIST));
+    world.answered(post(&world.token(|_| {}), &tools_call("unknown"))).await;
+    assert!(!is_list(&world.upstream.only()));
+}
+
+#[tokio::test]
+async fn a_hint_is_good_for_a_minute() {
+    let world = World::new().await;
+    world.upstream.answers(lists(LIST));
+    assert!(allowed(&world, "reads").await);
+    world.upstream.answers(lists(r#"{"name":"reads"}"#));
+    world.clock.advance(Duration::from_millis(59_999));
+    world.server.revocations().read().await.unwrap();
+    assert!(allowed(&world, "reads").await);
+    world.clock.advance(Duration::from_millis(1));
+    assert!(!allowed(&world, "reads").await, "the tool says something else now");
+}
+
+#[tokio::test]
+async fn an_unknown_tool_has_the_list_read_again_but_not_at_every_call() {
+    let world = World::new().await;
+    world.upstream.answers(lists(LIST));
+    assert!(!allowed(&world, "new").await);
+    world.upstream.answers(lists(r#"{"name":"new","annotations":{"readOnlyHint":true}}"#));
+    assert!(!allowed(&world, "new").await);
+    assert_eq!(lists_seen(&world), 1);
+    world.clock.advance(Duration::from_secs(5));
+    assert!(allowed(&world, "new").await);
+    assert_eq!(lists_seen(&world), 1);
+}
+
+#[tokio::test]
+async fn all_who_wait_share_one_reading() {
+    let world = World::new().await;
+    let (feed, body) = events_body();
+    let mut body = Some(body);
+    let (asked, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    world.upstream.answers(move |seen| {
+        if !is_list(seen) {
+            return Some(json("{}"));
+        }
+        asked.send(page(seen, LIST, "")).unwrap();
+        body.take().map(events)
+    });
+    let calls = futures_util::future::join_all((0..8).map(|_| allowed(&world, "reads")));
+    let (all, ()) = tokio::join!(calls, async {
+        let list = heard.recv().await.unwrap().replace('\n', "");
+        // Events of others come first, and the stream stays open after the answer.
+        feed.send(&format!(
+            ": hello\r\n\r\ndata: {{\"jsonrpc\":\"2.0\",\"method\":\"x\"}}\n\nid: 1\ndata: {list}\n\n"
+        ));
+    });
+    assert_eq!(all, [true; 8]);
+    assert_eq!(lists_seen(&world), 1);
+    feed.closed().await;
+}
+
+/// One whose session is broken must not shut out the others.
+#[tokio::test]
+async fn a_reading_that_fails_counts_for_the_one_who_caused_it() {
+    let world = World::new().await;
+    world.upstream.always(500, "text/plain", "no");
+    assert!(!allowed(&world, "reads").await && !allowed(&world, "reads").await);
+    assert_eq!(lists_seen(&world), 1);
+    world.upstream.answers(lists(LIST));
+    assert!(!allowed(&world, "reads").await, "not so soon");
+    let bob = world.person("bob", &["staff"]).await;
+    let token = world.token(|claims| {
+        claims.sub = bob.to_string();
+        claims.scope = Some("read".to_owned());
+    });
+    assert_eq!(world.answered(post(&token, &tools_call("reads"))).await.0, 200);
+    assert!(allowed(&world, "reads").await, "known now");
+}
+
+/// … but where the MCP server does not answer at all nobody needs to try, one after the other.
+#[tokio::test]
+async fn a_reading_that_is_not_answered_counts_for_all() {
+    let world = World::new().await;
+    world.upstream.answers(|_| None);
+    assert!(!allowed(&world, "reads").await);
+    let bob = world.person("bob", &["staff"]).await;
+    let token = world.token(|claims| {
+        claims.sub = bob.to_string();
+        claims.scope = Some("read".to_owned());
+    });
+    world.call(post(&token, &tools_call("reads"))).await.unwrap_err();
+    assert_eq!(lists_seen(&world), 1);
+    world.upstream.answers(lists(LIST));
+    world.clock.advance(Duration::from_secs(5));
+    assert!(allowed(&world, "reads").await);
+}
+
+#[tokio::test]
+async fn lists_that_are_none_allow_nothing() {
+    type Make = fn(&Seen) -> Response<FakeBody>;
+    let cases: [(&str, Make); 8] = [
+        ("an error", |seen| {
+            json(&format!(
+                r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":1,"message":"x"}}}}"#,
+                seen.json()["id"]
+            ))
+        }),
+        ("another id", |seen| json(&page(seen, LIST, "").replace("sekisho-", "other-"))),
+        ("a number as id", |_| json(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#)),
+        ("not json", |_| json("<html>")),
+        ("another type", |seen| answer(200, "text/plain", &page(seen, LIST, ""))),
+        ("an unending list", |seen| json(&page(seen, LIST, r#","nextCursor":"again""#))),
+        ("too many bytes", |seen| json(&format!("{}{}", page(seen, LIST, ""), " ".repeat(2 * 1024 * 1024)))),
+        ("a stream that ends", |_| answer(200, "text/event-stream", "data: {}\n\n")),
+    ];
+    for (name, make) in cases {
+        let world = World::new().await;
+        world.upstream.answers(move |seen| Some(if is_list(seen) { make(seen) } else { json("{}") }));
+        assert!(!allowed(&world, "reads").await, "{name}");
+        assert!(world.upstream.seen().len() <= 10, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_several_pages_is_read_to_its_end() {
+    let world = World::new().await;
+    let pages = Arc::new(AtomicUsize::new(0));
+    world.upstream.answers(move |seen| {
+        if !is_list(seen) {
+            return Some(json("{}"));
+        }
+        let cursor = seen.json()["params"]["cursor"].clone();
+        Some(json(&match pages.fetch_add(1, Ordering::SeqCst) {
+            0 => {
+                assert!(cursor.is_null());
+                page(seen, r#"{"name":"a"}"#, r#","nextCursor":"second""#)
+            }
+            1 => {
+                assert_eq!(cursor, "second");
+                page(seen, r#"{"name":"reads","annotations":{"readOnlyHint":true}}"#, r#","nextCursor":null"#)
+            }
+            more => panic!("page {more}"),
+        }))
+    });
+    assert!(allowed(&world, "reads").await);
+}
+
+/// The list is asked for in the caller's own name and era.
+#[tokio::test]
+async fn the_list_is_asked_for_as_the_caller_would() {
+    let world = World::new().await;
+    world.upstream.answers(lists(LIST));
+    let token = reader(&world);
+    let mut call = modern(&token, "tools/call", r#""name":"reads","arguments":{}"#);
+    call.headers_mut().insert("mcp-name", HeaderValue::from_static("reads"));
+    call.headers_mut().insert("mcp-param-secret", HeaderValue::from_static("x"));
+    world.call(call).await.unwrap();
+    let seen = world.upstream.seen();
+    let [list, call] = seen.as_slice() else { panic!("{seen:?}") };
+    assert_eq!(
+        list.names(),
+        [
+            "accept",
+            "accept-encoding",
+            "content-length",
+            "content-type",
+            "host",
+            "mcp-method",
+            "mcp-protocol-version",
+            "sekisho-identity"
+        ]
+    );
+    assert_eq!(
+        (list.header("mcp-method"), list.header("mcp-protocol-version")),
+        (Some("tools/list"), Some("2026-07-28"))
+    );
+    assert_eq!(list.header("sekisho-identity"), call.header("sekisho-identity"));
+    let params = &list.json()["params"];
+    assert_eq!(params["_meta"]["io.modelcontextprotocol/protocolVersion"], "2026-07-28");
+    assert!(params["_meta"]["io.modelcontextprotocol/clientCapabilities"].is_object());
+    let read = protocol::mcp::McpCall::read(&list.headers, &list.body).unwrap();
+    assert!(read.modern && read.method == "tools/list");
+}

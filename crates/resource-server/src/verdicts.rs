@@ -1,0 +1,101 @@
+//! What verified access tokens mean, remembered until they are over, so that a signature is checked once per token.
+//!
+//! The key is the SHA-256 of the whole token, signature included: who has the hash has nothing, and a changed
+//! signature is another token. Bounded. A remembered verdict is never enough by itself: audience, expiry and
+//! revocation are judged at every call (see `bearer.rs`).
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use protocol::id::{Grant, Id, User};
+use protocol::keys::Keys;
+use protocol::oauth::{ClientId, Scope};
+use protocol::secret::Hash;
+use protocol::world::Timestamp;
+use quick_cache::sync::Cache;
+
+use crate::assertion::Assertion;
+
+/// Tokens of 10 minutes, so this is some 150 new ones a second before the oldest are verified again.
+const REMEMBERED: usize = 100_000;
+
+/// What a verified access token means (house.md, 1.4).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    /// The person.
+    pub(crate) user: Id<User>,
+    /// The client it was issued to.
+    pub(crate) client: ClientId,
+    /// The grant it stands on.
+    pub(crate) grant: Id<Grant>,
+    /// The one audience.
+    pub(crate) resource: String,
+    /// What was granted.
+    pub(crate) scope: Scope,
+    /// `iat`.
+    pub(crate) issued_at: Timestamp,
+    /// `exp`.
+    pub(crate) expires_at: Timestamp,
+}
+
+/// One verified access token.
+pub(crate) struct Verdict {
+    pub(crate) access: Access,
+    /// The end of the token by the clock that is never set back (attacks I-13).
+    ends: Duration,
+    /// The set of keys that it was verified with. With another set it is verified again, so that a key that was
+    /// withdrawn is worth nothing from that moment.
+    keys: Arc<Keys>,
+    /// The identity assertion made last.
+    pub(crate) assertion: ArcSwapOption<Assertion>,
+}
+
+impl Verdict {
+    /// `now` and `monotonic` are of the same moment.
+    pub(crate) fn new(access: Access, keys: Arc<Keys>, now: Timestamp, monotonic: Duration) -> Self {
+        let ends = monotonic.saturating_add(access.expires_at.since(now));
+        Self { access, ends, keys, assertion: ArcSwapOption::empty() }
+    }
+
+    pub(crate) fn is_by(&self, keys: &Arc<Keys>) -> bool {
+        Arc::ptr_eq(&self.keys, keys)
+    }
+
+    /// Over by either clock: setting the time of day back does not wake a token up.
+    pub(crate) fn is_over(&self, now: Timestamp, monotonic: Duration) -> bool {
+        now >= self.access.expires_at || monotonic >= self.ends
+    }
+}
+
+impl fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verdict").field("access", &self.access).finish_non_exhaustive()
+    }
+}
+
+/// The verdicts of the tokens seen last.
+pub(crate) struct Verdicts(Cache<Hash, Arc<Verdict>>);
+
+impl Verdicts {
+    pub(crate) fn new() -> Self {
+        Self(Cache::new(REMEMBERED))
+    }
+
+    pub(crate) fn find(&self, token: &Hash) -> Option<Arc<Verdict>> {
+        self.0.get(token)
+    }
+
+    pub(crate) fn put(&self, token: Hash, verdict: Verdict) -> Arc<Verdict> {
+        let verdict = Arc::new(verdict);
+        self.0.insert(token, Arc::clone(&verdict));
+        verdict
+    }
+}
+
+impl fmt::Debug for Verdicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verdicts").field("len", &self.0.len()).finish_non_exhaustive()
+    }
+}
