@@ -1,0 +1,108 @@
+//! The consent page: shown by GET, answered by POST, and nothing of what is granted comes from the form but what the
+//! person ticked (attacks CS-05, CS-14).
+
+use std::sync::Arc;
+
+use authorization_server::{ConsentError, ConsentForm, ConsentReason, Verdict};
+use axum::Extension;
+use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderMap, Method};
+use protocol::oauth::Form;
+
+use crate::cookies;
+use crate::form;
+use crate::front::Visit;
+use crate::login::{foreign_form, refused_form, text};
+use crate::pages;
+use crate::respond::{self, Failure};
+use crate::text::Trouble;
+
+const NAME: &str = "consent";
+
+pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    if request.method() == Method::POST {
+        return press(&visit, request).await;
+    }
+    match form::query(&request) {
+        Ok(query) => show(&visit, request.headers().clone(), &query).await,
+        Err(refusal) => refused_form(&visit, NAME, refusal),
+    }
+}
+
+async fn show(visit: &Visit, headers: HeaderMap, query: &Form) -> Response {
+    let authorization = text(query, "authorization");
+    let browser = visit.browser(&headers);
+    match visit.authorization_server().consent_page(&authorization, &browser).await {
+        Ok(page) => pages::consent(visit, &page),
+        Err(error) => refuse(visit, &error, &authorization),
+    }
+}
+
+async fn press(visit: &Visit, request: Request) -> Response {
+    let headers = request.headers().clone();
+    if cookies::is_foreign_form(&headers, &visit.front.settings.public_url) {
+        return foreign_form(visit, NAME);
+    }
+    let form = match form::read(request).await {
+        Ok(form) => form,
+        Err(refusal) => return refused_form(visit, NAME, refusal),
+    };
+    let Some(verdict) = verdict(&form) else { return foreign_form(visit, NAME) };
+    let authorization = text(&form, "authorization");
+    let form = ConsentForm {
+        authorization: authorization.clone(),
+        csrf: text(&form, "csrf"),
+        decision: verdict,
+        scope: form.all("scope").into_iter().map(str::to_owned).collect(),
+    };
+    match visit.authorization_server().decide_consent(form, visit.browser(&headers)).await {
+        Ok(answer) => respond::redirect(&answer.to.with_response(&answer.response)),
+        Err(error) => refuse(visit, &error, &authorization),
+    }
+}
+
+fn verdict(form: &Form) -> Option<Verdict> {
+    match form.get("decision").once()? {
+        "allow" => Some(Verdict::Allow),
+        "deny" => Some(Verdict::Deny),
+        _ => None,
+    }
+}
+
+fn refuse(visit: &Visit, error: &ConsentError, authorization: &str) -> Response {
+    Failure {
+        blame: error.blame().into(),
+        endpoint: NAME,
+        error: Some(error),
+        reason: error.reason(),
+        reference: Some(&error.reference),
+    }
+    .log(visit);
+    match trouble_of(&error.reason) {
+        Some(trouble) => respond::trouble(visit, trouble, Some(&error.reference)),
+        // The session ended, or was somebody else's: sign in, then come back here (attacks CS-07). The id was found
+        // in the record, so it is one of ours and fits a URL.
+        None => respond::redirect(&format!("/login?authorization={authorization}")),
+    }
+}
+
+/// What the person is told; `None` if they only have to sign in first.
+fn trouble_of(reason: &ConsentReason) -> Option<Trouble> {
+    Some(match reason {
+        ConsentReason::AlreadyDecided => Trouble::AlreadyDecided,
+        ConsentReason::ClientBlocked => Trouble::ClientBlocked,
+        ConsentReason::ClientGone => Trouble::ClientUnknown,
+        ConsentReason::CsrfMismatch => Trouble::FormForeign,
+        ConsentReason::Expired => Trouble::Expired,
+        ConsentReason::LoginRequired => return None,
+        ConsentReason::NotAdmitted => Trouble::NotAdmitted,
+        ConsentReason::NothingTicked => Trouble::NothingTicked,
+        ConsentReason::OtherBrowser => Trouble::OtherBrowser,
+        ConsentReason::PersonDisabled => Trouble::PersonDisabled,
+        ConsentReason::ServerGone => Trouble::ServerGone,
+        ConsentReason::StalePage => Trouble::StalePage,
+        ConsentReason::Store(_) => pages::trouble_of_house(reason.code()),
+        ConsentReason::Unknown => Trouble::Unknown,
+    })
+}

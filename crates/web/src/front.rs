@@ -1,0 +1,229 @@
+//! The front doors as one thing: the roles, the settings, and the way of a request from its first byte to its answer.
+//!
+//! Decides nothing but whether a request is for us at all. The MCP endpoints are told apart here, before the router,
+//! because most requests are theirs.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use authorization_server::{AuthorizationServer, Browser, Caller};
+use axum::Router;
+use bytes::Bytes;
+use http::header::{self, HeaderMap};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use protocol::world::{Clock, Entropy};
+use resource_server::ResourceServer;
+use store::Store;
+use tower::ServiceExt as _;
+use tracing::Instrument as _;
+
+use crate::body::Body;
+use crate::cookies::Cookies;
+use crate::layers::address::{self, ForwardedHeader};
+use crate::layers::host;
+use crate::layers::limits::{Limiter, Rates};
+use crate::layers::origin::{Origin, OriginList, WELL_KNOWN_WEB_CLIENTS};
+use crate::layers::request_id::{self, RequestId};
+use crate::layers::security_headers::{HSTS, NOSNIFF};
+use crate::mcp;
+use crate::metrics::Metrics;
+use crate::public_url::PublicUrl;
+use crate::text::Language;
+use crate::{router, routes};
+
+/// An MCP server as the first page lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedServer {
+    /// Its name in URLs.
+    pub name: String,
+    /// The name people are shown.
+    pub title: String,
+    /// Its URL.
+    pub url: String,
+}
+
+/// What the front doors are told.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Origins of web pages that may call us from a script (product.md, P-22).
+    pub browser_origins: Vec<String>,
+    /// Which header the trusted proxies write.
+    pub forwarded_header: ForwardedHeader,
+    /// The issuer.
+    pub public_url: PublicUrl,
+    /// How often an address may ask.
+    pub rates: Rates,
+    /// The MCP servers, for the first page.
+    pub servers: Vec<ListedServer>,
+    /// Whose word about the caller's address is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Our version, for the metrics.
+    pub version: &'static str,
+}
+
+impl Settings {
+    /// The defaults for this issuer.
+    #[must_use]
+    pub fn new(public_url: PublicUrl) -> Self {
+        Self {
+            browser_origins: WELL_KNOWN_WEB_CLIENTS.map(str::to_owned).to_vec(),
+            forwarded_header: ForwardedHeader::default(),
+            public_url,
+            rates: Rates::default(),
+            servers: Vec::new(),
+            trusted_proxies: Vec::new(),
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+/// What the front doors open to.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// Who may get which token.
+    pub authorization_server: Arc<AuthorizationServer>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// The MCP servers behind us.
+    pub resource_server: Arc<ResourceServer>,
+    /// The record: asked whether it answers, and nothing else.
+    pub store: Arc<dyn Store>,
+}
+
+/// The front doors.
+pub struct Front {
+    pub(crate) settings: Settings,
+    pub(crate) parts: Parts,
+    pub(crate) cookies: Cookies,
+    pub(crate) limiter: Limiter,
+    pub(crate) metrics: Metrics,
+    pub(crate) origins: OriginList,
+    router: Router,
+}
+
+impl Front {
+    /// Builds them. Listens to nothing yet: see [`crate::serve`].
+    #[must_use]
+    pub fn new(settings: Settings, parts: Parts) -> Arc<Self> {
+        Arc::new(Self {
+            cookies: Cookies::new(&settings.public_url),
+            limiter: Limiter::new(settings.rates),
+            metrics: Metrics::new(settings.version, Arc::clone(&parts.resource_server)),
+            origins: OriginList::new(&settings.public_url, &settings.browser_origins),
+            router: router::router(),
+            settings,
+            parts,
+        })
+    }
+
+    /// Answers one request of a peer.
+    pub async fn answer<B>(self: &Arc<Self>, peer: SocketAddr, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let id = RequestId::mint(self.parts.entropy.as_ref());
+        // A span costs more than some of the checks of a call, and a call's one line in the log carries the id itself.
+        let span = match routes::mcp_server(request.uri().path()) {
+            Some(_) => tracing::debug_span!("request", %id),
+            None => tracing::info_span!("request", %id),
+        };
+        let mut response = self.admit(id, peer.ip(), request).instrument(span).await;
+        let headers = response.headers_mut();
+        headers.insert(request_id::HEADER, id.header_value());
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+        if self.settings.public_url.is_https() {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
+        }
+        response
+    }
+
+    async fn admit<B>(self: &Arc<Self>, id: RequestId, peer: IpAddr, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let (parts, body) = request.into_parts();
+        let trusted = &self.settings.trusted_proxies;
+        let mut visit = Visit {
+            address: address::caller(peer, &parts.headers, trusted, self.settings.forwarded_header),
+            for_us: host::names_us(&parts, &self.settings.public_url),
+            front: Arc::clone(self),
+            id,
+            language: Language::default(),
+            origin: self.origins.judge(&parts.headers),
+        };
+        // A clone of a URI shares its bytes.
+        let uri = parts.uri.clone();
+        if let Some(server) = routes::mcp_server(uri.path()) {
+            return mcp::call(&visit, server, Request::from_parts(parts, body)).await;
+        }
+        visit.language = Language::of(&parts.headers);
+        let mut request = Request::from_parts(parts, axum::body::Body::new(body));
+        request.extensions_mut().insert(Arc::new(visit));
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::page),
+            Err(never) => match never {},
+        }
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Front").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// One request's company on its way: who asks, in which request, and the front doors.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) address: IpAddr,
+    /// Whether the request names our host.
+    pub(crate) for_us: bool,
+    pub(crate) front: Arc<Front>,
+    pub(crate) id: RequestId,
+    pub(crate) language: Language,
+    pub(crate) origin: Origin,
+}
+
+impl Visit {
+    /// As the roles know the caller.
+    pub(crate) const fn caller(&self) -> Caller {
+        Caller { address: self.address }
+    }
+
+    /// As the roles know the browser.
+    pub(crate) fn browser(&self, headers: &HeaderMap) -> Browser {
+        self.front.cookies.browser(headers)
+    }
+
+    /// The authorization server.
+    pub(crate) fn authorization_server(&self) -> &AuthorizationServer {
+        &self.front.parts.authorization_server
+    }
+}
+
+/// The doors of one connection, for hyper.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    pub(crate) front: Arc<Front>,
+    pub(crate) peer: SocketAddr,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Door {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let door = self.clone();
+        Box::pin(async move { Ok(door.front.answer(door.peer, request).await) })
+    }
+}

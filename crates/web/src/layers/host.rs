@@ -1,0 +1,72 @@
+//! Whether a request was meant for us: its host must be `public_url`'s (requirements RS-054; attacks PX-31, DS-01).
+//!
+//! This is what stops DNS rebinding. Nothing is ever *built* from the host of a request.
+
+use http::request::Parts;
+use http::{header, uri::Authority};
+
+use crate::public_url::PublicUrl;
+
+/// Every place in which the request names a host must name ours, and one must.
+pub(crate) fn names_us(request: &Parts, public_url: &PublicUrl) -> bool {
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (host, None) => host,
+        (_, Some(_)) => return false,
+    };
+    match (request.uri.authority(), host) {
+        (None, None) => false,
+        (None, Some(host)) => is_ours(host.as_bytes(), public_url),
+        (Some(authority), None) => is_our_authority(authority, public_url),
+        // HTTP/2 with both, or HTTP/1.1 in absolute form (RFC 9112, section 3.2.2).
+        (Some(authority), Some(host)) => {
+            is_our_authority(authority, public_url) && is_ours(host.as_bytes(), public_url)
+        }
+    }
+}
+
+fn is_our_authority(authority: &Authority, public_url: &PublicUrl) -> bool {
+    is_ours(authority.as_str().as_bytes(), public_url)
+}
+
+/// Host names have no case (RFC 9110, section 4.2.3); the default port may be spelled out.
+fn is_ours(host: &[u8], public_url: &PublicUrl) -> bool {
+    host.eq_ignore_ascii_case(public_url.authority().as_bytes())
+        || host.eq_ignore_ascii_case(public_url.authority_with_port().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(public_url: &str, uri: &str, hosts: &[&str]) -> bool {
+        let mut request = http::Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header("host", *host);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        names_us(&parts, &public_url.parse().unwrap())
+    }
+
+    #[test]
+    fn our_own_host_is_accepted_in_any_case_and_with_its_default_port() {
+        for host in ["mcp.example.com", "MCP.example.COM", "mcp.example.com:443"] {
+            assert!(ask("https://mcp.example.com", "/", &[host]), "{host}");
+        }
+        assert!(ask("https://mcp.example.com", "https://mcp.example.com/x", &[]), "HTTP/2");
+        assert!(ask("http://127.0.0.1:8080", "/", &["127.0.0.1:8080"]));
+    }
+
+    #[test]
+    fn another_host_is_refused_wherever_it_stands() {
+        for host in ["evil.example", "mcp.example.com:80", "mcp.example.com.", "x@mcp.example.com", ""] {
+            assert!(!ask("https://mcp.example.com", "/", &[host]), "{host}");
+        }
+        assert!(!ask("https://mcp.example.com", "/", &[]), "none");
+        assert!(!ask("https://mcp.example.com", "/", &["mcp.example.com", "mcp.example.com"]), "two");
+        assert!(!ask("https://mcp.example.com", "http://evil/x", &["mcp.example.com"]), "absolute form");
+        assert!(!ask("https://mcp.example.com", "https://mcp.example.com/x", &["evil"]), "both");
+        assert!(!ask("http://127.0.0.1:8080", "/", &["127.0.0.1"]));
+        assert!(!ask("http://127.0.0.1:8080", "/", &["localhost:8080"]));
+    }
+}

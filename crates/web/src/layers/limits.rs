@@ -1,0 +1,270 @@
+//! How often an address may ask (product.md, P-20; requirements AS-152): the generic cell rate algorithm, which needs
+//! one number for each caller.
+//!
+//! Holds a bounded number of callers. Nobody can fill a budget that is not their own: the budget of a client is
+//! kept for each network it calls from, because a client id is public and anybody can send it.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use protocol::secret::Hash;
+use quick_cache::sync::Cache;
+
+/// Callers remembered at once, over all budgets.
+const CALLERS: usize = 100_000;
+
+/// A budget: so many requests at once, and from then on so many in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// At once.
+    pub burst: NonZeroU32,
+    /// In each [`Rate::per`] from then on.
+    pub count: NonZeroU32,
+    /// The time in which `count` come back.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// So many a second, after so many at once; zeros are counted as one.
+    #[must_use]
+    pub fn per_second(count: u32, burst: u32) -> Self {
+        let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self { burst: at_least_one(burst), count: at_least_one(count), per: Duration::from_secs(1) }
+    }
+
+    fn interval(&self) -> u64 {
+        let micros = u64::try_from(self.per.as_micros()).unwrap_or(u64::MAX);
+        (micros / u64::from(self.count.get())).max(1)
+    }
+}
+
+/// The budgets. `None` is no limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// The authorization endpoint, for each address.
+    pub authorize: Option<Rate>,
+    /// Token and revocation endpoints, for each client in each network.
+    pub client: Option<Rate>,
+    /// The pages of login and consent and the callback, for each address.
+    pub login: Option<Rate>,
+    /// The registration endpoint, for each address.
+    pub register: Option<Rate>,
+    /// Token and revocation endpoints, for each address: a whole office may sit behind one.
+    pub token: Option<Rate>,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            authorize: Some(Rate::per_second(5, 200)),
+            client: Some(Rate::per_second(5, 100)),
+            login: Some(Rate::per_second(10, 300)),
+            register: Some(Rate::per_second(5, 200)),
+            token: Some(Rate::per_second(50, 1000)),
+        }
+    }
+}
+
+impl Rates {
+    /// No limits at all: for load tests, never for a house that strangers can reach.
+    #[must_use]
+    pub const fn unlimited() -> Self {
+        Self { authorize: None, client: None, login: None, register: None, token: None }
+    }
+
+    fn of(&self, budget: Budget) -> Option<Rate> {
+        match budget {
+            Budget::Authorize => self.authorize,
+            Budget::Client => self.client,
+            Budget::Login => self.login,
+            Budget::Register => self.register,
+            Budget::Token => self.token,
+        }
+    }
+}
+
+/// Which budget a request draws on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Budget {
+    Authorize,
+    Client,
+    Login,
+    Register,
+    Token,
+}
+
+impl Budget {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Client => "client",
+            Self::Login => "login",
+            Self::Register => "register",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// The budget is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limited {
+    /// When to come again.
+    pub(crate) retry_after: Duration,
+}
+
+impl Limited {
+    /// For `Retry-After` (RFC 9110, section 10.2.3): whole seconds, and never "now".
+    pub(crate) fn seconds(self) -> u64 {
+        let whole = self.retry_after.as_secs();
+        let rest = u64::from(self.retry_after.subsec_nanos() > 0);
+        whole.saturating_add(rest).max(1)
+    }
+}
+
+/// What has been drawn.
+pub(crate) struct Limiter {
+    rates: Rates,
+    /// For each caller the moment at which its budget is whole again, in microseconds of the monotonic clock.
+    whole_at: Cache<(Budget, u128), Arc<AtomicU64>>,
+}
+
+impl Limiter {
+    pub(crate) fn new(rates: Rates) -> Self {
+        Self { rates, whole_at: Cache::new(CALLERS) }
+    }
+
+    /// Draws one request from the budget of an address.
+    pub(crate) fn draw(&self, budget: Budget, address: IpAddr, now: Duration) -> Result<(), Limited> {
+        self.draw_from(budget, network(address), now)
+    }
+
+    /// Draws one request from the budget of a client in the network it calls from.
+    pub(crate) fn draw_client(&self, client_id: &str, address: IpAddr, now: Duration) -> Result<(), Limited> {
+        let mut bytes = network(address).to_be_bytes().to_vec();
+        bytes.extend_from_slice(client_id.as_bytes());
+        let hash = Hash::of(&bytes);
+        let half = hash.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
+        self.draw_from(Budget::Client, u128::from_be_bytes(half), now)
+    }
+
+    fn draw_from(&self, budget: Budget, caller: u128, now: Duration) -> Result<(), Limited> {
+        let Some(rate) = self.rates.of(budget) else { return Ok(()) };
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        let key = (budget, caller);
+        let cell = match self.whole_at.get(&key) {
+            Some(cell) => cell,
+            // Two first requests at once may make two cells; one of them is lost, and with it one draw.
+            None => {
+                let cell = Arc::new(AtomicU64::new(0));
+                self.whole_at.insert(key, Arc::clone(&cell));
+                cell
+            }
+        };
+        draw(&cell, rate, now)
+    }
+}
+
+fn draw(cell: &AtomicU64, rate: Rate, now: u64) -> Result<(), Limited> {
+    let interval = rate.interval();
+    let depth = interval.saturating_mul(u64::from(rate.burst.get()));
+    let mut whole_at = cell.load(Ordering::Relaxed);
+    loop {
+        let next = whole_at.max(now).saturating_add(interval);
+        let allowed_from = next.saturating_sub(depth);
+        if now < allowed_from {
+            return Err(Limited { retry_after: Duration::from_micros(allowed_from - now) });
+        }
+        match cell.compare_exchange_weak(whole_at, next, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return Ok(()),
+            Err(seen) => whole_at = seen,
+        }
+    }
+}
+
+/// One caller's network: the address for IPv4, the /64 for IPv6, since whoever has one address there has them all.
+fn network(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() & !u128::from(u64::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limiter(rate: Rate) -> Limiter {
+        Limiter::new(Rates { register: Some(rate), client: Some(rate), ..Rates::unlimited() })
+    }
+
+    fn at(millis: u64) -> Duration {
+        Duration::from_secs(1_000_000) + Duration::from_millis(millis)
+    }
+
+    const ALICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    #[test]
+    fn a_burst_is_let_through_and_then_one_for_each_interval() {
+        let limiter = limiter(Rate::per_second(2, 3));
+        for _ in 0..3 {
+            assert_eq!(limiter.draw(Budget::Register, ALICE, at(0)), Ok(()));
+        }
+        let refused = limiter.draw(Budget::Register, ALICE, at(0)).unwrap_err();
+        assert_eq!(refused.retry_after, Duration::from_millis(500));
+        assert_eq!(refused.seconds(), 1);
+        assert!(limiter.draw(Budget::Register, ALICE, at(499)).is_err());
+        assert_eq!(limiter.draw(Budget::Register, ALICE, at(500)), Ok(()));
+        assert!(limiter.draw(Budget::Register, ALICE, at(500)).is_err());
+    }
+
+    #[test]
+    fn a_refusal_costs_nothing_and_a_rest_fills_the_budget() {
+        let limiter = limiter(Rate::per_second(1, 2));
+        for _ in 0..50 {
+            let _ = limiter.draw(Budget::Register, ALICE, at(0));
+        }
+        assert_eq!(limiter.draw(Budget::Register, ALICE, at(2000)), Ok(()));
+        assert_eq!(limiter.draw(Budget::Register, ALICE, at(2000)), Ok(()));
+        assert!(limiter.draw(Budget::Register, ALICE, at(2000)).is_err());
+    }
+
+    #[test]
+    fn addresses_of_one_ipv6_network_share_a_budget_and_others_do_not() {
+        let limiter = limiter(Rate::per_second(1, 1));
+        let draw = |text: &str| limiter.draw(Budget::Register, text.parse().unwrap(), at(0));
+        assert_eq!(draw("2001:db8::1"), Ok(()));
+        assert!(draw("2001:db8::2:3:4:5").is_err());
+        assert_eq!(draw("2001:db8:0:1::1"), Ok(()));
+        assert_eq!(draw("192.0.2.1"), Ok(()));
+        assert!(draw("::ffff:192.0.2.1").is_err());
+        assert_eq!(draw("192.0.2.2"), Ok(()));
+    }
+
+    #[test]
+    fn budgets_are_apart_and_no_rate_is_no_limit() {
+        let limiter = limiter(Rate::per_second(1, 1));
+        assert_eq!(limiter.draw(Budget::Register, ALICE, at(0)), Ok(()));
+        for _ in 0..1000 {
+            assert_eq!(limiter.draw(Budget::Token, ALICE, at(0)), Ok(()));
+        }
+    }
+
+    #[test]
+    fn nobody_can_use_up_the_budget_of_a_client_in_another_network() {
+        let limiter = limiter(Rate::per_second(1, 1));
+        let mallory = "198.51.100.66".parse().unwrap();
+        assert_eq!(limiter.draw_client("dcr_a", mallory, at(0)), Ok(()));
+        assert!(limiter.draw_client("dcr_a", mallory, at(0)).is_err());
+        assert_eq!(limiter.draw_client("dcr_b", mallory, at(0)), Ok(()));
+        assert_eq!(limiter.draw_client("dcr_a", ALICE, at(0)), Ok(()));
+    }
+
+    #[test]
+    fn seconds_are_rounded_up() {
+        let seconds = |millis| Limited { retry_after: Duration::from_millis(millis) }.seconds();
+        assert_eq!((seconds(0), seconds(1), seconds(1000), seconds(1001)), (1, 1, 1, 2));
+    }
+}

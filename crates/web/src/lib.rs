@@ -1,0 +1,66 @@
+//! The front doors: HTTP in, HTML and JSON out. The only room with axum and templates.
+//!
+//! A request is read here, handed to one method of one role, and answered in one of five shapes. No rule is decided
+//! here, nothing is stored, and nothing is fetched.
+
+mod assets;
+mod body;
+mod consent;
+mod cookies;
+mod form;
+mod front;
+mod health;
+mod index;
+mod layers;
+mod login;
+mod mcp;
+mod metrics;
+mod oauth;
+mod pages;
+mod public_url;
+mod reference;
+mod respond;
+mod router;
+mod routes;
+mod serve;
+mod text;
+mod well_known;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+pub use body::{Body, BodyError};
+pub use front::{Front, ListedServer, Parts, Settings};
+pub use layers::address::ForwardedHeader;
+pub use layers::limits::{Rate, Rates};
+pub use layers::origin::WELL_KNOWN_WEB_CLIENTS;
+pub use public_url::{PublicUrl, PublicUrlError};
+pub use reference::{errors_reference, routes_reference};
+pub use serve::{ConnectionLimits, Drained};
+
+/// Serves clients and people on these listeners until `shutdown`, then lets answers finish.
+pub async fn serve(
+    listeners: Vec<TcpListener>,
+    front: Arc<Front>,
+    limits: ConnectionLimits,
+    shutdown: CancellationToken,
+) -> Drained {
+    let doors = move |peer: SocketAddr| front::Door { front: Arc::clone(&front), peer };
+    serve::accept_all(listeners, doors, limits, shutdown).await
+}
+
+/// Serves `/metrics` and `/healthz` on these listeners until `shutdown`.
+pub async fn serve_metrics(
+    listeners: Vec<TcpListener>,
+    front: Arc<Front>,
+    limits: ConnectionLimits,
+    shutdown: CancellationToken,
+) -> Drained {
+    let router = metrics::router(front);
+    let doors = move |_: SocketAddr| TowerToHyperService::new(router.clone());
+    serve::accept_all(listeners, doors, limits, shutdown).await
+}

@@ -1,0 +1,184 @@
+//! What the house counts, in the text format of OpenMetrics. Labels are from closed lists: no name of a person, a
+//! client, a tool or a path that somebody made up is ever one.
+//!
+//! Served on a listener of its own, never beside the pages.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+use resource_server::ResourceServer;
+
+use crate::front::Front;
+use crate::health;
+use crate::layers::limits::Budget;
+use crate::routes::{MCP, ROUTES, Route};
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const UNMATCHED: &str = "none";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    route: &'static str,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    budget: &'static str,
+}
+
+/// The counters of one route by status class, ready to be added to: the hot path looks nothing up.
+struct ByClass([Counter; CLASSES.len()]);
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+impl ByClass {
+    fn new(family: &Family<RequestLabels, Counter>, route: &'static str) -> Self {
+        Self(CLASSES.map(|status| family.get_or_create(&RequestLabels { route, status }).clone()))
+    }
+
+    fn count(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.0.get(class) {
+            counter.inc();
+        }
+    }
+}
+
+/// All counters.
+pub(crate) struct Metrics {
+    registry: Registry,
+    mcp: ByClass,
+    routes: Vec<ByClass>,
+    unmatched: ByClass,
+    tokens: Family<OutcomeLabels, Counter>,
+    limited: Family<BudgetLabels, Counter>,
+}
+
+impl Metrics {
+    pub(crate) fn new(version: &'static str, resource_server: Arc<ResourceServer>) -> Self {
+        let mut registry = Registry::with_prefix("sekisho");
+        let requests = Family::<RequestLabels, Counter>::default();
+        let tokens = Family::<OutcomeLabels, Counter>::default();
+        let limited = Family::<BudgetLabels, Counter>::default();
+        registry.register("build", "The version that runs", Info::new([("version", version)]));
+        registry.register("requests", "Requests by route and class of status", requests.clone());
+        registry.register("token_requests", "Requests to the token endpoint by outcome", tokens.clone());
+        registry.register(
+            "limited_requests",
+            "Requests refused because a budget was used up",
+            limited.clone(),
+        );
+        registry.register_collector(Box::new(Calls(resource_server)));
+        Self {
+            mcp: ByClass::new(&requests, MCP.name),
+            routes: ROUTES.iter().map(|route| ByClass::new(&requests, route.name)).collect(),
+            unmatched: ByClass::new(&requests, UNMATCHED),
+            registry,
+            tokens,
+            limited,
+        }
+    }
+
+    /// Counts an answer of a route.
+    pub(crate) fn count(&self, route: &'static Route, status: StatusCode) {
+        let at = ROUTES.iter().position(|row| std::ptr::eq(row, route));
+        at.and_then(|at| self.routes.get(at)).unwrap_or(&self.mcp).count(status);
+    }
+
+    /// Counts an answer of the MCP endpoints.
+    pub(crate) fn count_call(&self, status: StatusCode) {
+        self.mcp.count(status);
+    }
+
+    /// Counts an answer to a path that is none.
+    pub(crate) fn count_unmatched(&self, status: StatusCode) {
+        self.unmatched.count(status);
+    }
+
+    /// Counts a token request by its outcome: `issued`, or the reason.
+    pub(crate) fn token(&self, outcome: &'static str) {
+        self.tokens.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts a refusal of a budget.
+    pub(crate) fn limited(&self, budget: Budget) {
+        self.limited.get_or_create(&BudgetLabels { budget: budget.as_str() }).inc();
+    }
+
+    fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// What the resource server counts, read when somebody asks.
+#[derive(Debug)]
+struct Calls(Arc<ResourceServer>);
+
+impl Collector for Calls {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let counts = self.0.counts();
+        let outcomes = [
+            ("answered", counts.answered),
+            ("client_gone", counts.client_gone),
+            ("cut", counts.cut),
+            ("outlived", counts.outlived),
+            ("refused", counts.refused),
+            ("revoked", counts.revoked),
+            ("unauthenticated", counts.unauthenticated),
+            ("unavailable", counts.unavailable),
+            ("upstream_failed", counts.upstream_failed),
+        ];
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let mut calls =
+            encoder.encode_descriptor("sekisho_calls", "Calls to MCP servers by outcome", None, kind)?;
+        for (outcome, count) in outcomes {
+            ConstCounter::new(count).encode(calls.encode_family(&OutcomeLabels { outcome })?)?;
+        }
+        let bytes = ConstCounter::new(counts.bytes);
+        let help = "Bytes of answers of MCP servers";
+        let unit = Some(&Unit::Bytes);
+        bytes.encode(encoder.encode_descriptor("sekisho_answer", help, unit, bytes.metric_type())?)?;
+        let streams = ConstGauge::new(i64::try_from(counts.open_streams).unwrap_or(i64::MAX));
+        let help = "Streams that are open now";
+        streams.encode(encoder.encode_descriptor(
+            "sekisho_open_streams",
+            help,
+            None,
+            streams.metric_type(),
+        )?)
+    }
+}
+
+/// The listener of the metrics: `/metrics` and `/healthz`, for whoever can reach it.
+pub(crate) fn router(front: Arc<Front>) -> Router {
+    let metrics = get(move || async move {
+        match front.metrics.text() {
+            Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    });
+    Router::new().route("/metrics", metrics).route("/healthz", get(alive))
+}
+
+async fn alive() -> Response {
+    health::alive().await
+}

@@ -1,0 +1,60 @@
+//! The endpoints of the authorization server, one file each: parse, one call of the role, respond.
+
+pub(crate) mod authorize;
+pub(crate) mod jwks;
+pub(crate) mod register;
+pub(crate) mod revoke;
+pub(crate) mod token;
+
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{self, HeaderMap};
+use protocol::oauth::{ClientAuthentication, ErrorCode, Form};
+
+use crate::form::FormRefusal;
+use crate::front::Visit;
+use crate::layers::body::BodyError;
+use crate::layers::limits::Budget;
+use crate::respond::{self, Failure};
+
+/// Every `Authorization` header as text; one that is not text is passed on as something that no scheme is.
+fn authorization_headers(headers: &HeaderMap) -> Vec<&str> {
+    headers.get_all(header::AUTHORIZATION).iter().map(|value| value.to_str().unwrap_or("?")).collect()
+}
+
+/// A form that could not be read, as an OAuth error.
+fn refused_form(refusal: FormRefusal, code: ErrorCode) -> Response {
+    let status = match refusal {
+        FormRefusal::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        FormRefusal::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,
+        FormRefusal::Body(BodyError::Broken) | FormRefusal::MediaType | FormRefusal::Parameters(_) => {
+            StatusCode::BAD_REQUEST
+        }
+    };
+    respond::oauth_with_status(status, code)
+}
+
+/// Draws on the budget of the client that the request says it is of. The claim is not proven yet, so the budget is
+/// that of this client in this network: nobody can use up another's.
+fn draw_client(
+    visit: &Visit,
+    authorization: &[&str],
+    form: &Form,
+    endpoint: &'static str,
+) -> Result<(), Box<Response>> {
+    // Not the header as it came: each guess at a secret would have a budget of its own (attacks TK-46). What cannot be
+    // read proves nothing and is refused for that.
+    let presented = ClientAuthentication::parse(authorization, form);
+    let named = presented.as_ref().ok().map(|presented| presented.client_id.as_str());
+    let claimed = named.or_else(|| form.get("client_id").once());
+    let Some(claimed) = claimed else { return Ok(()) };
+    let now = visit.front.parts.clock.monotonic();
+    visit.front.limiter.draw_client(claimed, visit.address, now).map_err(|limited| {
+        Failure::at_the_door(endpoint, "too_many_requests").log(visit);
+        visit.front.metrics.limited(Budget::Client);
+        let mut response =
+            respond::oauth_with_status(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TemporarilyUnavailable);
+        respond::retry_after(&mut response, limited);
+        Box::new(response)
+    })
+}

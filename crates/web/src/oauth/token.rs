@@ -1,0 +1,60 @@
+//! The token endpoint (RFC 6749, section 3.2): a form in, JSON out. The query of the URL is not read at all, so a
+//! secret in it is never honoured (attacks TK-19).
+
+use std::sync::Arc;
+
+use authorization_server::TokenError;
+use axum::Extension;
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use protocol::oauth::{ErrorCode, Form, TokenResponse};
+
+use super::{authorization_headers, draw_client, refused_form};
+use crate::form;
+use crate::front::Visit;
+use crate::respond::{self, Failure};
+
+const NAME: &str = "token";
+
+pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    let authorization = authorization_headers(&headers);
+    let form = match form::read(request).await {
+        Ok(form) => form,
+        Err(refusal) => {
+            Failure::at_the_door(NAME, refusal.reason()).log(&visit);
+            visit.front.metrics.token(refusal.reason());
+            return refused_form(refusal, ErrorCode::InvalidRequest);
+        }
+    };
+    if let Err(response) = draw_client(&visit, &authorization, &form, NAME) {
+        return *response;
+    }
+    exchange(&visit, &authorization, &form).await
+}
+
+async fn exchange(visit: &Visit, authorization: &[&str], form: &Form) -> Response {
+    match visit.authorization_server().token(authorization, form, &visit.caller()).await {
+        Ok(token) => issued(visit, &token),
+        Err(error) => refuse(visit, &error),
+    }
+}
+
+fn issued(visit: &Visit, token: &TokenResponse) -> Response {
+    visit.front.metrics.token("issued");
+    respond::json(StatusCode::OK, token)
+}
+
+fn refuse(visit: &Visit, error: &TokenError) -> Response {
+    visit.front.metrics.token(error.reason());
+    Failure {
+        blame: error.blame().into(),
+        endpoint: NAME,
+        error: Some(error),
+        reason: error.reason(),
+        reference: None,
+    }
+    .log(visit);
+    respond::oauth(error.code(), error.basic_tried())
+}

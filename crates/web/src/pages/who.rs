@@ -1,0 +1,44 @@
+//! Who is asking, as every page of a sign-in shows it: the name the client gave itself, and, as large, what can be
+//! known of where it is (product.md, P-9; pages.md, "The consent page").
+
+use authorization_server::{ClientOnPage, ServerOnPage, Vouching};
+use protocol::oauth::Destination;
+
+use crate::text::{self, Piece, Text};
+
+/// The head of a page of a sign-in.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) heading: Vec<Piece>,
+    pub(crate) address: Vec<Piece>,
+    /// Whether somebody whom we know stands behind the name.
+    pub(crate) vouched: bool,
+    pub(crate) place: Vec<Piece>,
+    pub(crate) voucher: Vec<Piece>,
+}
+
+impl Who {
+    pub(crate) fn new(text: &'static Text, client: &ClientOnPage, server: &ServerOnPage) -> Self {
+        let heading = match &client.name {
+            Some(name) => text::fill(text.wants_to_use, &[("client", name), ("server", &server.title)]),
+            None => text::fill(text.nameless_wants_to_use, &[("server", &server.title)]),
+        };
+        let place = match &client.destination {
+            Destination::Https(host) => text::fill(text.at_a_host, &[("host", host)]),
+            Destination::Loopback(host) => text::fill(text.on_this_computer, &[("host", host)]),
+            Destination::PrivateScheme(scheme) => text::fill(text.behind_a_scheme, &[("scheme", scheme)]),
+        };
+        let voucher = match (client.vouched, &client.name) {
+            (Vouching::Operator, _) => text::fill(text.vouched_by_operator, &[]),
+            (Vouching::Nobody, Some(name)) => text::fill(text.unverified_name, &[("name", name)]),
+            (Vouching::Nobody, None) => text::fill(text.unverified_nameless, &[]),
+        };
+        Self {
+            heading,
+            address: text::fill(text.at_address, &[("address", server.resource.as_str())]),
+            vouched: client.vouched == Vouching::Operator,
+            place,
+            voucher,
+        }
+    }
+}
