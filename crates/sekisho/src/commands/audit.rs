@@ -1,0 +1,218 @@
+//! `sekisho audit`: who signed in, consented, refreshed, revoked and called what.
+//!
+//! Reads the record beside a running Sekisho. A table for people, JSON Lines for programs.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+use protocol::id::{Id, Reference, User};
+use protocol::oauth::ClientId;
+use protocol::world::{Clock, Timestamp};
+use store::{AuditFilter, AuditKind, AuditRow, Store};
+
+use super::Failure;
+use super::docs::print;
+use crate::config::Config;
+use crate::wiring;
+use crate::world::SystemClock;
+
+const PAGE: u32 = 500;
+
+const EXAMPLES: &str = "\
+Examples:
+  sekisho audit --config sekisho.toml                      the last 50 events
+  sekisho audit --config sekisho.toml --reference K7Q2-9XWD
+  sekisho audit --config sekisho.toml --kind call --server wiki --since 2h
+  sekisho audit --config sekisho.toml --json --limit 0 > events.jsonl";
+
+/// What is asked of the record.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct AuditArguments {
+    /// The configuration file
+    #[arg(long, short, env = "SEKISHO_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// JSON Lines instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Only this kind of event, such as `call` or `sign_in`
+    #[arg(long, value_parser = parse_kind)]
+    pub kind: Option<AuditKind>,
+    /// Only this person: an id, or part of the name
+    #[arg(long, value_name = "ID|NAME")]
+    pub user: Option<String>,
+    /// Only this client
+    #[arg(long, value_name = "CLIENT_ID")]
+    pub client: Option<String>,
+    /// Only this MCP server
+    #[arg(long, value_name = "NAME")]
+    pub server: Option<String>,
+    /// Only this sign-in
+    #[arg(long, value_parser = parse_reference)]
+    pub reference: Option<Reference>,
+    /// Only events of the last so many seconds, minutes, hours or days
+    #[arg(long, value_name = "30s|10m|2h|7d", value_parser = parse_age)]
+    pub since: Option<std::time::Duration>,
+    /// At most so many, the newest; 0 for all
+    #[arg(long, default_value_t = 50)]
+    pub limit: usize,
+}
+
+fn parse_kind(text: &str) -> Result<AuditKind, String> {
+    AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or_else(|| {
+        let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        format!("kinds are {}", names.join(", "))
+    })
+}
+
+fn parse_reference(text: &str) -> Result<Reference, String> {
+    text.parse().map_err(|_| "a reference looks like K7Q2-9XWD".to_owned())
+}
+
+fn parse_age(text: &str) -> Result<std::time::Duration, String> {
+    crate::config::parse_duration(text).ok_or_else(|| "a time looks like 30s, 10m, 2h or 7d".to_owned())
+}
+
+pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
+    let config = wiring::load(&arguments.config)?;
+    let runtime = wiring::runtime()?;
+    let text = runtime.block_on(read(arguments, &config))?;
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn read(arguments: &AuditArguments, config: &Config) -> Result<String, Failure> {
+    let store = wiring::open_existing_store(config).await?;
+    let rows = select(arguments, store.as_ref(), &SystemClock::default()).await?;
+    if arguments.json {
+        return Ok(rows.iter().rev().map(|row| format!("{}\n", json(row))).collect());
+    }
+    if rows.is_empty() {
+        return Ok("No events. Sign in with a client, and they appear here.\n".to_owned());
+    }
+    let names = client_names(&rows, store.as_ref()).await?;
+    Ok(format!("{}\n", table(&rows, &names)))
+}
+
+async fn select(
+    arguments: &AuditArguments,
+    store: &dyn Store,
+    clock: &dyn Clock,
+) -> Result<Vec<AuditRow>, Failure> {
+    let user: Option<Id<User>> = arguments.user.as_ref().and_then(|text| text.parse().ok());
+    let part = arguments.user.as_ref().filter(|_| user.is_none()).map(|text| text.to_lowercase());
+    let filter = AuditFilter {
+        kind: arguments.kind,
+        user,
+        client_id: arguments.client.clone(),
+        server: arguments.server.clone(),
+        reference: arguments.reference.clone(),
+        since: arguments.since.map(|age| clock.now().minus(age)),
+        until: None,
+    };
+    let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
+    let mut rows: Vec<AuditRow> = Vec::new();
+    let mut page = None;
+    loop {
+        let batch = store.list_audit(filter.clone(), page, PAGE).await?;
+        let full = batch.len() == PAGE as usize;
+        page = batch.last().map(|row| (row.at, row.id));
+        rows.extend(batch.into_iter().filter(|row| {
+            part.as_ref()
+                .is_none_or(|part| row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(part)))
+        }));
+        if !full || rows.len() >= limit {
+            rows.truncate(limit);
+            return Ok(rows);
+        }
+    }
+}
+
+/// The names that clients gave themselves: ids of registered clients are too long to read.
+async fn client_names(rows: &[AuditRow], store: &dyn Store) -> Result<HashMap<String, String>, Failure> {
+    let mut names = HashMap::new();
+    for id in rows.iter().filter_map(|row| row.client_id.as_ref()) {
+        if names.contains_key(id) {
+            continue;
+        }
+        let record = match ClientId::parse(id) {
+            Ok(client_id) => store.find_client(&client_id).await?,
+            Err(_) => None,
+        };
+        let name = record.and_then(|record| record.name).unwrap_or_else(|| shortened(id));
+        names.insert(id.clone(), name);
+    }
+    Ok(names)
+}
+
+fn shortened(id: &str) -> String {
+    if id.chars().count() <= 20 {
+        return id.to_owned();
+    }
+    format!("{}…", id.chars().take(16).collect::<String>())
+}
+
+fn table(rows: &[AuditRow], clients: &HashMap<String, String>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["WHEN", "EVENT", "OUTCOME", "WHO", "CLIENT", "SERVER", "WHAT", "REFERENCE"]);
+    for row in rows.iter().rev() {
+        let client = row.client_id.as_ref().and_then(|id| clients.get(id)).cloned().unwrap_or_default();
+        table.add_row([
+            when(row.at),
+            row.kind.clone(),
+            row.outcome.as_str().to_owned(),
+            row.name.clone().or_else(|| row.user.map(|user| user.to_string())).unwrap_or_default(),
+            printable(&client),
+            row.server.clone().unwrap_or_default(),
+            printable(&what(row)),
+            row.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
+        ]);
+    }
+    table
+}
+
+/// What happened in a few words: the tool or the method of a call, else the reason.
+fn what(row: &AuditRow) -> String {
+    let detail = |name: &str| row.detail.get(name).cloned();
+    let call = detail("tool").or_else(|| detail("name")).or_else(|| detail("method"));
+    match (call, row.reason.clone()) {
+        (Some(call), Some(reason)) => format!("{call} ({reason})"),
+        (Some(call), None) => call,
+        (None, Some(reason)) => reason,
+        (None, None) => detail("scope").unwrap_or_default(),
+    }
+}
+
+/// Names come from strangers: nothing in them may move the cursor of a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
+}
+
+fn when(at: Timestamp) -> String {
+    let time = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+fn json(row: &AuditRow) -> serde_json::Value {
+    let at = jiff::Timestamp::from_microsecond(row.at.micros()).unwrap_or_default();
+    serde_json::json!({
+        "id": row.id,
+        "at": at.to_string(),
+        "kind": row.kind,
+        "outcome": row.outcome.as_str(),
+        "reason": row.reason,
+        "reference": row.reference.as_ref().map(ToString::to_string),
+        "user": row.user,
+        "name": row.name,
+        "address": row.address,
+        "client_id": row.client_id,
+        "server": row.server,
+        "grant": row.grant,
+        "detail": row.detail,
+        "sealed": row.sealed,
+    })
+}

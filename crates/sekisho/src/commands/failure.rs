@@ -1,0 +1,64 @@
+//! Why a command failed, in a sentence, and the exit code that goes with it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::Mistakes;
+use crate::config::secrets::SecretError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The configuration is wrong.
+    #[error("the configuration is wrong\n\n{0}")]
+    Configuration(#[from] Mistakes),
+    /// The configuration cannot be read.
+    #[error("the configuration `{}` cannot be read: {why}", .file.display())]
+    ConfigurationFile {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The arguments contradict each other or what is there.
+    #[error("{0}")]
+    Arguments(String),
+    /// Something could not be written or read.
+    #[error("{what}: {why}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// What the system said.
+        why: std::io::Error,
+    },
+    /// The keys are missing or wrong.
+    #[error("{0}")]
+    Keys(#[from] authorization_server::keys::KeysError),
+    /// A secret could not be had.
+    #[error("{0}")]
+    Secret(#[from] SecretError),
+    /// The record cannot be used.
+    #[error("{0}")]
+    Store(#[from] store::StoreError),
+    /// A part could not be set up as configured.
+    #[error("{0}")]
+    Wiring(String),
+}
+
+impl Failure {
+    /// As `sekisho --help` documents.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Arguments(_) | Self::Configuration(_) | Self::ConfigurationFile { .. } => ExitCode::from(2),
+            Self::Io { .. } | Self::Keys(_) | Self::Secret(_) | Self::Store(_) | Self::Wiring(_) => {
+                ExitCode::from(1)
+            }
+        }
+    }
+
+    /// For `map_err`.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |why| Self::Io { what, why }
+    }
+}

@@ -1,0 +1,72 @@
+//! The command line: one file per command.
+
+mod audit;
+mod check;
+mod demo;
+mod docs;
+mod failure;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use self::audit::AuditArguments;
+pub use self::demo::DemoArguments;
+pub use self::failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  sekisho demo                                   try it out on this machine
+  sekisho check --config /etc/sekisho.toml       would this set-up work?
+  sekisho serve --config /etc/sekisho.toml       run it
+  sekisho audit --config /etc/sekisho.toml --user alice@example.com
+
+Exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong;
+3 `check` found something that would not work.";
+
+/// Puts an organisation's MCP servers behind a URL.
+#[derive(Debug, Parser)]
+#[command(name = "sekisho", version, about, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start on this machine with example people and two example MCP servers
+    Demo(DemoArguments),
+    /// Run with a configuration
+    Serve(ConfigArgument),
+    /// Say in words whether a configuration would work; starts nothing
+    Check(ConfigArgument),
+    /// Show who signed in, consented, refreshed, revoked and called what
+    Audit(AuditArguments),
+    /// Print a generated document
+    #[command(hide = true)]
+    Docs {
+        /// Which one.
+        what: docs::Document,
+    },
+}
+
+/// Which configuration.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConfigArgument {
+    /// The configuration file
+    #[arg(long, short, env = "SEKISHO_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Runs one command.
+pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments.config),
+        Command::Check(arguments) => check::run(&arguments.config),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Docs { what } => docs::run(what),
+    }
+}

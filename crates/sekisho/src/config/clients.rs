@@ -1,0 +1,59 @@
+//! `[clients]` and `[[client]]`: what clients may register, and those that are known beforehand.
+
+use super::parse;
+use super::reader::Section;
+use super::secrets::SecretSource;
+use super::settings::settings;
+
+settings! {
+    /// What clients may register.
+    Clients = "[clients]" {
+        /// Private-use URI schemes that desktop applications may be called back by, beside https and the
+        /// loopback interface (RFC 8252 section 7.1).
+        private_schemes: Vec<String> = "['cursor', 'vscode', 'vscode-insiders', 'com.raycast', 'windsurf', 'zed']", "a list of schemes without `:`", parse::texts;
+    }
+}
+
+settings! {
+    /// A client that is known beforehand. Most need no entry: they register by themselves.
+    PreRegistered = "[[client]]" {
+        /// Its `client_id`.
+        client_id: String = required, "printable ASCII, not beginning with dcr_ or https://", parse::text;
+        /// The name that people are shown.
+        name: Option<String> = optional, "a text", parse::text;
+        /// Where it may be called back. A loopback URI matches with any port.
+        redirect_uris: Vec<String> = required, "a list of https, loopback or private-use URIs", parse::texts;
+    }
+}
+
+/// One pre-registered client, read.
+#[derive(Clone, Debug)]
+pub struct PreRegisteredConfig {
+    /// The settings.
+    pub settings: PreRegistered,
+    /// Its secret, if it is confidential (`secret_file`, `secret_env` or `secret_command`).
+    pub secret: Option<SecretSource>,
+}
+
+impl PreRegisteredConfig {
+    /// Reads every `[[client]]`.
+    pub(super) fn read(root: &mut Section<'_>) -> Vec<Option<Self>> {
+        root.tables("client").into_iter().map(Self::read_one).collect()
+    }
+
+    fn read_one(mut section: Section<'_>) -> Option<Self> {
+        let settings = PreRegistered::read(&mut section);
+        let secret = SecretSource::read(&mut section, "secret", false);
+        let reserved = |id: &str| id.starts_with("dcr_") || id.starts_with("https://");
+        let taken = settings.as_ref().is_some_and(|settings| reserved(&settings.client_id));
+        if taken {
+            section.mistake(
+                "client_id",
+                "begins like an id of another kind",
+                "anything but dcr_… and https://…",
+            );
+        }
+        section.finish();
+        Some(Self { settings: settings?, secret: secret? }).filter(|_| !taken)
+    }
+}

@@ -1,0 +1,35 @@
+//! `[limits]`: what one caller, and all together, may use.
+
+use std::time::Duration;
+
+use super::parse;
+use super::settings::settings;
+
+settings! {
+    /// What one address, and all together, may use. Over a rate the answer is 429 with `Retry-After`, over
+    /// a size 413, over a number of connections they wait.
+    Limits = "[limits]" {
+        /// Registrations a second from one address; ten times as many at once. Registering stores nothing.
+        registrations_per_second: u64 = "20", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Authorization requests and pages a second from one address; ten times as many at once.
+        pages_per_second: u64 = "20", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Token and revocation requests a second from one address; ten times as many at once. A whole
+        /// office may share one address.
+        token_requests_per_second: u64 = "100", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Token and revocation requests a second of one client at one address; ten times as many at once.
+        client_requests_per_second: u64 = "10", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Sign-ins that one address may have begun and not finished.
+        pending_per_address: u64 = "200", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Sign-ins that may be begun and not finished in all.
+        pending_in_all: u64 = "100000", "100 to 10000000", parse::number::<100, 10_000_000>;
+        /// Connections at the same time.
+        connections: u64 = "20000", "10 to 1000000", parse::number::<10, 1_000_000>;
+        /// The body of one MCP message, in bytes.
+        message_bytes: u64 = "4194304", "1024 to 67108864", parse::number::<1_024, 67_108_864>;
+        /// How long a stream may outlive its access token. It ends within 5 seconds when its grant is
+        /// revoked, whatever this says.
+        stream_grace: Duration = "'1h'", "0s to 1d", parse::duration::<0, 86_400>;
+        /// How long answers may take to finish when Sekisho is stopped.
+        stop_grace: Duration = "'10s'", "0s to 10m", parse::duration::<0, 600>;
+    }
+}

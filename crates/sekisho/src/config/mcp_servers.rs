@@ -1,0 +1,126 @@
+//! `[[mcp_server]]`: the MCP servers behind Sekisho.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::parse;
+use super::reader::Section;
+use super::settings::settings;
+
+settings! {
+    /// An MCP server behind Sekisho. Clients are given `PUBLIC_URL/NAME/mcp`.
+    McpServer = "[[mcp_server]]" {
+        /// The name, which is part of its URL.
+        name: String = required, "a letter, then up to 30 letters, digits and -; none of the reserved words", parse::name;
+        /// Where it is: its MCP endpoint, as Sekisho reaches it.
+        url: Url = required, "an http or https URL", parse::http_url;
+        /// The name that people are shown.
+        title: Option<String> = optional, "a text", parse::text;
+        /// What can be done with it in words, for the consent page: the scope `read`.
+        read: Option<String> = optional, "a text such as \"read your notes\"", parse::text;
+        /// What can be done with it in words, for the consent page: the scope `write`.
+        write: Option<String> = optional, "a text such as \"add notes\"", parse::text;
+        /// As `refresh_repeat` in `[tokens]`, for this MCP server.
+        refresh_repeat: Option<Duration> = optional, "0s to 5m", parse::duration::<0, 300>;
+        /// How long to wait for a connection.
+        connect_timeout: Duration = "'5s'", "1s to 1m", parse::duration::<1, 60>;
+        /// How long to wait for the first byte of an answer.
+        first_byte_timeout: Duration = "'60s'", "1s to 1h", parse::duration::<1, 3_600>;
+        /// Certificate authorities of the MCP server, in PEM, beside those of the system.
+        ca_file: Option<String> = optional, "a path", parse::text;
+    }
+}
+
+/// `access`: who may use an MCP server. Nobody may until it is written.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum AccessConfig {
+    /// `"everyone who may log in"`.
+    Everyone,
+    /// `["group:…"]`.
+    Groups(Vec<String>),
+}
+
+/// One MCP server, read.
+#[derive(Clone, Debug)]
+pub struct McpServerConfig {
+    /// The settings.
+    pub settings: McpServer,
+    /// Who may use it.
+    pub access: AccessConfig,
+}
+
+/// First segments of paths that are Sekisho's own, now or later.
+pub const RESERVED: [&str; 15] = [
+    "account",
+    "admin",
+    "assets",
+    "authorize",
+    "connect",
+    "consent",
+    "device",
+    "healthz",
+    "login",
+    "mcp",
+    "metrics",
+    "oauth",
+    "readyz",
+    "register",
+    "scim",
+];
+
+const ACCESS: &str = "[\"group:NAME\", …] or \"everyone who may log in\"";
+
+impl McpServerConfig {
+    /// The title that people see.
+    pub fn title(&self) -> &str {
+        self.settings.title.as_deref().unwrap_or(&self.settings.name)
+    }
+
+    /// Reads every `[[mcp_server]]`.
+    pub(super) fn read(root: &mut Section<'_>) -> Vec<Option<Self>> {
+        let servers: Vec<_> = root.tables("mcp_server").into_iter().map(Self::read_one).collect();
+        if servers.is_empty() {
+            root.mistake(
+                "mcp_server",
+                "is missing: there is nothing to guard",
+                "[[mcp_server]] with name, url and access",
+            );
+            return vec![None];
+        }
+        servers
+    }
+
+    fn read_one(mut section: Section<'_>) -> Option<Self> {
+        let settings = McpServer::read(&mut section);
+        let access = section.required("access", ACCESS, access);
+        let reserved = settings.as_ref().is_some_and(|settings| is_reserved(&settings.name));
+        if reserved {
+            section.mistake("name", "is a path of Sekisho's own", "any other name");
+        }
+        section.finish();
+        Some(Self { settings: settings?, access: access? }).filter(|_| !reserved)
+    }
+}
+
+fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name) || name == "token"
+}
+
+fn access(value: &toml::de::DeValue<'_>) -> Result<AccessConfig, String> {
+    if let Some(written) = value.as_str() {
+        return match written {
+            "everyone who may log in" => Ok(AccessConfig::Everyone),
+            _ => Err("is not an access rule".to_owned()),
+        };
+    }
+    let groups = parse::texts(value)?;
+    if groups.is_empty() {
+        return Err("names nobody".to_owned());
+    }
+    let named = groups.iter().map(|group| match group.strip_prefix("group:") {
+        Some(name) if !name.is_empty() => Ok(name.to_owned()),
+        Some(_) | None => Err("holds something that is not group:NAME".to_owned()),
+    });
+    named.collect::<Result<Vec<_>, _>>().map(AccessConfig::Groups)
+}

@@ -1,0 +1,155 @@
+//! From one TOML value to one setting. Each function refuses with a sentence that names no value.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+use url::Url;
+
+/// Any text without control characters.
+pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+    let text = value.as_str().ok_or("is not a text in quotes")?;
+    if text.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if text.chars().any(char::is_control) {
+        return Err("holds a control character".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// A list of texts.
+pub(super) fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    list(value, text)
+}
+
+/// `true` or `false`.
+pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "is neither true nor false".to_owned())
+}
+
+/// A whole number from `LEAST` to `MOST`.
+pub(super) fn number<const LEAST: u64, const MOST: u64>(value: &DeValue<'_>) -> Result<u64, String> {
+    let number = value
+        .as_integer()
+        .and_then(|digits| u64::from_str_radix(&digits.as_str().replace('_', ""), digits.radix()).ok())
+        .ok_or("is not a whole number")?;
+    if (LEAST..=MOST).contains(&number) { Ok(number) } else { Err("is out of range".to_owned()) }
+}
+
+/// A time such as `30s`, `10m`, `12h` or `30d`, from `LEAST` to `MOST` seconds.
+pub(super) fn duration<const LEAST: u64, const MOST: u64>(value: &DeValue<'_>) -> Result<Duration, String> {
+    let written = value.as_str().ok_or("is not a time in quotes, such as \"10m\"")?;
+    let seconds = seconds(written).ok_or("is not a number followed by s, m, h or d")?;
+    if (LEAST..=MOST).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err("is out of range".to_owned())
+    }
+}
+
+/// The seconds of a time such as `10m`.
+pub(super) fn seconds(written: &str) -> Option<u64> {
+    let unit = written.chars().last()?;
+    let each = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let digits = written.strip_suffix(unit)?;
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_mul(each)
+}
+
+/// Addresses to listen on.
+pub(super) fn addresses(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, String> {
+    let addresses = list(value, address)?;
+    if addresses.is_empty() { Err("names no address".to_owned()) } else { Ok(addresses) }
+}
+
+/// One address to listen on.
+pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
+    text(value)?.parse().map_err(|_| "is not an address and a port".to_owned())
+}
+
+/// Networks in CIDR notation.
+pub(super) fn networks(value: &DeValue<'_>) -> Result<Vec<IpNet>, String> {
+    list(value, |value| text(value)?.parse().map_err(|_| "is not a network in CIDR notation".to_owned()))
+}
+
+/// The public URL: an origin and nothing else (product decision: no path, query, fragment or final `/`).
+pub(super) fn public_url(value: &DeValue<'_>) -> Result<String, String> {
+    let written = text(value)?;
+    let url = Url::parse(&written).map_err(|_| "is not a URL")?;
+    let plain_http = url.scheme() == "http";
+    if !(url.scheme() == "https" || (plain_http && is_loopback(&url))) {
+        return Err("must be https; http is for a loopback host only".to_owned());
+    }
+    let origin = url.origin().ascii_serialization();
+    if origin == written {
+        Ok(written)
+    } else {
+        Err("must be scheme, host and, if it is not the usual one, port: nothing before, between or after"
+            .to_owned())
+    }
+}
+
+/// An http or https URL without user name, password and fragment.
+pub(super) fn http_url(value: &DeValue<'_>) -> Result<Url, String> {
+    let url = Url::parse(&text(value)?).map_err(|_| "is not a URL")?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err("is not an http or https URL".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user name or password".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("must not have a fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// An issuer identifier, kept byte for byte: clients and tokens compare it so.
+pub(super) fn issuer(value: &DeValue<'_>) -> Result<String, String> {
+    let url = http_url(value)?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err("must be https; http is for a loopback host only".to_owned());
+    }
+    if url.query().is_some() {
+        return Err("must not have a query".to_owned());
+    }
+    text(value)
+}
+
+/// The name of an MCP server or of a group.
+pub(super) fn name(value: &DeValue<'_>) -> Result<String, String> {
+    let name = text(value)?;
+    if is_name(&name) { Ok(name) } else { Err("is not a name".to_owned()) }
+}
+
+/// `[a-z][a-z0-9-]{0,30}`.
+pub(super) fn is_name(name: &str) -> bool {
+    name.len() <= 31
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// True for `localhost`, 127.0.0.0/8 and ::1.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(domain)) => domain == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn list<T>(value: &DeValue<'_>, parse: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {
+    let entries = value.as_array().ok_or("is not a list")?;
+    entries.iter().map(|entry| parse(entry.get_ref())).collect()
+}

@@ -1,0 +1,74 @@
+//! Prints `docs/configuration.md` from the declarations of the settings.
+
+use std::fmt::Write;
+
+use super::clients::{Clients, PreRegistered};
+use super::house::House;
+use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
+use super::limits::Limits;
+use super::mcp_servers::McpServer;
+use super::settings::SectionReference;
+use super::store::Store;
+use super::tokens::Tokens;
+
+const SECTIONS: [SectionReference; 10] = [
+    House::REFERENCE,
+    Store::REFERENCE,
+    IdentityProvider::REFERENCE,
+    Oidc::REFERENCE,
+    ExamplePerson::REFERENCE,
+    McpServer::REFERENCE,
+    Tokens::REFERENCE,
+    Limits::REFERENCE,
+    Clients::REFERENCE,
+    PreRegistered::REFERENCE,
+];
+
+const INTRODUCTION: &str = "\
+# Configuration
+
+<!-- Printed by `cargo xtask generate` from the declarations in `crates/sekisho/src/config`. -->
+
+`sekisho serve --config sekisho.toml` reads one TOML file. Every mistake is reported at once, with its line
+and what is allowed. `sekisho check --config sekisho.toml` starts nothing and says whether the set-up would
+work.
+
+Times are written `30s`, `10m`, `12h`, `30d`. Paths are relative to the folder of the file. A secret is never
+written into the file: `NAME_file` names a file that only its owner can read, `NAME_env` an environment
+variable, `NAME_command` a program and its arguments, whose output is the secret. These are `master_key_…` at
+the top of the file (required), `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`, and
+`secret_…` in `[[client]]`.
+
+`[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
+`access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP
+server until it is written.
+";
+
+/// The whole of `docs/configuration.md`.
+pub fn markdown() -> String {
+    let mut page = INTRODUCTION.to_owned();
+    for section in SECTIONS {
+        let header = if section.header.is_empty() { "The top of the file" } else { section.header };
+        // Writing to a String cannot fail.
+        let _ = write!(page, "\n## {header}\n\n{}\n", paragraph(section.doc));
+        for setting in section.settings {
+            let default = match setting.default {
+                "required" => "required".to_owned(),
+                "optional" => "optional".to_owned(),
+                value => format!("default `{}`", value.replace('\'', "\"")),
+            };
+            let _ = write!(
+                page,
+                "\n### `{}`\n\n{}\n\n- {default}\n- allowed: {}\n",
+                setting.key,
+                paragraph(setting.doc),
+                setting.allowed
+            );
+        }
+    }
+    page
+}
+
+fn paragraph(doc: &[&str]) -> String {
+    doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,178 @@
+use std::path::Path;
+
+use super::identity_providers::IdentityProviderKind;
+use super::mcp_servers::AccessConfig;
+use super::{Config, Mistakes};
+
+const GOOD: &str = r#"
+public_url = "http://localhost:8080"
+listen = ["127.0.0.1:8080"]
+master_key_file = "master.key"
+
+[store]
+sqlite = "sekisho.db"
+
+[[identity_provider]]
+id = "development"
+kind = "development"
+
+[[mcp_server]]
+name = "notes"
+url = "http://127.0.0.1:9000/mcp"
+access = ["group:engineering"]
+"#;
+
+fn parse(text: &str) -> Result<Config, Mistakes> {
+    Config::parse(text, Path::new("/etc/sekisho/sekisho.toml"))
+}
+
+fn mistakes(text: &str) -> Vec<(usize, String, String)> {
+    let mistakes = parse(text).expect_err("this configuration is wrong");
+    mistakes.list.into_iter().map(|mistake| (mistake.line, mistake.key, mistake.problem)).collect()
+}
+
+#[test]
+fn a_small_configuration_is_enough_and_the_rest_has_defaults() {
+    let config = parse(GOOD).expect("this configuration is good");
+    assert_eq!(config.tokens.access_token.as_secs(), 600);
+    assert_eq!(config.tokens.grant.as_secs(), 180 * 86_400);
+    assert_eq!(config.limits.message_bytes, 4 * 1024 * 1024);
+    assert_eq!(config.folder, Path::new("/etc/sekisho/"));
+    assert!(config.clients.private_schemes.contains(&"vscode".to_owned()));
+    assert_eq!(config.mcp_servers[0].access, AccessConfig::Groups(vec!["engineering".to_owned()]));
+    let IdentityProviderKind::Development(people) = &config.identity_providers[0].kind else {
+        panic!("the provider is the development one");
+    };
+    assert!(people.iter().any(|person| person.groups == ["finance"]));
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_with_its_line() {
+    let text = GOOD
+        .replace("http://localhost:8080\"", "http://localhost:8080/\"")
+        .replace("listen = [\"127.0.0.1:8080\"]", "listen = [\"127.0.0.1\"]")
+        .replace("kind = \"development\"", "kind = \"saml\"")
+        .replace("access = [\"group:engineering\"]", "acces = \"all\"");
+    let found = mistakes(&text);
+    let lines: Vec<usize> = found.iter().map(|(line, ..)| *line).collect();
+    let keys: Vec<&str> = found.iter().map(|(_, key, _)| key.as_str()).collect();
+    assert_eq!(lines, [2, 3, 11, 13, 16], "{found:?}");
+    assert_eq!(
+        keys,
+        ["public_url", "listen", "identity_provider[0].kind", "mcp_server[0].access", "mcp_server[0].acces"]
+    );
+    assert!(found[4].2.contains("did you mean `access`"), "{found:?}");
+}
+
+#[test]
+fn a_value_is_never_repeated_in_a_mistake() {
+    let text = GOOD.replace("master_key_file = \"master.key\"", "master_key = \"c2VjcmV0LXZhbHVl\"");
+    let shown = parse(&text).expect_err("a key in the file is refused").to_string();
+    assert!(shown.contains("master_key"), "{shown}");
+    assert!(!shown.contains("c2VjcmV0LXZhbHVl"), "{shown}");
+}
+
+#[test]
+fn a_syntax_error_names_its_line() {
+    let found = mistakes("public_url = \n");
+    assert_eq!(found[0].0, 1);
+}
+
+#[test]
+fn a_public_url_is_an_origin_and_nothing_else() {
+    for wrong in [
+        "http://mcp.example.com",
+        "https://mcp.example.com/",
+        "https://mcp.example.com/path",
+        "https://mcp.example.com?x",
+        "https://mcp.example.com#x",
+        "https://MCP.example.com",
+        "https://user@mcp.example.com",
+        "https://mcp.example.com:443",
+        "ftp://mcp.example.com",
+        "mcp.example.com",
+    ] {
+        let found = mistakes(&GOOD.replace("http://localhost:8080", wrong));
+        assert!(found.iter().any(|(_, key, _)| key == "public_url"), "{wrong}: {found:?}");
+    }
+}
+
+#[test]
+fn example_people_are_refused_off_the_loopback_interface() {
+    let elsewhere = GOOD.replace("http://localhost:8080", "https://mcp.example.com");
+    assert_eq!(mistakes(&elsewhere)[0].1, "public_url");
+    let wide = GOOD.replace("[\"127.0.0.1:8080\"]", "[\"127.0.0.1:8080\", \"0.0.0.0:8080\"]");
+    assert_eq!(mistakes(&wide)[0].1, "listen");
+}
+
+#[test]
+fn an_mcp_server_admits_nobody_until_it_says_whom() {
+    let found = mistakes(&GOOD.replace("access = [\"group:engineering\"]\n", ""));
+    assert_eq!(found[0].1, "mcp_server[0].access");
+    for wrong in ["[]", "\"everyone\"", "[\"engineering\"]", "[\"group:\"]", "true"] {
+        let found = mistakes(&GOOD.replace("[\"group:engineering\"]", wrong));
+        assert_eq!(found[0].1, "mcp_server[0].access", "{wrong}");
+    }
+}
+
+#[test]
+fn names_are_unique_and_not_paths_of_our_own() {
+    let twice = format!(
+        "{GOOD}\n[[mcp_server]]\nname = \"notes\"\nurl = \"http://127.0.0.1:9001/mcp\"\naccess = \"everyone who may log in\"\n"
+    );
+    assert!(mistakes(&twice).iter().any(|(_, _, problem)| problem.contains("twice")));
+    for reserved in
+        ["oauth", "login", "admin", "token", "Notes", "no_tes", "a-name-that-is-much-too-long-for-it"]
+    {
+        let found = mistakes(&GOOD.replace("name = \"notes\"", &format!("name = \"{reserved}\"")));
+        assert_eq!(found[0].1, "mcp_server[0].name", "{reserved}");
+    }
+}
+
+#[test]
+fn a_secret_has_exactly_one_source() {
+    let two = GOOD.replace(
+        "master_key_file = \"master.key\"",
+        "master_key_file = \"master.key\"\nmaster_key_env = \"KEY\"",
+    );
+    assert!(mistakes(&two)[0].2.contains("more than one"));
+    let none = GOOD.replace("master_key_file = \"master.key\"\n", "");
+    assert_eq!(mistakes(&none)[0].1, "master_key_file");
+}
+
+#[test]
+fn a_time_has_a_unit_and_a_range() {
+    for wrong in [
+        "600",
+        "\"600\"",
+        "\"10 m\"",
+        "\"-1m\"",
+        "\"1s\"",
+        "\"2h\"",
+        "\"99999999999999999999d\"",
+        "\"m\"",
+        "\"\"",
+    ] {
+        let found = mistakes(&format!("{GOOD}\n[tokens]\naccess_token = {wrong}\n"));
+        assert_eq!(found[0].1, "tokens.access_token", "{wrong}: {found:?}");
+    }
+}
+
+#[test]
+fn the_reference_names_every_setting() {
+    let page = super::reference::markdown();
+    for key in [
+        "public_url",
+        "sqlite",
+        "issuer",
+        "access_token",
+        "stream_grace",
+        "private_schemes",
+        "refresh_repeat",
+        "redirect_uris",
+    ] {
+        assert!(page.contains(&format!("### `{key}`")), "{key}");
+    }
+    let defaults = page.lines().filter(|line| line.starts_with("- default")).collect::<String>();
+    assert!(defaults.contains("`\"10m\"`") && !defaults.contains('\''), "{defaults}");
+}

@@ -1,0 +1,74 @@
+//! MCP servers: from the configuration to what each role is told of them.
+
+use std::time::Duration;
+
+use authorization_server::{ScopeEntry, ServerEntry};
+use policy::{Access, ServerRules};
+use protocol::oauth::{ResourceUri, Scope, ScopeToken};
+use resource_server::ServerSettings;
+use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
+
+use super::Trusts;
+use crate::commands::Failure;
+use crate::config::Config;
+use crate::config::mcp_servers::{AccessConfig, McpServerConfig};
+
+/// The way to one MCP server. Dials nothing.
+pub fn one(config: &Config, server: &McpServerConfig, trusts: &Trusts) -> Result<McpServerClient, Failure> {
+    let settings = McpServerSettings {
+        url: server.settings.url.to_string(),
+        connect_timeout: server.settings.connect_timeout,
+        first_byte_timeout: server.settings.first_byte_timeout,
+    };
+    let trust = trusts.of(config, &settings.url, server.settings.ca_file.as_deref())?;
+    McpServerClient::new(&settings, &trust).map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+fn resource(config: &Config, server: &McpServerConfig) -> Result<ResourceUri, Failure> {
+    let text = format!("{}/{}/mcp", config.house.public_url, server.settings.name);
+    ResourceUri::parse(&text).map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+fn rules(server: &McpServerConfig) -> ServerRules {
+    let access = match &server.access {
+        AccessConfig::Everyone => Access::Everyone,
+        AccessConfig::Groups(groups) => Access::Groups(groups.clone()),
+    };
+    ServerRules { name: server.settings.name.clone(), access }
+}
+
+fn token(text: &str) -> Result<ScopeToken, Failure> {
+    ScopeToken::parse(text).map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+/// What the authorization server is told.
+pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, Failure> {
+    let scope = |name: &str, words: Option<&String>| {
+        Ok::<_, Failure>(ScopeEntry { by_default: true, token: token(name)?, words: words.cloned() })
+    };
+    let repeat: Duration = server.settings.refresh_repeat.unwrap_or(config.tokens.refresh_repeat);
+    Ok(ServerEntry {
+        name: server.settings.name.clone(),
+        refresh_repeat: repeat,
+        resource: resource(config, server)?,
+        rules: rules(server),
+        scopes: vec![
+            scope("read", server.settings.read.as_ref())?,
+            scope("write", server.settings.write.as_ref())?,
+        ],
+        title: server.title().to_owned(),
+    })
+}
+
+/// What the resource server is told.
+pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSettings, Failure> {
+    Ok(ServerSettings {
+        name: server.settings.name.clone(),
+        title: server.title().to_owned(),
+        resource: resource(config, server)?,
+        rules: rules(server),
+        challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
+        assertion_audience: server.settings.url.to_string(),
+        low_risk: false,
+    })
+}

@@ -1,0 +1,115 @@
+//! The wiring: from the configuration to rooms that know each other only by what they are given.
+
+pub mod connectors;
+pub mod listeners;
+pub mod mcp_servers;
+pub mod private_file;
+pub mod roles;
+mod running;
+pub mod signals;
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use protocol::keys::MasterKey;
+use protocol::world::{Clock, Entropy};
+use store::{Engine, EngineConfig};
+use upstream::trust::{Trust, TrustError};
+
+pub use self::running::{Running, start};
+use crate::commands::Failure;
+use crate::config::Config;
+use crate::config::store::StoreAt;
+use crate::world::{SystemClock, SystemEntropy};
+
+/// The two powers that are handed to every room.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl World {
+    /// The real ones.
+    pub fn real() -> Self {
+        Self { clock: Arc::new(SystemClock::default()), entropy: Arc::new(SystemEntropy) }
+    }
+}
+
+/// Reads a configuration file.
+pub fn load(file: &Path) -> Result<Config, Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|why| Failure::ConfigurationFile { file: file.to_owned(), why })?;
+    Ok(Config::parse(&text, file)?)
+}
+
+/// The runtime of every command.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io("cannot start the runtime"))
+}
+
+/// Reads the master key from where the configuration says.
+pub fn master_key(config: &Config) -> Result<MasterKey, Failure> {
+    let secret = config.master_key.load("the master key")?;
+    secret.expose(MasterKey::parse).map_err(|error| Failure::Wiring(format!("the master key: {error}")))
+}
+
+/// Whom we believe over TLS. The roots of the system are read once, and only if somebody is reached by https:
+/// reading them takes longer than all the rest of a start.
+#[derive(Debug, Default)]
+pub struct Trusts {
+    system: OnceLock<Trust>,
+}
+
+impl Trusts {
+    /// For a peer at this URL, with the operator's own authorities if a file is named.
+    fn of(&self, config: &Config, url: &str, ca_file: Option<&str>) -> Result<Trust, Failure> {
+        let wrong = |error: TrustError| Failure::Wiring(error.to_string());
+        if url.starts_with("http://") {
+            return Trust::nobody().map_err(wrong);
+        }
+        if let Some(file) = ca_file {
+            let path = config.folder.join(file);
+            let what = format!("cannot read the certificate authorities in `{}`", path.display());
+            let pem = std::fs::read(&path).map_err(Failure::io(what))?;
+            return Trust::new(&[pem]).map_err(wrong);
+        }
+        if let Some(system) = self.system.get() {
+            return Ok(system.clone());
+        }
+        let system = Trust::new(&[]).map_err(wrong)?;
+        Ok(self.system.get_or_init(|| system).clone())
+    }
+}
+
+/// How the record is reached.
+fn engine(config: &Config) -> Result<EngineConfig, Failure> {
+    Ok(match &config.store.at {
+        StoreAt::Sqlite(path) => EngineConfig::Sqlite { path: path.clone(), synchronous_full: true },
+        StoreAt::Postgres(source) => EngineConfig::Postgres {
+            url: source.load("the PostgreSQL connection string")?,
+            pool_size: usize::try_from(config.store.settings.pool_size).unwrap_or(16),
+            ca: config.store.settings.postgres_ca_file.as_ref().map(|file| config.folder.join(file)),
+        },
+    })
+}
+
+/// Opens the record, making it if it is new.
+pub async fn open_store(config: &Config) -> Result<Engine, Failure> {
+    Engine::open(engine(config)?).await.map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+/// Opens a record that must be there.
+pub async fn open_existing_store(config: &Config) -> Result<Arc<Engine>, Failure> {
+    if let StoreAt::Sqlite(path) = &config.store.at
+        && !path.exists()
+    {
+        return Err(Failure::Arguments(format!("there is no store at `{}` yet", path.display())));
+    }
+    open_store(config).await.map(Arc::new)
+}

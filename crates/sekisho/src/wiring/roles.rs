@@ -1,0 +1,119 @@
+//! The two roles, each with the small struct of settings that it is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use authorization_server::{AuthorizationServer, Lifetimes, PreRegisteredClient};
+use protocol::keys::Keys;
+use protocol::oauth::{ClientId, RedirectPolicy};
+use resource_server::ResourceServer;
+use store::{PendingCaps, Store};
+
+use super::{Trusts, World, connectors, mcp_servers};
+use crate::commands::Failure;
+use crate::config::Config;
+use crate::config::clients::PreRegisteredConfig;
+
+/// What both roles share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// The keys; they rotate.
+    pub keys: Arc<ArcSwap<Keys>>,
+    /// Time and chance.
+    pub world: World,
+    /// Whom we believe over TLS.
+    pub trusts: Arc<Trusts>,
+}
+
+/// The authorization server as configured.
+pub fn authorization_server(config: &Config, shared: &Shared) -> Result<AuthorizationServer, Failure> {
+    let redirects = RedirectPolicy { private_schemes: config.clients.private_schemes.clone() };
+    let clients = config.pre_registered.iter().map(|client| pre_registered(client, &redirects));
+    let servers = config.mcp_servers.iter().map(|server| mcp_servers::entry(config, server));
+    let settings = authorization_server::Settings {
+        clients: clients.collect::<Result<_, _>>()?,
+        default_server: default_server(config),
+        issuer: config.house.public_url.clone(),
+        lifetimes: Lifetimes {
+            access_token: config.tokens.access_token,
+            authorization: config.tokens.authorization,
+            browser_session: config.tokens.browser_session,
+            grant: config.tokens.grant,
+            grant_idle: config.tokens.grant_idle,
+            ..Lifetimes::default()
+        },
+        pending: PendingCaps {
+            per_address: small(config.limits.pending_per_address),
+            total: small(config.limits.pending_in_all),
+        },
+        redirects,
+        servers: servers.collect::<Result<_, _>>()?,
+    };
+    let connectors = config
+        .identity_providers
+        .iter()
+        .map(|provider| connectors::one(config, provider, &shared.world.clock, &shared.trusts));
+    let parts = authorization_server::Parts {
+        store: Arc::clone(&shared.store),
+        keys: Arc::clone(&shared.keys),
+        connectors: connectors.collect::<Result<_, _>>()?,
+        clock: Arc::clone(&shared.world.clock),
+        entropy: Arc::clone(&shared.world.entropy),
+    };
+    Ok(AuthorizationServer::new(settings, parts))
+}
+
+/// A single MCP server needs no name.
+fn default_server(config: &Config) -> Option<String> {
+    match (&config.house.default_server, config.mcp_servers.as_slice()) {
+        (Some(name), _) => Some(name.clone()),
+        (None, [only]) => Some(only.settings.name.clone()),
+        (None, _) => None,
+    }
+}
+
+fn pre_registered(
+    client: &PreRegisteredConfig,
+    redirects: &RedirectPolicy,
+) -> Result<PreRegisteredClient, Failure> {
+    let id = &client.settings.client_id;
+    let wrong = |what: String| Failure::Wiring(format!("[[client]] `{id}`: {what}"));
+    let client_id = ClientId::parse(id).map_err(|error| wrong(error.to_string()))?;
+    let secret = client.secret.as_ref().map(|source| source.load("the secret of a client")).transpose()?;
+    let uris = &client.settings.redirect_uris;
+    PreRegisteredClient::new(client_id, client.settings.name.as_deref(), uris, secret, redirects)
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// The resource server as configured.
+pub fn resource_server(config: &Config, shared: &Shared) -> Result<ResourceServer, Failure> {
+    let servers = config.mcp_servers.iter().map(|server| mcp_servers::settings(config, server));
+    let mut settings =
+        resource_server::Settings::new(config.house.public_url.clone(), servers.collect::<Result<_, _>>()?);
+    settings.stream_grace = config.limits.stream_grace;
+    settings.message_bytes = usize::try_from(config.limits.message_bytes).unwrap_or(settings.message_bytes);
+    settings.open_streams = usize::try_from(config.limits.connections).unwrap_or(settings.open_streams);
+    let mut ways = HashMap::new();
+    for server in &config.mcp_servers {
+        ways.insert(
+            server.settings.name.clone(),
+            Arc::new(mcp_servers::one(config, server, &shared.trusts)?),
+        );
+    }
+    let parts = resource_server::Parts {
+        store: Arc::clone(&shared.store),
+        keys: Arc::clone(&shared.keys),
+        mcp_servers: ways,
+        clock: Arc::clone(&shared.world.clock),
+        entropy: Arc::clone(&shared.world.entropy),
+    };
+    ResourceServer::new(settings, parts).map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+/// Settings are bounded far below this by their parsers.
+fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,189 @@
+//! A Sekisho that runs: its parts, its tasks, and the order in which it stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use protocol::keys::Keys;
+use resource_server::ResourceServer;
+use store::Store;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use web::{ConnectionLimits, Front, ListedServer, PublicUrl, Rate, Rates};
+
+use super::roles::{self, Shared};
+use super::{World, listeners, master_key, open_store};
+use crate::commands::Failure;
+use crate::config::Config;
+
+/// How often what has expired is removed from the record.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A Sekisho that runs.
+#[derive(Debug)]
+pub struct Running {
+    keys: Arc<ArcSwap<Keys>>,
+    resource_server: Arc<ResourceServer>,
+    /// Accepts and answers; ends when `stop` is cancelled and answers have finished.
+    doors: TaskTracker,
+    /// Works behind the doors.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// Cancelled when the doors are closed, so that the events of the last answers are written.
+    close_audit: CancellationToken,
+    audit: TaskTracker,
+}
+
+/// Starts everything and is ready when it returns.
+pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -> Result<Running, Failure> {
+    let master_key = master_key(config)?;
+    let store: Arc<dyn Store> = Arc::new(open_store(config).await?);
+    let (clock, entropy) = (world.clock.as_ref(), world.entropy.as_ref());
+    let keys =
+        authorization_server::keys::load_or_create(store.as_ref(), &master_key, clock, entropy).await?;
+    authorization_server::keys::claim_public_url(store.as_ref(), &config.house.public_url).await?;
+    let shared = Shared { store, keys: Arc::new(ArcSwap::from_pointee(keys)), world, trusts: Arc::default() };
+    let authorization_server = Arc::new(roles::authorization_server(config, &shared)?);
+    let resource_server = Arc::new(roles::resource_server(config, &shared)?);
+    resource_server.revocations().read().await?;
+    let parts = web::Parts {
+        authorization_server,
+        clock: Arc::clone(&shared.world.clock),
+        entropy: Arc::clone(&shared.world.entropy),
+        resource_server: Arc::clone(&resource_server),
+        store: Arc::clone(&shared.store),
+    };
+    let running = Running {
+        keys: Arc::clone(&shared.keys),
+        resource_server,
+        doors: TaskTracker::new(),
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+        close_audit: CancellationToken::new(),
+        audit: TaskTracker::new(),
+    };
+    running.work(&shared);
+    running.open_doors(config, Front::new(front(config)?, parts), listeners).await?;
+    Ok(running)
+}
+
+impl Running {
+    /// The keys.
+    pub fn keys(&self) -> &Arc<ArcSwap<Keys>> {
+        &self.keys
+    }
+
+    /// Where further tasks are owned.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    /// Cancelled when Sekisho stops.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Runs until `asked` resolves, then stops in order: no new connections, answers finish, the last audit
+    /// events are written.
+    pub async fn until(self, asked: impl Future<Output = ()>) {
+        asked.await;
+        tracing::info!("stopping");
+        self.stop.cancel();
+        self.resource_server.end_streams();
+        self.doors.close();
+        self.doors.wait().await;
+        self.close_audit.cancel();
+        self.audit.close();
+        self.audit.wait().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    fn work(&self, shared: &Shared) {
+        self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.stop.clone()));
+        let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
+        self.audit.spawn(async move { resource_server.write_audit(close).await });
+        self.tasks.spawn(sweep(shared.clone(), self.stop.clone()));
+    }
+
+    async fn open_doors(
+        &self,
+        config: &Config,
+        front: Arc<Front>,
+        sockets: Vec<TcpListener>,
+    ) -> Result<(), Failure> {
+        let limits = ConnectionLimits {
+            connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX >> 3),
+            trusted_proxies: config.house.trusted_proxies.clone(),
+            drain: config.limits.stop_grace,
+            ..ConnectionLimits::default()
+        };
+        if let Some(address) = config.house.metrics_listen {
+            let sockets = listeners::bind(&[address]).await?;
+            let metrics = web::serve_metrics(sockets, Arc::clone(&front), limits.clone(), self.stop.clone());
+            self.doors.spawn(async move { report(metrics.await) });
+        }
+        let doors = web::serve(sockets, front, limits, self.stop.clone());
+        self.doors.spawn(async move { report(doors.await) });
+        Ok(())
+    }
+}
+
+/// Removes what has expired, now and then, until told to stop.
+async fn sweep(shared: Shared, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        if let Err(error) = shared.store.sweep(shared.world.clock.now()).await {
+            tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
+        }
+    }
+}
+
+fn front(config: &Config) -> Result<web::Settings, Failure> {
+    let public_url: PublicUrl = config
+        .house
+        .public_url
+        .parse()
+        .map_err(|error: web::PublicUrlError| Failure::Wiring(error.to_string()))?;
+    let limits = &config.limits;
+    let mut settings = web::Settings::new(public_url);
+    settings.browser_origins.extend(config.house.allowed_origins.iter().cloned());
+    settings.rates = Rates {
+        authorize: Some(rate(limits.pages_per_second)),
+        client: Some(rate(limits.client_requests_per_second)),
+        login: Some(rate(limits.pages_per_second)),
+        register: Some(rate(limits.registrations_per_second)),
+        token: Some(rate(limits.token_requests_per_second)),
+    };
+    settings.servers = config
+        .mcp_servers
+        .iter()
+        .map(|server| ListedServer {
+            name: server.settings.name.clone(),
+            title: server.title().to_owned(),
+            url: format!("{}/{}/mcp", config.house.public_url, server.settings.name),
+        })
+        .collect();
+    settings.forwarded_header = config.house.forwarded_header;
+    settings.trusted_proxies = config.house.trusted_proxies.clone();
+    settings.version = env!("CARGO_PKG_VERSION");
+    Ok(settings)
+}
+
+/// So many a second, and ten times as many at once.
+fn rate(per_second: u64) -> Rate {
+    let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+    Rate::per_second(per_second, per_second.saturating_mul(10))
+}
+
+fn report(ended: web::Drained) {
+    match ended {
+        web::Drained::CutOff => tracing::warn!("some answers were cut off: `limits.stop_grace` was over"),
+        web::Drained::Finished => {}
+    }
+}

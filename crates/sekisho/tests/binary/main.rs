@@ -1,0 +1,10 @@
+//! The binary itself: what it says, what it refuses, how it stops, and what survives `kill -9`.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod check;
+mod demo;
+mod kill;
+mod master_key;
+mod process;
+mod stop;

@@ -1,0 +1,13 @@
+//! What tests and the bench need to meet Sekisho from outside: an HTTP client, a browser without a window,
+//! an OAuth client, a fake MCP server, the outcomes of the attack catalogue, and the [`house::House`].
+
+pub mod browser;
+pub mod client;
+pub mod house;
+pub mod http;
+pub mod log;
+pub mod mcp_server;
+pub mod openid_provider;
+pub mod outcomes;
+pub mod raw;
+pub mod world;
