@@ -14,7 +14,7 @@ pub const AUTH_METHODS: &[TokenEndpointAuthMethod] = TokenEndpointAuthMethod::AL
 /// Ways of PKCE (RFC 7636, section 4.2).
 pub const CODE_CHALLENGE_METHODS: &[&str] = &[pkce::S256];
 /// Scopes that are taken without a word and never granted: clients add them out of habit (product.md, P-3).
-pub const IGNORED_SCOPES: &[&str] = &["email", "offline_access", "openid", "profile"];
+pub const IGNORED_SCOPES: &[&str] = &["claudeai", "email", "offline_access", "openid", "profile"];
 /// Whether every authorization response carries `iss` (RFC 9207).
 pub const ISS_IN_RESPONSES: bool = true;
 /// Whether a `client_id` may be the URL of a metadata document.

@@ -4,7 +4,7 @@
 //! or a cookie.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use protocol::id::{Authorization, Id, Reference, User};
@@ -174,4 +174,28 @@ impl fmt::Debug for FormToken {
 pub struct Caller {
     /// The address.
     pub address: IpAddr,
+}
+
+impl Caller {
+    /// The address that stands for all that cost the caller nothing: itself for IPv4, the first of its /64 for IPv6,
+    /// since whoever has one address there has them all (product.md, P-20).
+    pub(crate) fn network(&self) -> IpAddr {
+        match self.address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_an_ipv6_address_has_its_network() {
+        let network = |text: &str| Caller { address: text.parse().unwrap() }.network().to_string();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+    }
 }

@@ -28,8 +28,9 @@ const AHEAD: Duration = Duration::from_secs(60);
 /// RFC 9068, section 4, and only this: not our refresh tokens, identity assertions or anybody's ID tokens.
 const EXPECTED: Expect<'static> = Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256] };
 
-/// The token of a request, as it stands in the header.
-pub(crate) fn present(headers: &HeaderMap) -> Result<&str, CallReason> {
+/// The token of a request, as it stands in the header. Its characters are judged when it is read: one that has been
+/// verified before is known by its hash, and needs no second look.
+pub(crate) fn present(headers: &HeaderMap) -> Result<&[u8], CallReason> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(only) = all.next() else {
         return Err(CallReason::TokenMissing);
@@ -44,11 +45,16 @@ pub(crate) fn present(headers: &HeaderMap) -> Result<&str, CallReason> {
         return Err(CallReason::TokenMissing);
     }
     let token = value.get(scheme.len()..).unwrap_or_default().trim_ascii();
+    if token.is_empty() || token.len() > LONGEST { Err(CallReason::TokenMalformed) } else { Ok(token) }
+}
+
+/// The text of a token that may be one.
+fn well_formed(token: &[u8]) -> Result<&str, CallReason> {
     // Two credentials that some intermediary joined (RFC 9110, section 5.3): no such character is in a token.
     if token.contains(&b',') {
         return Err(CallReason::AuthorizationRepeated);
     }
-    if token.is_empty() || token.len() > LONGEST || !token.iter().all(|byte| is_b64token(*byte)) {
+    if !token.iter().all(|byte| is_b64token(*byte)) {
         return Err(CallReason::TokenMalformed);
     }
     std::str::from_utf8(token).map_err(|_| CallReason::TokenMalformed)
@@ -80,14 +86,15 @@ impl Bearer {
     }
 
     /// What this token means at this MCP server, if it is alive by its own claims.
-    pub(crate) fn verify(&self, token: &str, resource: &str) -> Result<Arc<Verdict>, CallReason> {
+    pub(crate) fn verify(&self, token: impl AsRef<[u8]>, resource: &str) -> Result<Arc<Verdict>, CallReason> {
+        let token = token.as_ref();
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let hash = Hash::of(token.as_bytes());
+        let hash = Hash::of(token);
         let keys = self.keys.load();
         let verdict = match self.verdicts.find(&hash) {
             Some(known) if known.is_by(&keys) => known,
             Some(_) | None => {
-                let access = self.read(token, &self.verifying(&keys).keys, now)?;
+                let access = self.read(well_formed(token)?, &self.verifying(&keys).keys, now)?;
                 self.verdicts.put(hash, Verdict::new(access, Arc::clone(&keys), now, monotonic))
             }
         };

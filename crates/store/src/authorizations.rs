@@ -51,8 +51,10 @@ pub struct NewAuthorization {
     pub reference: Reference,
     /// Hash of the cookie of the browser that started it.
     pub browser: Hash,
-    /// The address that started it; what the cap counts by.
+    /// The address that started it.
     pub address: String,
+    /// The network of that address; what the cap counts by.
+    pub network: String,
     /// The client that asks.
     pub client_id: ClientId,
     /// What it asks for.
@@ -145,7 +147,7 @@ pub struct UpstreamLeg {
 /// How many authorizations may wait for a person.
 #[derive(Debug, Clone, Copy)]
 pub struct PendingCaps {
-    /// From one address; exact but for callers at the same instant.
+    /// From one address, or one network where an address costs nothing; exact but for callers at the same instant.
     pub per_address: u32,
     /// In all; told from memory, see [`Authorizations::put_authorization`].
     pub total: u32,
@@ -272,9 +274,9 @@ statement_list! {
     COUNT_WAITING = "SELECT COUNT(*) FROM authorizations \
         WHERE state IN ('pending', 'upstream_leg') AND expires_at > $1";
     PUT = "INSERT INTO authorizations \
-        (id, reference, browser, address, client_id, resource, request, state, created_at, expires_at) \
-        SELECT $1, $2, $3, $4, $5, $6, $7, 'pending', $8, $9 WHERE (SELECT COUNT(*) FROM authorizations \
-        WHERE state IN ('pending', 'upstream_leg') AND address = $4 AND expires_at > $10) < $11";
+        (id, reference, browser, address, network, client_id, resource, request, state, created_at, expires_at) \
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, $10 WHERE (SELECT COUNT(*) FROM authorizations \
+        WHERE state IN ('pending', 'upstream_leg') AND network = $5 AND expires_at > $11) < $12";
     START_LEG = "UPDATE authorizations SET state = 'upstream_leg', upstream_connector = $1, \
         upstream_state_hash = $2, upstream_leg_hash = $3, upstream_nonce_hash = $4, upstream_verifier = $5 \
         WHERE id = $6 AND state IN ('pending', 'upstream_leg') AND expires_at > $7";

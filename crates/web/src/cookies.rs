@@ -7,6 +7,7 @@
 //! On https the names carry the `__Host-` prefix, so no sibling host can set them; on plain loopback they carry the
 //! port, because cookies are shared between the ports of a host. Names of the other kind are never read.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use authorization_server::Browser;
@@ -102,7 +103,12 @@ fn read(headers: &HeaderMap, wanted: impl Fn(&str) -> bool) -> Vec<Secret> {
     let values = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     let found: Vec<(&str, &str)> = pairs.filter(|(name, _)| wanted(name)).collect();
-    let is_alone = |name: &str| found.iter().filter(|(other, _)| *other == name).count() == 1;
+    // Counted once: a header may hold thousands, and comparing each with each would be work for its sender's asking.
+    let mut times: HashMap<&str, usize> = HashMap::new();
+    for (name, _) in &found {
+        *times.entry(*name).or_default() += 1;
+    }
+    let is_alone = |name: &str| times.get(name) == Some(&1);
     let sound = found.iter().filter(|(name, value)| is_alone(name) && is_cookie_value(value));
     sound.map(|(_, value)| Secret::new((*value).to_owned())).collect()
 }

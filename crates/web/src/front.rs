@@ -28,7 +28,7 @@ use crate::layers::address::{self, ForwardedHeader};
 use crate::layers::host;
 use crate::layers::limits::{Limiter, Rates};
 use crate::layers::origin::{Origin, OriginList, WELL_KNOWN_WEB_CLIENTS};
-use crate::layers::request_id::{self, RequestId};
+use crate::layers::request_id::{self, RequestId, RequestIds};
 use crate::layers::security_headers::{HSTS, NOSNIFF};
 use crate::mcp;
 use crate::metrics::Metrics;
@@ -105,11 +105,12 @@ pub struct Front {
     pub(crate) limiter: Limiter,
     pub(crate) metrics: Metrics,
     pub(crate) origins: OriginList,
+    request_ids: RequestIds,
     router: Router,
 }
 
 impl Front {
-    /// Builds them. Listens to nothing yet: see [`crate::serve`].
+    /// Builds them. Listens to nothing yet: see [`crate::serve()`].
     #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
@@ -117,6 +118,7 @@ impl Front {
             limiter: Limiter::new(settings.rates),
             metrics: Metrics::new(settings.version, Arc::clone(&parts.resource_server)),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
+            request_ids: RequestIds::new(parts.entropy.as_ref()),
             router: router::router(),
             settings,
             parts,
@@ -129,7 +131,7 @@ impl Front {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let id = RequestId::mint(self.parts.entropy.as_ref());
+        let id = self.request_ids.next();
         // A span costs more than some of the checks of a call, and a call's one line in the log carries the id itself.
         let span = match routes::mcp_server(request.uri().path()) {
             Some(_) => tracing::debug_span!("request", %id),

@@ -198,6 +198,7 @@ impl AuthorizationServer {
             reference: record.reference.clone(),
             browser: record.browser,
             address: record.address.clone(),
+            network: asked.caller.network().to_string(),
             client_id: record.client_id.clone(),
             request: record.request.clone(),
             created_at: record.created_at,

@@ -51,7 +51,7 @@ pub enum ConsentReason {
     /// The client, or its redirect URI, is gone.
     #[error("the client is not known here any more")]
     ClientGone,
-    /// The form was not made for this sign-in in this browser session.
+    /// The form was not made for this sign-in, this browser and this person.
     #[error("the form is not of this sign-in")]
     CsrfMismatch,
     /// It took too long.

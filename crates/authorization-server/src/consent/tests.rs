@@ -158,7 +158,7 @@ async fn of_many_presses_at_once_one_counts() {
     assert!(answers.iter().filter_map(|answer| answer.as_ref().err()).all(friendly));
 }
 
-/// CS-02 and CS-01: a form is good for its own sign-in in its own browser session.
+/// CS-02 and CS-01: a form is good for its own sign-in, browser and person.
 #[tokio::test]
 async fn forms_cannot_be_swapped_between_tabs_or_sessions() {
     let house = House::new().await;

@@ -42,7 +42,7 @@ impl PersonRefusal {
 }
 
 /// Decides whether the person may (still) have tokens for the MCP server. Asked at consent, at the code and at every
-/// refresh, so that leaving a group ends access within one access token's life.
+/// refresh. The groups are those of the person's last sign-in: leaving one at the identity provider is heard of then.
 pub(crate) fn admit(user: Option<&UserRecord>, server: Option<&ServerEntry>) -> Result<(), PersonRefusal> {
     let user = user.filter(|user| user.disabled_at.is_none()).ok_or(PersonRefusal::Disabled)?;
     let server = server.ok_or(PersonRefusal::ServerGone)?;

@@ -205,6 +205,7 @@ async fn replay(house: &House, record: AuthorizationRecord, at: &Started) -> Str
         id: Id::mint(now, &*house.entropy),
         reference: record.reference,
         browser: record.browser,
+        network: record.address.clone(),
         address: record.address,
         client_id: record.client_id,
         request: record.request,

@@ -43,7 +43,7 @@ fn one_header_with_one_token_is_taken_and_nothing_else() {
     ];
     for (values, expected) in cases {
         let headers = headers(values);
-        let found = present(&headers).map_err(|reason| reason.reason());
+        let found = present(&headers).and_then(well_formed).map_err(|reason| reason.reason());
         assert_eq!(found, *expected, "{values:?}");
     }
 }
@@ -54,13 +54,13 @@ const FILES: &str = "https://mcp.example.com/files/mcp";
 async fn a_good_token_says_who_calls() {
     let world = World::new().await;
     let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
-    let verdict = bearer.verify(&world.token(|_| {}), FILES).unwrap();
+    let verdict = bearer.verify(world.token(|_| {}), FILES).unwrap();
     let access = &verdict.access;
     assert_eq!((access.user, access.grant), (world.alice, world.grant));
     assert_eq!((access.client.as_str(), access.resource.as_str()), (fixture::CLIENT, FILES));
     assert_eq!(access.scope, Scope::parse("read write").unwrap());
     assert_eq!(access.issued_at, Timestamp::from_secs(START.secs()));
-    let without_scope = bearer.verify(&world.token(|claims| claims.scope = None), FILES).unwrap();
+    let without_scope = bearer.verify(world.token(|claims| claims.scope = None), FILES).unwrap();
     assert!(without_scope.access.scope.is_empty());
 }
 
@@ -83,10 +83,10 @@ async fn claims_that_are_not_right_are_refused() {
         (|c| c.scope = Some("read  write".to_owned()), "token_invalid"),
     ];
     for (index, (change, expected)) in cases.iter().enumerate() {
-        let found = bearer.verify(&world.token(change), FILES).map_err(|reason| reason.reason());
+        let found = bearer.verify(world.token(change), FILES).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some(*expected), "case {index}");
     }
-    assert!(bearer.verify(&world.token(|c| c.iat += 60), FILES).is_ok(), "another node's clock may be ahead");
+    assert!(bearer.verify(world.token(|c| c.iat += 60), FILES).is_ok(), "another node's clock may be ahead");
 }
 
 /// TK-31: no other kind of token is an access token, though the same key signed it.

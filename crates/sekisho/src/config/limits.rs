@@ -18,7 +18,7 @@ settings! {
         token_requests_per_second: u64 = "100", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Token and revocation requests a second of one client at one address; ten times as many at once.
         client_requests_per_second: u64 = "10", "1 to 1000000", parse::number::<1, 1_000_000>;
-        /// Sign-ins that one address may have begun and not finished.
+        /// Sign-ins that one address, or one /64 network of IPv6, may have begun and not finished.
         pending_per_address: u64 = "200", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Sign-ins that may be begun and not finished in all.
         pending_in_all: u64 = "100000", "100 to 10000000", parse::number::<100, 10_000_000>;

@@ -42,6 +42,7 @@ CREATE TABLE authorizations (
     reference TEXT NOT NULL,
     browser BLOB NOT NULL,
     address TEXT NOT NULL,
+    network TEXT NOT NULL,
     client_id TEXT NOT NULL,
     resource TEXT NOT NULL,
     request TEXT NOT NULL,
@@ -62,7 +63,7 @@ CREATE TABLE authorizations (
     grant_id BLOB,
     redeemed_at INTEGER
 ) STRICT;
-CREATE INDEX authorizations_waiting ON authorizations (address, expires_at) WHERE state IN ('pending', 'upstream_leg');
+CREATE INDEX authorizations_waiting ON authorizations (network, expires_at) WHERE state IN ('pending', 'upstream_leg');
 CREATE INDEX authorizations_open ON authorizations (expires_at) WHERE state <> 'redeemed';
 
 -- An authorization gives one grant, whatever happened to its row: a code has at most one token family.

@@ -29,6 +29,7 @@ pub(super) fn encode(new: &NewAuthorization, per_address: u32, now: Timestamp) -
         new.reference.as_str(),
         new.browser,
         new.address.as_str(),
+        new.network.as_str(),
         new.client_id.as_str(),
         new.request.resource.as_str(),
         json(&new.request)?,

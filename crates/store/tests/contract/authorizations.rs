@@ -248,7 +248,7 @@ async fn one_address_cannot_fill_the_house(store: Opened) {
     let caps = PendingCaps { per_address: 2, total: 100 };
     let put = async |number, address: &str, now| {
         let mut new = asking(number);
-        new.address = address.to_owned();
+        (new.address, new.network) = (format!("{address}:{number}"), address.to_owned());
         store.put_authorization(new, caps, now).await.unwrap()
     };
     assert_eq!(put(1, "192.0.2.1", NOW).await, PutOutcome::Stored);

@@ -77,6 +77,7 @@ pub(crate) fn asking(number: u64) -> NewAuthorization {
         reference: Reference::parse("K7Q2-9XWD").unwrap(),
         browser: hash("browser", number),
         address: "192.0.2.7".to_owned(),
+        network: "192.0.2.7".to_owned(),
         client_id: client_id(),
         request: request(),
         created_at: NOW,

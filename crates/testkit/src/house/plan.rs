@@ -1,0 +1,203 @@
+//! What a house is built from, and what each role is told because of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use authorization_server::{Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry};
+use policy::{Access, ServerRules};
+use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, ScopeToken};
+use resource_server::ServerSettings;
+use store::PendingCaps;
+use upstream::connectors::Connector;
+use upstream::connectors::development::{Development, DevelopmentSettings, Person};
+use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
+use upstream::trust::Trust;
+use web::{ListedServer, PublicUrl, Rates};
+
+use super::{Built, text};
+use crate::world::TestClock;
+
+/// What a house is built from; the default is what most tests want.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// MCP servers: name, and who may use it.
+    pub servers: Vec<(&'static str, Access)>,
+    /// The MCP server of requests without `resource`.
+    pub default_server: Option<&'static str>,
+    /// Clients known beforehand: id, redirect URIs, secret.
+    pub clients: Vec<(&'static str, Vec<String>, Option<&'static str>)>,
+    /// How often an address may ask.
+    pub rates: Rates,
+    /// How many sign-ins may be pending.
+    pub pending: PendingCaps,
+    /// How long a repeated refresh gets the same successor.
+    pub refresh_repeat: Duration,
+    /// Further identity providers.
+    pub connectors: Vec<Arc<dyn Connector>>,
+    /// A PostgreSQL database instead of an SQLite file.
+    pub postgres: Option<String>,
+    /// The largest MCP message in bytes.
+    pub message_bytes: usize,
+    /// Networks of trusted proxies, in CIDR notation.
+    pub trusted_proxies: Vec<&'static str>,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// How long a stream may outlive its access token.
+    pub stream_grace: Duration,
+    /// The clock, if somebody outside the house goes by it too.
+    pub clock: Arc<TestClock>,
+    /// Houses of one luck make the same keys; another number is another house.
+    pub luck: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            servers: vec![
+                ("notes", Access::Everyone),
+                ("ledger", Access::Groups(vec!["finance".to_owned()])),
+            ],
+            default_server: None,
+            clients: vec![
+                ("known-public", vec!["https://client.example/cb".to_owned()], None),
+                ("known-native", vec!["http://127.0.0.1/callback".to_owned()], None),
+                (
+                    "known-confidential",
+                    vec!["https://client.example/cb".to_owned()],
+                    Some("secret-of-the-known-client"),
+                ),
+            ],
+            rates: Rates::unlimited(),
+            pending: PendingCaps { per_address: 10_000, total: 100_000 },
+            refresh_repeat: Duration::from_secs(60),
+            connectors: Vec::new(),
+            postgres: None,
+            message_bytes: 4 * 1024 * 1024,
+            trusted_proxies: Vec::new(),
+            lifetimes: Lifetimes::default(),
+            stream_grace: Duration::from_secs(60 * 60),
+            clock: Arc::default(),
+            luck: 0,
+        }
+    }
+}
+
+fn people() -> Vec<Person> {
+    let person = |login: &str, name: &str, groups: &[&str]| Person {
+        login: login.to_owned(),
+        name: name.to_owned(),
+        email: Some(format!("{login}@example.com")),
+        groups: groups.iter().map(|&group| group.to_owned()).collect(),
+    };
+    vec![
+        person("alice", "Alice Tanaka", &["engineering"]),
+        person("bob", "Bob Lindqvist", &["engineering"]),
+        person("chika", "Chika Mori", &["finance"]),
+        person("dario", "Dario Conti", &["engineering", "finance"]),
+    ]
+}
+
+pub(super) fn connectors(plan: &Plan, issuer: &str) -> Built<Vec<Arc<dyn Connector>>> {
+    let development = DevelopmentSettings {
+        id: "development".parse().map_err(text)?,
+        title: "Example people".to_owned(),
+        public_url: issuer.to_owned(),
+        people: people(),
+    };
+    let mut connectors: Vec<Arc<dyn Connector>> = vec![Arc::new(Development::new(development))];
+    connectors.extend(plan.connectors.iter().cloned());
+    Ok(connectors)
+}
+
+pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server::Settings> {
+    let redirects =
+        RedirectPolicy { private_schemes: vec!["cursor".to_owned(), "com.example.app".to_owned()] };
+    let clients = plan.clients.iter().map(|(id, uris, secret)| {
+        let secret = secret.map(|secret| protocol::secret::Secret::new(secret.to_owned()));
+        let id = ClientId::parse(id).map_err(text)?;
+        PreRegisteredClient::new(id, Some("Known client"), uris, secret, &redirects).map_err(text)
+    });
+    Ok(authorization_server::Settings {
+        clients: clients.collect::<Built<_>>()?,
+        default_server: plan.default_server.map(str::to_owned),
+        issuer: issuer.to_owned(),
+        lifetimes: plan.lifetimes,
+        pending: plan.pending,
+        redirects,
+        servers: plan
+            .servers
+            .iter()
+            .map(|(name, access)| entry(plan, issuer, name, access))
+            .collect::<Built<_>>()?,
+    })
+}
+
+fn resource(issuer: &str, name: &str) -> Built<ResourceUri> {
+    ResourceUri::parse(&format!("{issuer}/{name}/mcp")).map_err(text)
+}
+
+fn token(text_of: &str) -> Built<ScopeToken> {
+    ScopeToken::parse(text_of).map_err(text)
+}
+
+fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<ServerEntry> {
+    let scope =
+        |name: &str| Ok::<_, String>(ScopeEntry { by_default: true, token: token(name)?, words: None });
+    Ok(ServerEntry {
+        name: name.to_owned(),
+        refresh_repeat: plan.refresh_repeat,
+        resource: resource(issuer, name)?,
+        rules: ServerRules { name: name.to_owned(), access: access.clone() },
+        scopes: vec![scope("read")?, scope("write")?],
+        title: format!("The {name} server"),
+    })
+}
+
+pub(super) fn ways(plan: &Plan, mcp_url: &str) -> Built<HashMap<String, Arc<McpServerClient>>> {
+    let trust = Trust::new(&[]).map_err(text)?;
+    let settings = McpServerSettings {
+        url: mcp_url.to_owned(),
+        connect_timeout: Duration::from_secs(5),
+        first_byte_timeout: Duration::from_secs(20),
+    };
+    let way = |(name, _): &(&'static str, Access)| {
+        let client = McpServerClient::new(&settings, &trust).map_err(text)?;
+        Ok(((*name).to_owned(), Arc::new(client)))
+    };
+    plan.servers.iter().map(way).collect()
+}
+
+pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resource_server::Settings> {
+    let server = |(name, access): &(&'static str, Access)| {
+        Ok::<_, String>(ServerSettings {
+            name: (*name).to_owned(),
+            title: format!("The {name} server"),
+            resource: resource(issuer, name)?,
+            rules: ServerRules { name: (*name).to_owned(), access: access.clone() },
+            challenge_scope: [token("read")?, token("write")?].into_iter().collect(),
+            assertion_audience: mcp_url.to_owned(),
+            low_risk: false,
+        })
+    };
+    let servers = plan.servers.iter().map(server).collect::<Built<Vec<_>>>()?;
+    let mut settings = resource_server::Settings::new(issuer.to_owned(), servers);
+    settings.message_bytes = plan.message_bytes;
+    settings.stream_grace = plan.stream_grace;
+    Ok(settings)
+}
+
+pub(super) fn front(plan: &Plan, issuer: &str) -> Built<web::Settings> {
+    let public_url: PublicUrl = issuer.parse().map_err(text)?;
+    let mut settings = web::Settings::new(public_url);
+    settings.rates = plan.rates;
+    settings.trusted_proxies =
+        plan.trusted_proxies.iter().map(|network| network.parse().map_err(text)).collect::<Built<_>>()?;
+    let listed = |(name, _): &(&'static str, Access)| ListedServer {
+        name: (*name).to_owned(),
+        title: format!("The {name} server"),
+        url: format!("{issuer}/{name}/mcp"),
+    };
+    settings.servers = plan.servers.iter().map(listed).collect();
+    Ok(settings)
+}
