@@ -1,0 +1,6 @@
+//! Sekisho from outside, over real sockets: one binary, one module per endpoint or section of the attack catalogue.
+
+mod attacks;
+mod flows;
+mod record;
+mod steps;

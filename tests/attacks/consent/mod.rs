@@ -1,0 +1,7 @@
+//! The consent page (attacks.md, 1.6).
+
+mod cookies;
+mod facts;
+mod form;
+mod people;
+mod tabs;

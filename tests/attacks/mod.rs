@@ -1,0 +1,13 @@
+//! The attack catalogue: one module per section, each test named by the row it sends.
+
+mod authorize;
+mod callback;
+mod consent;
+mod discovery;
+mod proxy;
+mod register;
+mod revoke;
+mod scene;
+mod session;
+mod storage;
+mod token;

@@ -1,0 +1,9 @@
+//! The token endpoint (attacks.md, 1.2).
+
+mod body;
+mod client;
+mod code;
+mod confusion;
+mod limits;
+mod refresh;
+mod strangers;

@@ -1,0 +1,125 @@
+//! The audit: exactly one event for each thing that was done, whatever was tried beside it (attacks.md, I-10).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use store::{AuditFilter, AuditRow, Queries as _};
+use testkit::client::deny;
+use testkit::house::{House, Plan};
+use testkit::outcomes::{Verdict, rs401, tok400};
+
+use crate::record::on_postgres;
+use crate::steps::{Flow, Tokens};
+
+#[tokio::test]
+async fn everything_that_is_done_has_exactly_one_event_on_sqlite() -> Verdict {
+    counted(Plan::default()).await
+}
+
+#[tokio::test]
+async fn everything_that_is_done_has_exactly_one_event_on_postgres() -> Verdict {
+    on_postgres(|url| counted(Plan { postgres: Some(url), ..Plan::default() })).await
+}
+
+async fn all(house: &House) -> Result<Vec<AuditRow>, String> {
+    house.store.list_audit(AuditFilter::default(), None, 10_000).await.map_err(|error| error.to_string())
+}
+
+/// Does so many of each, and says which.
+async fn work(flow: &mut Flow) -> Result<(), String> {
+    // Four sign-ins' worth of consent in one browser: one sign-in, three yes, one no.
+    let tokens = flow.tokens().await?;
+    let code = flow.code().await?;
+    let second = flow.redeemed(&code).await?;
+    let third = flow.tokens().await?;
+    let challenge = flow.pkce().challenge;
+    let page = flow.consent(&challenge).await?;
+    deny(&mut flow.browser, &page).await?;
+    // Refreshes: two rotations of the first, and the last of them once more.
+    let next = Tokens::of(&flow.refresh(&tokens.refresh).await?)?;
+    let last = Tokens::of(&flow.refresh(&next.refresh).await?)?;
+    assert_eq!(Tokens::of(&flow.refresh(&next.refresh).await?)?.refresh, last.refresh);
+    // Five calls, one of which is not allowed and one of which is nobody's.
+    for token in [&tokens.access, &second.access, &third.access, &last.access] {
+        flow.calls(token).await?;
+    }
+    rs401(&flow.house.echo("notes", "nonsense").await?)?;
+    let narrow =
+        [("grant_type", "refresh_token"), ("refresh_token", third.refresh.as_str()), ("scope", "read")];
+    let narrow = Tokens::of(&flow.client.token(&narrow).await?)?;
+    let writing = serde_json::json!({"name": "write", "arguments": {}});
+    assert_eq!(flow.house.call("notes", &narrow.access, "tools/call", writing).await?.status, 403);
+    // One grant is revoked, twice; one ends by a replay; one attempt at a code is refused.
+    for _ in 0..2 {
+        assert_eq!(
+            flow.revoke(&[("client_id", &flow.client.client_id), ("token", &second.refresh)]).await?.status,
+            200
+        );
+    }
+    tok400(&flow.refresh(&tokens.refresh).await?, "invalid_grant")?;
+    let unredeemed = flow.code().await?;
+    tok400(&flow.client.redeem(&unredeemed.code, "wrong").await?, "invalid_grant")?;
+    tok400(&flow.redeem(&code).await?, "invalid_grant")?;
+    Ok(())
+}
+
+async fn counted(plan: Plan) -> Verdict {
+    let mut flow = Flow::with(plan).await?;
+    work(&mut flow).await?;
+    let secrets = flow.secrets();
+    // What calls left behind is written in batches, and in full before a house ends.
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let events = all(&house).await?;
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in &events {
+        *counts.entry(event.kind.as_str()).or_default() += 1;
+    }
+    let expected = BTreeMap::from([
+        ("call", 4),
+        ("call_refused", 1),
+        ("code_replayed", 1),
+        ("consent_denied", 1),
+        ("consent_given", 4),
+        ("grant_revoked", 1),
+        ("key_created", counts.get("key_created").copied().unwrap_or_default()),
+        ("refresh_repeated", 1),
+        ("refresh_reused", 1),
+        ("sign_in", 1),
+        ("token_issued", 3),
+        ("token_refreshed", 3),
+        ("token_refused", 1),
+    ]);
+    assert_eq!(counts, expected);
+    let ids: BTreeSet<String> = events.iter().map(|event| event.id.to_string()).collect();
+    assert_eq!(ids.len(), events.len());
+    judge(&events)?;
+    let told = format!("{events:?}");
+    assert!(secrets.iter().all(|secret| !told.contains(secret)), "a secret stands in an event");
+    house.close().await
+}
+
+/// Each event says who, with which client, from where; and those of a flow belong together.
+fn judge(events: &[AuditRow]) -> Verdict {
+    for event in events.iter().filter(|event| event.kind != "key_created") {
+        let missing = [
+            ("client", event.client_id.is_none()),
+            ("server", event.server.is_none()),
+            ("address", event.address.is_none()),
+            ("user", event.user.is_none()),
+        ];
+        if let Some((what, _)) = missing.iter().find(|(_, missing)| *missing) {
+            return Err(format!("no {what} in {event:?}"));
+        }
+        let of_a_grant =
+            ["call", "call_refused", "grant_revoked", "token_issued", "token_refreshed", "refresh_reused"];
+        if of_a_grant.contains(&event.kind.as_str()) && event.grant.is_none() {
+            return Err(format!("no grant in {event:?}"));
+        }
+        let of_a_sign_in = ["sign_in", "consent_given", "consent_denied", "token_issued", "code_replayed"];
+        if of_a_sign_in.contains(&event.kind.as_str()) && event.reference.is_none() {
+            return Err(format!("no reference in {event:?}"));
+        }
+    }
+    Ok(())
+}

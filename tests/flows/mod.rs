@@ -1,0 +1,10 @@
+//! The main path, and what people meet on it.
+
+mod audit;
+mod main_path;
+mod nodes;
+mod people;
+mod race;
+mod restart;
+mod review_as;
+mod streams;

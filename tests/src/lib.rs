@@ -1,0 +1,1 @@
+//! The acceptance tests are in `acceptance.rs`; this library is empty.
