@@ -1,0 +1,134 @@
+// Real MCP clients, headless, against the built binary: each discovers, registers, passes the pages and calls a tool.
+//
+//   SEKISHO_BIN=… CLIENT_RMCP=… PYTHON=… node run.mjs
+//
+// Every SDK on both revisions with `sekisho demo` (example people, example MCP servers), and every SDK on both revisions with
+// `sekisho serve` between a real OpenID provider and an MCP server of another SDK. What the client saw and what
+// `sekisho audit` tells of it must agree.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { finish, test } from '../conformance/report.mjs';
+import { demo, freePort, serve, start, temporaryFolder } from '../conformance/sekisho.mjs';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const browser = path.join(here, '../conformance/browser.sh');
+const REVISIONS = ['2025-11-25', '2026-07-28'];
+
+const SDKS = {
+  typescript: [process.execPath, path.join(here, 'typescript/client.mjs')],
+  python: [process.env.PYTHON, path.join(here, 'python/client.py')],
+  rmcp: [process.env.CLIENT_RMCP],
+};
+
+/** Runs one client and answers what it printed. */
+async function client(sdk, url, revision, tool, bot = {}) {
+  const [command, ...first] = SDKS[sdk];
+  assert.ok(command, `no program is named for the SDK ${sdk}`);
+  const log = path.join(temporaryFolder('browser'), 'browser.log');
+  const child = spawn(command, [...first, url, revision, tool], { env: { ...process.env, BROWSER: browser, NODE: process.execPath, BOT_LOG: log, ...bot }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let out = '', complaint = '';
+  child.stdout.on('data', (chunk) => { out += chunk; });
+  child.stderr.on('data', (chunk) => { complaint += chunk; });
+  const late = setTimeout(() => child.kill('SIGKILL'), 90_000);
+  const code = await new Promise((gone) => child.once('close', gone));
+  clearTimeout(late);
+  assert.equal(code, 0, `${complaint}\n${fs.existsSync(log) ? fs.readFileSync(log) : 'the browser was not opened'}`);
+  return JSON.parse(out);
+}
+
+/** What must be true of every run, whatever stands behind. */
+function judge(seen, revision) {
+  assert.equal(seen.protocolVersion, revision === 'handshake' ? '2025-11-25' : revision);
+  assert.equal(seen.isError, false, seen.text);
+  assert.equal(seen.authorizations, 1, 'the person was sent to the browser once');
+  assert.ok(seen.clientId.startsWith('dcr_'), 'the client registered dynamically');
+  assert.ok(seen.refreshToken, 'a refresh token came with the access token');
+  assert.ok(seen.tools.includes(seen.tool), 'the tool was listed');
+}
+
+/** The audit trail tells the same story: sign-in, consent, token, calls, in this order and none refused. */
+function judgeEvents(events, seen) {
+  const mine = events.filter((event) => event.client_id === seen.clientId);
+  const kinds = mine.map((event) => event.kind);
+  const consent = mine.find((event) => event.kind === 'consent_given');
+  assert.ok(consent, `no consent of this client among ${kinds}`);
+  assert.ok(events.some((event) => event.kind === 'sign_in' && event.outcome === 'ok' && event.reference === consent.reference), 'no sign-in under the reference of the consent');
+  assert.ok(kinds.indexOf('consent_given') < kinds.indexOf('token_issued'), `consent comes before the token: ${kinds}`);
+  assert.ok(kinds.indexOf('token_issued') < kinds.indexOf('call'), `the token comes before the calls: ${kinds}`);
+  const methods = mine.filter((event) => event.kind === 'call').map((event) => event.detail?.method);
+  for (const method of ['tools/list', 'tools/call']) assert.ok(methods.includes(method), `no ${method} among ${methods}`);
+  assert.deepEqual(mine.filter((event) => event.outcome !== 'ok'), []);
+}
+
+/** Calls that only read are written in batches within a second: what is not there yet is looked for again. */
+async function judgeAudit(sekisho, seen) {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    try { judgeEvents(await sekisho.audit(), seen); return; } catch (error) {
+      if (!(error instanceof assert.AssertionError) || Date.now() > deadline) throw error;
+    }
+    await new Promise((wake) => setTimeout(wake, 100));
+  }
+}
+
+async function withExamplePeople() {
+  const sekisho = await demo();
+  for (const sdk of Object.keys(SDKS))
+    for (const revision of sdk === 'rmcp' ? [...REVISIONS, 'handshake'] : REVISIONS)
+      await test(`${sdk} ${revision}, example people and servers`, async () => {
+        const seen = await client(sdk, `${sekisho.url}/notes/mcp`, revision, 'who_am_i');
+        judge(seen, revision);
+        assert.match(seen.text, /^Alice Tanaka \(.*groups: engineering; scopes: .*\bread\b/);
+        await judgeAudit(sekisho, seen);
+      });
+  assert.equal(await sekisho.stop('SIGINT'), 0, 'Ctrl-C stops the demo cleanly');
+}
+
+async function withOpenIdProvider() {
+  const port = await freePort(), url = `http://localhost:${port}`;
+  const log = (name) => path.join(temporaryFolder(name), 'log');
+  const provider = await start(process.execPath, [path.join(here, '../conformance/oidc-provider.mjs')], {
+    env: { PORT: '0', OIDC_REDIRECT_URIS: `${url}/login/callback/corporate` }, ready: /^issuer (\S+)/m, log: log('oidc-provider'),
+  });
+  const upstream = await start(process.execPath, [path.join(here, 'upstream.mjs')], { env: { SEKISHO: url }, ready: /^listening (\S+)/m, log: log('upstream') });
+  const sekisho = await serve('clients', `[[identity_provider]]
+id = "development"
+kind = "development"
+
+[[identity_provider]]
+id = "corporate"
+kind = "oidc"
+issuer = "${provider.said}"
+client_id = "sekisho"
+client_secret_file = "provider.secret"
+scopes = ["openid", "profile", "email"]
+groups_claim = "groups"
+
+[[mcp_server]]
+name = "notes"
+url = "${upstream.said}"
+access = ["group:engineering"]
+`, { port });
+  for (const sdk of Object.keys(SDKS))
+    for (const revision of REVISIONS)
+      await test(`${sdk} ${revision}, OpenID provider and an MCP server of the TypeScript SDK`, async () => {
+        const seen = await client(sdk, `${url}/notes/mcp`, revision, 'whoami', { BOT_CONNECTOR: 'corporate' });
+        judge(seen, revision);
+        const { claims, leaked } = JSON.parse(seen.text);
+        assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
+        assert.deepEqual(claims.groups, ['engineering']);
+        assert.equal(claims.name, 'Alice Tanaka');
+        assert.equal(claims.client_id, seen.clientId);
+        await judgeAudit(sekisho, seen);
+      });
+}
+
+try {
+  for (const part of [withExamplePeople, withOpenIdProvider])
+    try { await part(); } catch (error) { await test(part.name, () => { throw error; }); }
+} finally {
+  await finish('clients');
+}

@@ -1,0 +1,38 @@
+//! The documents that are generated from the code: the binary prints them, this writes and compares them.
+
+use std::fs;
+
+use crate::Failure;
+use crate::repository::root;
+use crate::run::{cargo, output};
+
+/// What `sekisho docs` can print, and where each stands.
+const DOCUMENTS: [(&str, &str); 3] = [
+    ("configuration", "docs/configuration.md"),
+    ("errors", "docs/errors.md"),
+    ("audit-events", "docs/audit-events.md"),
+];
+
+fn printed(what: &str) -> Result<String, Failure> {
+    output(&mut cargo(&["run", "--quiet", "--locked", "--package", "sekisho", "--", "docs", what]))
+}
+
+/// Writes them all.
+pub(crate) fn run() -> Result<(), Failure> {
+    for (what, path) in DOCUMENTS {
+        fs::write(root().join(path), printed(what)?)?;
+        println!("wrote {path}");
+    }
+    Ok(())
+}
+
+/// The paths of those that are not what the code says.
+pub(crate) fn stale() -> Result<Vec<&'static str>, Failure> {
+    let mut stale = Vec::new();
+    for (what, path) in DOCUMENTS {
+        if fs::read_to_string(root().join(path)).unwrap_or_default() != printed(what)? {
+            stale.push(path);
+        }
+    }
+    Ok(stale)
+}

