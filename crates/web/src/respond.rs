@@ -239,12 +239,22 @@ pub(crate) fn trouble(visit: &Visit, trouble: Trouble, reference: Option<&Refere
 pub(crate) fn to_client(visit: &Visit, error: &AuthorizeError, url: &str) -> Response {
     match error {
         AuthorizeError::Redirect { act_first: true, reference, .. } => {
-            let html = pages::trouble(visit, Trouble::ClientMistake, Some(reference), Some(url));
-            page(visit, StatusCode::BAD_REQUEST, &Csp::sign_in(), html)
+            trouble_with_way_back(visit, Trouble::ClientMistake, reference, url)
         }
         AuthorizeError::Redirect { act_first: false, .. } => redirect(url),
         AuthorizeError::Page { reference, .. } => trouble(visit, Trouble::ClientMistake, Some(reference)),
     }
+}
+
+/// The same, with a link back to the client, which the person may follow.
+pub(crate) fn trouble_with_way_back(
+    visit: &Visit,
+    trouble: Trouble,
+    reference: &Reference,
+    url: &str,
+) -> Response {
+    let html = pages::trouble(visit, trouble, Some(reference), Some(url));
+    page(visit, StatusCode::BAD_REQUEST, &Csp::sign_in(), html)
 }
 
 pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {

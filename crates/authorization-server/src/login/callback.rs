@@ -4,17 +4,18 @@
 //! identity provider asked. The leg is used up in the write that opens the session, at most once.
 
 use protocol::id::{Authorization, Id, Reference};
-use protocol::oauth::{CodeVerifier, Form, Parameter};
+use protocol::oauth::{AuthorizationResponse, CodeVerifier, ErrorCode, Form, Parameter, VerifiedRedirectUri};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{
     AnsweredLeg, AuditEvent, AuditKind, AuthorizationRecord, AuthorizationState, BrowserSessionRecord,
     NewIdentity, Outcome, SignIn, SignInOutcome, UpstreamLeg,
 };
-use upstream::connectors::{Callback, Identity};
+use upstream::connectors::{Callback, Identity, Refusal};
 
-use super::{BETWEEN, LoginError, LoginReason, SignedIn, leg_context};
+use super::{BETWEEN, Completed, LoginError, LoginReason, Returned, SignedIn, leg_context};
 use crate::browser::{self, Browser};
+use crate::clients::Client;
 use crate::pages::Caller;
 use crate::{AuthorizationServer, prompt};
 
@@ -50,6 +51,38 @@ fn decide<'a>(
     Ok(leg)
 }
 
+/// What the client hears of an error with which the identity provider sent the person back (attacks.md, CB-16). Of
+/// what went wrong between us and the provider it hears nothing: the person can try again.
+fn told_to_the_client(reason: &LoginReason, form: &Form) -> Option<ErrorCode> {
+    match reason {
+        LoginReason::UpstreamRefused(Refusal::AccessDenied) if form.contains("error") => {
+            Some(ErrorCode::AccessDenied)
+        }
+        LoginReason::UpstreamRefused(Refusal::ProviderError) if form.contains("error") => {
+            Some(ErrorCode::ServerError)
+        }
+        LoginReason::AlreadyDecided
+        | LoginReason::CallbackMalformed
+        | LoginReason::CallbackUnboundBrowser
+        | LoginReason::CallbackUnknown
+        | LoginReason::ClientBlocked
+        | LoginReason::ClientGone
+        | LoginReason::ConnectorMismatch
+        | LoginReason::ConnectorUnknown
+        | LoginReason::CsrfMismatch
+        | LoginReason::Expired
+        | LoginReason::OtherBrowser
+        | LoginReason::PersonDisabled
+        | LoginReason::SealBroken
+        | LoginReason::Store(_)
+        | LoginReason::Unknown
+        | LoginReason::UpstreamMalformed(_)
+        | LoginReason::UpstreamNotAllowed(_)
+        | LoginReason::UpstreamRefused(_)
+        | LoginReason::UpstreamUnreachable => None,
+    }
+}
+
 /// When the person proved who they are, for what will be asked of the session later.
 ///
 /// If the provider does not say, the session is good for no request that cares (`max_age`, `prompt=login`). If this
@@ -70,7 +103,7 @@ impl AuthorizationServer {
         form: Form,
         browser: Browser,
         caller: &Caller,
-    ) -> Result<SignedIn, LoginError> {
+    ) -> Result<Completed, LoginError> {
         let now = self.parts.clock.now();
         let found = self.find_leg(&form).await;
         let record = found
@@ -80,13 +113,40 @@ impl AuthorizationServer {
         match answered {
             Ok(signed_in) => {
                 self.leave(&browser).await;
-                Ok(signed_in)
+                Ok(Completed::SignedIn(signed_in))
             }
             Err(reason) => {
                 let event = self.refused_sign_in(&record, &reason, caller, now);
+                if let Some(code) = told_to_the_client(&reason, &form)
+                    && let Some((client, to)) = self.client_of(&record).await.ok().flatten()
+                    && self.parts.store.deny(record.id, event.clone(), now).await.unwrap_or(false)
+                {
+                    return Ok(Completed::Returned(Box::new(self.returned(
+                        record,
+                        reason,
+                        code,
+                        (&client, to),
+                    ))));
+                }
                 self.append_refusal(event).await;
                 Err(LoginError { reason, reference: record.reference })
             }
+        }
+    }
+
+    fn returned(
+        &self,
+        record: AuthorizationRecord,
+        reason: LoginReason,
+        code: ErrorCode,
+        (client, to): (&Client, VerifiedRedirectUri),
+    ) -> Returned {
+        let (state, iss) = (record.request.state, self.settings.issuer.clone());
+        Returned {
+            act_first: !client.may_be_told_at_once(&to),
+            error: LoginError { reason, reference: record.reference },
+            response: AuthorizationResponse::Error { code, state, iss },
+            to,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Why a sign-in does not go on. Always a page of our own: nobody is signed in, so nobody is sent to a client
-//! (OAuth 2.1, section 7.13.2).
+//! Why a sign-in does not go on. A page of our own, since nobody is signed in (OAuth 2.1, section 7.13.2); only what the
+//! identity provider itself answers to a person who approved the client is passed on to it.
 
 use protocol::id::Reference;
 use protocol::oauth::ErrorCode;

@@ -9,7 +9,7 @@ mod callback;
 mod error;
 
 use protocol::id::{Authorization, Id, Reference};
-use protocol::oauth::CodeVerifier;
+use protocol::oauth::{AuthorizationResponse, CodeVerifier, VerifiedRedirectUri};
 use protocol::secret::{Sealed, Secret};
 use protocol::world::Timestamp;
 use store::{AuthorizationRecord, UpstreamLeg};
@@ -53,6 +53,29 @@ pub struct SignedIn {
     pub resume: Id<Authorization>,
     /// The cookie of the new browser session.
     pub set_session: Secret,
+}
+
+/// How the upstream leg came back.
+#[derive(Debug)]
+pub enum Completed {
+    /// The identity provider sent the person back with an error: the client is told (OAuth 2.1, section 4.1.2.1).
+    Returned(Box<Returned>),
+    /// A person signed in.
+    SignedIn(SignedIn),
+}
+
+/// A sign-in that ended at the identity provider. The person approved this client before, so telling it sends nobody
+/// to a stranger (OAuth 2.1, section 7.13.2).
+#[derive(Debug)]
+pub struct Returned {
+    /// Whether the person goes back by a link only: the client is on a host that nobody vouches for.
+    pub act_first: bool,
+    /// Why, in our own words.
+    pub error: LoginError,
+    /// The answer for the client.
+    pub response: AuthorizationResponse,
+    /// Where it goes, verified anew.
+    pub to: VerifiedRedirectUri,
 }
 
 /// Separates what is sealed together. Neither part holds a dot: both are base64url.

@@ -241,7 +241,10 @@ impl House {
 
     pub(crate) async fn call_back(&self, cookies: &mut Cookies, state: &str) -> Result<SignedIn, LoginError> {
         let query = form(&[("state", state), ("code", "upstream-code")]);
-        self.server.complete_login("fake", query, cookies.browser(), &caller()).await
+        match self.server.complete_login("fake", query, cookies.browser(), &caller()).await? {
+            Completed::Returned(returned) => Err(returned.error),
+            Completed::SignedIn(signed_in) => Ok(signed_in),
+        }
     }
 
     /// Goes from a request to the consent page, signing in if that is asked.

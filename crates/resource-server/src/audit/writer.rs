@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::id::{Id, User};
@@ -63,7 +63,8 @@ impl AuditWriter {
         while self.gather(&shutdown).await {
             let records = std::mem::take(&mut self.batch);
             // Made once, so that an event that is tried again is the same event.
-            let ids: Vec<_> = records.iter().map(|record| Id::mint(record.at, &*self.entropy)).collect();
+            let chance = Chance::new(&*self.entropy);
+            let ids: Vec<_> = records.iter().map(|record| Id::mint(record.at, &chance)).collect();
             self.write(&ids, &records, &shutdown).await;
         }
     }
@@ -149,6 +150,39 @@ impl AuditWriter {
             event.detail.insert("name", name.clone());
         }
         event
+    }
+}
+
+/// Chance for the ids of one batch, drawn in large pieces: an id is no secret, and a draw costs more than the rest of it.
+#[derive(Debug)]
+struct Chance<'a> {
+    source: &'a dyn Entropy,
+    drawn: Mutex<Vec<u8>>,
+}
+
+impl<'a> Chance<'a> {
+    /// Enough for some thirty ids.
+    const PIECE: usize = 320;
+
+    const fn new(source: &'a dyn Entropy) -> Self {
+        Self { source, drawn: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Entropy for Chance<'_> {
+    fn fill(&self, buffer: &mut [u8]) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.len() > Self::PIECE {
+            return self.source.fill(buffer);
+        }
+        if drawn.len() < buffer.len() {
+            drawn.resize(Self::PIECE, 0);
+            self.source.fill(&mut drawn);
+        }
+        let rest = drawn.len() - buffer.len();
+        for (byte, chance) in buffer.iter_mut().zip(drawn.drain(rest..)) {
+            *byte = chance;
+        }
     }
 }
 

@@ -165,7 +165,9 @@ fn table(rows: &[AuditRow], clients: &HashMap<String, String>) -> Table {
             when(row.at),
             row.kind.clone(),
             row.outcome.as_str().to_owned(),
-            row.name.clone().or_else(|| row.user.map(|user| user.to_string())).unwrap_or_default(),
+            printable(
+                &row.name.clone().or_else(|| row.user.map(|user| user.to_string())).unwrap_or_default(),
+            ),
             printable(&client),
             row.server.clone().unwrap_or_default(),
             printable(&what(row)),

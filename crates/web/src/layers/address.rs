@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 
 /// Which header the trusted proxies write.
@@ -34,9 +34,11 @@ pub(crate) fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet], which
         ForwardedHeader::Forwarded => header::FORWARDED,
         ForwardedHeader::XForwardedFor => X_FORWARDED_FOR,
     };
-    let values: Vec<&str> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-    let hops = values.iter().rev().flat_map(|value| value.rsplit(','));
+    // Cut as bytes: what a caller wrote to the left must not make the proxy's own word beside it unreadable.
+    let values: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    let hops = values.iter().rev().flat_map(|value| value.rsplit(|byte| *byte == b','));
     for hop in hops.take(MAX_HOPS) {
+        let hop = std::str::from_utf8(hop).unwrap_or_default();
         let address = match which {
             ForwardedHeader::Forwarded => forwarded_for(hop),
             ForwardedHeader::XForwardedFor => node(hop.trim()),
@@ -106,6 +108,12 @@ mod tests {
         assert_eq!(x("10.0.0.1", &["203.0.113.7, unknown"]), "10.0.0.1");
         assert_eq!(x("10.0.0.1", &["203.0.113.7, nonsense, 10.3.3.3"]), "10.3.3.3");
         assert_eq!(x("10.0.0.1", &[]), "10.0.0.1");
+    }
+
+    #[test]
+    fn what_is_no_text_hides_nothing_to_its_right_and_lets_nothing_through_from_its_left() {
+        assert_eq!(x("10.0.0.1", &["6.6.6.6, \u{e9}, 203.0.113.7"]), "203.0.113.7");
+        assert_eq!(x("10.0.0.1", &["6.6.6.6", "\u{e9}, 10.2.2.2", "10.3.3.3"]), "10.2.2.2");
     }
 
     #[test]

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use authorization_server::SignedIn;
+use authorization_server::{Completed, Returned, SignedIn};
 use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header;
 
-use super::{refuse, refused_form};
+use super::{log_refusal, refuse, refused_form, trouble_of};
 use crate::cookies::Cookie;
 use crate::form;
 use crate::front::Visit;
@@ -30,7 +30,8 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
     };
     let browser = visit.browser(request.headers());
     match visit.authorization_server().complete_login(connector, form, browser, &visit.caller()).await {
-        Ok(SignedIn { resume, set_session, .. }) => {
+        Ok(Completed::Returned(returned)) => back_to_client(&visit, &returned),
+        Ok(Completed::SignedIn(SignedIn { resume, set_session, .. })) => {
             let mut response = respond::redirect(&format!("/consent?authorization={resume}"));
             // Without a lifetime of its own: the session lives on in the record while it is used, and a date in the
             // cookie would end it earlier.
@@ -41,4 +42,15 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
         }
         Err(error) => refuse(&visit, NAME, &error),
     }
+}
+
+/// The identity provider sent the person back with an error, and the client is told: at once, or by a link.
+fn back_to_client(visit: &Visit, returned: &Returned) -> Response {
+    log_refusal(visit, NAME, &returned.error);
+    let url = returned.to.with_response(&returned.response);
+    if returned.act_first {
+        let trouble = trouble_of(&returned.error.reason);
+        return respond::trouble_with_way_back(visit, trouble, &returned.error.reference, &url);
+    }
+    respond::redirect(&url)
 }

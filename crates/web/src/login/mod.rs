@@ -88,6 +88,11 @@ pub(crate) fn refused_form(visit: &Visit, endpoint: &'static str, refusal: FormR
 }
 
 fn refuse(visit: &Visit, endpoint: &'static str, error: &LoginError) -> Response {
+    log_refusal(visit, endpoint, error);
+    respond::trouble(visit, trouble_of(&error.reason), Some(&error.reference))
+}
+
+fn log_refusal(visit: &Visit, endpoint: &'static str, error: &LoginError) {
     Failure {
         blame: error.blame().into(),
         endpoint,
@@ -96,7 +101,6 @@ fn refuse(visit: &Visit, endpoint: &'static str, error: &LoginError) -> Response
         reference: Some(&error.reference),
     }
     .log(visit);
-    respond::trouble(visit, trouble_of(&error.reason), Some(&error.reference))
 }
 
 fn trouble_of(reason: &LoginReason) -> Trouble {
