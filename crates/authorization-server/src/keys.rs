@@ -97,13 +97,19 @@ pub async fn load_or_create(
 /// # Errors
 /// [`KeysError::OtherPublicUrl`] if it was made for another one.
 pub async fn claim_public_url(store: &dyn Store, public_url: &str) -> Result<(), KeysError> {
-    store.put_meta(PUBLIC_URL, public_url).await?;
-    match store.meta(PUBLIC_URL).await? {
-        Some(recorded) if recorded != public_url => {
-            Err(KeysError::OtherPublicUrl { given: public_url.to_owned(), recorded })
+    let recorded = match store.meta(PUBLIC_URL).await? {
+        Some(recorded) => recorded,
+        // Written once; of several nodes that start at once one was first, and all read what it wrote. A start over
+        // existing data writes nothing, and waits for no disk.
+        None => {
+            store.put_meta(PUBLIC_URL, public_url).await?;
+            store.meta(PUBLIC_URL).await?.unwrap_or_default()
         }
-        Some(_) | None => Ok(()),
+    };
+    if recorded == public_url {
+        return Ok(());
     }
+    Err(KeysError::OtherPublicUrl { given: public_url.to_owned(), recorded })
 }
 
 /// Tries keys and public URL without writing anything (`sekisho check`), and says in a sentence what was found.

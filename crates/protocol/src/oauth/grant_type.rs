@@ -2,54 +2,14 @@
 //!
 //! No other one is ever read as one of these: implicit and password are gone from OAuth 2.1 (section 10).
 
-use serde::{Serialize, Serializer};
+use super::registered::registered_values;
 
-/// A grant type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum GrantType {
-    /// Section 4.1.
-    AuthorizationCode,
-    /// Section 4.3.
-    RefreshToken,
-}
-
-impl GrantType {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::AuthorizationCode, Self::RefreshToken];
-
-    /// Reads the registered value.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|known| known.as_str() == text)
-    }
-
-    /// The registered value.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AuthorizationCode => "authorization_code",
-            Self::RefreshToken => "refresh_token",
-        }
-    }
-}
-
-impl Serialize for GrantType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_read_as_it_is_written_and_in_no_other_way() {
-        for known in GrantType::ALL {
-            assert_eq!(GrantType::parse(known.as_str()), Some(*known));
-            assert_eq!(GrantType::parse(&known.as_str().to_ascii_uppercase()), None);
-            assert_eq!(GrantType::parse(&format!("{} ", known.as_str())), None);
-        }
-        assert_eq!(GrantType::parse(""), None);
+registered_values! {
+    /// A grant type.
+    GrantType {
+        /// Section 4.1.
+        AuthorizationCode = "authorization_code",
+        /// Section 4.3.
+        RefreshToken = "refresh_token",
     }
 }

@@ -19,6 +19,7 @@ pub mod pkce;
 pub mod protected_resource_metadata;
 pub mod redirect_uri;
 pub mod refresh_token;
+mod registered;
 pub mod registration_response;
 pub mod resource;
 pub mod response_type;
