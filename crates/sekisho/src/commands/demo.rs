@@ -68,7 +68,7 @@ fn other_folder(failure: Failure, arguments: &DemoArguments) -> Failure {
     ))
 }
 
-/// 127.0.0.1 and [::1] on the same port; a machine without IPv6 has the first only.
+/// 127.0.0.1 and `[::1]` on the same port; a machine without IPv6 has the first only.
 async fn bind(port: u16) -> Result<Vec<TcpListener>, Failure> {
     let four = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(|why| {
         if why.kind() == std::io::ErrorKind::AddrInUse {
