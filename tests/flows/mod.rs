@@ -7,4 +7,5 @@ mod people;
 mod race;
 mod restart;
 mod review_as;
+mod review_gateway;
 mod streams;

@@ -120,6 +120,14 @@ impl Asked {
         }
     }
 
+    /// Whether its answer is over by itself: a subscription's is not, nor is the GET stream of older clients.
+    pub(crate) fn is_answered_once(&self) -> bool {
+        match &self.operation {
+            Operation::Call { call, .. } => call.method != "subscriptions/listen",
+            Operation::EndSession { .. } | Operation::Listen { .. } => false,
+        }
+    }
+
     /// Whether a session id on the request counts: not on the call that begins one, and not for clients of
     /// 2026-07-28 (MCP 2026-07-28, transports, "Backwards Compatibility").
     pub(crate) fn may_name_a_session(&self) -> bool {

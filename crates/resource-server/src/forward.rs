@@ -89,7 +89,10 @@ impl ResourceServer {
             Passage::Empty | Passage::InOurWords => return Ok(None),
         };
         let access = &asked.who().verdict.access;
-        let lease = self.streams.enter(asked.who().clone()).ok_or(CallReason::StreamsExhausted)?;
+        let lease = self
+            .streams
+            .enter(asked.who().clone(), asked.is_answered_once())
+            .ok_or(CallReason::StreamsExhausted)?;
         // Withdrawn while the MCP server was thinking: whoever withdrew it did not find this stream yet.
         if self.revocations.is_dead(access) {
             return Err(CallReason::TokenRevoked);

@@ -157,9 +157,10 @@ impl ResourceServer {
         }
     }
 
-    /// Ends all open streams, so that their connections can be closed.
+    /// Ends the open streams that bring no answer to a call, so that their connections can be closed. Answers may
+    /// finish.
     pub fn end_streams(&self) {
-        self.streams.end_all();
+        self.streams.end_subscriptions();
     }
 
     /// How many calls ended how.

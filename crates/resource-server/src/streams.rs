@@ -40,6 +40,8 @@ struct Open {
 struct Stream {
     who: Who,
     end: End,
+    /// It brings the answer to one call, after which it is over by itself.
+    is_answer: bool,
 }
 
 /// Set once, from outside.
@@ -71,8 +73,9 @@ impl Streams {
         Self { most, open: Mutex::new(Open::default()) }
     }
 
-    /// Takes a place for a stream; `None` if there is none.
-    pub(crate) fn enter(self: &Arc<Self>, who: Who) -> Option<Lease> {
+    /// Takes a place for a stream; `None` if there is none. `is_answer` if it brings the answer to one call and is not
+    /// a subscription.
+    pub(crate) fn enter(self: &Arc<Self>, who: Who, is_answer: bool) -> Option<Lease> {
         let mut open = self.lock();
         if open.by_number.len() >= self.most {
             return None;
@@ -80,27 +83,28 @@ impl Streams {
         let number = open.next;
         open.next = number.wrapping_add(1);
         let end = End::default();
-        open.by_number.insert(number, Stream { who, end: end.clone() });
+        open.by_number.insert(number, Stream { who, end: end.clone(), is_answer });
         Some(Lease { streams: Arc::clone(self), number, end })
     }
 
     /// Ends every stream of an access that is dead.
     pub(crate) fn end_where(&self, is_dead: impl Fn(&Access) -> bool) {
-        self.end(Cause::Withdrawn, |who| is_dead(&who.verdict.access));
+        self.end(Cause::Withdrawn, |stream| is_dead(&stream.who.verdict.access));
     }
 
     /// Ends the streams of all MCP servers but the low-risk ones: nobody knows whether they may still be open.
     pub(crate) fn end_unless_low_risk(&self) {
-        self.end(Cause::Stale, |who| !who.server.is_low_risk());
+        self.end(Cause::Stale, |stream| !stream.who.server.is_low_risk());
     }
 
-    /// Ends all.
-    pub(crate) fn end_all(&self) {
-        self.end(Cause::Stopping, |_| true);
+    /// Ends those that would never end by themselves. An answer may finish, for a client cannot know whether what it
+    /// asked for was done.
+    pub(crate) fn end_subscriptions(&self) {
+        self.end(Cause::Stopping, |stream| !stream.is_answer);
     }
 
-    fn end(&self, cause: Cause, which: impl Fn(&Who) -> bool) {
-        for stream in self.lock().by_number.values().filter(|stream| which(&stream.who)) {
+    fn end(&self, cause: Cause, which: impl Fn(&Stream) -> bool) {
+        for stream in self.lock().by_number.values().filter(|stream| which(stream)) {
             stream.end.set(cause);
         }
     }

@@ -257,7 +257,7 @@ impl House {
         self.doors.spawn(async move {
             doors.await;
         });
-        self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.stop.clone()));
+        self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.close_audit.clone()));
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.tasks.spawn(async move { resource_server.write_audit(close).await });
     }

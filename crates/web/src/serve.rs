@@ -30,6 +30,9 @@ use tokio_util::task::TaskTracker;
 const REST_AFTER_REFUSAL: Duration = Duration::from_millis(50);
 /// Bytes of the head of one request. More than a URL may have (64 KiB), so that a longer one is told so with 414.
 const MAX_HEADER_BYTES: usize = 160 * 1024;
+/// How long a peer may leave what was sent to it unread.
+#[cfg(target_os = "linux")]
+const UNREAD: Duration = Duration::from_secs(120);
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 256;
 
@@ -261,7 +264,12 @@ fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let keepalive =
         TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let socket = SockRef::from(stream);
+    // A peer that takes nothing of what was sent holds an answer, and all that stands behind it: a body is only looked at
+    // again, for a revocation too, when the peer can be written to.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNREAD))?;
+    socket.set_tcp_keepalive(&keepalive)
 }
 
 /// Notices that a first request has come.

@@ -34,7 +34,7 @@ impl Setting {
     }
 
     fn stream(&self, entry: &Entry, media: Media, id: Option<RequestId>) -> Stream {
-        let lease = self.streams.enter(entry.who().clone()).unwrap();
+        let lease = self.streams.enter(entry.who().clone(), false).unwrap();
         Stream::new(lease, Duration::from_secs(4200), media, id)
     }
 
@@ -104,7 +104,7 @@ async fn a_stream_on_which_nothing_comes_ends_as_well() {
     let mut setting = Setting::new();
     let (_feed, body) = events_body();
     let mut guarded = setting.guarded(body, Media::Events, None).await;
-    let (waiting, ()) = tokio::join!(next(&mut guarded), async { setting.streams.end_all() });
+    let (waiting, ()) = tokio::join!(next(&mut guarded), async { setting.streams.end_subscriptions() });
     assert_eq!(waiting, None);
     assert_eq!(setting.ending(), (Ending::Unavailable, Some("stopping")));
 }
@@ -115,7 +115,7 @@ async fn a_stream_that_nobody_can_vouch_for_ends_as_that() {
     let (_feed, body) = events_body();
     let mut guarded = setting.guarded(body, Media::Events, None).await;
     setting.streams.end_unless_low_risk();
-    setting.streams.end_all();
+    setting.streams.end_subscriptions();
     assert_eq!(next(&mut guarded).await, None);
     assert_eq!(setting.ending(), (Ending::Unavailable, Some("revocations_stale")), "the first cause counts");
 }
@@ -134,12 +134,14 @@ async fn a_stream_ends_when_it_has_outlived_its_token_for_long() {
 async fn there_are_only_so_many_streams() {
     let setting = Setting::new();
     let entry = setting.entry().await;
-    let (first, second) =
-        (setting.streams.enter(entry.who().clone()), setting.streams.enter(entry.who().clone()));
+    let (first, second) = (
+        setting.streams.enter(entry.who().clone(), false),
+        setting.streams.enter(entry.who().clone(), false),
+    );
     assert!(first.is_some() && second.is_some());
-    assert!(setting.streams.enter(entry.who().clone()).is_none());
+    assert!(setting.streams.enter(entry.who().clone(), false).is_none());
     drop(first);
-    assert!(setting.streams.enter(entry.who().clone()).is_some());
+    assert!(setting.streams.enter(entry.who().clone(), false).is_some());
 }
 
 fn id(text: &str) -> RequestId {

@@ -187,7 +187,7 @@ async fn streams_end_when_nothing_can_be_read() {
     let streams = Arc::new(Streams::new(2));
     let (mut low_risk, who) = (crate::fixture::who(&clock), crate::fixture::who(&clock));
     low_risk.server = crate::fixture::low_risk_server(&clock);
-    let (low_risk, lease) = (streams.enter(low_risk).unwrap(), streams.enter(who).unwrap());
+    let (low_risk, lease) = (streams.enter(low_risk, true).unwrap(), streams.enter(who, true).unwrap());
     let failing =
         Revocations::new(store, Arc::clone(&clock) as _, Arc::clone(&streams), Duration::from_secs(5));
     let shutdown = CancellationToken::new();

@@ -246,7 +246,12 @@ async fn json_of_unknown_length_is_passed_as_it_comes_and_can_be_ended() {
     let mut stream = world.call(post(&world.token(|_| {}), PING)).await.unwrap().into_body();
     feed.send("{\"jsonrpc\":\"2.0\"}\n");
     assert!(stream.frame().await.unwrap().is_ok());
-    world.server.end_streams();
+    world.server.revocations().apply(&store::Revocation {
+        kind: store::RevocationKind::Issuer,
+        id: fixture::ISSUER.to_owned(),
+        not_before: fixture::START,
+        expires_at: fixture::START.plus(Duration::from_secs(3600)),
+    });
     assert!(stream.frame().await.unwrap().is_err());
 }
 
@@ -344,12 +349,23 @@ async fn a_break_is_an_answer_for_modern_clients_and_a_break_for_older_ones() {
 
 /// Shutting down.
 #[tokio::test]
-async fn all_streams_can_be_ended() {
+async fn subscriptions_can_be_ended_and_the_answer_to_a_call_still_finishes() {
     let world = World::new().await;
-    let (_feed, body) = events_body();
-    let mut body = Some(body);
-    world.upstream.answers(move |_| body.take().map(events));
-    let mut stream = world.call(post(&world.token(|_| {}), PING)).await.unwrap().into_body();
-    world.server.end_streams();
-    assert!(stream.frame().await.is_none());
+    let token = world.token(|_| {});
+    let (get, listen) = (request(Method::GET, &token, ""), modern(&token, "subscriptions/listen", ""));
+    for (call, finishes) in [(get, false), (listen, false), (post(&token, PING), true)] {
+        let (feed, body) = events_body();
+        let mut body = Some(body);
+        world.upstream.answers(move |_| body.take().map(events));
+        let mut stream = world.call(call).await.unwrap().into_body();
+        world.server.end_streams();
+        if finishes {
+            feed.send("data: {}\n\n");
+            assert!(stream.frame().await.unwrap().is_ok());
+            drop(feed);
+        }
+        assert!(stream.frame().await.is_none());
+        let counts = world.server.counts();
+        assert_eq!(counts.answered, u64::from(finishes));
+    }
 }

@@ -218,3 +218,37 @@ fn json(row: &AuditRow) -> serde_json::Value {
         "sealed": row.sealed,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use store::Outcome;
+
+    use super::*;
+    use crate::world::SystemEntropy;
+
+    #[test]
+    fn nothing_that_a_stranger_chose_moves_the_cursor() {
+        let odd = || "\u{1b}[2J\r\u{9b}1A".to_owned();
+        let row = AuditRow {
+            id: Id::mint(Timestamp::from_secs(0), &SystemEntropy),
+            at: Timestamp::from_secs(0),
+            kind: "call".to_owned(),
+            outcome: Outcome::Ok,
+            reason: None,
+            reference: None,
+            user: None,
+            client_id: Some(odd()),
+            server: Some("notes".to_owned()),
+            grant: None,
+            name: Some(odd()),
+            address: None,
+            detail: BTreeMap::from([("name".to_owned(), odd())]),
+            sealed: false,
+        };
+        let clients = HashMap::from([(odd(), odd())]);
+        let shown = table(&[row], &clients).to_string();
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    }
+}

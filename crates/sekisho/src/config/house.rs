@@ -30,7 +30,7 @@ settings! {
         /// caller wrote there.
         forwarded_header: ForwardedHeader = "'X-Forwarded-For'", "\"X-Forwarded-For\" or \"Forwarded\"", forwarded_header;
         /// Web pages of these origins may call the MCP endpoints, in addition to the well-known web clients.
-        allowed_origins: Vec<String> = "[]", "a list of origins such as [\"https://app.example.com\"]", parse::texts;
+        allowed_origins: Vec<String> = "[]", "a list of origins such as [\"https://app.example.com\"]", parse::origins;
     }
 }
 

@@ -91,12 +91,28 @@ pub(super) fn public_url(value: &DeValue<'_>) -> Result<String, String> {
         return Err("must be https; http is for a loopback host only".to_owned());
     }
     let origin = url.origin().ascii_serialization();
+    // What the front doors would refuse is told here, with its line.
+    written.parse::<web::PublicUrl>().map_err(|error| error.to_string())?;
     if origin == written {
         Ok(written)
     } else {
         Err("must be scheme, host and, if it is not the usual one, port: nothing before, between or after"
             .to_owned())
     }
+}
+
+/// Origins of web pages, as browsers write them: compared byte for byte, so one that is written otherwise would match
+/// nothing, without a word.
+pub(super) fn origins(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    list(value, |value| {
+        let written = text(value)?;
+        let origin = Url::parse(&written).map(|url| url.origin());
+        if origin.is_ok_and(|origin| origin.is_tuple() && origin.ascii_serialization() == written) {
+            Ok(written)
+        } else {
+            Err("holds something that is not an origin as browsers write it".to_owned())
+        }
+    })
 }
 
 /// An http or https URL without user name, password and fragment.

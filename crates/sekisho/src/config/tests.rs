@@ -89,6 +89,7 @@ fn a_public_url_is_an_origin_and_nothing_else() {
         "https://MCP.example.com",
         "https://user@mcp.example.com",
         "https://mcp.example.com:443",
+        "http://127.0.0.2:8080",
         "ftp://mcp.example.com",
         "mcp.example.com",
     ] {
@@ -175,4 +176,22 @@ fn the_reference_names_every_setting() {
     }
     let defaults = page.lines().filter(|line| line.starts_with("- default")).collect::<String>();
     assert!(defaults.contains("`\"10m\"`") && !defaults.contains('\''), "{defaults}");
+}
+
+#[test]
+fn an_origin_that_no_browser_would_send_is_a_mistake() {
+    let with = |origin: &str| format!("allowed_origins = [\"{origin}\"]\n{GOOD}");
+    for origin in ["https://app.example.com", "http://localhost:6274", "https://app.example.com:8443"] {
+        let config = parse(&with(origin)).expect("this is an origin");
+        assert_eq!(config.house.allowed_origins, [origin]);
+    }
+    for wrong in ["*", "null", "app.example.com", "https://app.example.com/", "https://App.example.com"] {
+        let found = mistakes(&with(wrong));
+        assert_eq!(
+            found.iter().map(|(_, key, _)| key.as_str()).collect::<Vec<_>>(),
+            ["allowed_origins"],
+            "{wrong}"
+        );
+    }
+    assert_eq!(mistakes(&with("https://app.example.com:443")).len(), 1);
 }

@@ -104,12 +104,27 @@ pub async fn open_store(config: &Config) -> Result<Engine, Failure> {
     Engine::open(engine(config)?).await.map_err(|error| Failure::Wiring(error.to_string()))
 }
 
-/// Opens a record that must be there.
-pub async fn open_existing_store(config: &Config) -> Result<Arc<Engine>, Failure> {
+/// Opens a record that must be there, to look at it: it is left as it is, and may be of an older version.
+pub async fn look_at_store(config: &Config) -> Result<Arc<Engine>, Failure> {
     if let StoreAt::Sqlite(path) = &config.store.at
         && !path.exists()
     {
         return Err(Failure::Arguments(format!("there is no store at `{}` yet", path.display())));
     }
-    open_store(config).await.map(Arc::new)
+    let engine = Engine::connect(engine(config)?).await;
+    engine.map(Arc::new).map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+/// Opens a record that must be there and of this version, to read it beside a running Sekisho: bringing it up to date
+/// is for the start alone.
+pub async fn open_existing_store(config: &Config) -> Result<Arc<Engine>, Failure> {
+    let store = look_at_store(config).await?;
+    match store.pending_migrations().await {
+        Ok(pending) if pending.is_empty() => Ok(store),
+        Ok(_) => Err(Failure::Arguments(
+            "the store is of an older version, or empty; it is brought up to date when Sekisho starts"
+                .to_owned(),
+        )),
+        Err(error) => Err(Failure::Wiring(error.to_string())),
+    }
 }

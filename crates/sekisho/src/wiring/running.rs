@@ -101,7 +101,8 @@ impl Running {
     }
 
     fn work(&self, shared: &Shared) {
-        self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.stop.clone()));
+        // Until the last answer is out: what is withdrawn meanwhile must end as soon as at any other time.
+        self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.close_audit.clone()));
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.audit.spawn(async move { resource_server.write_audit(close).await });
         self.tasks.spawn(sweep(shared.clone(), self.stop.clone()));

@@ -43,6 +43,19 @@ fn check_of_an_existing_record_tries_the_master_key() {
     assert!(said.contains("BAD   keys"), "{said}");
 }
 
+/// A newer binary beside an older one that runs: to look at the record must not change it.
+#[test]
+fn check_and_audit_leave_a_record_of_another_version_as_it_is() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    std::fs::write(folder.path("record.db"), "").unwrap();
+    for _ in 0..2 {
+        let said = text(&folder.run(&["check"]).stdout);
+        assert!(said.contains("migrations pending") && said.contains("note  keys"), "{said}");
+        let audit = folder.run(&["audit"]);
+        assert_eq!(audit.status.code(), Some(2), "{}", text(&audit.stderr));
+    }
+}
+
 #[test]
 fn a_wrong_configuration_is_shown_with_all_its_mistakes() {
     let folder = Folder::new("http://127.0.0.1:9/mcp");

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::public_url::PublicUrl;
 
 /// Web clients that are known to call MCP servers from the browser, and the inspector of the MCP project on its
-/// own machine. Replaced, not added to, by what is configured.
+/// own machine. What is configured is added to them.
 pub const WELL_KNOWN_WEB_CLIENTS: [&str; 7] = [
     "https://chat.openai.com",
     "https://chatgpt.com",
