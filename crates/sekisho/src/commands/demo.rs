@@ -16,6 +16,9 @@ use crate::demo::{CallerReader, ExampleServers};
 use crate::telemetry;
 use crate::wiring::{self, World, listeners, private_file};
 
+/// How the demo knows its own configuration from somebody else's, which it must not write over.
+const WRITTEN_BY: &str = "# Written by `sekisho demo`";
+
 /// How the demo is started.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -92,6 +95,13 @@ async fn bind(port: u16) -> Result<Vec<TcpListener>, Failure> {
 /// Makes the folder, and a master key if there is neither a key nor a store: a new key over an old store
 /// would make everything in it unreadable.
 fn prepare_folder(folder: &Path, world: &World) -> Result<(), Failure> {
+    let file = folder.join("sekisho.toml");
+    if file.exists() && !std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with(WRITTEN_BY)) {
+        return Err(Failure::Arguments(format!(
+            "`{}` was not written by the demo and would be lost; name another folder with --data",
+            file.display()
+        )));
+    }
     private_file::create_folder(folder)?;
     let (key, store) = (folder.join("master.key"), folder.join("sekisho.db"));
     match (key.exists(), store.exists()) {
@@ -114,7 +124,7 @@ fn configuration(listeners: &[TcpListener], examples: &ExampleServers) -> Result
         addresses.collect::<Result<Vec<_>, _>>().map_err(Failure::io("cannot read an address"))?;
     let port = listeners.first().map(listeners::port).transpose()?.unwrap_or_default();
     Ok(format!(
-        r#"# Written by `sekisho demo` at each start, because the example MCP servers get other ports.
+        r#"{WRITTEN_BY} at each start, because the example MCP servers get other ports.
 public_url = "http://localhost:{port}"
 listen = [{addresses}]
 master_key_file = "master.key"

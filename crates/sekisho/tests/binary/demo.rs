@@ -46,7 +46,8 @@ async fn the_demo_prints_what_to_paste_and_a_person_can_use_it() {
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().contains("Alice Tanaka"), "{}", answer.text());
     assert!(answer.text().contains("engineering"), "{}", answer.text());
-    let (code, _) = running.signal("-INT");
+    running.send("-INT");
+    let (code, _) = running.ended();
     assert_eq!(code, Some(0));
     let audit = sekisho(&["audit", "--config", &format!("{data}/sekisho.toml"), "--json"]);
     let said = text(&audit.stdout);
@@ -80,4 +81,16 @@ fn a_port_that_is_taken_is_said_in_words() {
     let output = sekisho(&["demo", "--port", &port, "--data", folder.path().join("data").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--port"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn the_demo_writes_over_no_configuration_of_somebody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sekisho.toml");
+    std::fs::write(&file, "public_url = \"https://mcp.example.com\"\n").unwrap();
+    let output = sekisho(&["demo", "--port", "0", "--data", folder.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("--data"), "{}", text(&output.stderr));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "public_url = \"https://mcp.example.com\"\n");
+    assert!(!folder.path().join("master.key").exists());
 }

@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::Receiver;
 
 use tempfile::TempDir;
 use testkit::http::Http;
@@ -87,7 +88,7 @@ pub(crate) struct Running {
     child: Child,
     /// What it said until it was ready.
     pub(crate) said: String,
-    drain: Option<std::thread::JoinHandle<String>>,
+    lines: Receiver<String>,
 }
 
 impl Running {
@@ -109,22 +110,34 @@ impl Running {
                 break;
             }
         }
-        let drain = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>().join("\n"));
-        Self { child, said, drain: Some(drain) }
+        // Read on, so that the process never waits for somebody to listen.
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, said, lines: receiver }
+    }
+
+    /// Sends a signal by name and goes on.
+    pub(crate) fn send(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it says something that holds `sign`.
+    pub(crate) fn says(&self, sign: &str) {
+        let heard = self.lines.iter().any(|line| line.contains(sign));
+        assert!(heard, "it ended and did not say `{sign}`");
+    }
+
+    /// Waits for the end; hands over the exit code and what was said since.
+    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+        let code = self.child.wait().unwrap().code();
+        (code, self.lines.iter().collect::<Vec<_>>().join("\n"))
     }
 
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    /// Sends a signal by name, waits for the end, hands over the exit code and what was said since.
-    pub(crate) fn signal(mut self, name: &str) -> (Option<i32>, String) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-        let code = self.child.wait().unwrap().code();
-        (code, self.drain.take().unwrap().join().unwrap())
     }
 }
 
