@@ -46,7 +46,7 @@ pub(super) static TEXT: Text = Text {
 
     index_title: "MCP servers",
     index_lead: "Paste the address of an MCP server into your client. It opens this site in your browser once, to sign in.",
-    index_empty: "There is no MCP server here yet. The operator adds one in the configuration, under [[mcp_servers]].",
+    index_empty: "There is no MCP server here yet. The operator adds one in the configuration, under [[mcp_server]].",
     index_by_command: "With a command or a file",
     index_how: "How to connect",
     index_steps: [

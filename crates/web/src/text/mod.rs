@@ -5,6 +5,7 @@
 //! escaped by the template, always.
 
 mod en;
+mod ja;
 mod trouble;
 
 use std::time::Duration;
@@ -19,15 +20,18 @@ pub(crate) enum Language {
     /// English.
     #[default]
     English,
+    /// Japanese.
+    Japanese,
 }
 
 impl Language {
-    const ALL: [Self; 1] = [Self::English];
+    const ALL: [Self; 2] = [Self::English, Self::Japanese];
 
     /// Its tag (RFC 5646), for `lang` and `Content-Language`.
     pub(crate) const fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
+            Self::Japanese => "ja",
         }
     }
 
@@ -35,6 +39,7 @@ impl Language {
     pub(crate) const fn text(self) -> &'static Text {
         match self {
             Self::English => &en::TEXT,
+            Self::Japanese => &ja::TEXT,
         }
     }
 
@@ -161,8 +166,14 @@ mod tests {
 
     #[test]
     fn every_wish_ends_in_a_language_that_there_is() {
-        for value in ["", "en", "en-GB, de;q=0.9", "ja, en;q=0.5", "*", "q=;;,,", "en;q=7", "en;q=0", "fr"] {
+        for value in
+            ["", "en", "en-GB, de;q=0.9", "ja;q=0.4, en;q=0.5", "*", "q=;;,,", "en;q=7", "ja;q=0", "fr"]
+        {
             assert_eq!(negotiate(value), Language::English, "{value}");
+        }
+        for value in ["ja", "ja-JP, en;q=0.5", "de, JA;q=0.3", "fr, ja, en", "en;q=0.2, ja-JP;q=0.9, *;q=0.1"]
+        {
+            assert_eq!(negotiate(value), Language::Japanese, "{value}");
         }
     }
 
@@ -176,15 +187,47 @@ mod tests {
         assert_eq!(texts, expected);
     }
 
+    /// The names of the slots of a sentence, in no order.
+    fn slots(sentence: &str) -> std::collections::BTreeSet<&str> {
+        sentence.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).collect()
+    }
+
+    #[test]
+    fn a_sentence_has_the_same_slots_in_every_language() {
+        let of = |text: &Text| {
+            [
+                text.reference,
+                text.wants_to_use,
+                text.nameless_wants_to_use,
+                text.at_address,
+                text.unverified_name,
+                text.on_this_computer,
+                text.at_a_host,
+                text.behind_a_scheme,
+                text.login_continue,
+                text.login_not_admitted,
+                text.consent_lifetime,
+                text.trouble_act_first,
+            ]
+        };
+        let english = of(Language::English.text());
+        for language in Language::ALL {
+            for (sentence, original) in of(language.text()).into_iter().zip(english) {
+                assert!(!slots(sentence).is_empty(), "{sentence}");
+                assert_eq!(slots(sentence), slots(original), "{sentence}");
+            }
+        }
+    }
+
     #[test]
     fn every_trouble_says_what_happened_what_it_means_and_what_to_do() {
         for language in Language::ALL {
             for trouble in Trouble::ALL {
                 let text = language.text().troubles.of(trouble);
-                assert!(!text.happened.ends_with('.'), "{trouble:?}: a heading has no full stop");
+                assert!(!text.happened.ends_with(['.', '。']), "{trouble:?}: a heading has no full stop");
                 for sentence in [text.means, text.now] {
                     assert!(sentence.ends_with(['.', '。']), "{trouble:?}: {sentence}");
-                    assert!(!sentence.contains('!'), "{trouble:?}: pages do not shout");
+                    assert!(!sentence.contains(['!', '！']), "{trouble:?}: pages do not shout");
                 }
             }
         }

@@ -68,6 +68,21 @@ async fn pages() {
 }
 
 #[tokio::test]
+async fn pages_in_japanese() {
+    let house = House::new(LOOPBACK).await;
+    let ask = |path: String| {
+        let request =
+            Request::get(path).header("accept", "text/html").header("accept-language", "ja-JP, en;q=0.7");
+        let house = &house;
+        async move { house.ask(request, "").await.whole() }
+    };
+    insta::assert_snapshot!("index_japanese", ask("/".to_owned()).await);
+    insta::assert_snapshot!("not_found_japanese", ask("/x".to_owned()).await);
+    let client_id = house.register(CALLBACK).await;
+    insta::assert_snapshot!("authorize_japanese", ask(authorize_url(LOOPBACK, &client_id, CALLBACK)).await);
+}
+
+#[tokio::test]
 async fn endpoints() {
     let house = House::new(HTTPS).await;
     let body = r#"{"client_name":"Claude Code","redirect_uris":["http://127.0.0.1/callback"],"token_endpoint_auth_method":"none"}"#;

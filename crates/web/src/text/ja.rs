@@ -1,0 +1,212 @@
+//! Japanese.
+
+use std::time::Duration;
+
+use super::{Text, TroubleText, Troubles};
+
+pub(super) static TEXT: Text = Text {
+    skip: "本文へ移動",
+    reference: "参照番号 {reference}",
+
+    wants_to_use: "「{client}」が {server} の利用を求めています",
+    nameless_wants_to_use: "名前のないアプリケーションが {server} の利用を求めています",
+    at_address: "接続先 {address}",
+    unverified_name: "この名前は確認されていません。「{name}」という名前は誰でも名乗れます。",
+    unverified_nameless: "このアプリケーションは名前を示しておらず、身元を保証する者もいません。",
+    vouched_by_operator: "このサービスの管理者が設定したアプリケーションです。",
+    on_this_computer: "このコンピューター（{host}）で動作しています",
+    at_a_host: "{host} にあります",
+    behind_a_scheme: "{scheme} で始まるリンクを開きます",
+
+    login_title: "サインイン",
+    login_lead: "まずサインインしてください。何を許可するかは、その後で決められます。",
+    login_continue: "{provider} で続ける",
+    login_not_admitted: "{account} としてサインインしていますが、このアカウントではこの MCP サーバーを利用できません。別のアカウントでサインインするか、このサイトの管理者にお問い合わせください。",
+    login_not_you: "心当たりがない場合は、このページを閉じてください。まだ何も許可されていません。",
+
+    development_title: "開発用サインイン",
+    development_lead: "このサインインではパスワードを求めません。このコンピューターで試すためのものです。",
+    development_field: "サインインする人",
+    development_submit: "サインイン",
+
+    consent_title: "アクセスの許可",
+    consent_somebody_else: "別の方ですか？",
+    consent_able_to: "許可する操作",
+    consent_return: "許可した後の戻り先",
+    consent_how_long: "有効期間",
+    consent_lifetime: "最長 {total}。{idle} 利用がなければ終了します。",
+    consent_cancel: "キャンセル",
+    consent_allow: "許可する",
+    scope_read: "内容の閲覧と検索",
+    scope_write: "作成と変更",
+    duration,
+
+    trouble_act_first: "{host} に戻る",
+    troubles: TROUBLES,
+
+    index_title: "MCP サーバー",
+    index_lead: "MCP サーバーのアドレスをクライアントに貼り付けてください。サインインのため、このサイトがブラウザーで一度だけ開きます。",
+    index_empty: "MCP サーバーはまだありません。管理者が設定ファイルの [[mcp_server]] に追加します。",
+    index_by_command: "コマンドまたはファイルで設定する",
+    index_how: "接続の手順",
+    index_steps: [
+        "クライアントで、リモート MCP サーバー（トランスポートは Streamable HTTP）を追加します。",
+        "アドレスを貼り付けます。ほかの欄は空のままで構いません。",
+        "ブラウザーが開きます。利用を求めているアプリケーションを確認してサインインし、許可する操作を選びます。",
+    ],
+};
+
+fn duration(duration: Duration) -> String {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let seconds = duration.as_secs();
+    match seconds {
+        DAY.. => format!("{} 日間", seconds / DAY),
+        HOUR.. => format!("{} 時間", seconds / HOUR),
+        _ => format!("{} 分間", seconds.div_ceil(MINUTE)),
+    }
+}
+
+const TROUBLES: Troubles = Troubles {
+    already_decided: TroubleText {
+        happened: "すでに回答済みです",
+        means: "このページには、このブラウザーで以前に回答がありました。その回答が有効です。",
+        now: "アプリケーションに戻ってください。接続されていない場合は、アプリケーションからもう一度接続してください。",
+    },
+    client_blocked: TroubleText {
+        happened: "このアプリケーションは接続できません",
+        means: "このサイトの管理者が利用を停止しています。何も許可されていません。",
+        now: "必要な場合は、このサイトの管理者にお問い合わせください。",
+    },
+    client_mistake: TroubleText {
+        happened: "アプリケーションが実現できない要求をしました",
+        means: "何も許可されていません。アプリケーションに戻ると、要求のどこに問題があったかが伝わります。",
+        now: "リンク先に心当たりがある場合にだけ戻ってください。",
+    },
+    client_unknown: TroubleText {
+        happened: "登録されていないアプリケーションです",
+        means: "かなり前に接続されたか、同じアドレスの別のサイトに接続されていた可能性があります。何も許可されていません。",
+        now: "アプリケーションでこの接続を削除し、もう一度追加してください。新しく登録されます。",
+    },
+    expired: TroubleText {
+        happened: "サインインの有効期限が切れました",
+        means: "サインインの手続きは数分間だけ保持されます。何も許可されていません。",
+        now: "アプリケーションからもう一度接続してください。",
+    },
+    form_foreign: TroubleText {
+        happened: "このサインインのページから送られたものではありません",
+        means: "あなたのために作られたページからの送信ではなかったため、受け付けませんでした。何も許可されていません。",
+        now: "アプリケーションからもう一度接続してください。",
+    },
+    house: TroubleText {
+        happened: "サイトに不具合が発生しました",
+        means: "あなたの操作が原因ではありません。何も許可されていません。",
+        now: "参照番号を添えて、このサイトの管理者にお知らせください。",
+    },
+    house_away: TroubleText {
+        happened: "現在このサイトは応答できません",
+        means: "あなたの操作が原因ではありません。何も許可されていません。",
+        now: "しばらく待ってから、もう一度お試しください。",
+    },
+    house_busy: TroubleText {
+        happened: "開始されたサインインが多すぎます",
+        means: "完了していないサインインは数分間保持されます。現在、新しく受け付ける余裕がありません。",
+        now: "数分待ってから、アプリケーションからもう一度接続してください。",
+    },
+    method_unknown: TroubleText {
+        happened: "このページはその方法では利用できません",
+        means: "何も変更されていません。",
+        now: "前のページに戻るか、アプリケーションからもう一度接続してください。",
+    },
+    not_admitted: TroubleText {
+        happened: "この MCP サーバーを利用する権限がありません",
+        means: "サインインは済んでいますが、この MCP サーバーはほかの方だけに公開されています。",
+        now: "利用が必要な場合は、このサイトの管理者に依頼してください。",
+    },
+    not_found: TroubleText {
+        happened: "ページが見つかりません",
+        means: "アドレスの入力または貼り付けに誤りがある可能性があります。",
+        now: "アドレスを確認してください。MCP サーバーのアドレスは /mcp で終わり、ブラウザーではなくアプリケーションから開きます。",
+    },
+    nothing_ticked: TroubleText {
+        happened: "何も選択されていません",
+        means: "アプリケーションを許可しましたが、許可する操作が一つも選ばれていません。",
+        now: "前のページに戻って許可する操作を選ぶか、キャンセルしてください。",
+    },
+    other_browser: TroubleText {
+        happened: "別のブラウザーで始められたサインインです",
+        means: "サインインは、始めたブラウザーで完了する必要があります。何も許可されていません。",
+        now: "アプリケーションからもう一度接続し、開いたブラウザーで完了してください。ほかの人から送られたリンクの場合は、このページを閉じてください。",
+    },
+    person_disabled: TroubleText {
+        happened: "あなたのアクセスは停止されています",
+        means: "利用者として登録されていますが、サインインは認められていません。",
+        now: "このサイトの管理者にお問い合わせください。",
+    },
+    provider_away: TroubleText {
+        happened: "サインインサービスが応答しません",
+        means: "サインインは完了しておらず、何も許可されていません。",
+        now: "しばらく待ってから、アプリケーションからもう一度接続してください。",
+    },
+    provider_declined: TroubleText {
+        happened: "サインインは完了しませんでした",
+        means: "サインインしておらず、何も許可されていません。",
+        now: "もう一度試すには、アプリケーションから接続し直してください。",
+    },
+    provider_not_allowed: TroubleText {
+        happened: "このアカウントでは利用できません",
+        means: "サインインサービスには登録されていますが、このサイトの利用を認められたアカウントではありません。",
+        now: "接続し直して業務用のアカウントを選ぶか、このサイトの管理者にお問い合わせください。",
+    },
+    provider_untrusted: TroubleText {
+        happened: "サインインサービスの応答を信頼できません",
+        means: "サインインは完了しておらず、何も許可されていません。",
+        now: "アプリケーションからもう一度接続してください。繰り返し起きる場合は、このサイトの管理者にお知らせください。",
+    },
+    redirect_unknown: TroubleText {
+        happened: "アプリケーションが登録していない戻り先です",
+        means: "このリンクでは、アプリケーションが登録していないアドレスでサインインが終わるところでした。何も許可されていません。",
+        now: "このリンクは使わないでください。アプリケーションから接続し、繰り返し起きる場合は、このサイトの管理者にお知らせください。",
+    },
+    request_broken: TroubleText {
+        happened: "アプリケーションの要求を読み取れません",
+        means: "必要な項目がないか、重複しています。何も許可されていません。",
+        now: "アプリケーションからもう一度接続してください。繰り返し起きる場合は、アプリケーションの提供元にお知らせください。",
+    },
+    server_gone: TroubleText {
+        happened: "この MCP サーバーはなくなりました",
+        means: "このサイトの管理者が削除したか、名前を変更しました。",
+        now: "アプリケーションから削除するか、新しいアドレスを確認してください。",
+    },
+    stale_page: TroubleText {
+        happened: "ページの内容が変わりました",
+        means: "ページを開いている間に、アプリケーションまたは MCP サーバーの情報が変わったため、回答を受け付けませんでした。",
+        now: "前のページに戻って再読み込みし、内容をもう一度確認してください。",
+    },
+    too_large: TroubleText {
+        happened: "要求が大きすぎます",
+        means: "送られた内容が、このサイトで受け付けられる長さを超えています。何も変更されていません。",
+        now: "アプリケーションからもう一度接続してください。繰り返し起きる場合は、このサイトの管理者にお知らせください。",
+    },
+    too_many: TroubleText {
+        happened: "要求の回数が多すぎます",
+        means: "すべての方が利用できるように、一つのネットワークからの回数を制限しています。",
+        now: "しばらく待ってから、もう一度お試しください。",
+    },
+    unknown: TroubleText {
+        happened: "このサインインは見つかりません",
+        means: "すでに終了したか、アドレスが途中で切れている可能性があります。",
+        now: "アプリケーションからもう一度接続してください。",
+    },
+    unknown_person: TroubleText {
+        happened: "その名前の人は登録されていません",
+        means: "開発用にサインインできる人は、設定ファイルに記載されています。",
+        now: "前のページに戻り、候補に表示される名前から選んでください。",
+    },
+    wrong_host: TroubleText {
+        happened: "このサイトのアドレスではありません",
+        means: "このサイトは、管理者が設定した一つのアドレスでだけ応答します。",
+        now: "案内されたアドレスを使ってください。",
+    },
+};
