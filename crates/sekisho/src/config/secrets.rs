@@ -55,7 +55,7 @@ pub enum SecretError {
         why: std::io::Error,
     },
     /// Others may read the file.
-    #[error("the file `{path}` for {what} can be read by others; allow only its owner: chmod 600", path = path.display())]
+    #[error("the file `{path}` for {what} can be read or changed by others; allow only its owner: chmod 600", path = path.display())]
     Readable {
         /// Which secret.
         what: &'static str,
@@ -132,11 +132,38 @@ fn read_private(path: &Path, what: &'static str) -> Result<String, SecretError> 
     let file = std::fs::File::open(path).map_err(fail)?;
     #[cfg(unix)]
     {
-        use std::os::unix::fs::PermissionsExt;
-        let mode = file.metadata().map_err(fail)?.permissions().mode();
-        if mode & 0o077 != 0 {
+        use std::os::unix::fs::MetadataExt as _;
+        let metadata = file.metadata().map_err(fail)?;
+        if open_to_others(metadata.uid(), metadata.mode()) {
             return Err(SecretError::Readable { what, path: path.to_owned() });
         }
     }
     std::io::read_to_string(file).map_err(fail)
+}
+
+/// Whether others than its owner may read or change a file. Root's may be read by its group: that is how secrets reach a
+/// process without rights in Kubernetes (`fsGroup`), and PostgreSQL takes its keys by the same rule.
+#[cfg(unix)]
+const fn open_to_others(owner: u32, mode: u32) -> bool {
+    const ROOT: u32 = 0;
+    mode & (if owner == ROOT { 0o037 } else { 0o077 }) != 0
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::open_to_others;
+
+    #[test]
+    fn a_secret_is_for_its_owner_and_roots_for_a_group_to_read() {
+        for mode in [0o400, 0o600] {
+            assert!(!open_to_others(0, mode) && !open_to_others(1000, mode), "{mode:o}");
+        }
+        for mode in [0o440, 0o640] {
+            assert!(!open_to_others(0, mode), "{mode:o}");
+            assert!(open_to_others(1000, mode), "{mode:o}");
+        }
+        for mode in [0o404, 0o444, 0o620, 0o660, 0o644, 0o602, 0o650] {
+            assert!(open_to_others(0, mode) && open_to_others(1000, mode), "{mode:o}");
+        }
+    }
 }
