@@ -58,6 +58,10 @@ audit_kinds! {
     ConsentDenied = "consent_denied";
     /// A person said yes to a client.
     ConsentGiven = "consent_given";
+    /// A code was made by which one person may sign in while the identity provider is away.
+    EmergencyLoginMade = "emergency_login_made";
+    /// A person signed in by such a code.
+    EmergencySignIn = "emergency_sign_in";
     /// A grant was ended.
     GrantRevoked = "grant_revoked";
     /// Keys were made.

@@ -10,6 +10,7 @@ mod authorizations;
 mod browser_sessions;
 mod clients;
 mod codec;
+mod emergency_logins;
 mod engine;
 mod error;
 mod grants;
@@ -32,6 +33,7 @@ pub use authorizations::{
 };
 pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
 pub use clients::{ClientRecord, Clients};
+pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
 #[cfg(feature = "failpoints")]
 pub use engine::Failpoint;
 pub use engine::{Engine, EngineConfig, OpenError};
@@ -52,6 +54,7 @@ pub trait Store:
     Clients
     + Users
     + BrowserSessions
+    + EmergencyLogins
     + Authorizations
     + Grants
     + Revocations

@@ -18,6 +18,8 @@ pub struct SweepCounts {
     pub browser_sessions: u64,
     /// Clients that nobody has used for 90 days and that hold no live grant.
     pub clients: u64,
+    /// Emergency logins that ended a day ago.
+    pub emergency_logins: u64,
     /// Grants past the end of the life they could have had.
     pub grants: u64,
     /// Revocations that no living token could fall under.
@@ -54,6 +56,8 @@ statement_list! {
         WHERE expires_at < $1 ORDER BY expires_at, id LIMIT 500)";
     BROWSER_SESSIONS = "DELETE FROM browser_sessions WHERE hash IN (SELECT hash FROM browser_sessions \
         WHERE expires_at < $1 LIMIT 500)";
+    EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
+        WHERE expires_at < $1 LIMIT 500)";
     REVOCATIONS = "DELETE FROM revocations WHERE (kind, id) IN (SELECT kind, id FROM revocations \
         WHERE expires_at < $1 LIMIT 500)";
     CLIENTS = "DELETE FROM clients WHERE blocked_at IS NULL AND last_used_at < $1 AND client_id IN \
@@ -72,12 +76,20 @@ impl Maintenance for Engine {
             let together = || vec![step(REDEEMED_AUTHORIZATIONS, day_ago), step(GRANTS, day_ago)];
             let grants = remove(self, together).await?;
             let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
+            let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
             let revocations = remove(self, || vec![step(REVOCATIONS, now)]).await?;
             let clients = remove(self, || vec![Step::any(CLIENTS, params![unused, now])]).await?;
             authorizations::count_waiting(self, now).await?;
             // Each grant went with the one authorization that gave it.
             let authorizations = undecided + open + grants;
-            Ok(SweepCounts { authorizations, browser_sessions, clients, grants, revocations })
+            Ok(SweepCounts {
+                authorizations,
+                browser_sessions,
+                clients,
+                emergency_logins,
+                grants,
+                revocations,
+            })
         })
     }
 }

@@ -29,6 +29,7 @@ pub fn statements() -> Vec<Statement> {
         crate::authorizations::STATEMENTS,
         crate::browser_sessions::STATEMENTS,
         crate::clients::STATEMENTS,
+        crate::emergency_logins::STATEMENTS,
         crate::grants::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::maintenance::STATEMENTS,

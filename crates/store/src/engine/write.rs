@@ -8,10 +8,11 @@ use crate::Revocation;
 /// The order in which the steps of a write touch tables: two writes that want the same rows then wait for each
 /// other and cannot lock each other out.
 #[cfg(any(test, debug_assertions))]
-const ORDER: [&str; 10] = [
+const ORDER: [&str; 11] = [
     "clients",
     "users",
     "browser_sessions",
+    "emergency_logins",
     "authorizations",
     "grants",
     "revocations",

@@ -21,6 +21,7 @@ mod authorizations;
 mod browser_sessions;
 mod clients;
 mod dialect;
+mod emergency_logins;
 mod faults;
 mod files;
 mod grants;

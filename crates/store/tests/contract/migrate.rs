@@ -30,7 +30,7 @@ async fn a_newer_schema_is_refused(store: Opened) {
         format!("INSERT INTO schema_migrations VALUES (9000, '9000_later', {})", bytes(&store, "00ff"));
     store.tamper(&newer).await;
     let error = Engine::open(store.config()).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 9000, known: 1 }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 9000, .. }), "{error:?}");
     assert!(error.to_string().contains("schema 9000"));
 }
 
@@ -43,8 +43,9 @@ fn bytes(store: &Opened, hex: &str) -> String {
 
 async fn many_migrators_are_one(config: impl Fn() -> EngineConfig) {
     let fresh = Engine::connect(config()).await.unwrap();
-    assert_eq!(fresh.pending_migrations().await.unwrap(), ["0001_first"]);
-    assert!(fresh.check().await.unwrap().contains("migrations pending: 0001_first"));
+    let pending = fresh.pending_migrations().await.unwrap();
+    assert_eq!(pending[0], "0001_first");
+    assert!(fresh.check().await.unwrap().contains("migrations pending: 0001_first, "));
     assert!(fresh.counts().await.is_err(), "there is no table yet");
     let mut migrators = JoinSet::new();
     for _ in 0..6 {
@@ -55,7 +56,7 @@ async fn many_migrators_are_one(config: impl Fn() -> EngineConfig) {
         });
     }
     let applied: usize = migrators.join_all().await.iter().sum();
-    assert_eq!(applied, 1);
+    assert_eq!(applied, pending.len());
     fresh.counts().await.unwrap();
 }
 

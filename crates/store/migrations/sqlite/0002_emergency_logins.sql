@@ -1,0 +1,12 @@
+-- A way in for one person while the identity provider is away. The code is a hash; whose it is stands sealed beside it,
+-- so that a row that somebody else wrote opens nothing.
+CREATE TABLE emergency_logins (
+    hash BLOB NOT NULL PRIMARY KEY,
+    user_id BLOB NOT NULL REFERENCES users (id),
+    sealed BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    used_at INTEGER
+) STRICT;
+CREATE INDEX emergency_logins_expires ON emergency_logins (expires_at);
+CREATE INDEX emergency_logins_user ON emergency_logins (user_id);
