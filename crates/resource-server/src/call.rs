@@ -7,7 +7,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use protocol::mcp::{CallKind, McpCall, ProtocolVersion, RequestId};
@@ -206,14 +206,18 @@ where
     let body = read_body(body, most).await?;
     let call =
         McpCall::read(headers, &body).map_err(|refused| CallReason::MessageRefused(Box::new(refused)))?;
-    // MCP 2026-07-28, transports, "Value Encoding": what is not plain goes as Base64.
-    let odd = |name: &str, value: &[u8]| {
-        name.starts_with(MCP_PARAM) && !value.iter().all(|b| matches!(b, b' '..=b'~'))
-    };
-    if headers.iter().any(|(name, value)| odd(name.as_str(), value.as_bytes())) {
+    if !parameters_are_sound(headers) {
         return Err(CallReason::HeaderRefused);
     }
     Ok(Operation::Call { call, body })
+}
+
+/// MCP 2026-07-28, transports, "Value Encoding": what is not plain goes as Base64. And each stands once: of two, one reader
+/// takes the first and another the last.
+fn parameters_are_sound(headers: &HeaderMap) -> bool {
+    let plain = |value: &HeaderValue| value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let mut parameters = headers.keys().filter(|name| name.as_str().starts_with(MCP_PARAM));
+    parameters.all(|name| media::single(headers, name).is_some_and(plain))
 }
 
 async fn read_body<B>(body: B, most: usize) -> Result<Bytes, CallReason>

@@ -1,24 +1,25 @@
 //! What the tools of one MCP server say of themselves: `readOnlyHint` (product.md, P-12).
 //!
-//! Only asked for a caller who may read and not write. A hint is good for a minute; after that, and for a tool that
-//! is not known, the MCP server's list is read again in the name of the caller, once for all who wait. A tool that
-//! stays unknown counts as one that writes. Must never take a hint from anything but the MCP server's own list.
+//! Only asked for a caller who may read and not write. A hint is good for a minute, and for the person in whose name the
+//! list was read: an MCP server may have another list for everybody, and who can put a tool on their own must not decide
+//! what others may call (attacks PX-25). After that, and for a tool that is not known, the list is read again, once for
+//! all of this person's calls that wait. A tool that stays unknown counts as one that writes.
+//! Must never take a hint from anything but the MCP server's own list.
 
 mod listing;
 mod sse;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http::HeaderValue;
 use policy::ReadOnly;
 use protocol::id::{Id, User};
 use protocol::world::{Clock, Entropy};
+use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use tokio::sync::Mutex;
 
 use self::listing::Flaw;
 use crate::call::Asked;
@@ -26,39 +27,49 @@ use crate::session::Session;
 
 /// How long a hint is good.
 const LIFE: Duration = Duration::from_secs(60);
-/// How soon the list may be read again.
+/// How soon the list may be read again for the same person.
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long reading the whole list may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// People in whose name reading was refused.
-const REFUSED: usize = 1024;
+/// People whose last reading is remembered.
+const PEOPLE: usize = 10_000;
+/// Bytes of all names that are remembered: of a hundred tools for each of some thousands of people.
+const NAMES: u64 = 16 * 1024 * 1024;
 
-/// The hints of one MCP server.
+/// The hints of one MCP server, for each person.
 pub(crate) struct Catalogue {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    known: ArcSwap<Known>,
-    /// Held while the list is read: the others wait for what it brings. In it, when the MCP server last did not
-    /// answer at all: then nobody needs to try, one after the other.
-    reading: Mutex<Option<Duration>>,
-    /// When reading was refused in somebody's name: a broken session of one must not shut out the others.
-    refused: Cache<Id<User>, Duration>,
+    known: Cache<Id<User>, Arc<Known>, Bytes>,
+    /// When the list was last read for a person. Held while it is: their other calls wait for what it brings.
+    reading: Cache<Id<User>, Arc<tokio::sync::Mutex<Option<Duration>>>>,
+    /// When the MCP server last did not answer at all: then nobody needs to try, one after the other.
+    unanswered: Mutex<Option<Duration>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     hints: HashMap<String, bool>,
-    read_at: Option<Duration>,
+    read_at: Duration,
 }
 
 impl Known {
-    fn is_younger_than(&self, age: Duration, now: Duration) -> bool {
-        self.read_at.is_some_and(|read_at| now.saturating_sub(read_at) < age)
-    }
-
     fn hint(&self, tool: &str, now: Duration) -> Option<ReadOnly> {
-        let hint = self.hints.get(tool).filter(|_| self.is_younger_than(LIFE, now))?;
+        let young = now.saturating_sub(self.read_at) < LIFE;
+        let hint = self.hints.get(tool).filter(|_| young)?;
         Some(if *hint { ReadOnly::Yes } else { ReadOnly::No })
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Bytes;
+
+impl Weighter<Id<User>, Arc<Known>> for Bytes {
+    fn weight(&self, _: &Id<User>, known: &Arc<Known>) -> u64 {
+        /// What a name costs beside its letters.
+        const PLACE: usize = 48;
+        let names: usize = known.hints.keys().map(|name| name.len() + PLACE).sum();
+        u64::try_from(names + PLACE).unwrap_or(u64::MAX)
     }
 }
 
@@ -67,13 +78,13 @@ impl Catalogue {
         Self {
             clock,
             entropy,
-            known: ArcSwap::default(),
-            reading: Mutex::new(None),
-            refused: Cache::new(REFUSED),
+            known: Cache::with_weighter(PEOPLE, NAMES, Bytes),
+            reading: Cache::new(PEOPLE),
+            unanswered: Mutex::new(None),
         }
     }
 
-    /// What the tool says of itself, as far as we may believe it.
+    /// What the tool says of itself to this caller, as far as we may believe it.
     pub(crate) async fn find(
         &self,
         tool: &str,
@@ -81,45 +92,53 @@ impl Catalogue {
         session: &Session,
         assertion: &HeaderValue,
     ) -> ReadOnly {
-        if let Some(hint) = self.known.load().hint(tool, self.clock.monotonic()) {
-            return hint;
-        }
-        let mut unanswered = self.reading.lock().await;
-        let now = self.clock.monotonic();
-        let known = self.known.load();
-        if let Some(hint) = known.hint(tool, now) {
-            return hint;
-        }
         let user = asked.who().person.user;
+        if let Some(hint) = self.known(user, tool) {
+            return hint;
+        }
+        let Ok(reading) = self.reading.get_or_insert_with(&user, || Ok::<_, Flaw>(Arc::default())) else {
+            return ReadOnly::No;
+        };
+        let mut tried_at = reading.lock().await;
+        if let Some(hint) = self.known(user, tool) {
+            return hint;
+        }
+        let now = self.clock.monotonic();
         let lately = |at: Duration| now.saturating_sub(at) < PAUSE;
-        if unanswered.is_some_and(lately)
-            || self.refused.get(&user).is_some_and(lately)
-            || known.is_younger_than(PAUSE, now)
-        {
+        if tried_at.is_some_and(lately) || self.unanswered().is_some_and(lately) {
             return ReadOnly::No;
         }
+        *tried_at = Some(now);
         let reading = listing::read(asked, session, assertion, &*self.entropy);
         match tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Flaw::Unanswered)) {
             Ok(hints) => {
-                let fresh = Arc::new(Known { hints, read_at: Some(now) });
-                self.known.store(Arc::clone(&fresh));
+                let fresh = Arc::new(Known { hints, read_at: now });
+                self.known.insert(user, Arc::clone(&fresh));
                 fresh.hint(tool, now).unwrap_or(ReadOnly::No)
             }
             Err(flaw) => {
                 tracing::warn!(server = asked.who().server.name(), %flaw, "the list of tools cannot be read");
                 match flaw {
-                    Flaw::Unanswered => *unanswered = Some(self.clock.monotonic()),
-                    Flaw::Malformed | Flaw::Refused | Flaw::TooLong => self.refused.insert(user, now),
+                    Flaw::Unanswered => *self.unanswered() = Some(self.clock.monotonic()),
+                    Flaw::Malformed | Flaw::Refused | Flaw::TooLong => {}
                 }
                 ReadOnly::No
             }
         }
     }
+
+    fn known(&self, user: Id<User>, tool: &str) -> Option<ReadOnly> {
+        self.known.get(&user)?.hint(tool, self.clock.monotonic())
+    }
+
+    fn unanswered(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Catalogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Catalogue").field("tools", &self.known.load().hints.len()).finish_non_exhaustive()
+        f.debug_struct("Catalogue").field("people", &self.known.len()).finish_non_exhaustive()
     }
 }
 

@@ -24,9 +24,10 @@ const USUAL: usize = 12;
 /// The request for an operation.
 pub(crate) fn build(asked: &Asked, session: &Session, assertion: HeaderValue) -> Request<Full<Bytes>> {
     let mut headers = own(session, assertion);
-    mirrored(&asked.headers, &mut headers);
+    plain(&asked.headers, &mut headers);
     let (method, accept, body) = match &asked.operation {
         Operation::Call { body, .. } => {
+            mirrored(&asked.headers, &mut headers);
             headers.insert(CONTENT_TYPE, JSON.clone());
             (Method::POST, &BOTH, body.clone())
         }
@@ -81,10 +82,20 @@ fn own(session: &Session, assertion: HeaderValue) -> HeaderMap {
     headers
 }
 
-/// What mirrors the body and was compared with it, what a tool's parameters mirror (requirements RS-163), and the
-/// position in a trace.
+/// What every request may say: the version, and the position in a trace.
+fn plain(from: &HeaderMap, to: &mut HeaderMap) {
+    if let Some(version) = single(from, &MCP_PROTOCOL_VERSION) {
+        to.insert(MCP_PROTOCOL_VERSION.clone(), version.clone());
+    }
+    if let Some(value) = single(from, &TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())) {
+        to.insert(TRACEPARENT.clone(), value.clone());
+    }
+}
+
+/// What mirrors the body and was compared with it, and what a tool's parameters mirror (requirements RS-163). Only beside
+/// a body: without one there is nothing that it was compared with.
 fn mirrored(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in [&MCP_PROTOCOL_VERSION, &MCP_METHOD, &MCP_NAME] {
+    for name in [&MCP_METHOD, &MCP_NAME] {
         if let Some(value) = single(from, name) {
             to.insert(name.clone(), value.clone());
         }
@@ -93,9 +104,6 @@ fn mirrored(from: &HeaderMap, to: &mut HeaderMap) {
         if name.as_str().starts_with(MCP_PARAM) {
             to.append(name.clone(), value.clone());
         }
-    }
-    if let Some(value) = single(from, &TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())) {
-        to.insert(TRACEPARENT.clone(), value.clone());
     }
 }
 

@@ -23,6 +23,8 @@ const PAGES: usize = 10;
 /// Bytes of one page.
 const PAGE: usize = 2 * 1024 * 1024;
 const TOOLS: usize = 10_000;
+/// Bytes of all names: so that no one list fills the memory of all people's.
+const NAMES: usize = 512 * 1024;
 
 /// Why there is no list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -58,7 +60,7 @@ pub(super) async fn read(
         for (name, hint) in page.tools.iter().filter_map(|tool| hint(tool.get())) {
             hints.entry(name).and_modify(|known| *known &= hint).or_insert(hint);
         }
-        if hints.len() > TOOLS {
+        if hints.len() > TOOLS || hints.keys().map(String::len).sum::<usize>() > NAMES {
             return Err(Flaw::TooLong);
         }
         match page.next_cursor {

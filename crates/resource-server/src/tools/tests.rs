@@ -139,7 +139,33 @@ async fn a_reading_that_fails_counts_for_the_one_who_caused_it() {
         claims.scope = Some("read".to_owned());
     });
     assert_eq!(world.answered(post(&token, &tools_call("reads"))).await.0, 200);
-    assert!(allowed(&world, "reads").await, "known now");
+    assert!(!allowed(&world, "reads").await, "what another was told counts for the other");
+    world.clock.advance(Duration::from_secs(5));
+    assert!(allowed(&world, "reads").await);
+}
+
+/// PX-25: who can put a tool on their own list must not decide what others may call.
+#[tokio::test]
+async fn a_hint_is_good_for_the_person_whose_list_it_stood_on_only() {
+    let world = World::new().await;
+    let bob = world.person("bob", &["staff"]).await;
+    let bobs = world.token(|claims| {
+        claims.sub = bob.to_string();
+        claims.scope = Some("read".to_owned());
+    });
+    world.upstream.answers(lists(r#"{"name":"mine","annotations":{"readOnlyHint":true}}"#));
+    assert!(allowed(&world, "mine").await);
+    world.upstream.answers(lists(r#"{"name":"mine"}"#));
+    let refused = world.call(post(&bobs, &tools_call("mine"))).await.unwrap_err();
+    assert_eq!(refused.reason(), "scope_insufficient");
+    assert!(allowed(&world, "mine").await, "and stays good for who was told");
+    // The same person with another token is the same person.
+    let again = world.token(|claims| {
+        claims.scope = Some("read".to_owned());
+        claims.jti = "another".to_owned();
+    });
+    world.call(post(&again, &tools_call("mine"))).await.unwrap();
+    assert_eq!(lists_seen(&world), 2, "one for each person");
 }
 
 /// … but where the MCP server does not answer at all nobody needs to try, one after the other.

@@ -110,6 +110,12 @@ async fn a_parameter_header_with_forbidden_characters_is_refused() {
     let mut call = modern(&world.token(|_| {}), "ping/not", "");
     call.headers_mut().insert("mcp-param-x", HeaderValue::from_bytes(b"caf\xc3\xa9").unwrap());
     assert_eq!(world.call(call).await.unwrap_err().reason(), "header_refused");
+    // Nor twice: one reader takes the first and another the last.
+    let mut call = modern(&world.token(|_| {}), "ping/not", "");
+    for value in ["eu", "eu"] {
+        call.headers_mut().append("mcp-param-x", HeaderValue::from_static(value));
+    }
+    assert_eq!(world.call(call).await.unwrap_err().reason(), "header_refused");
     assert!(world.upstream.seen().is_empty());
 }
 
@@ -131,6 +137,10 @@ async fn get_and_delete_have_no_body_and_no_content_type() {
     let mut get = request(Method::GET, &world.token(|_| {}), "ignored");
     // SE-08: no resuming without a session.
     get.headers_mut().insert("last-event-id", HeaderValue::from_static("7"));
+    // Nothing mirrors a body that is not there.
+    for name in ["mcp-method", "mcp-name", "mcp-param-x"] {
+        get.headers_mut().insert(name, HeaderValue::from_static("tools/call"));
+    }
     let response = world.call(get).await.unwrap();
     assert_eq!(response.status(), 200);
     let seen = world.upstream.only();
