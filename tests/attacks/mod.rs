@@ -4,6 +4,7 @@ mod authorize;
 mod callback;
 mod consent;
 mod discovery;
+mod headers;
 mod proxy;
 mod register;
 mod revoke;

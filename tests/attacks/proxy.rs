@@ -14,14 +14,14 @@ use testkit::raw;
 use crate::steps::{Flow, Tokens, while_trying};
 
 /// A call of the tool `echo` as 2026-07-28 has it.
-fn echo(said: &str) -> Value {
+pub(super) fn echo(said: &str) -> Value {
     json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
         "name": "echo", "arguments": {"said": said},
         "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}},
     }})
 }
 
-const HEADERS: [(&str, &str); 4] = [
+pub(super) const HEADERS: [(&str, &str); 4] = [
     ("accept", "application/json, text/event-stream"),
     ("mcp-protocol-version", "2026-07-28"),
     ("mcp-method", "tools/call"),
@@ -29,16 +29,16 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 /// Calls with these headers beside the usual ones.
-async fn call(flow: &Flow, headers: &[(&str, &str)]) -> Result<Answer, String> {
+pub(super) async fn call(flow: &Flow, headers: &[(&str, &str)]) -> Result<Answer, String> {
     let headers = [&HEADERS, headers].concat();
     flow.house.http.post_json(&flow.house.resource("notes"), &headers, &echo("hello")).await
 }
 
-fn bearer(tokens: &Tokens) -> String {
+pub(super) fn bearer(tokens: &Tokens) -> String {
     format!("Bearer {}", tokens.access)
 }
 
-fn claims(assertion: &str) -> Result<Value, String> {
+pub(super) fn claims(assertion: &str) -> Result<Value, String> {
     let part = assertion.split('.').nth(1).ok_or("no assertion")?;
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|error| error.to_string())?;
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())

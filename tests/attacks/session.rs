@@ -2,9 +2,11 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use testkit::house::Plan;
 use testkit::http::{Answer, request};
 use testkit::outcomes::{Verdict, rs401_bare};
 
+use crate::record;
 use crate::steps::{Flow, Tokens, while_trying};
 
 const SESSION: &str = "mcp-session-id";
@@ -165,9 +167,138 @@ async fn se_05_neither_side_sees_the_other_s_session_id() -> Verdict {
         flow.house.mcp.received().pop().ok_or("nothing arrived")?.header(SESSION),
         "session-of-the-fake-server"
     );
-    // Two sessions are two ids to the client, though the MCP server's are the same here.
-    assert_ne!(begin(&flow, &tokens).await?, session);
     flow.house.close().await
+}
+
+#[tokio::test]
+async fn se_06_two_sessions_of_one_person_are_two_at_the_mcp_server() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let (first, second) = (begin(&flow, &tokens).await?, begin(&flow, &tokens).await?);
+    assert_ne!(first, second);
+    let upstream = ["session-of-the-fake-server", "session-of-the-fake-server-2"];
+    // One after the other, at once, and after the other one has ended.
+    for _ in 0..5 {
+        for (session, upstream) in [&first, &second].into_iter().zip(upstream) {
+            let answer = send(&flow, &tokens, "tools/list", &[(SESSION, session)]).await?;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+            assert!(answer.header(SESSION).is_empty(), "only the first answer names it");
+            assert_eq!(flow.house.mcp.received().pop().ok_or("nothing arrived")?.header(SESSION), upstream);
+        }
+    }
+    let before = flow.house.mcp.received().len();
+    let (one, two) = ([(SESSION, first.as_str())], [(SESSION, second.as_str())]);
+    let many = (0..20).map(|n| send(&flow, &tokens, "ping", if n % 2 == 0 { &one } else { &two }));
+    for answer in futures_util::future::join_all(many).await {
+        assert_eq!(answer?.status, StatusCode::OK);
+    }
+    let seen = flow.house.mcp.received().split_off(before);
+    for name in upstream {
+        assert_eq!(seen.iter().filter(|call| call.header(SESSION) == name).count(), 10, "{name}");
+    }
+    assert_eq!(bare(&flow, &tokens, Method::DELETE, &one).await?.status, StatusCode::NO_CONTENT);
+    assert_eq!(flow.house.mcp.received().pop().ok_or("nothing arrived")?.header(SESSION), upstream[0]);
+    assert_eq!(send(&flow, &tokens, "tools/list", &two).await?.status, StatusCode::OK);
+    flow.close().await
+}
+
+#[tokio::test]
+async fn se_11_who_comes_without_a_token_begins_no_session_that_a_token_could_go_on_with() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let headers = [("accept", "application/json, text/event-stream"), ("mcp-protocol-version", "2025-11-25")];
+    let url = flow.house.resource("notes");
+    for named in [None, Some("session-of-the-fake-server"), Some("chosen-by-the-client")] {
+        let mut headers = headers.to_vec();
+        headers.extend(named.map(|named| (SESSION, named)));
+        let begun = flow.house.http.post_json(&url, &headers, &message("initialize")).await?;
+        rs401_bare(&begun)?;
+        assert!(begun.header(SESSION).is_empty(), "{:?}", begun.headers);
+        // With a token the id is as unknown as any other.
+        if let Some(named) = named {
+            let answer = send(&flow, &tokens, "tools/list", &[(SESSION, named)]).await?;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+        }
+    }
+    assert_eq!(flow.house.mcp.connections(), 0);
+    // A dead token begins none either, and one session is never carried over to the next person by `initialize`.
+    let session = begin(&flow, &tokens).await?;
+    let dead = flow.tokens().await?;
+    let fields = [("client_id", flow.client.client_id.as_str()), ("token", dead.refresh.as_str())];
+    assert_eq!(flow.revoke(&fields).await?.status, StatusCode::OK);
+    let refused = send(&flow, &dead, "initialize", &[(SESSION, &session)]).await?;
+    assert!(refused.status == 401 && refused.header(SESSION).is_empty(), "{:?}", refused.headers);
+    let anew = send(&flow, &tokens, "initialize", &[(SESSION, &session)]).await?;
+    assert!(!anew.header(SESSION).is_empty() && anew.header(SESSION) != session, "{:?}", anew.headers);
+    flow.close().await
+}
+
+/// The claims of the assertion that the MCP server was sent last.
+fn told(flow: &Flow) -> Result<Value, String> {
+    let call = flow.house.mcp.received().pop().ok_or("nothing arrived")?;
+    let (access, refresh) = (call.header("sekisho-identity").to_owned(), String::new());
+    Tokens { access, refresh }.claims()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn se_13_a_session_goes_on_at_another_node_under_the_identity_of_the_token() -> Verdict {
+    record::on_postgres(|url| async move {
+        let mut flow = Flow::with(Plan { postgres: Some(url), ..Plan::default() }).await?;
+        let alice = flow.tokens().await?;
+        let session = begin(&flow, &alice).await?;
+        let here = told(&flow)?;
+        flow.browser = flow.house.browser();
+        flow.login = "bob";
+        let bob = flow.tokens().await?;
+        let second = flow.house.second_node().await?;
+        let first = std::mem::replace(&mut flow.house.http, second.http.clone());
+        let answer = send(&flow, &alice, "tools/list", &[(SESSION, &session)]).await?;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        let there = told(&flow)?;
+        for claim in ["sub", "name", "email", "groups", "client_id", "grant_id", "scope", "aud", "iss"] {
+            assert!(!there[claim].is_null() && there[claim] == here[claim], "{claim}: {here} {there}");
+        }
+        let received = flow.house.mcp.received().len();
+        for method in ["tools/list", "tools/call", "ping"] {
+            let stranger = send(&flow, &bob, method, &[(SESSION, &session)]).await?;
+            assert!(matches!(stranger.status.as_u16(), 400 | 404), "{method}: {}", stranger.status);
+        }
+        rs401_bare(
+            &flow
+                .house
+                .http
+                .post_json(&flow.house.resource("notes"), &[(SESSION, &session)], &message("ping"))
+                .await?,
+        )?;
+        assert_eq!(flow.house.mcp.received().len(), received);
+        // Bob's own session begins anew, and Alice's is as good as before at both.
+        let bobs = begin(&flow, &bob).await?;
+        assert_eq!(told(&flow)?["sub"], bob.claims()?["sub"]);
+        flow.house.http = first;
+        for (who, session) in [(&alice, &session), (&bob, &bobs)] {
+            assert_eq!(send(&flow, who, "ping", &[(SESSION, session)]).await?.status, StatusCode::OK);
+            assert_eq!(told(&flow)?["sub"], who.claims()?["sub"]);
+        }
+        second.close().await?;
+        flow.close().await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn se_13_a_session_outlives_a_restart_with_its_whole_identity() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let session = begin(&flow, &tokens).await?;
+    let before = told(&flow)?;
+    flow.house = flow.house.restart().await?;
+    let answer = send(&flow, &tokens, "tools/list", &[(SESSION, &session)]).await?;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    let after = told(&flow)?;
+    for claim in ["sub", "name", "email", "groups", "client_id", "grant_id", "scope", "aud", "iss"] {
+        assert!(!after[claim].is_null() && after[claim] == before[claim], "{claim}: {before} {after}");
+    }
+    flow.close().await
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -24,6 +24,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
@@ -71,6 +73,8 @@ struct State {
     received: Mutex<Vec<Received>>,
     connections: Mutex<usize>,
     odd: Mutex<VecDeque<Response<Bytes>>>,
+    lists: Mutex<VecDeque<Response<Bytes>>>,
+    sessions: Mutex<usize>,
     streams: Mutex<VecDeque<OpenStream>>,
     opened: Notify,
     arrived: Notify,
@@ -113,6 +117,11 @@ impl FakeMcpServer {
     /// The next call of the tool `odd`, and the next GET, is answered with this.
     pub fn answer_next(&self, answer: Response<Bytes>) {
         lock(&self.state.odd).push_back(answer);
+    }
+
+    /// The next `tools/list` is answered with this.
+    pub fn list_next(&self, answer: Response<Bytes>) {
+        lock(&self.state.lists).push_back(answer);
     }
 
     /// The next stream that is opened by the tool `stream` or by a GET.
@@ -182,8 +191,25 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
             let odd = lock(&state.odd).pop_front();
             Ok(odd.map_or_else(|| status(StatusCode::INTERNAL_SERVER_ERROR), |odd| odd.map(full)))
         }
+        ("tools/list", _) => {
+            let list = lock(&state.lists).pop_front();
+            Ok(list.map_or_else(|| result(&id, "tools/list", &message), |list| list.map(full)))
+        }
+        ("initialize", _) => Ok(in_session(&state, result(&id, "initialize", &message))),
         (method, _) => Ok(result(&id, method, &message)),
     }
+}
+
+/// A session for each `initialize`: the first is `session-of-the-fake-server`, the next ones are numbered.
+fn in_session(state: &State, mut response: Response<Body>) -> Response<Body> {
+    let mut sessions = lock(&state.sessions);
+    *sessions += 1;
+    let id = match *sessions {
+        1 => "session-of-the-fake-server".to_owned(),
+        number => format!("session-of-the-fake-server-{number}"),
+    };
+    response.headers_mut().extend(id.parse().ok().map(|id| (SESSION, id)));
+    response
 }
 
 fn result(id: &Value, method: &str, message: &Value) -> Response<Body> {
@@ -205,11 +231,6 @@ fn result(id: &Value, method: &str, message: &Value) -> Response<Body> {
     let body = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
     let mut response = Response::new(full(Bytes::from(body)));
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
-    if method == "initialize" {
-        response
-            .headers_mut()
-            .insert("mcp-session-id", HeaderValue::from_static("session-of-the-fake-server"));
-    }
     response
 }
 
