@@ -5,6 +5,7 @@ mod callback;
 mod consent;
 mod discovery;
 mod headers;
+mod messages;
 mod proxy;
 mod register;
 mod revoke;
