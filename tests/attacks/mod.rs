@@ -6,6 +6,7 @@ mod consent;
 mod discovery;
 mod headers;
 mod messages;
+mod people;
 mod proxy;
 mod register;
 mod revoke;
