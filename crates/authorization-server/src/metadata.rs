@@ -17,7 +17,7 @@ impl AuthorizationServer {
         }
         AuthorizationServerMetadata {
             issuer: self.settings.issuer.clone(),
-            authorization_endpoint: at("/oauth/authorize"),
+            authorization_endpoint: format!("{}/oauth/authorize", self.settings.pages_url),
             token_endpoint: at("/oauth/token"),
             registration_endpoint: Some(at("/oauth/register")),
             revocation_endpoint: Some(at("/oauth/revoke")),

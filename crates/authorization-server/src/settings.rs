@@ -22,6 +22,8 @@ pub struct Settings {
     pub issuer: String,
     /// How long things live.
     pub lifetimes: Lifetimes,
+    /// The origin of people's pages: the issuer, unless they have one of their own.
+    pub pages_url: String,
     /// How many authorizations may be pending at once (product.md, P-4).
     pub pending: PendingCaps,
     /// Which private-use schemes a redirect URI may have (product.md, P-8).
@@ -45,7 +47,7 @@ impl Settings {
 
     /// Where a connector sends the browser back to.
     pub(crate) fn callback(&self, connector: &str) -> String {
-        format!("{}/login/callback/{connector}", self.issuer)
+        format!("{}/login/callback/{connector}", self.pages_url)
     }
 }
 

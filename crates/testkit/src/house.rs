@@ -253,7 +253,7 @@ impl House {
 
     fn work(&self, front: Arc<Front>, listener: TcpListener) {
         let limits = ConnectionLimits { drain: Duration::from_millis(200), ..ConnectionLimits::default() };
-        let doors = web::serve(vec![listener], front, limits, self.stop.clone());
+        let doors = web::serve(vec![listener.into()], front, limits, self.stop.clone());
         self.doors.spawn(async move {
             doors.await;
         });

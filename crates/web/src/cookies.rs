@@ -39,19 +39,19 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    pub(crate) fn new(public_url: &PublicUrl) -> Self {
+    pub(crate) fn new(pages_url: &PublicUrl) -> Self {
         let name = |what: &str| {
-            if public_url.is_https() {
+            if pages_url.is_https() {
                 format!("__Host-sekisho-{what}")
             } else {
-                format!("sekisho-{what}-{}", public_url.port())
+                format!("sekisho-{what}-{}", pages_url.port())
             }
         };
         Self {
             binding: name("browser"),
             leg: name("leg"),
             session: name("session"),
-            https: public_url.is_https(),
+            https: pages_url.is_https(),
         }
     }
 
@@ -129,7 +129,7 @@ fn comes_from_outside(headers: &HeaderMap) -> bool {
 
 /// Whether a form was certainly sent by a page that is not ours. Pages have `Referrer-Policy: no-referrer`, for which
 /// browsers send `Origin: null` even to ourselves, so `null` says nothing; the form's own token says the rest.
-pub(crate) fn is_foreign_form(headers: &HeaderMap, public_url: &PublicUrl) -> bool {
+pub(crate) fn is_foreign_form(headers: &HeaderMap, pages_url: &PublicUrl) -> bool {
     let foreign_site = headers
         .get_all(SEC_FETCH_SITE)
         .iter()
@@ -137,7 +137,7 @@ pub(crate) fn is_foreign_form(headers: &HeaderMap, public_url: &PublicUrl) -> bo
     let foreign_origin = headers
         .get_all(header::ORIGIN)
         .iter()
-        .any(|origin| origin != "null" && origin.as_bytes() != public_url.as_str().as_bytes());
+        .any(|origin| origin != "null" && origin.as_bytes() != pages_url.as_str().as_bytes());
     foreign_site || foreign_origin
 }
 

@@ -25,11 +25,12 @@ use tracing::Instrument as _;
 use crate::body::Body;
 use crate::cookies::Cookies;
 use crate::layers::address::{self, ForwardedHeader};
-use crate::layers::host;
-use crate::layers::limits::{Limiter, Rates};
+use crate::layers::host::Names;
+use crate::layers::limits::{KnownNetworks, Limiter, Rates};
 use crate::layers::origin::{Origin, OriginList, WELL_KNOWN_WEB_CLIENTS};
 use crate::layers::request_id::{self, RequestId, RequestIds};
 use crate::layers::security_headers::{HSTS, NOSNIFF};
+use crate::listener::{Serves, Visitors};
 use crate::mcp;
 use crate::metrics::Metrics;
 use crate::public_url::PublicUrl;
@@ -54,6 +55,10 @@ pub struct Settings {
     pub browser_origins: Vec<String>,
     /// Which header the trusted proxies write.
     pub forwarded_header: ForwardedHeader,
+    /// Networks that are one caller each, with budgets of their own.
+    pub networks: KnownNetworks,
+    /// Where people's pages are, if they have an origin of their own.
+    pub pages_url: Option<PublicUrl>,
     /// The issuer.
     pub public_url: PublicUrl,
     /// How often an address may ask.
@@ -73,12 +78,19 @@ impl Settings {
         Self {
             browser_origins: WELL_KNOWN_WEB_CLIENTS.map(str::to_owned).to_vec(),
             forwarded_header: ForwardedHeader::default(),
+            networks: KnownNetworks::default(),
+            pages_url: None,
             public_url,
             rates: Rates::default(),
             servers: Vec::new(),
             trusted_proxies: Vec::new(),
             version: env!("CARGO_PKG_VERSION"),
         }
+    }
+
+    /// The origin of people's pages.
+    pub(crate) fn pages(&self) -> &PublicUrl {
+        self.pages_url.as_ref().unwrap_or(&self.public_url)
     }
 }
 
@@ -114,8 +126,8 @@ impl Front {
     #[must_use]
     pub fn new(settings: Settings, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
-            cookies: Cookies::new(&settings.public_url),
-            limiter: Limiter::new(settings.rates),
+            cookies: Cookies::new(settings.pages()),
+            limiter: Limiter::new(settings.rates, settings.networks.clone()),
             metrics: Metrics::new(settings.version, Arc::clone(&parts.resource_server)),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
             request_ids: RequestIds::new(parts.entropy.as_ref()),
@@ -131,13 +143,27 @@ impl Front {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
+        self.answer_at(Serves::ALL, peer, request).await
+    }
+
+    /// The same at a listener that is for some only: whatever is for others is not there.
+    pub(crate) async fn answer_at<B>(
+        self: &Arc<Self>,
+        serves: Serves,
+        peer: SocketAddr,
+        request: Request<B>,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
         let id = self.request_ids.next();
         // A span costs more than some of the checks of a call, and a call's one line in the log carries the id itself.
         let span = match routes::mcp_server(request.uri().path()) {
             Some(_) => tracing::debug_span!("request", %id),
             None => tracing::info_span!("request", %id),
         };
-        let mut response = self.admit(id, peer.ip(), request).instrument(span).await;
+        let mut response = self.admit((id, serves), peer.ip(), request).instrument(span).await;
         let headers = response.headers_mut();
         headers.insert(request_id::HEADER, id.header_value());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
@@ -147,7 +173,12 @@ impl Front {
         response
     }
 
-    async fn admit<B>(self: &Arc<Self>, id: RequestId, peer: IpAddr, request: Request<B>) -> Response<Body>
+    async fn admit<B>(
+        self: &Arc<Self>,
+        (id, serves): (RequestId, Serves),
+        peer: IpAddr,
+        request: Request<B>,
+    ) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
@@ -156,15 +187,18 @@ impl Front {
         let trusted = &self.settings.trusted_proxies;
         let mut visit = Visit {
             address: address::caller(peer, &parts.headers, trusted, self.settings.forwarded_header),
-            for_us: host::names_us(&parts, &self.settings.public_url),
             front: Arc::clone(self),
             id,
             language: Language::default(),
+            names: Names::of(&parts, &self.settings.public_url, self.settings.pages_url.as_ref()),
             origin: self.origins.judge(&parts.headers),
+            serves,
         };
         // A clone of a URI shares its bytes.
         let uri = parts.uri.clone();
-        if let Some(server) = routes::mcp_server(uri.path()) {
+        if let Some(server) = routes::mcp_server(uri.path())
+            && serves.includes(Visitors::Machines)
+        {
             return mcp::call(&visit, server, Request::from_parts(parts, body)).await;
         }
         visit.language = Language::of(&parts.headers);
@@ -187,12 +221,14 @@ impl fmt::Debug for Front {
 #[derive(Debug)]
 pub(crate) struct Visit {
     pub(crate) address: IpAddr,
-    /// Whether the request names our host.
-    pub(crate) for_us: bool,
     pub(crate) front: Arc<Front>,
     pub(crate) id: RequestId,
     pub(crate) language: Language,
+    /// Which of our hosts the request names.
+    pub(crate) names: Names,
     pub(crate) origin: Origin,
+    /// What the listener serves.
+    pub(crate) serves: Serves,
 }
 
 impl Visit {
@@ -217,6 +253,7 @@ impl Visit {
 pub(crate) struct Door {
     pub(crate) front: Arc<Front>,
     pub(crate) peer: SocketAddr,
+    pub(crate) serves: Serves,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Door {
@@ -226,6 +263,6 @@ impl hyper::service::Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let door = self.clone();
-        Box::pin(async move { Ok(door.front.answer(door.peer, request).await) })
+        Box::pin(async move { Ok(door.front.answer_at(door.serves, door.peer, request).await) })
     }
 }

@@ -12,6 +12,7 @@ mod front;
 mod health;
 mod index;
 mod layers;
+mod listener;
 mod login;
 mod mcp;
 mod metrics;
@@ -24,6 +25,7 @@ mod router;
 mod routes;
 mod serve;
 mod text;
+mod tls;
 mod well_known;
 
 use std::net::SocketAddr;
@@ -36,20 +38,23 @@ use tokio_util::sync::CancellationToken;
 pub use body::{Body, BodyError};
 pub use front::{Front, ListedServer, Parts, Settings};
 pub use layers::address::ForwardedHeader;
-pub use layers::limits::{Rate, Rates};
+pub use layers::limits::{KnownNetwork, KnownNetworks, Rate, Rates};
 pub use layers::origin::WELL_KNOWN_WEB_CLIENTS;
+pub use listener::{Listener, Serves};
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use reference::{errors_reference, routes_reference};
 pub use serve::{ConnectionLimits, Drained};
+pub use tls::{Certificates, Identity, Tls, TlsError};
 
 /// Serves clients and people on these listeners until `shutdown`, then lets answers finish.
 pub async fn serve(
-    listeners: Vec<TcpListener>,
+    listeners: Vec<Listener>,
     front: Arc<Front>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) -> Drained {
-    let doors = move |peer: SocketAddr| front::Door { front: Arc::clone(&front), peer };
+    let doors =
+        move |peer: SocketAddr, serves: Serves| front::Door { front: Arc::clone(&front), peer, serves };
     serve::accept_all(listeners, doors, limits, shutdown).await
 }
 
@@ -61,6 +66,7 @@ pub async fn serve_metrics(
     shutdown: CancellationToken,
 ) -> Drained {
     let router = metrics::router(front);
-    let doors = move |_: SocketAddr| TowerToHyperService::new(router.clone());
+    let doors = move |_: SocketAddr, _: Serves| TowerToHyperService::new(router.clone());
+    let listeners = listeners.into_iter().map(Listener::from).collect();
     serve::accept_all(listeners, doors, limits, shutdown).await
 }

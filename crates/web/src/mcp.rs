@@ -30,7 +30,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<axum::BoxError>,
 {
-    if !visit.for_us {
+    if !visit.names.is_host_of(MCP.visitors) {
         return refuse(visit, "wrong_host", "The request names another host.");
     }
     if visit.origin == Origin::Refused {

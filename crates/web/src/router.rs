@@ -48,7 +48,7 @@ fn handler(route: &Route) -> MethodRouter {
 }
 
 /// Any other path: a page for whoever reads pages, JSON for all else.
-async fn not_found(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+pub(crate) async fn not_found(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     Failure::at_the_door("none", "not_found").log(&visit);
     visit.front.metrics.count_unmatched(StatusCode::NOT_FOUND);
     nothing_here(&visit, request.headers())

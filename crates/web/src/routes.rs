@@ -6,6 +6,7 @@
 use http::{HeaderValue, Method};
 
 use crate::layers::limits::Budget;
+use crate::listener::Visitors;
 
 /// Who may come to a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) methods: &'static [Method],
     pub(crate) access: Access,
+    /// Which listeners have it, and under which host it is.
+    pub(crate) visitors: Visitors,
     pub(crate) shape: Shape,
     /// Whether scripts of listed origins may read the answers (product.md, P-22).
     pub(crate) cors: bool,
@@ -87,6 +90,7 @@ impl Route {
             path,
             methods,
             access: Access::Browser,
+            visitors: Visitors::People,
             shape: Shape::Page,
             cors: false,
             budget: Some(Budget::Login),
@@ -101,6 +105,7 @@ impl Route {
             path,
             methods: GET,
             access: Access::Public,
+            visitors: Visitors::Machines,
             shape: Shape::Json,
             cors: true,
             budget: None,
@@ -115,6 +120,7 @@ impl Route {
             path,
             methods: POST,
             access: Access::Public,
+            visitors: Visitors::Machines,
             shape: Shape::Json,
             cors: true,
             budget: Some(budget),
@@ -123,11 +129,21 @@ impl Route {
     }
 
     const fn probe(endpoint: Endpoint, name: &'static str, path: &'static str) -> Self {
-        Self { cors: false, any_host: true, ..Self::document(endpoint, name, path) }
+        Self {
+            cors: false,
+            any_host: true,
+            visitors: Visitors::Anybody,
+            ..Self::document(endpoint, name, path)
+        }
     }
 
     const fn open(self) -> Self {
         Self { access: Access::Public, budget: None, ..self }
+    }
+
+    /// At every listener: a refusal may be a page, and looks the same wherever it is shown.
+    const fn for_anybody(self) -> Self {
+        Self { visitors: Visitors::Anybody, ..self }
     }
 
     const fn drawing_on(self, budget: Budget) -> Self {
@@ -153,6 +169,7 @@ pub(crate) static MCP: Route = Route {
     path: "/{server}/mcp",
     methods: CALL,
     access: Access::Bearer,
+    visitors: Visitors::Machines,
     shape: Shape::Call,
     cors: true,
     budget: None,
@@ -162,7 +179,7 @@ pub(crate) static MCP: Route = Route {
 /// Everything else.
 pub(crate) static ROUTES: [Route; 16] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
-    Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open(),
+    Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
     Route::page(Endpoint::Callback, "callback", "/login/callback/{connector}", GET_ONLY),
     Route::page(Endpoint::Consent, "consent", "/consent", GET_POST),

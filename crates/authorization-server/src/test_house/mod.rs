@@ -157,6 +157,7 @@ pub(crate) fn settings() -> Settings {
         default_server: Some("notes".to_owned()),
         issuer: ISSUER.to_owned(),
         lifetimes: Lifetimes::default(),
+        pages_url: ISSUER.to_owned(),
         pending: PendingCaps { per_address: 50, total: 1000 },
         redirects,
         servers: vec![

@@ -147,7 +147,7 @@ async fn identity_providers(config: &Config, trusts: &Trusts, report: &mut Repor
             },
             Err(failure) => report.bad(&what, failure.to_string()),
         }
-        let callback = format!("{}/login/callback/{}", config.house.public_url, provider.settings.id);
+        let callback = format!("{}/login/callback/{}", config.house.pages_url(), provider.settings.id);
         report.note(&what, format!("its redirect URI is {callback}"));
     }
 }

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod house;
 pub mod identity_providers;
 pub mod limits;
+pub mod listeners;
 pub mod mcp_servers;
 mod parse;
 mod reader;
@@ -23,7 +24,8 @@ use url::Url;
 use self::clients::{Clients, PreRegisteredConfig};
 use self::house::House;
 use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
-use self::limits::Limits;
+use self::limits::{Limits, NetworkLimits};
+use self::listeners::{AcmeConfig, Challenge, ListenerConfig, TlsConfig};
 use self::mcp_servers::McpServerConfig;
 pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
@@ -46,6 +48,12 @@ pub struct Config {
     pub tokens: Tokens,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[[limits.network]]`.
+    pub networks: Vec<NetworkLimits>,
+    /// `[[listener]]`.
+    pub listeners: Vec<ListenerConfig>,
+    /// `[acme]`.
+    pub acme: Option<AcmeConfig>,
     /// `[clients]`.
     pub clients: Clients,
     /// `[[client]]`.
@@ -80,19 +88,25 @@ impl Config {
         let master_key = house::master_key(&mut root);
         let store = StoreConfig::read(&mut root);
         let tokens = section(&mut root, "tokens", Tokens::read);
-        let limits = section(&mut root, "limits", Limits::read);
+        let limits = section(&mut root, "limits", limits::read);
+        let listeners = ListenerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
+        let acme = AcmeConfig::read(&mut root);
         let clients = section(&mut root, "clients", Clients::read);
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let whole = || {
+            let (limits, networks) = limits?;
             Some(Self {
                 folder: source.path(""),
                 house: house?,
                 master_key: master_key?,
                 store: store?,
                 tokens: tokens?,
-                limits: limits?,
+                limits,
+                networks,
+                listeners: listeners?,
+                acme: acme?,
                 clients: clients?,
                 pre_registered: pre_registered?,
                 identity_providers: providers?,
@@ -124,7 +138,105 @@ impl Config {
         if self.tokens.grant_idle > self.tokens.grant {
             root.mistake("tokens", "grant_idle is longer than grant", "grant_idle up to grant");
         }
+        unique(root, "limits", self.networks.iter().map(|network| network.name.as_str()));
+        self.judge_listeners(root);
+        self.judge_acme(root);
         self.judge_development(root);
+    }
+
+    /// Somebody must be able to come in, and to find each page where it is said to be.
+    fn judge_listeners(&self, root: &Section<'_>) {
+        if self.house.listen.is_empty() && self.listeners.is_empty() {
+            root.mistake(
+                "listen",
+                "is missing: nobody could come in",
+                "listen = [\"127.0.0.1:8080\"], or [[listener]]",
+            );
+            return;
+        }
+        let anywhere = |wanted: fn(&web::Serves) -> bool| {
+            !self.house.listen.is_empty()
+                || self.listeners.iter().any(|listener| wanted(&listener.settings.serves))
+        };
+        for (class, served) in
+            [("machines", anywhere(|serves| serves.machines)), ("people", anywhere(|serves| serves.people))]
+        {
+            if !served {
+                root.mistake(
+                    "listener",
+                    format!("none serves {class}"),
+                    "at least one listener for each of machines and people",
+                );
+            }
+        }
+        if self.listeners.iter().any(|listener| listener.settings.proxy_protocol)
+            && self.house.trusted_proxies.is_empty()
+        {
+            root.mistake(
+                "trusted_proxies",
+                "is empty, so nobody could speak the PROXY protocol",
+                "the networks of the load balancers",
+            );
+        }
+        let scheme = |url: &str| url.starts_with("https://");
+        if scheme(self.house.pages_url()) != scheme(&self.house.public_url) {
+            root.mistake(
+                "pages_url",
+                "has another scheme than public_url",
+                "https for both, or http for both",
+            );
+        }
+    }
+
+    /// Certificates are asked for by somebody, for names that can have one, with a door for the proof.
+    fn judge_acme(&self, root: &Section<'_>) {
+        let wanted = self.listeners.iter().any(|listener| listener.tls == Some(TlsConfig::Acme));
+        let Some(acme) = &self.acme else {
+            if wanted {
+                root.mistake(
+                    "listener",
+                    "wants a certificate by ACME, and there is no [acme]",
+                    "[acme] with terms_of_service_agreed = true",
+                );
+            }
+            return;
+        };
+        if !wanted {
+            root.mistake(
+                "acme",
+                "is of no use: no listener has tls = { acme = true }",
+                "a listener that has it",
+            );
+        }
+        if !self.acme_names().iter().all(|name| listeners::is_host_name(name)) {
+            root.mistake(
+                "acme",
+                "is for host names, and public_url or pages_url has none",
+                "names = [\"mcp.example.com\"]",
+            );
+        }
+        let clear =
+            !self.house.listen.is_empty() || self.listeners.iter().any(|listener| listener.tls.is_none());
+        if acme.settings.challenge == Challenge::Http01 && !clear {
+            root.mistake(
+                "acme",
+                "has the challenge http-01, and no listener is without TLS",
+                "a [[listener]] with serves = [] for port 80",
+            );
+        }
+    }
+
+    /// The host names of the certificate by ACME.
+    pub fn acme_names(&self) -> Vec<String> {
+        let configured = self.acme.as_ref().and_then(|acme| acme.settings.names.clone());
+        configured.unwrap_or_else(|| {
+            let urls = [self.house.public_url.as_str(), self.house.pages_url()];
+            let hosts =
+                urls.map(|url| Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)));
+            let mut names: Vec<String> = hosts.into_iter().flatten().collect();
+            names.dedup();
+            names
+        })
     }
 
     /// Example people have no passwords: they are for one machine only.
@@ -136,12 +248,19 @@ impl Config {
         }
         const ALLOWED: &str =
             "the development identity provider needs a loopback public_url and loopback listeners";
-        let public = Url::parse(&self.house.public_url);
-        if !public.is_ok_and(|url| parse::is_loopback(&url)) {
-            root.mistake("public_url", "is not loopback, but anybody could log in as anybody", ALLOWED);
+        for (key, url) in
+            [("public_url", self.house.public_url.as_str()), ("pages_url", self.house.pages_url())]
+        {
+            if !Url::parse(url).is_ok_and(|url| parse::is_loopback(&url)) {
+                root.mistake(key, "is not loopback, but anybody could log in as anybody", ALLOWED);
+                break;
+            }
         }
         if self.house.listen.iter().any(|address| !address.ip().is_loopback()) {
             root.mistake("listen", "is not loopback only, but anybody could log in as anybody", ALLOWED);
+        }
+        if self.listeners.iter().any(|listener| !listener.settings.address.ip().is_loopback()) {
+            root.mistake("listener", "is not loopback only, but anybody could log in as anybody", ALLOWED);
         }
     }
 }

@@ -68,8 +68,7 @@ pub(super) fn seconds(written: &str) -> Option<u64> {
 
 /// Addresses to listen on.
 pub(super) fn addresses(value: &DeValue<'_>) -> Result<Vec<SocketAddr>, String> {
-    let addresses = list(value, address)?;
-    if addresses.is_empty() { Err("names no address".to_owned()) } else { Ok(addresses) }
+    list(value, address)
 }
 
 /// One address to listen on.

@@ -179,6 +179,16 @@ impl<'a> Section<'a> {
         value.and_then(Result::ok)
     }
 
+    /// Whether `key` is there, in whatever form.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// Whether `key` is a list.
+    pub(super) fn is_list(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|value| value.get_ref().is_array())
+    }
+
     /// The table `[key]`, or an empty one.
     pub(super) fn table(&mut self, key: &str) -> Option<Section<'a>> {
         self.seen.insert(key.to_owned());

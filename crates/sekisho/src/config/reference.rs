@@ -5,14 +5,18 @@ use std::fmt::Write;
 use super::clients::{Clients, PreRegistered};
 use super::house::House;
 use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
-use super::limits::Limits;
+use super::limits::{Limits, NetworkLimits};
+use super::listeners::{Acme, Listener, TlsFiles};
 use super::mcp_servers::McpServer;
 use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
 
-const SECTIONS: [SectionReference; 10] = [
+const SECTIONS: [SectionReference; 14] = [
     House::REFERENCE,
+    Listener::REFERENCE,
+    TlsFiles::REFERENCE,
+    Acme::REFERENCE,
     Store::REFERENCE,
     IdentityProvider::REFERENCE,
     Oidc::REFERENCE,
@@ -20,6 +24,7 @@ const SECTIONS: [SectionReference; 10] = [
     McpServer::REFERENCE,
     Tokens::REFERENCE,
     Limits::REFERENCE,
+    NetworkLimits::REFERENCE,
     Clients::REFERENCE,
     PreRegistered::REFERENCE,
 ];

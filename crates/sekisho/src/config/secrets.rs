@@ -127,7 +127,8 @@ fn run(words: &[String], what: &'static str) -> Result<String, SecretError> {
         .map_err(|_| SecretError::Command { what, why: "its output is not text".to_owned() })
 }
 
-fn read_private(path: &Path, what: &'static str) -> Result<String, SecretError> {
+/// The text of a file that only its owner can read.
+pub fn read_private(path: &Path, what: &'static str) -> Result<String, SecretError> {
     let fail = |why| SecretError::File { what, path: path.to_owned(), why };
     let file = std::fs::File::open(path).map_err(fail)?;
     #[cfg(unix)]

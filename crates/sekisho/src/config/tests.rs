@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use super::identity_providers::IdentityProviderKind;
+use super::listeners::TlsConfig;
 use super::mcp_servers::AccessConfig;
 use super::{Config, Mistakes};
 
@@ -194,4 +195,98 @@ fn an_origin_that_no_browser_would_send_is_a_mistake() {
         );
     }
     assert_eq!(mistakes(&with("https://app.example.com:443")).len(), 1);
+}
+
+#[test]
+fn a_listener_says_for_whom_it_is_and_how_it_is_spoken_to() {
+    let text = GOOD.replace("http://localhost:8080", "https://mcp.example.com").replace(
+        "kind = \"development\"",
+        "kind = \"oidc\"\nissuer = \"https://id.example.com\"\nclient_id = \"sekisho\"",
+    ) + r#"
+[[listener]]
+address = "0.0.0.0:443"
+serves = ["machines"]
+tls = { certificate_file = "a.pem", key_file = "a.key" }
+
+[[listener]]
+address = "10.0.0.1:443"
+serves = ["people", "console"]
+[[listener.tls]]
+certificate_file = "b.pem"
+key_file = "/b.key"
+[[listener.tls]]
+certificate_file = "c.pem"
+key_file = "c.key"
+
+[[listener]]
+address = "10.0.0.1:444"
+tls = { acme = true }
+
+[acme]
+terms_of_service_agreed = true
+
+[[limits.network]]
+name = "cloud"
+networks = ["203.0.113.0/24"]
+"#;
+    let text = text.replace("listen = [\"127.0.0.1:8080\"]\n", "");
+    let config = parse(&text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let serves: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.settings.serves)
+        .map(|serves| (serves.machines, serves.people, serves.console))
+        .collect();
+    assert_eq!(serves, [(true, false, false), (false, true, true), (true, true, true)]);
+    let of = |name: &str| Path::new("/etc/sekisho").join(name);
+    let files = |pairs: &[(&str, &str)]| {
+        Some(TlsConfig::Files(pairs.iter().map(|(certificate, key)| (of(certificate), of(key))).collect()))
+    };
+    assert_eq!(config.listeners[0].tls, files(&[("a.pem", "a.key")]));
+    assert_eq!(config.listeners[1].tls, files(&[("b.pem", "/b.key"), ("c.pem", "c.key")]));
+    assert_eq!(config.listeners[2].tls, Some(TlsConfig::Acme));
+    assert_eq!(config.acme_names(), ["mcp.example.com"]);
+    assert_eq!(config.networks[0].token_requests_per_second, 1000);
+    let pages = text.replace("public_url =", "pages_url = \"https://id.example.com\"\npublic_url =");
+    assert_eq!(parse(&pages).unwrap().acme_names(), ["mcp.example.com", "id.example.com"]);
+}
+
+#[test]
+fn listeners_that_cannot_do_what_is_wanted_are_told() {
+    let listener = "\n[[listener]]\naddress = \"127.0.0.1:443\"\n";
+    let gone = GOOD.replace("listen = [\"127.0.0.1:8080\"]\n", "");
+    let told = |text: &str, key: &str, words: &str| {
+        let found = mistakes(text);
+        assert!(found.iter().any(|(_, at, what)| at == key && what.contains(words)), "{words}: {found:?}");
+    };
+    told(&gone, "listen", "nobody could come in");
+    told(&format!("{gone}{listener}serves = [\"people\"]\n"), "listener", "none serves machines");
+    told(&format!("{gone}{listener}serves = [\"all\"]\n"), "listener[0].serves", "none of the three");
+    told(
+        &format!("{GOOD}{listener}proxy_protocol = \"v1\"\n"),
+        "listener[0].proxy_protocol",
+        "neither off nor v2",
+    );
+    told(&format!("{GOOD}{listener}proxy_protocol = \"v2\"\n"), "trusted_proxies", "is empty");
+    told(&format!("{GOOD}{listener}tls = {{ acme = true }}\n"), "listener", "there is no [acme]");
+    told(
+        &format!("{GOOD}{listener}tls = {{ certificate_file = \"a\" }}\n"),
+        "listener[0].tls.key_file",
+        "is missing",
+    );
+    told(&format!("{GOOD}{listener}tls = []\n"), "listener[0].tls", "names no certificate");
+    told(&format!("{GOOD}\n[acme]\nterms_of_service_agreed = true\n"), "acme", "of no use");
+    told(
+        &format!("{GOOD}\n[acme]\nterms_of_service_agreed = false\n"),
+        "acme.terms_of_service_agreed",
+        "is not true",
+    );
+    let eab = "\n[acme]\nterms_of_service_agreed = true\neab_key_id = \"x\"\n";
+    told(&format!("{GOOD}{eab}"), "acme.eab_key_id", "only together");
+    told(
+        &GOOD.replace("public_url", "pages_url = \"https://id.example.com\"\npublic_url"),
+        "pages_url",
+        "another scheme",
+    );
+    told(&format!("{GOOD}{}", listener.replace("127.0.0.1", "0.0.0.0")), "listener", "is not loopback only");
 }

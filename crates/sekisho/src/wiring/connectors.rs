@@ -35,7 +35,7 @@ pub fn one(
             let settings = DevelopmentSettings {
                 id,
                 title: provider.title().to_owned(),
-                public_url: config.house.public_url.clone(),
+                public_url: config.house.pages_url().to_owned(),
                 people: people.iter().map(person).collect(),
             };
             Ok(Arc::new(Development::new(settings)))

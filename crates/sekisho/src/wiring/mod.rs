@@ -1,6 +1,8 @@
 //! The wiring: from the configuration to rooms that know each other only by what they are given.
 
+pub mod certificates;
 pub mod connectors;
+pub mod descriptors;
 pub mod listeners;
 pub mod mcp_servers;
 pub mod private_file;

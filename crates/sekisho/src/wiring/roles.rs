@@ -45,6 +45,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
             grant_idle: config.tokens.grant_idle,
             ..Lifetimes::default()
         },
+        pages_url: config.house.pages_url().to_owned(),
         pending: PendingCaps {
             per_address: small(config.limits.pending_per_address),
             total: small(config.limits.pending_in_all),

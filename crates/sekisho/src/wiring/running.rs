@@ -10,12 +10,15 @@ use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::{ConnectionLimits, Front, ListedServer, PublicUrl, Rate, Rates};
+use web::{ConnectionLimits, Front, KnownNetwork, KnownNetworks, ListedServer, PublicUrl, Rate, Rates};
 
+use super::certificates::CertificateFiles;
+use super::listeners::Doors;
 use super::roles::{self, Shared};
-use super::{World, listeners, master_key, open_store};
+use super::{World, descriptors, listeners, master_key, open_store};
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::config::limits::NetworkLimits;
 
 /// How often what has expired is removed from the record.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -33,10 +36,12 @@ pub struct Running {
     /// Cancelled when the doors are closed, so that the events of the last answers are written.
     close_audit: CancellationToken,
     audit: TaskTracker,
+    certificates: Vec<Arc<CertificateFiles>>,
 }
 
 /// Starts everything and is ready when it returns.
 pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -> Result<Running, Failure> {
+    let doors = Doors::open(config, listeners).await?;
     let master_key = master_key(config)?;
     let store: Arc<dyn Store> = Arc::new(open_store(config).await?);
     let (clock, entropy) = (world.clock.as_ref(), world.entropy.as_ref());
@@ -62,9 +67,11 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         stop: CancellationToken::new(),
         close_audit: CancellationToken::new(),
         audit: TaskTracker::new(),
+        certificates: doors.files.clone(),
     };
     running.work(&shared);
-    running.open_doors(config, Front::new(front(config)?, parts), listeners).await?;
+    doors.watch(&running.tasks, &running.stop);
+    running.open_doors(config, Front::new(front(config)?, parts), doors).await?;
     Ok(running)
 }
 
@@ -77,6 +84,13 @@ impl Running {
     /// Where further tasks are owned.
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
+    }
+
+    /// Reads the certificate files again at once. One that cannot be used is reported, and the last good one stays.
+    pub fn reload_certificates(&self) {
+        for files in &self.certificates {
+            files.reload_and_tell();
+        }
     }
 
     /// Cancelled when Sekisho stops.
@@ -108,14 +122,11 @@ impl Running {
         self.tasks.spawn(sweep(shared.clone(), self.stop.clone()));
     }
 
-    async fn open_doors(
-        &self,
-        config: &Config,
-        front: Arc<Front>,
-        sockets: Vec<TcpListener>,
-    ) -> Result<(), Failure> {
+    async fn open_doors(&self, config: &Config, front: Arc<Front>, doors: Doors) -> Result<(), Failure> {
         let limits = ConnectionLimits {
-            connections: usize::try_from(config.limits.connections).unwrap_or(usize::MAX >> 3),
+            connections: many(descriptors::connections(config.limits.connections)),
+            connections_per_address: many(config.limits.connections_per_address),
+            networks: known_networks(config),
             trusted_proxies: config.house.trusted_proxies.clone(),
             drain: config.limits.stop_grace,
             ..ConnectionLimits::default()
@@ -125,7 +136,7 @@ impl Running {
             let metrics = web::serve_metrics(sockets, Arc::clone(&front), limits.clone(), self.stop.clone());
             self.doors.spawn(async move { report(metrics.await) });
         }
-        let doors = web::serve(sockets, front, limits, self.stop.clone());
+        let doors = web::serve(doors.listeners, front, limits, self.stop.clone());
         self.doors.spawn(async move { report(doors.await) });
         Ok(())
     }
@@ -146,13 +157,14 @@ async fn sweep(shared: Shared, stop: CancellationToken) {
 }
 
 fn front(config: &Config) -> Result<web::Settings, Failure> {
-    let public_url: PublicUrl = config
-        .house
-        .public_url
-        .parse()
-        .map_err(|error: web::PublicUrlError| Failure::Wiring(error.to_string()))?;
+    let url = |text: &String| -> Result<PublicUrl, Failure> {
+        text.parse().map_err(|error: web::PublicUrlError| Failure::Wiring(error.to_string()))
+    };
+    let public_url = url(&config.house.public_url)?;
     let limits = &config.limits;
     let mut settings = web::Settings::new(public_url);
+    settings.pages_url = config.house.pages_url.as_ref().map(url).transpose()?;
+    settings.networks = known_networks(config);
     settings.browser_origins.extend(config.house.allowed_origins.iter().cloned());
     settings.rates = Rates {
         authorize: Some(rate(limits.pages_per_second)),
@@ -174,6 +186,27 @@ fn front(config: &Config) -> Result<web::Settings, Failure> {
     settings.trusted_proxies = config.house.trusted_proxies.clone();
     settings.version = env!("CARGO_PKG_VERSION");
     Ok(settings)
+}
+
+fn known_networks(config: &Config) -> KnownNetworks {
+    let known = |network: &NetworkLimits| KnownNetwork {
+        name: network.name.clone(),
+        networks: network.networks.clone(),
+        rates: Rates {
+            authorize: Some(rate(network.pages_per_second)),
+            client: Some(rate(network.client_requests_per_second)),
+            login: Some(rate(network.pages_per_second)),
+            register: Some(rate(network.registrations_per_second)),
+            token: Some(rate(network.token_requests_per_second)),
+        },
+        connections: many(network.connections),
+    };
+    config.networks.iter().map(known).collect::<Vec<_>>().into()
+}
+
+/// Settings are bounded far below this by their parsers.
+fn many(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX >> 3)
 }
 
 /// So many a second, and ten times as many at once.

@@ -123,6 +123,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         default_server: plan.default_server.map(str::to_owned),
         issuer: issuer.to_owned(),
         lifetimes: plan.lifetimes,
+        pages_url: issuer.to_owned(),
         pending: plan.pending,
         redirects,
         servers: plan

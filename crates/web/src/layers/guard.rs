@@ -15,6 +15,7 @@ use crate::front::Visit;
 use crate::layers::cors;
 use crate::layers::limits::Budget;
 use crate::respond::{self, Failure};
+use crate::router;
 use crate::routes::{Access, Route, Shape};
 use crate::text::Trouble;
 
@@ -25,6 +26,9 @@ pub(crate) async fn guard(
     mut request: Request,
     next: Next,
 ) -> Response {
+    if !visit.serves.includes(route.visitors) {
+        return router::not_found(Extension(visit), request).await;
+    }
     match route.access {
         Access::Browser => {}
         // Cookies are for pages: nothing else is ever shown one, so nothing else can come to trust one.
@@ -44,7 +48,7 @@ pub(crate) async fn guard(
 }
 
 fn admit(route: &'static Route, visit: &Visit, request: &Request) -> Result<(), Box<Response>> {
-    if !route.any_host && !visit.for_us {
+    if !route.any_host && !visit.names.is_host_of(route.visitors) {
         return Err(Box::new(wrong_host(route, visit)));
     }
     if route.cors && cors::is_preflight(request.method(), request.headers()) {

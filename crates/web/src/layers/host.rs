@@ -1,14 +1,39 @@
-//! Whether a request was meant for us: its host must be `public_url`'s (requirements RS-054; attacks PX-31, DS-01).
+//! Whether a request was meant for us: its host must be `public_url`'s, or for people's pages `pages_url`'s (requirements
+//! RS-054; attacks PX-31, DS-01).
 //!
-//! This is what stops DNS rebinding. Nothing is ever *built* from the host of a request.
+//! This is what stops DNS rebinding, and what keeps machines and people apart when each have a host of their own. Nothing is ever *built* from the host of a request.
 
 use http::request::Parts;
 use http::{header, uri::Authority};
 
+use crate::listener::Visitors;
 use crate::public_url::PublicUrl;
 
+/// Which of our hosts a request names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    machines: bool,
+    people: bool,
+}
+
+impl Names {
+    /// `pages_url` is where people's pages are, if that is not `public_url`.
+    pub(crate) fn of(request: &Parts, public_url: &PublicUrl, pages_url: Option<&PublicUrl>) -> Self {
+        let machines = names_us(request, public_url);
+        Self { machines, people: pages_url.map_or(machines, |pages_url| names_us(request, pages_url)) }
+    }
+
+    pub(crate) const fn is_host_of(self, visitors: Visitors) -> bool {
+        match visitors {
+            Visitors::Anybody => self.machines || self.people,
+            Visitors::Machines => self.machines,
+            Visitors::People => self.people,
+        }
+    }
+}
+
 /// Every place in which the request names a host must name ours, and one must.
-pub(crate) fn names_us(request: &Parts, public_url: &PublicUrl) -> bool {
+fn names_us(request: &Parts, public_url: &PublicUrl) -> bool {
     let mut hosts = request.headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (host, None) => host,
@@ -55,6 +80,21 @@ mod tests {
         }
         assert!(ask("https://mcp.example.com", "https://mcp.example.com/x", &[]), "HTTP/2");
         assert!(ask("http://127.0.0.1:8080", "/", &["127.0.0.1:8080"]));
+    }
+
+    #[test]
+    fn machines_and_people_may_have_a_host_each() {
+        let (public, pages) =
+            ("https://mcp.example.com".parse().unwrap(), "https://id.example.com".parse().unwrap());
+        let names = |host: &str, pages: Option<&PublicUrl>| {
+            let (parts, ()) = http::Request::builder().header("host", host).body(()).unwrap().into_parts();
+            let names = Names::of(&parts, &public, pages);
+            (names.is_host_of(Visitors::Machines), names.is_host_of(Visitors::People))
+        };
+        assert_eq!(names("mcp.example.com", None), (true, true));
+        assert_eq!(names("id.example.com", None), (false, false));
+        assert_eq!(names("mcp.example.com", Some(&pages)), (true, false));
+        assert_eq!(names("id.example.com", Some(&pages)), (false, true));
     }
 
     #[test]

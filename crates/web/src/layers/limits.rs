@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use protocol::secret::Hash;
 use quick_cache::sync::Cache;
 
@@ -86,6 +87,38 @@ impl Rates {
     }
 }
 
+/// Networks that are one caller, each with budgets of its own: a vendor's cloud, from which many people's clients call.
+#[derive(Clone, Debug, Default)]
+pub struct KnownNetworks(Arc<[KnownNetwork]>);
+
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct KnownNetwork {
+    /// How it is called in the log.
+    pub name: String,
+    /// Its ranges of addresses.
+    pub networks: Vec<IpNet>,
+    /// How often all of it together may ask.
+    pub rates: Rates,
+    /// How many connections all of it together may hold.
+    pub connections: usize,
+}
+
+impl KnownNetworks {
+    /// The first of them that holds an address, and its number.
+    pub(crate) fn of(&self, address: IpAddr) -> Option<(usize, &KnownNetwork)> {
+        let address = address.to_canonical();
+        let holds = |known: &KnownNetwork| known.networks.iter().any(|network| network.contains(&address));
+        self.0.iter().enumerate().find(|(_, known)| holds(known))
+    }
+}
+
+impl From<Vec<KnownNetwork>> for KnownNetworks {
+    fn from(list: Vec<KnownNetwork>) -> Self {
+        Self(list.into())
+    }
+}
+
 /// Which budget a request draws on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Budget {
@@ -127,33 +160,43 @@ impl Limited {
 /// What has been drawn.
 pub(crate) struct Limiter {
     rates: Rates,
+    known: KnownNetworks,
     /// For each caller the moment at which its budget is whole again, in microseconds of the monotonic clock.
     whole_at: Cache<(Budget, u128), Arc<AtomicU64>>,
 }
 
 impl Limiter {
-    pub(crate) fn new(rates: Rates) -> Self {
-        Self { rates, whole_at: Cache::new(CALLERS) }
+    pub(crate) fn new(rates: Rates, known: KnownNetworks) -> Self {
+        Self { rates, known, whole_at: Cache::new(CALLERS) }
+    }
+
+    /// Whose budget an address draws on, and how large it is.
+    fn caller(&self, address: IpAddr) -> (u128, &Rates) {
+        match self.known.of(address) {
+            Some((number, network)) => (caller_key(address, Some(number)), &network.rates),
+            None => (caller_key(address, None), &self.rates),
+        }
     }
 
     /// Draws one request from the budget of an address.
     pub(crate) fn draw(&self, budget: Budget, address: IpAddr, now: Duration) -> Result<(), Limited> {
-        self.draw_from(budget, network(address), now)
+        let (caller, rates) = self.caller(address);
+        self.draw_from((budget, caller), rates, now)
     }
 
     /// Draws one request from the budget of a client in the network it calls from.
     pub(crate) fn draw_client(&self, client_id: &str, address: IpAddr, now: Duration) -> Result<(), Limited> {
-        let mut bytes = network(address).to_be_bytes().to_vec();
+        let (caller, rates) = self.caller(address);
+        let mut bytes = caller.to_be_bytes().to_vec();
         bytes.extend_from_slice(client_id.as_bytes());
         let hash = Hash::of(&bytes);
         let half = hash.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
-        self.draw_from(Budget::Client, u128::from_be_bytes(half), now)
+        self.draw_from((Budget::Client, u128::from_be_bytes(half)), rates, now)
     }
 
-    fn draw_from(&self, budget: Budget, caller: u128, now: Duration) -> Result<(), Limited> {
-        let Some(rate) = self.rates.of(budget) else { return Ok(()) };
+    fn draw_from(&self, key: (Budget, u128), rates: &Rates, now: Duration) -> Result<(), Limited> {
+        let Some(rate) = rates.of(key.0) else { return Ok(()) };
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        let key = (budget, caller);
         let cell = match self.whole_at.get(&key) {
             Some(cell) => cell,
             // Two first requests at once may make two cells; one of them is lost, and with it one draw.
@@ -184,6 +227,14 @@ fn draw(cell: &AtomicU64, rate: Rate, now: u64) -> Result<(), Limited> {
     }
 }
 
+/// One caller: a known network by its number, which no address looks like, or the network of an address.
+pub(crate) fn caller_key(address: IpAddr, known: Option<usize>) -> u128 {
+    match known.and_then(|number| u32::try_from(number).ok()) {
+        Some(number) => u128::from(number) + 1,
+        None => network(address),
+    }
+}
+
 /// One caller's network: the address for IPv4, the /64 for IPv6, since whoever has one address there has them all.
 fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
@@ -197,7 +248,8 @@ mod tests {
     use super::*;
 
     fn limiter(rate: Rate) -> Limiter {
-        Limiter::new(Rates { register: Some(rate), client: Some(rate), ..Rates::unlimited() })
+        let rates = Rates { register: Some(rate), client: Some(rate), ..Rates::unlimited() };
+        Limiter::new(rates, KnownNetworks::default())
     }
 
     fn at(millis: u64) -> Duration {
@@ -260,6 +312,32 @@ mod tests {
         assert!(limiter.draw_client("dcr_a", mallory, at(0)).is_err());
         assert_eq!(limiter.draw_client("dcr_b", mallory, at(0)), Ok(()));
         assert_eq!(limiter.draw_client("dcr_a", ALICE, at(0)), Ok(()));
+    }
+
+    #[test]
+    fn a_known_network_is_one_caller_with_a_budget_of_its_own() {
+        let cloud = KnownNetwork {
+            name: "cloud".to_owned(),
+            networks: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+            rates: Rates { register: Some(Rate::per_second(1, 3)), ..Rates::unlimited() },
+            connections: 10,
+        };
+        let rates = Rates {
+            register: Some(Rate::per_second(1, 1)),
+            client: Some(Rate::per_second(1, 1)),
+            ..Rates::unlimited()
+        };
+        let limiter = Limiter::new(rates, vec![cloud].into());
+        let draw = |text: &str| limiter.draw(Budget::Register, text.parse().unwrap(), at(0));
+        for address in ["203.0.113.1", "2001:db8:1::1", "::ffff:203.0.113.2"] {
+            assert_eq!(draw(address), Ok(()), "{address}");
+        }
+        assert!(draw("203.0.113.3").is_err(), "the three before used it up");
+        assert_eq!(draw("192.0.2.1"), Ok(()));
+        assert!(draw("192.0.2.1").is_err(), "everybody else's budget is what it was");
+        for _ in 0..10 {
+            assert_eq!(limiter.draw_client("dcr_a", "203.0.113.1".parse().unwrap(), at(0)), Ok(()));
+        }
     }
 
     #[test]

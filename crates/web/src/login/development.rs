@@ -38,7 +38,7 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
 }
 
 async fn press(visit: &Visit, request: Request) -> Response {
-    if cookies::is_foreign_form(request.headers(), &visit.front.settings.public_url) {
+    if cookies::is_foreign_form(request.headers(), visit.front.settings.pages()) {
         return foreign_form(visit, NAME);
     }
     let form = match form::read(request).await {

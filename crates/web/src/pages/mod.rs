@@ -40,7 +40,7 @@ impl<'a> Frame<'a> {
         Self {
             language: visit.language,
             text: visit.language.text(),
-            host: visit.front.settings.public_url.authority(),
+            host: visit.front.settings.pages().authority(),
         }
     }
 
@@ -70,7 +70,7 @@ struct ConnectorLine<'a> {
 /// The approval of a client before anybody is sent to an identity provider.
 pub(crate) fn login(visit: &Visit, page: &LoginPage) -> Response {
     let frame = Frame::of(visit);
-    let csp = Csp::login(&page.client.redirect_uri, !visit.front.settings.public_url.is_https());
+    let csp = Csp::login(&page.client.redirect_uri, !visit.front.settings.pages().is_https());
     let connectors = page.connectors.iter().map(|connector| ConnectorLine {
         id: &connector.id,
         label: text::fill(frame.text.login_continue, &[("provider", &connector.title)]),

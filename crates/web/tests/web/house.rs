@@ -134,7 +134,7 @@ fn rules() -> ServerRules {
     ServerRules { name: "notes".to_owned(), access: Access::Everyone }
 }
 
-fn authorization_settings(public_url: &str) -> authorization_server::Settings {
+fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_server::Settings {
     let server = ServerEntry {
         name: "notes".to_owned(),
         refresh_repeat: Duration::from_secs(60),
@@ -148,6 +148,7 @@ fn authorization_settings(public_url: &str) -> authorization_server::Settings {
         default_server: None,
         issuer: public_url.to_owned(),
         lifetimes: Lifetimes::default(),
+        pages_url: pages_url.to_owned(),
         pending: PendingCaps { per_address: 100, total: 1000 },
         redirects: RedirectPolicy::default(),
         servers: vec![server],
@@ -172,7 +173,20 @@ impl House {
         Self::with(public_url, |settings| settings.rates = Rates::unlimited()).await
     }
 
+    /// With a host of their own for people's pages.
+    pub(crate) async fn with_pages(public_url: &str, pages_url: &str) -> Self {
+        Self::build(public_url, pages_url, |settings| {
+            settings.pages_url = Some(pages_url.parse().unwrap());
+            settings.rates = Rates::unlimited();
+        })
+        .await
+    }
+
     pub(crate) async fn with(public_url: &str, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::build(public_url, public_url, change).await
+    }
+
+    async fn build(public_url: &str, pages_url: &str, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = EngineConfig::Sqlite { path: folder.path().join("sekisho.db"), synchronous_full: false };
         let store: Arc<dyn Store> = Arc::new(Engine::open(config).await.unwrap());
@@ -184,10 +198,10 @@ impl House {
         let keys = Arc::new(ArcSwap::from_pointee(keys.await.unwrap()));
         let world: Arc<dyn Clock> = Arc::clone(&clock) as _;
         let authorization_server = AuthorizationServer::new(
-            authorization_settings(public_url),
+            authorization_settings(public_url, pages_url),
             authorization_server::Parts {
                 clock: Arc::clone(&world),
-                connectors: connectors(public_url),
+                connectors: connectors(pages_url),
                 entropy: Arc::clone(&entropy),
                 keys: Arc::clone(&keys),
                 store: Arc::clone(&store),

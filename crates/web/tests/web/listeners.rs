@@ -7,33 +7,46 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use web::{ConnectionLimits, Drained};
+use web::{ConnectionLimits, Drained, Listener};
 
 use crate::house::{House, LOOPBACK};
 
-struct Served {
-    address: SocketAddr,
-    shutdown: CancellationToken,
-    tasks: JoinSet<Drained>,
+pub(crate) struct Served {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) tasks: JoinSet<Drained>,
 }
 
 async fn serve(limits: ConnectionLimits) -> (Served, House) {
+    serve_as(limits, Listener::from).await
+}
+
+/// The same at a listener of some kind.
+pub(crate) async fn serve_as(
+    limits: ConnectionLimits,
+    kind: impl FnOnce(TcpListener) -> Listener,
+) -> (Served, House) {
     let house = House::new(LOOPBACK).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(web::serve(vec![listener], std::sync::Arc::clone(&house.front), limits, shutdown.clone()));
+    tasks.spawn(web::serve(
+        vec![kind(listener)],
+        std::sync::Arc::clone(&house.front),
+        limits,
+        shutdown.clone(),
+    ));
     (Served { address, shutdown, tasks }, house)
 }
 
 impl Served {
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
     /// Sends bytes on a connection of their own, and reads until the other side closes it.
-    async fn exchange(&self, bytes: &[u8]) -> String {
+    pub(crate) async fn exchange(&self, bytes: &[u8]) -> String {
         let mut stream = self.connect().await;
         // The other side may answer and close before it has read everything.
         let _ = stream.write_all(bytes).await;
@@ -41,7 +54,7 @@ impl Served {
     }
 }
 
-async fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -52,7 +65,7 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
     }
 }
 
-fn get(path: &str, more: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str, more: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nconnection: close\r\n{more}\r\n").into_bytes()
 }
 

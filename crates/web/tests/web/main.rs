@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not in test functions")]
 
 mod browsers_as_clients;
+mod connections;
+mod doors;
 mod forms;
 mod house;
 mod limits;
@@ -10,3 +12,4 @@ mod listeners;
 mod paths;
 mod sign_in;
 mod snapshots;
+mod tls;

@@ -1,0 +1,41 @@
+//! How many connections the system lets this process have.
+//!
+//! A connection that is accepted takes a descriptor, and its call another one towards the MCP server. Rather than to run
+//! out of them in the middle of a call, no more connections are taken than there are descriptors for both.
+
+/// Descriptors for everything else: the record, the listeners, the log, identity providers.
+const APART: u64 = 96;
+/// However few there are, a handful of connections is let in.
+const LEAST: u64 = 8;
+
+/// Raises the limit of open files as far as the system allows, and says how many of the wanted connections fit.
+pub fn connections(wanted: u64) -> u64 {
+    let fit = match open_files() {
+        Some(files) => (files.saturating_sub(APART) / 2).max(LEAST),
+        None => wanted,
+    };
+    if fit < wanted {
+        tracing::warn!(
+            limit = fit,
+            configured = wanted,
+            "fewer connections are taken than `limits.connections` says: the system allows too few open files \
+             (`ulimit -n`, `LimitNOFILE=`), and each connection may need two"
+        );
+    }
+    fit.min(wanted)
+}
+
+#[cfg(unix)]
+fn open_files() -> Option<u64> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Refused where the system has a lower bound of its own; then it stays as it was.
+    let now = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
+    Some(now.unwrap_or(u64::MAX))
+}
+
+#[cfg(not(unix))]
+const fn open_files() -> Option<u64> {
+    None
+}
