@@ -53,7 +53,10 @@ pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdi
 pub use grants::PersonRefusal;
 pub use grants::authorization_code::CodeRefusal;
 pub use grants::refresh_token::RefreshRefusal;
-pub use login::{Completed, LegStarted, LoginError, LoginForm, LoginReason, Returned, SignedIn};
+pub use login::{
+    Completed, Emergency, EmergencyCode, EmergencyForm, LegStarted, LoginError, LoginForm, LoginReason,
+    Returned, SignedIn,
+};
 pub use pages::{
     Account, Caller, ClientOnPage, ConnectorOnPage, ConsentPage, FormToken, GrantLifetime, LoginPage, Next,
     ScopeOnPage, ServerOnPage, Vouching,

@@ -66,6 +66,8 @@ pub struct LoginPage {
     pub connectors: Vec<ConnectorOnPage>,
     /// Goes into the form.
     pub csrf: FormToken,
+    /// Whether somebody may sign in by an emergency code at the moment.
+    pub has_emergency: bool,
     /// Who is signed in already and may not use this MCP server: the reason why this page is shown.
     pub not_admitted: Option<Account>,
     /// For people to read out.

@@ -263,6 +263,7 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::ClientBlocked
         | Trouble::ClientMistake
         | Trouble::ClientUnknown
+        | Trouble::EmergencyCodeUnknown
         | Trouble::Expired
         | Trouble::NothingTicked
         | Trouble::ProviderDeclined

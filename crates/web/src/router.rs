@@ -31,6 +31,7 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::AuthorizationServerMetadata => any(well_known::authorization_server),
         Endpoint::Callback => any(login::callback::answer),
         Endpoint::Consent => any(consent::answer),
+        Endpoint::Emergency => any(login::emergency::answer),
         Endpoint::Health => any(health::alive),
         Endpoint::Index => any(index::answer),
         Endpoint::Jwks => any(oauth::jwks::answer),

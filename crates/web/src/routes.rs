@@ -38,6 +38,7 @@ pub(crate) enum Endpoint {
     AuthorizationServerMetadata,
     Callback,
     Consent,
+    Emergency,
     Health,
     Index,
     Jwks,
@@ -177,13 +178,14 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 16] = [
+pub(crate) static ROUTES: [Route; 17] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
     Route::page(Endpoint::Callback, "callback", "/login/callback/{connector}", GET_ONLY),
     Route::page(Endpoint::Consent, "consent", "/consent", GET_POST),
     Route::page(Endpoint::Login, "login", "/login", GET_POST),
+    Route::page(Endpoint::Emergency, "login_emergency", "/login/emergency", GET_POST),
     Route::page(Endpoint::LoginDevelopment, "login_development", "/login/development", GET_POST),
     Route::oauth(Endpoint::Register, "register", "/oauth/register", Budget::Register),
     Route::oauth(Endpoint::Revoke, "revoke", "/oauth/revoke", Budget::Token),

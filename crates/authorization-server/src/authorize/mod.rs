@@ -170,7 +170,7 @@ impl AuthorizationServer {
             // Whoever may not use this MCP server may be somebody who may, by another account.
             session => {
                 let client = asked.client.on_page(to.clone());
-                Next::Login(Box::new(self.show_login(pending, client, session.as_ref())))
+                Next::Login(Box::new(self.show_login(pending, client, session.as_ref()).await))
             }
         };
         Ok(Authorized { next, set_binding })

@@ -70,6 +70,7 @@ fn told_to_the_client(reason: &LoginReason, form: &Form) -> Option<ErrorCode> {
         | LoginReason::ConnectorMismatch
         | LoginReason::ConnectorUnknown
         | LoginReason::CsrfMismatch
+        | LoginReason::EmergencyCodeUnknown
         | LoginReason::Expired
         | LoginReason::OtherBrowser
         | LoginReason::PersonDisabled
@@ -151,7 +152,7 @@ impl AuthorizationServer {
     }
 
     /// Ends the session that the new one replaces in this browser (attacks.md, AZ-40). The new one stands either way.
-    async fn leave(&self, browser: &Browser) {
+    pub(super) async fn leave(&self, browser: &Browser) {
         if let Err(error) = self.sign_out(browser).await {
             tracing::warn!(%error, "a browser session that was replaced could not be ended");
         }
@@ -239,7 +240,7 @@ impl AuthorizationServer {
         }
     }
 
-    fn refused_sign_in(
+    pub(super) fn refused_sign_in(
         &self,
         record: &AuthorizationRecord,
         reason: &LoginReason,

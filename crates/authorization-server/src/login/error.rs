@@ -71,6 +71,9 @@ pub enum LoginReason {
     /// The form was not made for this sign-in in this browser.
     #[error("the form is not of this sign-in")]
     CsrfMismatch,
+    /// The emergency code is not one, was used, is over, or its person is shut out.
+    #[error("the emergency code is not good")]
+    EmergencyCodeUnknown,
     /// It took too long.
     #[error("the sign-in took too long")]
     Expired,
@@ -117,6 +120,7 @@ impl LoginReason {
             | Self::Unknown => ErrorCode::InvalidRequest,
             Self::CallbackUnboundBrowser
             | Self::CsrfMismatch
+            | Self::EmergencyCodeUnknown
             | Self::OtherBrowser
             | Self::PersonDisabled
             | Self::UpstreamNotAllowed(_)
@@ -145,6 +149,7 @@ impl LoginReason {
             | Self::ConnectorMismatch
             | Self::ConnectorUnknown
             | Self::CsrfMismatch
+            | Self::EmergencyCodeUnknown
             | Self::Expired
             | Self::OtherBrowser
             | Self::PersonDisabled
@@ -169,6 +174,7 @@ impl LoginReason {
             Self::ConnectorMismatch => "connector_mismatch",
             Self::ConnectorUnknown => "connector_unknown",
             Self::CsrfMismatch => "csrf_mismatch",
+            Self::EmergencyCodeUnknown => "emergency_code_unknown",
             Self::Expired => "expired",
             Self::OtherBrowser => "other_browser",
             Self::PersonDisabled => "person_disabled",

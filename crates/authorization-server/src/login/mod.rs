@@ -6,6 +6,7 @@
 //! anything is asked of the identity provider (attacks.md, CB-01 and CB-02).
 
 mod callback;
+mod emergency;
 mod error;
 
 use protocol::id::{Authorization, Id, Reference};
@@ -15,6 +16,7 @@ use protocol::world::Timestamp;
 use store::{AuthorizationRecord, UpstreamLeg};
 use upstream::connectors::{Connector, LegRequest};
 
+pub use emergency::{Emergency, EmergencyCode, EmergencyForm};
 pub use error::{LoginError, LoginReason};
 
 use crate::browser::Browser;
@@ -100,10 +102,10 @@ impl AuthorizationServer {
             (Err(reason), _) => return Err(LoginError { reason, reference }),
             (Ok(_), Err(error)) => return Err(LoginError { reason: error.into(), reference }),
         };
-        Ok(self.show_login(pending, client, session.as_ref()))
+        Ok(self.show_login(pending, client, session.as_ref()).await)
     }
 
-    pub(crate) fn show_login(
+    pub(crate) async fn show_login(
         &self,
         pending: Pending,
         client: ClientOnPage,
@@ -113,12 +115,16 @@ impl AuthorizationServer {
         let keys = self.parts.keys.load();
         let shown = if session.is_some() { ShownTo::Somebody } else { ShownTo::Nobody };
         let server = self.settings.server(&record.request.server);
+        // The page is good without the way for emergencies.
+        let has_emergency =
+            self.parts.store.has_emergency_login(self.parts.clock.now()).await.unwrap_or(false);
         let not_admitted = session.filter(|session| grants::admit(Some(&session.user), server).is_err());
         LoginPage {
             authorization: record.id,
             client,
             connectors: self.parts.connectors.iter().map(|connector| on_page(&**connector)).collect(),
             csrf: forms::login_token(&keys.forms, record.id, &binding, shown),
+            has_emergency,
             not_admitted: not_admitted.map(|session| Account::of(&session.user)),
             server: self.server_on_page(&record),
             reference: record.reference,

@@ -60,6 +60,7 @@ macro_rules! login_reasons {
             ConnectorMismatch,
             ConnectorUnknown,
             CsrfMismatch,
+            EmergencyCodeUnknown,
             Expired,
             OtherBrowser,
             PersonDisabled,
@@ -114,6 +115,10 @@ async fn at_the_button(house: &House) -> Vec<(LoginReason, &'static str)> {
         let unknown = LoginForm { authorization: authorization.to_owned(), ..form.clone() };
         rows.push((press(house, unknown, &cookies).await, "Unknown"));
     }
+    let (authorization, csrf) = (form.authorization.clone(), form.csrf.clone());
+    let code = EmergencyForm { authorization, csrf, code: Secret::new("ske_none".to_owned()) };
+    let error = house.server.emergency_login(code, cookies.browser(), &caller()).await.unwrap_err();
+    rows.push((error.reason, "EmergencyCodeUnknown"));
     rows.push((press(house, form.clone(), &Cookies::default()).await, "OtherBrowser"));
     let (other, _) = asked(house, &[]).await;
     rows.push((press(house, form.clone(), &other).await, "OtherBrowser"));

@@ -8,6 +8,8 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header;
+use protocol::id::{Authorization, Id};
+use protocol::secret::Secret;
 
 use super::{log_refusal, refuse, refused_form, trouble_of};
 use crate::cookies::Cookie;
@@ -31,17 +33,20 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
     let browser = visit.browser(request.headers());
     match visit.authorization_server().complete_login(connector, form, browser, &visit.caller()).await {
         Ok(Completed::Returned(returned)) => back_to_client(&visit, &returned),
-        Ok(Completed::SignedIn(SignedIn { resume, set_session, .. })) => {
-            let mut response = respond::redirect(&format!("/consent?authorization={resume}"));
-            // Without a lifetime of its own: the session lives on in the record while it is used, and a date in the
-            // cookie would end it earlier.
-            if let Some(cookie) = visit.front.cookies.set(Cookie::Session, set_session, None) {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
-            response
-        }
+        Ok(Completed::SignedIn(SignedIn { resume, set_session, .. })) => go_on(&visit, resume, set_session),
         Err(error) => refuse(&visit, NAME, &error),
     }
+}
+
+/// A person signed in: the cookie of the session, and on to consent.
+pub(super) fn go_on(visit: &Visit, resume: Id<Authorization>, set_session: Secret) -> Response {
+    let mut response = respond::redirect(&format!("/consent?authorization={resume}"));
+    // Without a lifetime of its own: the session lives on in the record while it is used, and a date in the cookie would
+    // end it earlier.
+    if let Some(cookie) = visit.front.cookies.set(Cookie::Session, set_session, None) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// The identity provider sent the person back with an error, and the client is told: at once, or by a link.

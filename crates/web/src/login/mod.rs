@@ -3,6 +3,7 @@
 
 pub(crate) mod callback;
 pub(crate) mod development;
+pub(crate) mod emergency;
 
 use std::sync::Arc;
 
@@ -116,6 +117,7 @@ fn trouble_of(reason: &LoginReason) -> Trouble {
         LoginReason::ClientBlocked => Trouble::ClientBlocked,
         LoginReason::ClientGone => Trouble::ClientUnknown,
         LoginReason::CsrfMismatch => Trouble::FormForeign,
+        LoginReason::EmergencyCodeUnknown => Trouble::EmergencyCodeUnknown,
         LoginReason::Expired => Trouble::Expired,
         LoginReason::PersonDisabled => Trouble::PersonDisabled,
         LoginReason::SealBroken => Trouble::House,

@@ -59,6 +59,7 @@ struct Login<'a> {
     authorization: String,
     csrf: &'a str,
     connectors: Vec<ConnectorLine<'a>>,
+    has_emergency: bool,
     reference: Vec<Piece>,
 }
 
@@ -87,9 +88,33 @@ pub(crate) fn login(visit: &Visit, page: &LoginPage) -> Response {
         authorization: page.authorization.to_string(),
         csrf: page.csrf.as_str(),
         connectors: connectors.collect(),
+        has_emergency: page.has_emergency,
         reference: frame.reference(page.reference.as_str()),
     };
     respond::page(visit, StatusCode::OK, &csp, render(&template))
+}
+
+#[derive(Template)]
+#[template(path = "emergency.html")]
+struct Emergency<'a> {
+    frame: Frame<'a>,
+    who: Who,
+    authorization: String,
+    csrf: &'a str,
+    reference: Vec<Piece>,
+}
+
+/// The page that asks for an emergency code. It names the client as the login page does (product.md, P-10).
+pub(crate) fn emergency(visit: &Visit, page: &LoginPage) -> Response {
+    let frame = Frame::of(visit);
+    let template = Emergency {
+        frame,
+        who: Who::new(frame.text, &page.client, &page.server),
+        authorization: page.authorization.to_string(),
+        csrf: page.csrf.as_str(),
+        reference: frame.reference(page.reference.as_str()),
+    };
+    respond::page(visit, StatusCode::OK, &Csp::sign_in(), render(&template))
 }
 
 #[derive(Template)]

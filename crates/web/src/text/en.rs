@@ -29,6 +29,10 @@ pub(super) static TEXT: Text = Text {
     development_field: "Sign in as",
     development_submit: "Sign in",
 
+    emergency_title: "Sign in with an emergency code",
+    emergency_lead: "A code is made by the person who runs this site, for one person and a few minutes. Its use is recorded and looked at.",
+    emergency_field: "Emergency code",
+
     consent_title: "Allow access",
     consent_somebody_else: "Not you?",
     consent_able_to: "It will be able to",
@@ -89,6 +93,11 @@ const TROUBLES: Troubles = Troubles {
         happened: "The application is not known here",
         means: "It may have been connected long ago, or to another site of the same address. Nothing was allowed.",
         now: "In your application, remove this connection and add it again. It then makes itself known anew.",
+    },
+    emergency_code_unknown: TroubleText {
+        happened: "This emergency code is not good",
+        means: "It may have been used, or be over, or be mistyped. You are not signed in, and nothing was allowed.",
+        now: "Go back and check the code, or ask the person who runs this site for another.",
     },
     expired: TroubleText {
         happened: "The sign-in took too long",

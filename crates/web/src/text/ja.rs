@@ -29,6 +29,10 @@ pub(super) static TEXT: Text = Text {
     development_field: "サインインする人",
     development_submit: "サインイン",
 
+    emergency_title: "緊急用コードでサインイン",
+    emergency_lead: "緊急用コードは、このサイトの管理者が一人の利用者のために数分間だけ発行します。使用は記録され、確認されます。",
+    emergency_field: "緊急用コード",
+
     consent_title: "アクセスの許可",
     consent_somebody_else: "別の方ですか？",
     consent_able_to: "許可する操作",
@@ -88,6 +92,11 @@ const TROUBLES: Troubles = Troubles {
         happened: "登録されていないアプリケーションです",
         means: "かなり前に接続されたか、同じアドレスの別のサイトに接続されていた可能性があります。何も許可されていません。",
         now: "アプリケーションでこの接続を削除し、もう一度追加してください。新しく登録されます。",
+    },
+    emergency_code_unknown: TroubleText {
+        happened: "この緊急用コードは使えません",
+        means: "すでに使われたか、期限が切れたか、入力に誤りがある可能性があります。サインインしておらず、何も許可されていません。",
+        now: "前のページに戻ってコードを確認するか、このサイトの管理者に新しいコードを依頼してください。",
     },
     expired: TroubleText {
         happened: "サインインの有効期限が切れました",

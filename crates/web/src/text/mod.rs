@@ -106,6 +106,10 @@ pub(crate) struct Text {
     pub(crate) development_field: &'static str,
     pub(crate) development_submit: &'static str,
 
+    pub(crate) emergency_title: &'static str,
+    pub(crate) emergency_lead: &'static str,
+    pub(crate) emergency_field: &'static str,
+
     pub(crate) consent_title: &'static str,
     pub(crate) consent_somebody_else: &'static str,
     pub(crate) consent_able_to: &'static str,

@@ -12,6 +12,8 @@ pub(crate) enum Trouble {
     ClientMistake,
     /// The client is not known, or not any more.
     ClientUnknown,
+    /// The emergency code is not good.
+    EmergencyCodeUnknown,
     /// The sign-in took too long.
     Expired,
     /// The form was not made for this sign-in in this browser.
@@ -77,6 +79,7 @@ pub(crate) struct Troubles {
     pub(crate) client_blocked: TroubleText,
     pub(crate) client_mistake: TroubleText,
     pub(crate) client_unknown: TroubleText,
+    pub(crate) emergency_code_unknown: TroubleText,
     pub(crate) expired: TroubleText,
     pub(crate) form_foreign: TroubleText,
     pub(crate) house: TroubleText,
@@ -111,6 +114,7 @@ impl Troubles {
             Trouble::ClientBlocked => &self.client_blocked,
             Trouble::ClientMistake => &self.client_mistake,
             Trouble::ClientUnknown => &self.client_unknown,
+            Trouble::EmergencyCodeUnknown => &self.emergency_code_unknown,
             Trouble::Expired => &self.expired,
             Trouble::FormForeign => &self.form_foreign,
             Trouble::House => &self.house,
@@ -141,11 +145,12 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientMistake,
         Self::ClientUnknown,
+        Self::EmergencyCodeUnknown,
         Self::Expired,
         Self::FormForeign,
         Self::House,
