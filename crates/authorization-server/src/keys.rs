@@ -1,7 +1,13 @@
-//! The keys at start: made once on an empty record, opened ever after (product.md, P-15; attacks.md, ST-04).
+//! The keys: made once on an empty record, opened ever after (product.md, P-15; attacks.md, ST-04), rotated, withdrawn,
+//! and sealed anew under another master key while Sekisho runs.
 //!
 //! Must never make a key over existing data: a wrong or lost master key is an error with a sentence, not a fresh start.
 //! The second guard of the same kind is the public URL, which is in every audience (P-23).
+
+mod change;
+mod keeper;
+mod lifecycle;
+mod reseal;
 
 use protocol::jose::{JoseError, SigningKey};
 use protocol::keys::{KeyId, KeyRing, Keys, MacKey, MasterKey, NamedKey, OpenError, SealingKey};
@@ -9,6 +15,11 @@ use protocol::secret::Secret;
 use protocol::world::{Clock, Entropy, Timestamp};
 use store::{AuditEvent, AuditKind, KeyPurpose, KeyRecord, Outcome, Store, StoreError};
 use thiserror::Error;
+
+pub use change::{Change, Rotated, When};
+pub use keeper::{Keeper, KeeperParts, KeeperSettings};
+pub use lifecycle::{KeyState, read_for, states};
+pub use reseal::{Progress, Resealed, Sealing, sealed_with, under_other_master, unlike_active};
 
 /// Where the record keeps the fingerprint of its master key.
 const MASTER_KEY: &str = "master_key";
@@ -33,7 +44,8 @@ pub enum KeysError {
     /// Another master key.
     #[error(
         "the master key is not the one of this record: the record was made with the key of fingerprint `{recorded}`, \
-         and the given one has `{given}`; give the former, since without it nothing that is sealed can be opened"
+         and the given one has `{given}`; give the former, as `master_key_…` or, to go over to a new one, as \
+         `previous_master_key_…`, since without it nothing that is sealed can be opened"
     )]
     OtherMasterKey {
         /// Fingerprint of the given key.
@@ -41,6 +53,9 @@ pub enum KeysError {
         /// Fingerprint in the record.
         recorded: String,
     },
+    /// No such key.
+    #[error("there is no key `{0}`; `sekisho keys list` shows all")]
+    NoSuchKey(KeyId),
     /// Another public URL.
     #[error(
         "`public_url` is `{given}`, but this record was made for `{recorded}`, which is the issuer and the audience of \
@@ -65,31 +80,33 @@ pub enum KeysError {
     },
 }
 
-/// All working keys: read from the record, or made if the record is empty.
+/// The keys in the record, which are made if it is empty. All of them open with one of the master keys.
 ///
 /// # Errors
 /// [`KeysError`] if the master key is another one, or keys are missing or damaged.
-pub async fn load_or_create(
+pub(crate) async fn load_or_create(
     store: &dyn Store,
-    master: &MasterKey,
+    masters: &KeyRing<MasterKey>,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-) -> Result<Keys, KeysError> {
-    let recorded = fingerprint_of(store, master).await?;
+) -> Result<Vec<KeyRecord>, KeysError> {
+    let recorded = fingerprint_of(store, masters).await?;
     let mut records = store.list_keys().await?;
     if records.is_empty() {
         if recorded.is_some() || holds_data(store).await? {
             return Err(KeysError::Gone);
         }
-        create(store, master, clock.now(), entropy).await?;
+        create(store, masters.active(), clock.now(), entropy).await?;
         // Of several nodes that start at once one was first; all read what it wrote.
         records = store.list_keys().await?;
     }
-    let keys = open(master, &records)?;
+    open(masters, &records, clock.now())?;
     if recorded.is_none() {
-        store.put_meta(MASTER_KEY, &master.fingerprint().to_string()).await?;
+        let by = records.first().and_then(|record| record.sealed.key_id());
+        let by = by.unwrap_or_else(|| masters.active().fingerprint());
+        store.put_meta(MASTER_KEY, &by.to_string()).await?;
     }
-    Ok(keys)
+    Ok(records)
 }
 
 /// Makes sure that the record belongs to this public URL, which it remembers from its first start.
@@ -116,8 +133,13 @@ pub async fn claim_public_url(store: &dyn Store, public_url: &str) -> Result<(),
 ///
 /// # Errors
 /// [`KeysError`] for whatever would keep the server from starting.
-pub async fn examine(store: &dyn Store, master: &MasterKey, public_url: &str) -> Result<String, KeysError> {
-    let recorded = fingerprint_of(store, master).await?;
+pub async fn examine(
+    store: &dyn Store,
+    masters: &KeyRing<MasterKey>,
+    clock: &dyn Clock,
+    public_url: &str,
+) -> Result<String, KeysError> {
+    let recorded = fingerprint_of(store, masters).await?;
     let records = store.list_keys().await?;
     if records.is_empty() && (recorded.is_some() || holds_data(store).await?) {
         return Err(KeysError::Gone);
@@ -130,17 +152,40 @@ pub async fn examine(store: &dyn Store, master: &MasterKey, public_url: &str) ->
     if records.is_empty() {
         return Ok("the record is empty; keys will be made at the first start".to_owned());
     }
-    open(master, &records)?;
-    Ok(format!("{} keys, all of which open with the master key `{}`", records.len(), master.fingerprint()))
+    open(masters, &records, clock.now())?;
+    let master = masters.active().fingerprint();
+    let under_other = under_other_master(&records, master);
+    let all = records.len();
+    Ok(match (under_other, masters.iter().nth(1)) {
+        (0, None) => format!("{all} keys, all of which open with the master key `{master}`"),
+        (0, Some(_)) if recorded.is_some_and(|recorded| recorded == master.to_string()) => format!(
+            "{all} keys, all of which are sealed under the master key `{master}`; the previous one is needed no more"
+        ),
+        (under_other, _) => format!(
+            "{under_other} of {all} keys are still sealed under the previous master key, which is needed until \
+             `sekisho keys rotate-master` has sealed them under `{master}`"
+        ),
+    })
 }
 
-/// The fingerprint in the record, if there is one; it must be the given one.
-async fn fingerprint_of(store: &dyn Store, master: &MasterKey) -> Result<Option<String>, KeysError> {
-    let (recorded, given) = (store.meta(MASTER_KEY).await?, master.fingerprint());
-    match recorded {
-        Some(recorded) if recorded != given.to_string() => Err(KeysError::OtherMasterKey { given, recorded }),
-        recorded => Ok(recorded),
+/// The fingerprint in the record, if there is one; it must be of one of the given keys.
+async fn fingerprint_of(
+    store: &dyn Store,
+    masters: &KeyRing<MasterKey>,
+) -> Result<Option<String>, KeysError> {
+    let recorded = store.meta(MASTER_KEY).await?;
+    if let Some(recorded) = &recorded
+        && recorded_by(masters, recorded).is_none()
+    {
+        let given = masters.active().fingerprint();
+        return Err(KeysError::OtherMasterKey { given, recorded: recorded.clone() });
     }
+    Ok(recorded)
+}
+
+/// The master key that the record is of, if it is one of the given.
+fn recorded_by<'a>(masters: &'a KeyRing<MasterKey>, recorded: &str) -> Option<&'a MasterKey> {
+    masters.find(recorded.parse().ok()?)
 }
 
 async fn holds_data(store: &dyn Store) -> Result<bool, StoreError> {
@@ -156,50 +201,54 @@ async fn create(
 ) -> Result<(), KeysError> {
     let mut records = Vec::new();
     for purpose in KeyPurpose::ALL {
-        let id = KeyId::mint(entropy);
-        let sealed = match purpose {
-            KeyPurpose::Signing => master.wrap(purpose.as_str(), id, &SigningKey::generate_pkcs8()?, entropy),
-            KeyPurpose::ClientIds | KeyPurpose::Forms | KeyPurpose::RefreshTokens | KeyPurpose::Sealing => {
-                // The text of a random secret, hashed: 32 bytes that are wiped with it.
-                let material = Secret::random("", entropy).hash();
-                master.wrap(purpose.as_str(), id, material.as_bytes(), entropy)
-            }
-        };
-        records.push(KeyRecord {
-            id,
-            purpose,
-            sealed,
-            created_at: now,
-            retired_at: None,
-            withdrawn_at: None,
-        });
+        records.push(mint(purpose, master, (now, now), entropy)?);
     }
-    let made = records.iter().map(|record| created_event(record, now, entropy)).collect();
+    let made = records.iter().map(|record| event(record, AuditKind::KeyCreated, now, entropy)).collect();
     if store.put_keys(records, true).await? {
         store.append_audit(made).await?;
     }
     Ok(())
 }
 
-fn created_event(record: &KeyRecord, now: Timestamp, entropy: &dyn Entropy) -> AuditEvent {
+/// A new key, sealed under this master key; made and working from these moments.
+fn mint(
+    purpose: KeyPurpose,
+    master: &MasterKey,
+    (created_at, activates_at): (Timestamp, Timestamp),
+    entropy: &dyn Entropy,
+) -> Result<KeyRecord, KeysError> {
+    let id = KeyId::mint(entropy);
+    let sealed = match purpose {
+        KeyPurpose::Signing => master.wrap(purpose.as_str(), id, &SigningKey::generate_pkcs8()?, entropy),
+        KeyPurpose::ClientIds | KeyPurpose::Forms | KeyPurpose::RefreshTokens | KeyPurpose::Sealing => {
+            // The text of a random secret, hashed: 32 bytes that are wiped with it.
+            let material = Secret::random("", entropy).hash();
+            master.wrap(purpose.as_str(), id, material.as_bytes(), entropy)
+        }
+    };
+    Ok(KeyRecord { id, purpose, sealed, created_at, activates_at, retired_at: None, withdrawn_at: None })
+}
+
+/// What is written down about a key.
+fn event(record: &KeyRecord, kind: AuditKind, now: Timestamp, entropy: &dyn Entropy) -> AuditEvent {
     let id = protocol::id::Id::mint(now, entropy);
-    let mut event = AuditEvent::new(id, now, AuditKind::KeyCreated, Outcome::Ok);
+    let mut event = AuditEvent::new(id, now, kind, Outcome::Ok);
     event.detail.insert("key", record.id.to_string());
     event.detail.insert("purpose", record.purpose.as_str().to_owned());
     event
 }
 
-fn open(master: &MasterKey, records: &[KeyRecord]) -> Result<Keys, KeysError> {
+/// The rings of the keys that are read at this time.
+fn open(masters: &KeyRing<MasterKey>, records: &[KeyRecord], now: Timestamp) -> Result<Keys, KeysError> {
+    let opening = Opening { masters, records, now };
     Ok(Keys {
-        signing: ring(master, records, KeyPurpose::Signing, |id, material| {
-            SigningKey::from_pkcs8(id, material).ok()
-        })?,
-        sealing: ring(master, records, KeyPurpose::Sealing, |id, material| {
-            Some(SealingKey::new(id, material.try_into().ok()?))
-        })?,
-        client_ids: ring(master, records, KeyPurpose::ClientIds, mac_key)?,
-        refresh_tokens: ring(master, records, KeyPurpose::RefreshTokens, mac_key)?,
-        forms: ring(master, records, KeyPurpose::Forms, mac_key)?,
+        signing: opening
+            .ring(KeyPurpose::Signing, |id, material| SigningKey::from_pkcs8(id, material).ok())?,
+        sealing: opening.sealing()?,
+        client_ids: opening.ring(KeyPurpose::ClientIds, mac_key)?,
+        refresh_tokens: opening.ring(KeyPurpose::RefreshTokens, mac_key)?,
+        forms: opening.ring(KeyPurpose::Forms, mac_key)?,
+        withdrawn: lifecycle::withdrawn(records),
     })
 }
 
@@ -207,33 +256,44 @@ fn mac_key(id: KeyId, material: &[u8]) -> Option<MacKey> {
     Some(MacKey::new(id, material.try_into().ok()?))
 }
 
-/// The keys of one purpose: the youngest that is not retired makes, the rest that is not withdrawn still reads.
-fn ring<K: NamedKey>(
-    master: &MasterKey,
-    records: &[KeyRecord],
-    purpose: KeyPurpose,
-    make: impl Fn(KeyId, &[u8]) -> Option<K>,
-) -> Result<KeyRing<K>, KeysError> {
-    let name = purpose.as_str();
-    let (mut active, mut older) = (None, Vec::new());
-    let usable = records.iter().filter(|record| record.purpose == purpose && record.withdrawn_at.is_none());
-    for record in usable {
-        let unopened = || KeysError::Unopened { key: record.id, purpose: name };
-        let material = master.unwrap(name, record.id, &record.sealed).map_err(|error| match error {
-            // A record from before its fingerprint was written down.
-            OpenError::OtherKey(of) => {
-                KeysError::OtherMasterKey { given: master.fingerprint(), recorded: of.to_string() }
-            }
-            OpenError::Malformed | OpenError::NotAuthentic => unopened(),
-        })?;
-        let key = make(record.id, &material).ok_or_else(unopened)?;
-        if record.retired_at.is_some() {
-            older.push(key);
-        } else {
-            older.extend(active.replace(key));
-        }
+struct Opening<'a> {
+    masters: &'a KeyRing<MasterKey>,
+    records: &'a [KeyRecord],
+    now: Timestamp,
+}
+
+impl Opening<'_> {
+    fn sealing(&self) -> Result<KeyRing<SealingKey>, KeysError> {
+        self.ring(KeyPurpose::Sealing, |id, material| Some(SealingKey::new(id, material.try_into().ok()?)))
     }
-    Ok(KeyRing::new(active.ok_or(KeysError::Absent { purpose: name })?, older))
+
+    /// The keys of one purpose: the one that makes, and those that still read or will.
+    fn ring<K: NamedKey>(
+        &self,
+        purpose: KeyPurpose,
+        make: impl Fn(KeyId, &[u8]) -> Option<K>,
+    ) -> Result<KeyRing<K>, KeysError> {
+        let name = purpose.as_str();
+        let (mut active, mut others) = (None, Vec::new());
+        for (record, state) in states(self.records, purpose, self.now) {
+            if !state.is_read() {
+                continue;
+            }
+            let unopened = || KeysError::Unopened { key: record.id, purpose: name };
+            let material =
+                self.masters.unwrap(name, record.id, &record.sealed).map_err(|error| match error {
+                    // A record from before its fingerprint was written down, or one that is between two master keys.
+                    OpenError::OtherKey(of) => KeysError::OtherMasterKey {
+                        given: self.masters.active().fingerprint(),
+                        recorded: of.to_string(),
+                    },
+                    OpenError::Malformed | OpenError::NotAuthentic => unopened(),
+                })?;
+            let key = make(record.id, &material).ok_or_else(unopened)?;
+            if state == KeyState::Active { active = Some(key) } else { others.push(key) }
+        }
+        Ok(KeyRing::new(active.ok_or(KeysError::Absent { purpose: name })?, others))
+    }
 }
 
 #[cfg(test)]

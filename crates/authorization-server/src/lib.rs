@@ -40,8 +40,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use protocol::keys::Keys;
-use protocol::world::{Clock, Entropy};
-use store::Store;
+use protocol::world::{Clock, Entropy, Freshness};
+use store::{Store, StoreError};
 use upstream::connectors::Connector;
 
 pub use authorize::{AuthorizeError, Authorized, PageReason, RedirectReason};
@@ -77,6 +77,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// The keys, which may be exchanged while we work.
     pub keys: Arc<ArcSwap<Keys>>,
+    /// How lately the keys were read: no token is issued by keys that may have been withdrawn.
+    pub keys_read: Arc<Freshness>,
     /// The record.
     pub store: Arc<dyn Store>,
 }
@@ -99,6 +101,14 @@ impl AuthorizationServer {
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.settings.issuer
+    }
+
+    /// Whether the keys may be relied upon. A node that could not read them lately may hold one that was withdrawn.
+    pub(crate) fn rely_on_keys(&self) -> Result<(), StoreError> {
+        if self.parts.keys_read.is_fresh(self.parts.clock.monotonic()) {
+            return Ok(());
+        }
+        Err(StoreError::unavailable("the keys were not read lately"))
     }
 
     /// What it was told.

@@ -91,6 +91,8 @@ pub struct Keys {
     pub refresh_tokens: KeyRing<MacKey>,
     /// Mark the forms of our pages (CSRF).
     pub forms: KeyRing<MacKey>,
+    /// Signing keys that were withdrawn: what they signed counts no more, and neither do the streams it opened.
+    pub withdrawn: Vec<KeyId>,
 }
 
 impl Keys {

@@ -4,6 +4,7 @@
 //! and nothing anywhere else may.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -90,6 +91,45 @@ pub trait Entropy: Send + Sync + fmt::Debug {
     fn fill(&self, buffer: &mut [u8]);
 }
 
+/// How lately something was read that others rely on: noted by who reads it, asked by who relies on it.
+///
+/// What is not fresh is not wrong, but nobody knows: the one who asks must then do without.
+#[derive(Debug)]
+pub struct Freshness {
+    within: Duration,
+    /// Microseconds of the monotonic clock at which the last reading that succeeded was begun.
+    read_at: AtomicU64,
+}
+
+impl Freshness {
+    const NEVER: u64 = u64::MAX;
+
+    /// Nothing was read yet; a reading counts for so long.
+    #[must_use]
+    pub const fn new(within: Duration) -> Self {
+        Self { within, read_at: AtomicU64::new(Self::NEVER) }
+    }
+
+    /// Of what does not change.
+    #[must_use]
+    pub const fn for_ever() -> Self {
+        Self { within: Duration::MAX, read_at: AtomicU64::new(0) }
+    }
+
+    /// A reading that was begun at this moment of the monotonic clock has succeeded.
+    pub fn note(&self, begun: Duration) {
+        let micros = u64::try_from(begun.as_micros()).unwrap_or(Self::NEVER - 1);
+        self.read_at.store(micros, Ordering::Release);
+    }
+
+    /// Whether the last reading is young enough at this moment of the monotonic clock.
+    #[must_use]
+    pub fn is_fresh(&self, monotonic: Duration) -> bool {
+        let read_at = self.read_at.load(Ordering::Acquire);
+        read_at != Self::NEVER && monotonic.saturating_sub(Duration::from_micros(read_at)) <= self.within
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +158,16 @@ mod tests {
         assert_eq!(later.since(earlier), Duration::from_millis(1500));
         assert_eq!(earlier.since(later), Duration::ZERO);
         assert_eq!(later.minus(Duration::from_millis(1500)), earlier);
+    }
+
+    #[test]
+    fn what_was_read_long_ago_or_never_is_not_fresh() {
+        let at = Duration::from_secs;
+        let read = Freshness::new(at(5));
+        assert!(!read.is_fresh(at(0)) && !read.is_fresh(at(100)));
+        read.note(at(100));
+        assert!(read.is_fresh(at(100)) && read.is_fresh(at(105)) && !read.is_fresh(at(106)));
+        assert!(Freshness::for_ever().is_fresh(Duration::MAX));
     }
 
     #[test]

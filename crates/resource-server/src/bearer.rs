@@ -108,12 +108,12 @@ impl Bearer {
     }
 
     fn read(&self, token: &str, keys: &VerifyingKeys, now: Timestamp) -> Result<Access, CallReason> {
-        let claims: AccessTokenClaims =
-            keys.verify(token, &EXPECTED).map_err(|_| CallReason::TokenInvalid)?;
+        let (kid, claims): (&str, AccessTokenClaims) =
+            keys.verify_named(token, &EXPECTED).map_err(|_| CallReason::TokenInvalid)?;
         if claims.iss != self.issuer {
             return Err(CallReason::TokenOfAnotherIssuer);
         }
-        let access = access(claims).ok_or(CallReason::TokenInvalid)?;
+        let access = access(kid, claims).ok_or(CallReason::TokenInvalid)?;
         // Before it is remembered: a token that is over has no place among the verdicts.
         if now >= access.expires_at {
             return Err(CallReason::TokenExpired);
@@ -145,7 +145,7 @@ impl fmt::Debug for Bearer {
     }
 }
 
-fn access(claims: AccessTokenClaims) -> Option<Access> {
+fn access(kid: &str, claims: AccessTokenClaims) -> Option<Access> {
     Some(Access {
         user: claims.sub.parse().ok()?,
         client: ClientId::parse(&claims.client_id).ok()?,
@@ -155,6 +155,7 @@ fn access(claims: AccessTokenClaims) -> Option<Access> {
             Some(scope) => Scope::parse(&scope).ok()?,
             None => Scope::default(),
         },
+        key: kid.parse().ok()?,
         issued_at: Timestamp::from_secs(claims.iat),
         expires_at: Timestamp::from_secs(claims.exp),
     })

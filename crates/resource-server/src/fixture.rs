@@ -20,7 +20,7 @@ use protocol::jose::claims::AccessTokenClaims;
 use protocol::keys::{KeyId, KeyRing, Keys, MacKey, SealingKey};
 use protocol::oauth::{ClientId, ResourceUri, Scope};
 use protocol::secret::Hash;
-use protocol::world::{Clock, Entropy, Timestamp};
+use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use store::{
     AuditEvent, AuditFilter, AuditKind, AuditRow, BrowserSessionRecord, Engine, EngineConfig, NewIdentity,
     Outcome, Queries, Revocation, RevocationKind, Revocations, SignIn, SignInOutcome, Users,
@@ -105,6 +105,7 @@ pub(crate) fn keys(entropy: &dyn Entropy) -> Keys {
         client_ids: mac(),
         refresh_tokens: mac(),
         forms: mac(),
+        withdrawn: Vec::new(),
     }
 }
 
@@ -159,6 +160,7 @@ impl World {
         let parts = Parts {
             store: Arc::clone(&store) as _,
             keys: Arc::clone(&keys),
+            keys_read: Arc::new(Freshness::for_ever()),
             mcp_servers: ways(&upstream.url()),
             clock: Arc::clone(&clock) as _,
             entropy: Arc::clone(&entropy) as _,
@@ -321,6 +323,7 @@ pub(crate) fn who(clock: &Arc<TestClock>) -> Who {
         grant: Id::mint(START, &*entropy),
         resource: format!("{ISSUER}/files/mcp"),
         scope: Scope::parse("read write").unwrap(),
+        key: KeyId::from_bytes([7; 4]),
         issued_at: Timestamp::from_secs(START.secs()),
         expires_at: Timestamp::from_secs(START.secs() + 600),
     };

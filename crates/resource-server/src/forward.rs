@@ -94,7 +94,7 @@ impl ResourceServer {
             .enter(asked.who().clone(), asked.is_answered_once())
             .ok_or(CallReason::StreamsExhausted)?;
         // Withdrawn while the MCP server was thinking: whoever withdrew it did not find this stream yet.
-        if self.revocations.is_dead(access) {
+        if self.revocations.is_dead(access) || self.held_keys.disown(access) {
             return Err(CallReason::TokenRevoked);
         }
         let life: Duration = access.expires_at.plus(self.stream_grace).since(self.clock.now());

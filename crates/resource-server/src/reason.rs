@@ -87,8 +87,8 @@ pub enum CallReason {
     /// The record does not know the person.
     #[error("the record does not know the person")]
     PersonUnknown,
-    /// Our knowledge of revocations is too old.
-    #[error("revocations have not been read for too long")]
+    /// Our knowledge of revocations, or of the keys, is too old.
+    #[error("revocations or keys have not been read for too long")]
     RevocationsStale,
     /// The access token has too little scope for the call.
     #[error("the access token has too little scope for the call")]

@@ -22,6 +22,7 @@ use crate::body::Body;
 use crate::call::{Asked, Verb};
 use crate::counts::{CallCounts, Counters, Ending};
 use crate::error::CallError;
+use crate::held_keys::HeldKeys;
 use crate::mcp_server::McpServer;
 use crate::people::People;
 use crate::permit::{self, Hint, Permit};
@@ -41,6 +42,7 @@ pub struct ResourceServer {
     pub(crate) stream_grace: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) held_keys: Arc<HeldKeys>,
     bearer: Bearer,
     people: People,
     audit: Audit,
@@ -56,7 +58,7 @@ impl ResourceServer {
     /// # Errors
     /// If the settings do not fit together.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
-        let Parts { store, keys, mut mcp_servers, clock, entropy } = parts;
+        let Parts { store, keys, keys_read, mut mcp_servers, clock, entropy } = parts;
         let issuer = settings.issuer;
         let mut servers = HashMap::new();
         for server in settings.servers {
@@ -82,6 +84,8 @@ impl ResourceServer {
                 revocations.apply(revocation);
             }
         }));
+        let held_keys =
+            Arc::new(HeldKeys::new(Arc::clone(&keys), keys_read, Arc::clone(&clock), Arc::clone(&streams)));
         let counters = Arc::new(Counters::default());
         let (audit, events) = Audit::new(Arc::clone(&clock), Arc::clone(&counters));
         let (record, time, chance) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
@@ -93,6 +97,7 @@ impl ResourceServer {
             streams,
             stream_grace: settings.stream_grace,
             revocations,
+            held_keys,
             bearer: Bearer::new(issuer, keys, Arc::clone(&clock)),
             people: People::new(store, Arc::clone(&clock)),
             clock,
@@ -142,10 +147,16 @@ impl ResourceServer {
         &self.revocations
     }
 
-    /// Whether calls can be served: all revocations were read, and lately.
+    /// Whether the keys still hold. Its [`HeldKeys::run`] is a task that somebody must own.
+    #[must_use]
+    pub const fn held_keys(&self) -> &Arc<HeldKeys> {
+        &self.held_keys
+    }
+
+    /// Whether calls can be served: all revocations were read, and lately, and the keys too.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.revocations.is_fresh()
+        self.revocations.is_fresh() && self.held_keys.are_fresh()
     }
 
     /// Writes the audit events of calls into the record; a task that somebody must own. To be stopped after the last
@@ -204,7 +215,7 @@ impl ResourceServer {
     ) -> Result<Entry, CallReason> {
         let token = bearer::present(headers)?;
         let verdict = self.bearer.verify(token, server.settings().resource.as_str())?;
-        if !server.is_low_risk() && !self.revocations.is_fresh() {
+        if !server.is_low_risk() && !self.ready() {
             return Err(CallReason::RevocationsStale);
         }
         if self.revocations.is_dead(&verdict.access) {

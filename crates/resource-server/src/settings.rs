@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use policy::ServerRules;
 use protocol::keys::Keys;
 use protocol::oauth::{ResourceUri, Scope};
-use protocol::world::{Clock, Entropy};
+use protocol::world::{Clock, Entropy, Freshness};
 use store::Store;
 use thiserror::Error;
 use upstream::mcp_server::streamable_http::McpServerClient;
@@ -71,6 +71,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// The keys of the house; they rotate.
     pub keys: Arc<ArcSwap<Keys>>,
+    /// How lately the keys were read: one may have been withdrawn since.
+    pub keys_read: Arc<Freshness>,
     /// The way to each MCP server, by name.
     pub mcp_servers: HashMap<String, Arc<McpServerClient>>,
     /// What time it is.

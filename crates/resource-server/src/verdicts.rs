@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use protocol::id::{Grant, Id, User};
-use protocol::keys::Keys;
+use protocol::keys::{KeyId, Keys};
 use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
@@ -34,6 +34,8 @@ pub(crate) struct Access {
     pub(crate) resource: String,
     /// What was granted.
     pub(crate) scope: Scope,
+    /// The key that signed it.
+    pub(crate) key: KeyId,
     /// `iat`.
     pub(crate) issued_at: Timestamp,
     /// `exp`.

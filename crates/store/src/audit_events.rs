@@ -66,6 +66,12 @@ audit_kinds! {
     GrantRevoked = "grant_revoked";
     /// Keys were made.
     KeyCreated = "key_created";
+    /// A key was made that takes over from another.
+    KeyRotated = "key_rotated";
+    /// A key was withdrawn: what it made counts no more.
+    KeyWithdrawn = "key_withdrawn";
+    /// The record went over to another master key; every key is sealed under the new one.
+    MasterKeyRotated = "master_key_rotated";
     /// A refresh token was repeated in time and answered with the same successor.
     RefreshRepeated = "refresh_repeated";
     /// A refresh token was used after its successor: the token family was ended.
@@ -74,6 +80,8 @@ audit_kinds! {
     RefreshSetBack = "refresh_set_back";
     /// A client's registration was refused.
     RegistrationRefused = "registration_refused";
+    /// What was sealed with older keys was sealed anew with the working one.
+    Resealed = "resealed";
     /// A sealed value could not be opened where it stood.
     SealBroken = "seal_broken";
     /// A person signed in.

@@ -18,6 +18,7 @@ mod keys;
 mod maintenance;
 mod queries;
 mod revocations;
+mod sealed;
 mod statements;
 mod stop;
 mod users;
@@ -39,10 +40,11 @@ pub use engine::Failpoint;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use error::StoreError;
 pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
-pub use keys::{KeyPurpose, KeyRecord, KeysRecord};
+pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
 pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations};
+pub use sealed::{SealedColumn, SealedRow, SealedRows};
 pub use statements::{Statement, statements};
 pub use users::{AnsweredLeg, NewIdentity, SignIn, SignInOutcome, UserRecord, Users};
 
@@ -59,6 +61,7 @@ pub trait Store:
     + Grants
     + Revocations
     + KeysRecord
+    + SealedRows
     + AuditEvents
     + Queries
     + Maintenance

@@ -35,6 +35,7 @@ pub fn statements() -> Vec<Statement> {
         crate::maintenance::STATEMENTS,
         crate::queries::STATEMENTS,
         crate::revocations::STATEMENTS,
+        crate::sealed::STATEMENTS,
         crate::stop::STATEMENTS,
         crate::users::STATEMENTS,
     ]

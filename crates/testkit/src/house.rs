@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use authorization_server::AuthorizationServer;
+use authorization_server::keys::{Change, Keeper, KeeperParts};
 use bytes::Bytes;
 use http_body_util::Full;
-use protocol::keys::MasterKey;
+use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::{Clock, Entropy};
 use resource_server::ResourceServer;
 use store::{AuditFilter, AuditRow, Counts, Engine, EngineConfig, Queries, Store};
@@ -29,9 +29,7 @@ use crate::http::{Answer, Http, request};
 use crate::mcp_server::FakeMcpServer;
 use crate::world::{TestClock, TestEntropy};
 
-pub use plan::Plan;
-
-const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+pub use plan::{MASTER_KEY, Plan, masters};
 
 /// What outlives a restart: the record, the port, the MCP server, the clock.
 #[derive(Debug)]
@@ -83,11 +81,28 @@ pub struct House {
     pub mcp: Arc<FakeMcpServer>,
     /// The resource server.
     pub resource_server: Arc<ResourceServer>,
+    /// The keys in memory.
+    pub keeper: Arc<Keeper>,
     ground: Ground,
     stop: CancellationToken,
     close_audit: CancellationToken,
     doors: TaskTracker,
     tasks: TaskTracker,
+}
+
+async fn keeper(
+    plan: &Plan,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> Built<Arc<Keeper>> {
+    let parts = KeeperParts {
+        store: Arc::clone(store),
+        masters: Arc::new(plan::masters(plan)?),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    };
+    Keeper::open(parts, plan.keys).await.map(Arc::new).map_err(text)
 }
 
 /// What goes wrong in a test's set-up.
@@ -197,18 +212,12 @@ impl House {
         let store: Arc<dyn Store> = Arc::clone(&engine) as Arc<dyn Store>;
         let clock: Arc<dyn Clock> = Arc::clone(&ground.clock) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::seeded(ground.plan.luck + ground.starts));
-        let master = MasterKey::parse(MASTER_KEY).map_err(text)?;
-        let keys = authorization_server::keys::load_or_create(
-            store.as_ref(),
-            &master,
-            clock.as_ref(),
-            entropy.as_ref(),
-        );
-        let keys = Arc::new(ArcSwap::from_pointee(keys.await.map_err(text)?));
+        let keeper = keeper(&ground.plan, &store, &clock, &entropy).await?;
         let issuer = format!("http://localhost:{}", ground.public_port);
         let parts = authorization_server::Parts {
             store: Arc::clone(&store),
-            keys: Arc::clone(&keys),
+            keys: Arc::clone(keeper.keys()),
+            keys_read: Arc::clone(keeper.freshness()),
             connectors: plan::connectors(&ground.plan, &issuer)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -216,7 +225,8 @@ impl House {
         let authorization_server = AuthorizationServer::new(plan::settings(&ground.plan, &issuer)?, parts);
         let parts = resource_server::Parts {
             store: Arc::clone(&store),
-            keys,
+            keys: Arc::clone(keeper.keys()),
+            keys_read: Arc::clone(keeper.freshness()),
             mcp_servers: plan::ways(&ground.plan, &ground.mcp.url)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -241,6 +251,7 @@ impl House {
             clock: Arc::clone(&ground.clock),
             mcp: Arc::clone(&ground.mcp),
             resource_server,
+            keeper,
             ground,
             stop: CancellationToken::new(),
             close_audit: CancellationToken::new(),
@@ -258,6 +269,10 @@ impl House {
             doors.await;
         });
         self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.close_audit.clone()));
+        self.tasks.spawn(Arc::clone(self.resource_server.held_keys()).run(self.close_audit.clone()));
+        if !self.ground.plan.stale_keys {
+            self.tasks.spawn(Arc::clone(&self.keeper).run(self.close_audit.clone()));
+        }
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.tasks.spawn(async move { resource_server.write_audit(close).await });
     }
@@ -305,10 +320,28 @@ impl House {
         })
     }
 
-    /// Moves the clock. Revocations are read again at once, as they would have been many times in between.
+    /// Moves the clock. Revocations and keys are read again at once, as they would have been many times in between.
     pub async fn advance(&self, by: Duration) -> Built<()> {
         self.clock.advance(by);
-        self.resource_server.revocations().read().await.map_err(text)
+        self.read().await
+    }
+
+    /// Reads revocations and keys.
+    pub async fn read(&self) -> Built<()> {
+        self.resource_server.revocations().read().await.map_err(text)?;
+        if self.ground.plan.stale_keys {
+            return Ok(());
+        }
+        self.keeper.read().await.map_err(text)
+    }
+
+    /// Changes keys as a command beside the house would.
+    pub fn change_keys<'a>(
+        &'a self,
+        masters: &'a KeyRing<MasterKey>,
+        entropy: &'a dyn Entropy,
+    ) -> Change<'a> {
+        Change { store: self.store.as_ref(), masters, clock: self.clock.as_ref(), entropy }
     }
 
     /// Sends one MCP message of revision 2026-07-28.

@@ -1,6 +1,7 @@
 //! Keys at start: made once, opened ever after, never made over existing data.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use store::{AuditFilter, Engine, EngineConfig, KeysRecord, Queries};
 
@@ -8,8 +9,8 @@ use super::*;
 use crate::test_house::*;
 
 struct Record {
-    clock: Still,
-    entropy: Counting,
+    clock: Arc<Still>,
+    entropy: Arc<Counting>,
     store: Engine,
     _folder: tempfile::TempDir,
 }
@@ -19,17 +20,49 @@ impl Record {
         let folder = tempfile::tempdir().unwrap();
         let config = EngineConfig::Sqlite { path: folder.path().join("record.db"), synchronous_full: false };
         let store = Engine::open(config).await.unwrap();
-        Self { clock: Still::new(), entropy: Counting::new(), store, _folder: folder }
+        Self { clock: Arc::new(Still::new()), entropy: Arc::new(Counting::new()), store, _folder: folder }
     }
 
-    fn master(&self) -> MasterKey {
-        MasterKey::generate(&self.entropy).0
+    fn master(&self) -> Masters {
+        KeyRing::new(MasterKey::generate(&*self.entropy).0, Vec::new())
     }
 
-    async fn load(&self, master: &MasterKey) -> Result<Keys, KeysError> {
-        load_or_create(&self.store, master, &self.clock, &self.entropy).await
+    async fn load(&self, masters: &Masters) -> Result<Keys, KeysError> {
+        let records = load_or_create(&self.store, masters, &*self.clock, &*self.entropy).await?;
+        open(masters, &records, self.clock.now())
+    }
+
+    async fn examine(&self, masters: &Masters, public_url: &str) -> Result<String, KeysError> {
+        examine(&self.store, masters, &*self.clock, public_url).await
+    }
+
+    fn change<'a>(&'a self, masters: &'a Masters) -> Change<'a> {
+        Change { store: &self.store, masters, clock: &*self.clock, entropy: &*self.entropy }
+    }
+
+    async fn records(&self) -> Vec<KeyRecord> {
+        self.store.list_keys().await.unwrap()
+    }
+
+    async fn audited(&self, kind: AuditKind) -> usize {
+        let filter = AuditFilter { kind: Some(kind), ..AuditFilter::default() };
+        self.store.list_audit(filter, None, 1000).await.unwrap().len()
     }
 }
+
+type Masters = KeyRing<MasterKey>;
+
+/// The new one, and the previous one.
+fn both(new: &str, previous: &str) -> Masters {
+    KeyRing::new(MasterKey::parse(new).unwrap(), vec![MasterKey::parse(previous).unwrap()])
+}
+
+fn only(text: &str) -> Masters {
+    KeyRing::new(MasterKey::parse(text).unwrap(), Vec::new())
+}
+
+const OLD: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+const NEW: &str = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 fn ids(keys: &Keys) -> Vec<KeyId> {
     let macs = [&keys.client_ids, &keys.refresh_tokens, &keys.forms];
@@ -75,11 +108,11 @@ async fn another_master_key_is_an_error_that_says_what_to_do() {
     assert!(matches!(error, KeysError::OtherMasterKey { .. }));
     let sentence = error.to_string();
     assert!(
-        sentence.contains(&right.fingerprint().to_string())
-            && sentence.contains(&wrong.fingerprint().to_string())
+        sentence.contains(&right.active().fingerprint().to_string())
+            && sentence.contains(&wrong.active().fingerprint().to_string())
     );
     assert_eq!(record.store.list_keys().await.unwrap().len(), 5);
-    assert!(examine(&record.store, &wrong, ISSUER).await.is_err());
+    assert!(record.examine(&wrong, ISSUER).await.is_err());
 }
 
 /// A crash between the keys and the fingerprint: the keys themselves say whose they are.
@@ -87,19 +120,19 @@ async fn another_master_key_is_an_error_that_says_what_to_do() {
 async fn the_master_key_is_told_apart_before_its_fingerprint_was_written() {
     let record = Record::new().await;
     let (right, wrong) = (record.master(), record.master());
-    create(&record.store, &right, record.clock.now(), &record.entropy).await.unwrap();
+    create(&record.store, right.active(), record.clock.now(), &*record.entropy).await.unwrap();
     assert!(matches!(record.load(&wrong).await.unwrap_err(), KeysError::OtherMasterKey { .. }));
     record.load(&right).await.unwrap();
-    assert_eq!(record.store.meta(MASTER_KEY).await.unwrap(), Some(right.fingerprint().to_string()));
+    assert_eq!(record.store.meta(MASTER_KEY).await.unwrap(), Some(right.active().fingerprint().to_string()));
 }
 
 #[tokio::test]
 async fn no_key_is_made_where_keys_or_data_were() {
     let record = Record::new().await;
     let master = record.master();
-    record.store.put_meta(MASTER_KEY, &master.fingerprint().to_string()).await.unwrap();
+    record.store.put_meta(MASTER_KEY, &master.active().fingerprint().to_string()).await.unwrap();
     assert!(matches!(record.load(&master).await.unwrap_err(), KeysError::Gone));
-    assert!(matches!(examine(&record.store, &master, ISSUER).await.unwrap_err(), KeysError::Gone));
+    assert!(matches!(record.examine(&master, ISSUER).await.unwrap_err(), KeysError::Gone));
     assert!(record.store.list_keys().await.unwrap().is_empty());
 }
 
@@ -124,8 +157,8 @@ async fn a_retired_key_reads_and_a_withdrawn_one_is_gone() {
         |keys: &[KeyRecord]| keys.iter().find(|key| key.purpose == KeyPurpose::Forms).unwrap().clone();
     let mut old = forms(&record.store.list_keys().await.unwrap());
     old.retired_at = Some(record.clock.now());
-    let id = KeyId::mint(&record.entropy);
-    let sealed = master.wrap(KeyPurpose::Forms.as_str(), id, &[7; 32], &record.entropy);
+    let id = KeyId::mint(&*record.entropy);
+    let sealed = master.active().wrap(KeyPurpose::Forms.as_str(), id, &[7; 32], &*record.entropy);
     let young = KeyRecord { id, sealed, retired_at: None, ..old.clone() };
     record.store.put_keys(vec![old.clone(), young], false).await.unwrap();
     let keys = record.load(&master).await.unwrap();
@@ -154,16 +187,264 @@ async fn a_purpose_without_a_working_key_is_an_error() {
 async fn a_record_belongs_to_the_public_url_of_its_first_start() {
     let record = Record::new().await;
     let master = record.master();
-    let sentence = examine(&record.store, &master, ISSUER).await.unwrap();
+    let sentence = record.examine(&master, ISSUER).await.unwrap();
     assert!(sentence.contains("first start"));
     assert_eq!(record.store.counts().await.unwrap().meta, 0, "trying writes nothing");
     record.load(&master).await.unwrap();
     claim_public_url(&record.store, ISSUER).await.unwrap();
     claim_public_url(&record.store, ISSUER).await.unwrap();
-    assert!(examine(&record.store, &master, ISSUER).await.unwrap().starts_with("5 keys"));
+    assert!(record.examine(&master, ISSUER).await.unwrap().starts_with("5 keys"));
     for moved in ["https://elsewhere.example", "https://mcp.example.com/"] {
         let error = claim_public_url(&record.store, moved).await.unwrap_err();
         assert!(error.to_string().contains(ISSUER) && error.to_string().contains(moved));
-        assert!(examine(&record.store, &master, moved).await.is_err());
+        assert!(record.examine(&master, moved).await.is_err());
     }
+}
+
+fn states_of(records: &[KeyRecord], purpose: KeyPurpose, now: Timestamp) -> Vec<KeyState> {
+    states(records, purpose, now).into_iter().map(|(_, state)| state).collect()
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const LEAD: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn a_signing_key_is_published_before_it_signs_and_read_until_its_last_token_is_over() {
+    let record = Record::new().await;
+    let masters = record.master();
+    let first = record.load(&masters).await.unwrap().signing.active().id();
+    let now = record.clock.now();
+    let made = record.change(&masters).rotate(KeyPurpose::Signing, When::AfterLead(LEAD)).await.unwrap();
+    let Rotated::Made { id: second, from } = made else { panic!("{made:?}") };
+    assert!(from >= now.plus(LEAD));
+    let records = record.records().await;
+    let at = |after: Duration| {
+        let keys = open(&masters, &records, now.plus(after)).unwrap();
+        let published: Vec<KeyId> = keys.signing.iter().map(SigningKey::id).collect();
+        (keys.signing.active().id(), published)
+    };
+    assert_eq!(at(Duration::ZERO), (first, vec![first, second]), "published at once");
+    assert_eq!(at(LEAD - MINUTE), (first, vec![first, second]));
+    assert_eq!(at(LEAD + MINUTE), (second, vec![second, first]));
+    // An hour for the longest token, and five minutes for the clocks.
+    assert_eq!(at(LEAD + 64 * MINUTE), (second, vec![second, first]));
+    assert_eq!(at(LEAD + 66 * MINUTE), (second, vec![second]));
+    assert_eq!(states_of(&records, KeyPurpose::Signing, now), [KeyState::Active, KeyState::Pending { from }]);
+}
+
+#[tokio::test]
+async fn a_key_that_waits_is_not_doubled_but_can_be_passed() {
+    let record = Record::new().await;
+    let masters = record.master();
+    record.load(&masters).await.unwrap();
+    let change = record.change(&masters);
+    let first = change.rotate(KeyPurpose::Signing, When::AfterLead(LEAD)).await.unwrap();
+    let Rotated::Made { id, from } = first else { panic!("{first:?}") };
+    let again = change.rotate(KeyPurpose::Signing, When::AfterLead(LEAD)).await.unwrap();
+    assert_eq!(again, Rotated::Waiting { id, from });
+    let at_once = change.rotate(KeyPurpose::Signing, When::AtOnce).await.unwrap();
+    let Rotated::Made { id: passing, .. } = at_once else { panic!("{at_once:?}") };
+    record.clock.advance(Duration::from_secs(1));
+    assert_eq!(record.load(&masters).await.unwrap().signing.active().id(), passing);
+}
+
+#[tokio::test]
+async fn what_has_no_end_is_read_for_ever_and_the_rest_until_it_is_over() {
+    let record = Record::new().await;
+    let masters = record.master();
+    record.load(&masters).await.unwrap();
+    for purpose in KeyPurpose::ALL {
+        record.change(&masters).rotate(purpose, When::AtOnce).await.unwrap();
+    }
+    let records = record.records().await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    for (purpose, after, read) in [
+        (KeyPurpose::ClientIds, 4000 * day, true),
+        (KeyPurpose::Sealing, 4000 * day, true),
+        (KeyPurpose::RefreshTokens, 365 * day, true),
+        (KeyPurpose::RefreshTokens, 367 * day, false),
+        (KeyPurpose::Forms, 90 * MINUTE, true),
+        (KeyPurpose::Forms, 121 * MINUTE, false),
+    ] {
+        let states = states_of(&records, purpose, record.clock.now().plus(after));
+        assert_eq!(states[0].is_read(), read, "{purpose:?} {after:?} {states:?}");
+        assert_eq!(states[1], KeyState::Active);
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_gone_at_once_and_another_works() {
+    let record = Record::new().await;
+    let masters = record.master();
+    let before = record.load(&masters).await.unwrap();
+    for purpose in KeyPurpose::ALL {
+        let working = record.change(&masters).working_key(purpose).await.unwrap();
+        assert!(record.change(&masters).withdraw(&[working]).await.unwrap());
+    }
+    record.clock.advance(Duration::from_millis(1));
+    let after = record.load(&masters).await.unwrap();
+    for (old, new) in ids(&before).iter().zip(ids(&after)) {
+        assert_ne!(*old, new);
+    }
+    assert!(after.signing.find(before.signing.active().id()).is_none());
+    assert_eq!(after.withdrawn, [before.signing.active().id()]);
+    assert_eq!(after.jwks()["keys"].as_array().unwrap().len(), 1);
+    assert_eq!(record.audited(AuditKind::KeyWithdrawn).await, 5);
+    assert_eq!(record.audited(AuditKind::KeyRotated).await, 5);
+    let nowhere = KeyId::from_bytes([9; 4]);
+    assert!(matches!(
+        record.change(&masters).withdraw(&[nowhere]).await.unwrap_err(),
+        KeysError::NoSuchKey(id) if id == nowhere
+    ));
+}
+
+/// One who waits or only reads leaves no gap, so nothing is made for it.
+#[tokio::test]
+async fn a_key_that_does_not_work_is_withdrawn_without_another() {
+    let record = Record::new().await;
+    let masters = record.master();
+    let first = record.load(&masters).await.unwrap().signing.active().id();
+    let made = record.change(&masters).rotate(KeyPurpose::Signing, When::AfterLead(LEAD)).await.unwrap();
+    let Rotated::Made { id: waiting, .. } = made else { panic!("{made:?}") };
+    record.change(&masters).withdraw(&[waiting]).await.unwrap();
+    record.clock.advance(2 * LEAD);
+    assert_eq!(record.load(&masters).await.unwrap().signing.active().id(), first);
+    assert_eq!(record.records().await.len(), 6);
+}
+
+async fn keeper(record: &Record, masters: Masters, settings: KeeperSettings) -> Keeper {
+    let parts = KeeperParts {
+        store: Arc::new(record.store.clone()),
+        masters: Arc::new(masters),
+        clock: Arc::clone(&record.clock) as _,
+        entropy: Arc::clone(&record.entropy) as _,
+    };
+    Keeper::open(parts, settings).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_keeper_changes_the_keys_only_when_they_have_changed() {
+    let record = Record::new().await;
+    let keeper = keeper(&record, only(OLD), KeeperSettings::default()).await;
+    let first = keeper.keys().load_full();
+    keeper.read().await.unwrap();
+    assert!(Arc::ptr_eq(&first, &keeper.keys().load_full()), "nothing has changed");
+    let masters = only(OLD);
+    record.change(&masters).rotate(KeyPurpose::Signing, When::AfterLead(LEAD)).await.unwrap();
+    keeper.read().await.unwrap();
+    let second = keeper.keys().load_full();
+    assert_eq!(second.signing.iter().count(), 2);
+    assert_eq!(second.signing.active().id(), first.signing.active().id());
+    record.clock.advance(LEAD + MINUTE);
+    keeper.read().await.unwrap();
+    assert_ne!(keeper.keys().load().signing.active().id(), first.signing.active().id());
+    record.clock.advance(66 * MINUTE);
+    keeper.read().await.unwrap();
+    assert_eq!(keeper.keys().load().signing.iter().count(), 1, "its last token is over");
+}
+
+#[tokio::test]
+async fn a_signing_key_that_grows_old_is_rotated_once_by_all_nodes_together() {
+    let record = Record::new().await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let settings =
+        KeeperSettings { signing_rotation: Some(day), lead_time: LEAD, ..KeeperSettings::default() };
+    let mut nodes = Vec::new();
+    for _ in 0..6 {
+        nodes.push(keeper(&record, only(OLD), settings).await);
+    }
+    record.clock.advance(day - LEAD - MINUTE);
+    futures_util::future::join_all(nodes.iter().map(Keeper::read)).await;
+    assert_eq!(record.records().await.len(), 5, "not yet");
+    record.clock.advance(2 * MINUTE);
+    for _ in 0..3 {
+        for read in futures_util::future::join_all(nodes.iter().map(Keeper::read)).await {
+            read.unwrap();
+        }
+    }
+    assert_eq!(record.records().await.len(), 6);
+    assert_eq!(record.audited(AuditKind::KeyRotated).await, 1);
+    let off = keeper(&record, only(OLD), KeeperSettings { signing_rotation: None, ..settings }).await;
+    record.clock.advance(1000 * day);
+    off.read().await.unwrap();
+    assert_eq!(record.records().await.len(), 6, "off");
+}
+
+/// ST-05: at every step of going over, each node opens everything, with either key first.
+#[tokio::test]
+async fn st_05_the_record_goes_over_to_another_master_key_row_by_row_and_back() {
+    let record = Record::new().await;
+    let before = ids(&record.load(&only(OLD)).await.unwrap());
+    let forward = both(NEW, OLD);
+    let all = record.records().await.len();
+    // Broken off after each row in turn: what a crash leaves.
+    for done in 1..=all {
+        let key = &record.records().await[done - 1];
+        let material = forward.unwrap(key.purpose.as_str(), key.id, &key.sealed).unwrap();
+        let new = forward.active().wrap(key.purpose.as_str(), key.id, &material, &*record.entropy);
+        record.store.rewrap_key(key.id, key.sealed.clone(), new).await.unwrap();
+        assert_eq!(ids(&record.load(&forward).await.unwrap()), before);
+        assert_eq!(ids(&record.load(&both(OLD, NEW)).await.unwrap()), before);
+        for alone in [OLD, NEW] {
+            let error = record.load(&only(alone)).await.err().map(|error| error.to_string());
+            assert!(error.as_ref().is_none_or(|error| error.contains("previous_master_key")), "{error:?}");
+        }
+        assert_eq!(under_other_master(&record.records().await, forward.active().fingerprint()), all - done);
+        let words = record.examine(&forward, ISSUER).await.unwrap();
+        assert!(words.contains("is needed until"), "{words}");
+    }
+    let go = async |masters: &Masters| {
+        let sealing = Sealing { change: record.change(masters), progress: &|_, _| {} };
+        sealing.go_over_to_master().await.unwrap()
+    };
+    assert_eq!(go(&forward).await, Resealed { done: 0, broken: 0, finished: true });
+    assert_eq!(ids(&record.load(&only(NEW)).await.unwrap()), before);
+    assert!(matches!(record.load(&only(OLD)).await.unwrap_err(), KeysError::OtherMasterKey { .. }));
+    assert!(record.examine(&forward, ISSUER).await.unwrap().contains("needed no more"));
+    assert_eq!(record.audited(AuditKind::MasterKeyRotated).await, 1);
+    assert_eq!(go(&both(OLD, NEW)).await, Resealed { done: 5, broken: 0, finished: true });
+    assert_eq!(ids(&record.load(&only(OLD)).await.unwrap()), before, "and back");
+    assert_eq!(go(&only(OLD)).await, Resealed { done: 0, broken: 0, finished: true });
+}
+
+/// Several nodes go over at once, and one of them makes a key meanwhile.
+#[tokio::test]
+async fn st_05_nodes_that_go_over_together_leave_one_master_key() {
+    let record = Record::new().await;
+    record.load(&only(OLD)).await.unwrap();
+    let masters = both(NEW, OLD);
+    let go = async || {
+        let sealing = Sealing { change: record.change(&masters), progress: &|_, _| {} };
+        sealing.go_over_to_master().await.unwrap();
+    };
+    let change = record.change(&masters);
+    tokio::join!(go(), go(), async {
+        for _ in 0..20 {
+            change.rotate(KeyPurpose::Forms, When::AtOnce).await.unwrap();
+        }
+    });
+    go().await;
+    assert_eq!(under_other_master(&record.records().await, masters.active().fingerprint()), 0);
+    record.load(&only(NEW)).await.unwrap();
+}
+
+/// A row that opens with neither key stays as it is, and the record stays the old key's.
+#[tokio::test]
+async fn st_05_a_key_that_was_damaged_is_told_and_kept() {
+    let record = Record::new().await;
+    record.load(&only(OLD)).await.unwrap();
+    let mut damaged = record.records().await.remove(0);
+    let mut bytes = damaged.sealed.as_bytes().to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    damaged.sealed = protocol::secret::Sealed::from_bytes(bytes);
+    record.store.put_keys(vec![damaged.clone()], false).await.unwrap();
+    let masters = both(NEW, OLD);
+    let sealing = Sealing { change: record.change(&masters), progress: &|_, _| {} };
+    assert_eq!(sealing.go_over_to_master().await.unwrap(), Resealed { done: 4, broken: 1, finished: false });
+    assert_eq!(record.records().await[0].sealed, damaged.sealed);
+    record.change(&masters).withdraw(&[damaged.id]).await.unwrap();
+    let sealing = Sealing { change: record.change(&masters), progress: &|_, _| {} };
+    let made = sealing.go_over_to_master().await.unwrap();
+    assert!(made.finished && made.broken == 1, "{made:?}");
+    record.load(&only(NEW)).await.unwrap();
 }

@@ -9,18 +9,17 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use policy::{Access, ServerRules};
 use protocol::id::{Grant, Id};
 use protocol::jose::claims::AccessTokenClaims;
 use protocol::jose::{Algorithm, Expect};
-use protocol::keys::MasterKey;
+use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{
     AuthorizationRequest, AuthorizationResponse, ClientId, CodeVerifier, Form, RedirectPolicy, ResourceUri,
     ScopeToken, TokenResponse,
 };
 use protocol::secret::Secret;
-use protocol::world::Entropy;
+use protocol::world::{Entropy, Freshness};
 use store::{
     AuditFilter, AuditKind, AuditRow, Engine, EngineConfig, PendingCaps, Queries, Revocation, RevocationKind,
     Store,
@@ -178,13 +177,22 @@ impl House {
         let store = Arc::new(Engine::open(config).await.unwrap());
         let (clock, entropy) = (Arc::new(Still::new()), Arc::new(Counting::new()));
         let (master, _) = MasterKey::generate(&*entropy);
-        let keys = keys::load_or_create(&*store, &master, &*clock, &*entropy).await.unwrap();
+        let masters = Arc::new(KeyRing::new(master, Vec::new()));
+        let keeper = keys::KeeperParts {
+            store: store.clone(),
+            masters,
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+        };
+        let keeper = keys::Keeper::open(keeper, keys::KeeperSettings::default()).await.unwrap();
         let connector = Arc::new(Pretending::new());
         let parts = Parts {
             clock: clock.clone(),
             connectors: vec![connector.clone(), Arc::new(Pretending::named("other"))],
             entropy: entropy.clone(),
-            keys: Arc::new(ArcSwap::from_pointee(keys)),
+            keys: Arc::clone(keeper.keys()),
+            // Time stands still here, or moves by days.
+            keys_read: Arc::new(Freshness::for_ever()),
             store: store.clone() as Arc<dyn Store>,
         };
         Self {

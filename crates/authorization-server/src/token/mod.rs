@@ -22,6 +22,7 @@ impl AuthorizationServer {
         form: &Form,
         caller: &Caller,
     ) -> Result<TokenResponse, TokenError> {
+        self.rely_on_keys()?;
         let client = self.authenticate(authorization, form, caller).await?;
         let request = TokenRequest::parse(form)?;
         if !client.client().may_use(request.grant_type()) {

@@ -73,6 +73,18 @@ impl VerifyingKeys {
     /// # Errors
     /// [`JoseError`], the first that was found.
     pub fn verify<C: DeserializeOwned>(&self, token: &str, expect: &Expect<'_>) -> Result<C, JoseError> {
+        self.verify_named(token, expect).map(|(_, claims)| claims)
+    }
+
+    /// The same, and the `kid` of the key that signed it.
+    ///
+    /// # Errors
+    /// As [`VerifyingKeys::verify`].
+    pub fn verify_named<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<(&str, C), JoseError> {
         if token.len() > MAX_TOKEN {
             return Err(JoseError::TooLarge);
         }
@@ -91,7 +103,7 @@ impl VerifyingKeys {
         if !key.signed(signed, signature, algorithm) {
             return Err(JoseError::Signature);
         }
-        object(&claims).ok_or(JoseError::Claims)
+        Ok((&key.kid, object(&claims).ok_or(JoseError::Claims)?))
     }
 
     /// The key with this id that is for this algorithm. (Keys of two types may share an id: RFC 7517, 4.5.)

@@ -1,7 +1,8 @@
 //! The master key: 32 bytes that wrap all other keys and are themselves stored nowhere in the record.
 //!
 //! A key to wrap with and a fingerprint are derived from it by HKDF (RFC 5869); the bytes themselves are used
-//! for nothing else. A missing master key must never lead to a new one (P-15).
+//! for nothing else. A missing master key must never lead to a new one (P-15). While the record goes over from one to
+//! another there are two, in a [`KeyRing`].
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{KEY_BYTES, KeyId, OpenError, SealingKey};
+use super::{KEY_BYTES, KeyId, KeyRing, NamedKey, OpenError, SealingKey};
 use crate::secret::{Sealed, Secret};
 use crate::world::Entropy;
 
@@ -82,6 +83,28 @@ impl MasterKey {
         let fingerprint = derive::<4>(&root, b"fingerprint");
         let wrapping = derive::<KEY_BYTES>(&root, b"wrapping key");
         Self { wrapping: SealingKey::new(KeyId::from_bytes(*fingerprint), &wrapping) }
+    }
+}
+
+impl NamedKey for MasterKey {
+    fn id(&self) -> KeyId {
+        self.fingerprint()
+    }
+}
+
+impl KeyRing<MasterKey> {
+    /// The material that one of these master keys wrapped for this purpose and key.
+    ///
+    /// # Errors
+    /// [`OpenError::OtherKey`] if it was none of them, else as [`MasterKey::unwrap`].
+    pub fn unwrap(
+        &self,
+        purpose: &str,
+        key: KeyId,
+        wrapped: &Sealed,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let by = wrapped.key_id().ok_or(OpenError::Malformed)?;
+        self.find(by).ok_or(OpenError::OtherKey(by))?.unwrap(purpose, key, wrapped)
     }
 }
 

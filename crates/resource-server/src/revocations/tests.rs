@@ -1,4 +1,5 @@
 use protocol::id::{Grant, Id, User};
+use protocol::keys::KeyId;
 use protocol::oauth::{ClientId, Scope};
 use store::RevocationKind;
 
@@ -12,6 +13,7 @@ fn access(issued_at: Timestamp, entropy: &TestEntropy) -> Access {
         grant: Id::<Grant>::mint(START, entropy),
         resource: "https://mcp.example.com/files/mcp".to_owned(),
         scope: Scope::default(),
+        key: KeyId::from_bytes([7; 4]),
         issued_at,
         expires_at: issued_at.plus(Duration::from_secs(600)),
     }

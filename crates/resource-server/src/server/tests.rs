@@ -1,5 +1,6 @@
 use http::{HeaderValue, Method};
 use http_body_util::{BodyExt, Full};
+use protocol::world::Freshness;
 use store::RevocationKind;
 
 use super::*;
@@ -294,6 +295,7 @@ async fn settings_that_do_not_fit_together_are_refused() {
     let parts = |ways| Parts {
         store: Arc::clone(&world.store) as _,
         keys: Arc::clone(&world.keys),
+        keys_read: Arc::new(Freshness::for_ever()),
         mcp_servers: ways,
         clock: Arc::clone(&world.clock) as _,
         entropy: Arc::clone(&world.entropy) as _,

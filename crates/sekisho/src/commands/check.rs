@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::keys::MasterKey;
+use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::Clock;
 use store::Queries;
 
@@ -81,7 +81,7 @@ fn public_url(config: &Config, report: &mut Report) {
 }
 
 async fn record(config: &Config, report: &mut Report) {
-    let master_key = match wiring::master_key(config) {
+    let master_key = match wiring::master_keys(config) {
         Ok(key) => {
             report.good("master key", "can be read");
             key
@@ -112,7 +112,7 @@ fn new_file(path: &Path, report: &mut Report) {
     }
 }
 
-async fn opened(store: &store::Engine, master_key: &MasterKey, config: &Config, report: &mut Report) {
+async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Config, report: &mut Report) {
     match store.check().await {
         Ok(sentence) => report.good("store", sentence),
         Err(error) => report.bad("store", error.to_string()),
@@ -121,7 +121,14 @@ async fn opened(store: &store::Engine, master_key: &MasterKey, config: &Config, 
         report.note("keys", "not looked at: the store is brought up to date at the next start");
         return;
     }
-    match authorization_server::keys::examine(store, master_key, &config.house.public_url).await {
+    match authorization_server::keys::examine(
+        store,
+        masters,
+        &SystemClock::default(),
+        &config.house.public_url,
+    )
+    .await
+    {
         Ok(sentence) => report.good("keys", sentence),
         Err(error) => report.bad("keys", error.to_string()),
     }

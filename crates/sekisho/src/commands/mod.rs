@@ -5,6 +5,8 @@ mod check;
 mod demo;
 mod docs;
 mod failure;
+mod keys;
+mod progress;
 mod serve;
 
 use std::path::PathBuf;
@@ -15,6 +17,7 @@ use clap::{Parser, Subcommand};
 pub use self::audit::AuditArguments;
 pub use self::demo::DemoArguments;
 pub use self::failure::Failure;
+pub use self::keys::KeysArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +25,7 @@ Examples:
   sekisho check --config /etc/sekisho.toml       would this set-up work?
   sekisho serve --config /etc/sekisho.toml       run it
   sekisho audit --config /etc/sekisho.toml --user alice@example.com
+  sekisho keys list --config /etc/sekisho.toml
 
 Exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong;
 3 `check` found something that would not work.";
@@ -44,6 +48,8 @@ enum Command {
     Check(ConfigArgument),
     /// Show who signed in, consented, refreshed, revoked and called what
     Audit(AuditArguments),
+    /// Show, rotate and withdraw keys; go over to another master key
+    Keys(KeysArguments),
     /// Print a generated document
     #[command(hide = true)]
     Docs {
@@ -67,6 +73,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(&arguments.config),
         Command::Check(arguments) => check::run(&arguments.config),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
         Command::Docs { what } => docs::run(what),
     }
 }

@@ -50,6 +50,11 @@ pub(super) fn master_key(section: &mut Section<'_>) -> Option<SecretSource> {
     SecretSource::read(section, "master_key", true).flatten()
 }
 
+/// Reads the source of the previous master key, if there is one.
+pub(super) fn previous_master_key(section: &mut Section<'_>) -> Option<Option<SecretSource>> {
+    SecretSource::read(section, "previous_master_key", false)
+}
+
 fn forwarded_header(value: &toml::de::DeValue<'_>) -> Result<ForwardedHeader, String> {
     match parse::text(value)?.to_ascii_lowercase().as_str() {
         "forwarded" => Ok(ForwardedHeader::Forwarded),

@@ -5,6 +5,7 @@
 pub mod clients;
 pub mod house;
 pub mod identity_providers;
+pub mod keys;
 pub mod limits;
 pub mod listeners;
 pub mod mcp_servers;
@@ -24,6 +25,7 @@ use url::Url;
 use self::clients::{Clients, PreRegisteredConfig};
 use self::house::House;
 use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
+use self::keys::KeysConfig;
 use self::limits::{Limits, NetworkLimits};
 use self::listeners::{AcmeConfig, Challenge, ListenerConfig, TlsConfig};
 use self::mcp_servers::McpServerConfig;
@@ -42,8 +44,12 @@ pub struct Config {
     pub house: House,
     /// Where the master key comes from.
     pub master_key: SecretSource,
+    /// Where the previous one comes from, while the record goes over.
+    pub previous_master_key: Option<SecretSource>,
     /// `[store]`.
     pub store: StoreConfig,
+    /// `[keys]`.
+    pub keys: KeysConfig,
     /// `[tokens]`.
     pub tokens: Tokens,
     /// `[limits]`.
@@ -86,7 +92,9 @@ impl Config {
         let mut root = Section::root(source, table);
         let house = House::read(&mut root);
         let master_key = house::master_key(&mut root);
+        let previous_master_key = house::previous_master_key(&mut root);
         let store = StoreConfig::read(&mut root);
+        let keys = section(&mut root, "keys", KeysConfig::read);
         let tokens = section(&mut root, "tokens", Tokens::read);
         let limits = section(&mut root, "limits", limits::read);
         let listeners = ListenerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
@@ -101,7 +109,9 @@ impl Config {
                 folder: source.path(""),
                 house: house?,
                 master_key: master_key?,
+                previous_master_key: previous_master_key?,
                 store: store?,
+                keys: keys?,
                 tokens: tokens?,
                 limits,
                 networks,

@@ -49,6 +49,13 @@ pub(super) fn duration<const LEAST: u64, const MOST: u64>(value: &DeValue<'_>) -
     }
 }
 
+/// A time as above, or `off`.
+pub(super) fn duration_or_off<const LEAST: u64, const MOST: u64>(
+    value: &DeValue<'_>,
+) -> Result<Option<Duration>, String> {
+    if value.as_str() == Some("off") { Ok(None) } else { duration::<LEAST, MOST>(value).map(Some) }
+}
+
 /// The seconds of a time such as `10m`.
 pub(super) fn seconds(written: &str) -> Option<u64> {
     let unit = written.chars().last()?;

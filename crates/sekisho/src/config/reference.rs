@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::clients::{Clients, PreRegistered};
 use super::house::House;
 use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
+use super::keys::KeysConfig;
 use super::limits::{Limits, NetworkLimits};
 use super::listeners::{Acme, Listener, TlsFiles};
 use super::mcp_servers::McpServer;
@@ -12,7 +13,7 @@ use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
 
-const SECTIONS: [SectionReference; 14] = [
+const SECTIONS: [SectionReference; 15] = [
     House::REFERENCE,
     Listener::REFERENCE,
     TlsFiles::REFERENCE,
@@ -23,6 +24,7 @@ const SECTIONS: [SectionReference; 14] = [
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
     Tokens::REFERENCE,
+    KeysConfig::REFERENCE,
     Limits::REFERENCE,
     NetworkLimits::REFERENCE,
     Clients::REFERENCE,
@@ -41,7 +43,8 @@ work.
 Times are written `30s`, `10m`, `12h`, `30d`. Paths are relative to the folder of the file. A secret is never
 written into the file: `NAME_file` names a file that only its owner can read, `NAME_env` an environment
 variable, `NAME_command` a program and its arguments, whose output is the secret. These are `master_key_…` at
-the top of the file (required), `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`, and
+the top of the file (required), `previous_master_key_…` beside it while the record goes over from one master key
+to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`, and
 `secret_…` in `[[client]]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use authorization_server::keys::Keeper;
 use authorization_server::{AuthorizationServer, Lifetimes, PreRegisteredClient};
-use protocol::keys::Keys;
 use protocol::oauth::{ClientId, RedirectPolicy};
 use resource_server::ResourceServer;
 use store::{PendingCaps, Store};
@@ -21,7 +20,7 @@ pub struct Shared {
     /// The record.
     pub store: Arc<dyn Store>,
     /// The keys; they rotate.
-    pub keys: Arc<ArcSwap<Keys>>,
+    pub keeper: Arc<Keeper>,
     /// Time and chance.
     pub world: World,
     /// Whom we believe over TLS.
@@ -59,7 +58,8 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         .map(|provider| connectors::one(config, provider, &shared.world.clock, &shared.trusts));
     let parts = authorization_server::Parts {
         store: Arc::clone(&shared.store),
-        keys: Arc::clone(&shared.keys),
+        keys: Arc::clone(shared.keeper.keys()),
+        keys_read: Arc::clone(shared.keeper.freshness()),
         connectors: connectors.collect::<Result<_, _>>()?,
         clock: Arc::clone(&shared.world.clock),
         entropy: Arc::clone(&shared.world.entropy),
@@ -106,7 +106,8 @@ pub fn resource_server(config: &Config, shared: &Shared) -> Result<ResourceServe
     }
     let parts = resource_server::Parts {
         store: Arc::clone(&shared.store),
-        keys: Arc::clone(&shared.keys),
+        keys: Arc::clone(shared.keeper.keys()),
+        keys_read: Arc::clone(shared.keeper.freshness()),
         mcp_servers: ways,
         clock: Arc::clone(&shared.world.clock),
         entropy: Arc::clone(&shared.world.entropy),

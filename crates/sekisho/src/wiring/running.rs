@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
 use protocol::keys::Keys;
 use resource_server::ResourceServer;
 use store::Store;
@@ -15,7 +16,7 @@ use web::{ConnectionLimits, Front, KnownNetwork, KnownNetworks, ListedServer, Pu
 use super::certificates::CertificateFiles;
 use super::listeners::Doors;
 use super::roles::{self, Shared};
-use super::{World, descriptors, listeners, master_key, open_store};
+use super::{World, descriptors, listeners, master_keys, open_store};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::limits::NetworkLimits;
@@ -26,7 +27,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A Sekisho that runs.
 #[derive(Debug)]
 pub struct Running {
-    keys: Arc<ArcSwap<Keys>>,
+    keeper: Arc<Keeper>,
     resource_server: Arc<ResourceServer>,
     /// Accepts and answers; ends when `stop` is cancelled and answers have finished.
     doors: TaskTracker,
@@ -42,13 +43,17 @@ pub struct Running {
 /// Starts everything and is ready when it returns.
 pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -> Result<Running, Failure> {
     let doors = Doors::open(config, listeners).await?;
-    let master_key = master_key(config)?;
+    let masters = Arc::new(master_keys(config)?);
     let store: Arc<dyn Store> = Arc::new(open_store(config).await?);
-    let (clock, entropy) = (world.clock.as_ref(), world.entropy.as_ref());
-    let keys =
-        authorization_server::keys::load_or_create(store.as_ref(), &master_key, clock, entropy).await?;
+    let parts = KeeperParts {
+        store: Arc::clone(&store),
+        masters,
+        clock: Arc::clone(&world.clock),
+        entropy: Arc::clone(&world.entropy),
+    };
+    let keeper = Arc::new(Keeper::open(parts, keeper_settings(config)).await?);
     authorization_server::keys::claim_public_url(store.as_ref(), &config.house.public_url).await?;
-    let shared = Shared { store, keys: Arc::new(ArcSwap::from_pointee(keys)), world, trusts: Arc::default() };
+    let shared = Shared { store, keeper, world, trusts: Arc::default() };
     let authorization_server = Arc::new(roles::authorization_server(config, &shared)?);
     let resource_server = Arc::new(roles::resource_server(config, &shared)?);
     resource_server.revocations().read().await?;
@@ -60,7 +65,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         store: Arc::clone(&shared.store),
     };
     let running = Running {
-        keys: Arc::clone(&shared.keys),
+        keeper: Arc::clone(&shared.keeper),
         resource_server,
         doors: TaskTracker::new(),
         tasks: TaskTracker::new(),
@@ -78,7 +83,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
 impl Running {
     /// The keys.
     pub fn keys(&self) -> &Arc<ArcSwap<Keys>> {
-        &self.keys
+        self.keeper.keys()
     }
 
     /// Where further tasks are owned.
@@ -117,6 +122,8 @@ impl Running {
     fn work(&self, shared: &Shared) {
         // Until the last answer is out: what is withdrawn meanwhile must end as soon as at any other time.
         self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.close_audit.clone()));
+        self.tasks.spawn(Arc::clone(self.resource_server.held_keys()).run(self.close_audit.clone()));
+        self.tasks.spawn(Arc::clone(&self.keeper).run(self.close_audit.clone()));
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.audit.spawn(async move { resource_server.write_audit(close).await });
         self.tasks.spawn(sweep(shared.clone(), self.stop.clone()));
@@ -139,6 +146,14 @@ impl Running {
         let doors = web::serve(doors.listeners, front, limits, self.stop.clone());
         self.doors.spawn(async move { report(doors.await) });
         Ok(())
+    }
+}
+
+fn keeper_settings(config: &Config) -> KeeperSettings {
+    KeeperSettings {
+        signing_rotation: config.keys.signing_rotation,
+        lead_time: config.keys.lead_time,
+        ..KeeperSettings::default()
     }
 }
 

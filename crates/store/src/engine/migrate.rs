@@ -31,6 +31,7 @@ macro_rules! migrations {
 migrations! {
     1 "0001_first";
     2 "0002_emergency_logins";
+    3 "0003_key_activation";
 }
 
 /// The table by which the record knows its own shape. It is made by the migrator, before any migration.

@@ -1,6 +1,9 @@
 use protocol::keys::KeyId;
 use protocol::secret::Sealed;
-use store::{Engine, KeyPurpose, KeyRecord, KeysRecord as _};
+use store::{
+    AuditKind, AuthorizationState, Authorizations as _, Engine, KeyChange, KeyPurpose, KeyRecord,
+    KeysRecord as _, NewKey, Queries as _, SealedColumn, SealedRows as _,
+};
 use tokio::task::JoinSet;
 
 use crate::engines::{Opened, contract};
@@ -12,6 +15,13 @@ contract! {
     first_keys_are_refused_where_there_are_keys,
     a_key_is_retired_and_sealed_anew_but_keeps_its_purpose,
     a_fact_is_written_once,
+    a_key_that_waits_comes_back_with_its_time,
+    a_key_without_a_time_works_from_its_birth,
+    of_all_who_rotate_at_once_one_makes_the_key,
+    a_change_of_keys_is_whole_or_not_at_all,
+    a_key_is_rewrapped_only_as_it_was_read,
+    the_record_moves_to_a_master_key_when_every_key_has,
+    sealed_values_are_listed_counted_and_swapped,
 }
 
 fn key(number: u8, purpose: KeyPurpose) -> KeyRecord {
@@ -20,6 +30,7 @@ fn key(number: u8, purpose: KeyPurpose) -> KeyRecord {
         purpose,
         sealed: Sealed::from_bytes(vec![number; 40]),
         created_at: NOW.plus(MINUTE * u32::from(number)),
+        activates_at: NOW.plus(MINUTE * u32::from(number)),
         retired_at: None,
         withdrawn_at: None,
     }
@@ -71,4 +82,131 @@ async fn a_fact_is_written_once(store: Opened) {
     assert!(!store.put_meta("public_url", "https://other.example").await.unwrap());
     assert_eq!(store.meta("public_url").await.unwrap().as_deref(), Some("https://mcp.example.com"));
     assert_eq!(store.meta("PUBLIC_URL").await.unwrap(), None);
+}
+
+const MASTER: KeyId = KeyId::from_bytes([0xaa, 0, 0, 1]);
+const OTHER_MASTER: KeyId = KeyId::from_bytes([0xbb, 0, 0, 2]);
+
+/// As something sealed by this key looks.
+fn sealed_by(key: KeyId, number: u8) -> Sealed {
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(key.as_bytes());
+    bytes.extend_from_slice(&[number; 40]);
+    Sealed::from_bytes(bytes)
+}
+
+fn change(withdraw: Vec<KeyId>, add: Vec<NewKey>) -> KeyChange {
+    KeyChange { master: MASTER, withdraw, add, audit: vec![event(AuditKind::KeyRotated)], at: NOW.plus(DAY) }
+}
+
+async fn begun(store: &Opened) {
+    store.put_keys(keys(), true).await.unwrap();
+    store.put_meta("master_key", &MASTER.to_string()).await.unwrap();
+}
+
+async fn a_key_that_waits_comes_back_with_its_time(store: Opened) {
+    begun(&store).await;
+    let mut waiting = key(9, KeyPurpose::Signing);
+    waiting.activates_at = waiting.created_at.plus(DAY);
+    let add = NewKey { key: waiting.clone(), after: key(4, KeyPurpose::Signing).id };
+    assert!(store.change_keys(change(vec![], vec![add])).await.unwrap());
+    assert_eq!(store.list_keys().await.unwrap()[5], waiting);
+    assert_eq!(store.counts().await.unwrap().audit_events, 1);
+}
+
+/// As a release before this column wrote it.
+async fn a_key_without_a_time_works_from_its_birth(store: Opened) {
+    begun(&store).await;
+    store.tamper("UPDATE keys SET activates_at = NULL").await;
+    assert_eq!(store.list_keys().await.unwrap(), keys());
+}
+
+async fn of_all_who_rotate_at_once_one_makes_the_key(store: Opened) {
+    begun(&store).await;
+    let nodes = [store.engine.clone(), store.another().await];
+    let mut callers = JoinSet::new();
+    for caller in 0..16_u8 {
+        let node: Engine = nodes[usize::from(caller % 2)].clone();
+        let add =
+            NewKey { key: key(100 + caller, KeyPurpose::Signing), after: key(4, KeyPurpose::Signing).id };
+        callers.spawn(async move { node.change_keys(change(vec![], vec![add])).await.unwrap() });
+    }
+    assert_eq!(callers.join_all().await.iter().filter(|made| **made).count(), 1);
+    assert_eq!(store.list_keys().await.unwrap().len(), 6);
+    assert_eq!(store.counts().await.unwrap().audit_events, 1, "who was late wrote nothing");
+}
+
+async fn a_change_of_keys_is_whole_or_not_at_all(store: Opened) {
+    begun(&store).await;
+    let old = key(4, KeyPurpose::Signing).id;
+    let new = |number| NewKey { key: key(number, KeyPurpose::Signing), after: old };
+    let other_master = KeyChange { master: OTHER_MASTER, ..change(vec![old], vec![new(9)]) };
+    assert!(!store.change_keys(other_master).await.unwrap(), "the record is another master key's");
+    let late = NewKey { after: key(3, KeyPurpose::Sealing).id, ..new(9) };
+    assert!(!store.change_keys(change(vec![old], vec![late])).await.unwrap());
+    let taken = NewKey { key: key(4, KeyPurpose::Signing), after: old };
+    assert!(!store.change_keys(change(vec![], vec![taken])).await.unwrap(), "the id is taken");
+    assert_eq!(store.list_keys().await.unwrap(), keys());
+    assert_eq!(store.counts().await.unwrap().audit_events, 0);
+    assert!(store.change_keys(change(vec![old], vec![new(9)])).await.unwrap());
+    let all = store.list_keys().await.unwrap();
+    assert_eq!((all[4].withdrawn_at, all[5].withdrawn_at), (Some(NOW.plus(DAY)), None));
+    assert!(!store.change_keys(change(vec![old], vec![])).await.unwrap(), "withdrawn once");
+}
+
+async fn a_key_is_rewrapped_only_as_it_was_read(store: Opened) {
+    begun(&store).await;
+    let one = key(2, KeyPurpose::RefreshTokens);
+    let (new, newer) = (sealed_by(OTHER_MASTER, 1), sealed_by(OTHER_MASTER, 2));
+    assert!(store.rewrap_key(one.id, one.sealed.clone(), new.clone()).await.unwrap());
+    assert!(!store.rewrap_key(one.id, one.sealed.clone(), newer).await.unwrap());
+    assert_eq!(store.list_keys().await.unwrap()[2], KeyRecord { sealed: new, ..one });
+}
+
+async fn the_record_moves_to_a_master_key_when_every_key_has(store: Opened) {
+    begun(&store).await;
+    let mut all = keys();
+    for (place, record) in all.iter_mut().enumerate() {
+        record.sealed = sealed_by(if place == 0 { MASTER } else { OTHER_MASTER }, 1);
+    }
+    store.put_keys(all.clone(), false).await.unwrap();
+    let move_it = || store.move_master_key(MASTER, OTHER_MASTER, event(AuditKind::MasterKeyRotated));
+    assert!(!move_it().await.unwrap(), "one key is under the old one");
+    assert!(!store.move_master_key(OTHER_MASTER, MASTER, event(AuditKind::MasterKeyRotated)).await.unwrap());
+    all[0].sealed = sealed_by(OTHER_MASTER, 1);
+    store.put_keys(all, false).await.unwrap();
+    assert!(move_it().await.unwrap());
+    assert!(!move_it().await.unwrap(), "moved once");
+    assert_eq!(store.meta("master_key").await.unwrap(), Some(OTHER_MASTER.to_string()));
+    assert_eq!(store.counts().await.unwrap().audit_events, 1);
+}
+
+async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
+    let [column] = SealedColumn::ALL else { panic!("a new column: say here what stands in it") };
+    for number in 1..=150 {
+        store.put_authorization(asking(number), CAPS, NOW).await.unwrap();
+        let mut leg = leg(number);
+        leg.verifier = sealed_by(if number % 3 == 0 { OTHER_MASTER } else { MASTER }, 7);
+        assert!(store.start_leg(id(number), leg, NOW).await.unwrap());
+    }
+    assert_eq!(store.count_sealed(*column, OTHER_MASTER).await.unwrap(), 100);
+    assert_eq!(store.count_sealed(*column, MASTER).await.unwrap(), 50);
+    let mut after = None;
+    let mut seen = 0;
+    loop {
+        let rows = store.list_sealed(*column, MASTER, after).await.unwrap();
+        let Some(last) = rows.last() else { break };
+        after = Some(last.id);
+        seen += rows.len();
+        for row in rows {
+            assert_eq!(row.sealed, sealed_by(OTHER_MASTER, 7));
+            assert!(store.swap_sealed(*column, row.clone(), sealed_by(MASTER, 8)).await.unwrap());
+            assert!(!store.swap_sealed(*column, row, sealed_by(MASTER, 9)).await.unwrap(), "as it was read");
+        }
+    }
+    assert_eq!(seen, 50);
+    assert_eq!(store.count_sealed(*column, MASTER).await.unwrap(), 0);
+    let record = store.find_authorization(id(3)).await.unwrap().unwrap();
+    let AuthorizationState::UpstreamLeg(leg) = record.state else { panic!("{:?}", record.state) };
+    assert_eq!(leg.verifier, sealed_by(MASTER, 8));
 }

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authorization_server::keys::KeeperSettings;
 use authorization_server::{Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry};
 use policy::{Access, ServerRules};
+use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, ScopeToken};
 use resource_server::ServerSettings;
 use store::PendingCaps;
@@ -17,6 +19,9 @@ use web::{ListedServer, PublicUrl, Rates};
 
 use super::{Built, text};
 use crate::world::TestClock;
+
+/// The master key of a house, unless its plan says otherwise.
+pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// What a house is built from; the default is what most tests want.
 #[derive(Clone, Debug)]
@@ -47,6 +52,12 @@ pub struct Plan {
     pub stream_grace: Duration,
     /// The clock, if somebody outside the house goes by it too.
     pub clock: Arc<TestClock>,
+    /// How keys are kept.
+    pub keys: KeeperSettings,
+    /// The master key, and the previous one if there is one.
+    pub master_keys: Vec<String>,
+    /// The keys are read at the start and never again.
+    pub stale_keys: bool,
     /// Houses of one luck make the same keys; another number is another house.
     pub luck: u64,
 }
@@ -78,9 +89,24 @@ impl Default for Plan {
             lifetimes: Lifetimes::default(),
             stream_grace: Duration::from_secs(60 * 60),
             clock: Arc::default(),
+            keys: KeeperSettings::default(),
+            master_keys: vec![MASTER_KEY.to_owned()],
+            stale_keys: false,
             luck: 0,
         }
     }
+}
+
+/// The master keys of a plan.
+pub fn masters(plan: &Plan) -> Built<KeyRing<MasterKey>> {
+    let mut masters = Vec::new();
+    for text_of in &plan.master_keys {
+        masters.push(MasterKey::parse(text_of).map_err(text)?);
+    }
+    if masters.is_empty() {
+        return Err("a plan without a master key".to_owned());
+    }
+    Ok(KeyRing::new(masters.remove(0), masters))
 }
 
 fn people() -> Vec<Person> {

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
 use authorization_server::{AuthorizationServer, Lifetimes, ScopeEntry, ServerEntry};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use policy::{Access, ServerRules};
-use protocol::keys::MasterKey;
+use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{RedirectPolicy, ResourceUri, ScopeToken};
 use protocol::secret::Hash;
-use protocol::world::{Clock, Entropy, Timestamp};
+use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use resource_server::{ResourceServer, ServerSettings};
 use store::{Engine, EngineConfig, PendingCaps, Store};
 use upstream::connectors::Connector;
@@ -193,10 +193,16 @@ impl House {
         let clock = Arc::new(TestClock::default());
         let entropy: Arc<dyn Entropy> = Arc::new(Counting::default());
         let (master, _) = MasterKey::generate(entropy.as_ref());
-        let keys =
-            authorization_server::keys::load_or_create(&*store, &master, clock.as_ref(), entropy.as_ref());
-        let keys = Arc::new(ArcSwap::from_pointee(keys.await.unwrap()));
         let world: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let keeper = KeeperParts {
+            store: Arc::clone(&store),
+            masters: Arc::new(KeyRing::new(master, Vec::new())),
+            clock: Arc::clone(&world),
+            entropy: Arc::clone(&entropy),
+        };
+        let keeper = Keeper::open(keeper, KeeperSettings::default()).await.unwrap();
+        let keys = Arc::clone(keeper.keys());
+        let keys_read = Arc::new(Freshness::for_ever());
         let authorization_server = AuthorizationServer::new(
             authorization_settings(public_url, pages_url),
             authorization_server::Parts {
@@ -204,6 +210,7 @@ impl House {
                 connectors: connectors(pages_url),
                 entropy: Arc::clone(&entropy),
                 keys: Arc::clone(&keys),
+                keys_read: Arc::clone(&keys_read),
                 store: Arc::clone(&store),
             },
         );
@@ -212,6 +219,7 @@ impl House {
             resource_server::Parts {
                 store: Arc::clone(&store),
                 keys,
+                keys_read,
                 mcp_servers: HashMap::from([("notes".to_owned(), Arc::new(nowhere()))]),
                 clock: Arc::clone(&world),
                 entropy: Arc::clone(&entropy),
