@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use store::Outcome;
+
 /// How many calls ended how, since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CallCounts {
@@ -43,6 +45,17 @@ pub(crate) enum Ending {
     Unauthenticated,
     Unavailable,
     UpstreamFailed,
+}
+
+impl Ending {
+    /// How the audit says it.
+    pub(crate) const fn outcome(self) -> Outcome {
+        match self {
+            Self::Refused | Self::Unauthenticated => Outcome::Refused,
+            Self::Answered | Self::ClientGone | Self::Outlived | Self::Revoked => Outcome::Ok,
+            Self::Cut | Self::Unavailable | Self::UpstreamFailed => Outcome::Failed,
+        }
+    }
 }
 
 #[derive(Debug, Default)]

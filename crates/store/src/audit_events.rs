@@ -254,9 +254,13 @@ pub(crate) fn push_of_person(
 }
 
 fn subject(event: &AuditEvent) -> Option<Step> {
-    let subject = event.subject.as_ref()?;
+    event.subject.as_ref().map(put_subject)
+}
+
+/// The step that keeps personal data beside the events.
+pub(crate) fn put_subject(subject: &AuditSubject) -> Step {
     let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref()];
-    Some(Step::at_most_one(PUT_SUBJECT, row))
+    Step::at_most_one(PUT_SUBJECT, row)
 }
 
 fn known(event: &AuditEvent) -> Result<Row, StoreError> {

@@ -5,6 +5,7 @@
 //! rule in here. What is not found is an `Option`, a lost race is an outcome; [`StoreError`] is only for what no
 //! caller can repair. Text with a NUL byte is refused at the edges; here it is an error, never a truncated row.
 
+mod audit_blocks;
 mod audit_events;
 mod authorizations;
 mod browser_sessions;
@@ -27,6 +28,7 @@ use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
 
+pub use audit_blocks::{AuditBlock, AuditBlocks, CallEvent};
 pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
 pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
@@ -62,6 +64,7 @@ pub trait Store:
     + Revocations
     + KeysRecord
     + SealedRows
+    + AuditBlocks
     + AuditEvents
     + Queries
     + Maintenance

@@ -1,14 +1,17 @@
 //! Lists for people: paged, read-only. No query selects a hash, a seed or anything sealed.
 
+pub(crate) mod audit;
+
 use std::collections::BTreeMap;
 
 use protocol::id::{AuditEvent, Grant, Id, Reference, User};
 use protocol::world::Timestamp;
 
+use self::audit::Order;
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, params};
+use crate::engine::{Engine, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditKind, Outcome, StoreError};
+use crate::{Answer, AuditKind, Outcome};
 
 /// Which audit events are wanted; what is `None` is not asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +68,7 @@ pub struct AuditRow {
 /// Rows per table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Audit events.
+    /// Audit events, those in blocks among them.
     pub audit_events: u64,
     /// Seals over audit events.
     pub audit_seals: u64,
@@ -100,33 +103,21 @@ pub trait Queries: Send + Sync {
         limit: u32,
     ) -> Answer<'_, Vec<AuditRow>>;
 
-    /// Rows per table. Reads every table whole: for tests and `sekisho check`.
+    /// The same, oldest first: for an export that goes through all of them.
+    fn export_audit(
+        &self,
+        filter: AuditFilter,
+        page: Option<(Timestamp, Id<AuditEvent>)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<AuditRow>>;
+
+    /// Rows per table, and events of the audit however they are kept. Reads every table whole: for tests and `sekisho check`.
     fn counts(&self) -> Answer<'_, Counts>;
 }
 
-/// The audit list, narrowed by the index that serves best.
-macro_rules! list_audit {
-    ($user:literal, $reference:literal) => {
-        concat!(
-            "SELECT e.id, e.at, e.kind, e.outcome, e.reason, e.reference, e.user_id, e.client_id, e.server, \
-             e.grant_id, s.name, s.address, e.detail, e.seal_id \
-             FROM audit_events e LEFT JOIN audit_subjects s ON s.id = e.subject_id \
-             WHERE (e.at, e.id) < ($1, $2) AND e.at >= $3 AND e.at < $4 \
-             AND (CAST($5 AS TEXT) IS NULL OR e.kind = $5) AND (CAST($6 AS TEXT) IS NULL OR e.client_id = $6) \
-             AND (CAST($7 AS TEXT) IS NULL OR e.server = $7) AND ",
-            $user,
-            " AND ",
-            $reference,
-            " ORDER BY e.at DESC, e.id DESC LIMIT $10"
-        )
-    };
-}
-
 statement_list! {
-    AUDIT = list_audit!("(CAST($8 AS BYTEA) IS NULL OR e.user_id = $8)", "(CAST($9 AS TEXT) IS NULL OR e.reference = $9)");
-    AUDIT_OF_USER = list_audit!("e.user_id = $8", "(CAST($9 AS TEXT) IS NULL OR e.reference = $9)");
-    AUDIT_OF_SIGN_IN = list_audit!("(CAST($8 AS BYTEA) IS NULL OR e.user_id = $8)", "e.reference = $9");
-    COUNTS = "SELECT (SELECT COUNT(*) FROM audit_events), (SELECT COUNT(*) FROM audit_seals), \
+    COUNTS = "SELECT (SELECT COUNT(*) FROM audit_events) + (SELECT CAST(COALESCE(SUM(events), 0) AS BIGINT) \
+        FROM audit_blocks), (SELECT COUNT(*) FROM audit_seals), \
         (SELECT COUNT(*) FROM audit_subjects), (SELECT COUNT(*) FROM authorizations), \
         (SELECT COUNT(*) FROM browser_sessions), (SELECT COUNT(*) FROM clients), \
         (SELECT COUNT(*) FROM grants), (SELECT COUNT(*) FROM keys), (SELECT COUNT(*) FROM meta), \
@@ -140,28 +131,16 @@ impl Queries for Engine {
         page: Option<(Timestamp, Id<AuditEvent>)>,
         limit: u32,
     ) -> Answer<'_, Vec<AuditRow>> {
-        Box::pin(async move {
-            let last = (Timestamp::from_micros(i64::MAX), Id::from_bytes([0xff; 16]));
-            let (at, id) = page.unwrap_or(last);
-            let sql = match (&filter.reference, filter.user) {
-                (Some(_), _) => AUDIT_OF_SIGN_IN,
-                (None, Some(_)) => AUDIT_OF_USER,
-                (None, None) => AUDIT,
-            };
-            let narrowed = params![
-                at,
-                id,
-                filter.since.unwrap_or(Timestamp::from_micros(i64::MIN)),
-                filter.until.unwrap_or(Timestamp::from_micros(i64::MAX)),
-                filter.kind.map(AuditKind::as_str),
-                filter.client_id,
-                filter.server,
-                filter.user,
-                filter.reference.as_ref().map(Reference::as_str),
-                limit,
-            ];
-            self.many(sql, narrowed).await?.into_iter().map(decode).collect()
-        })
+        Box::pin(audit::list(self, filter, page, limit, Order::Newest))
+    }
+
+    fn export_audit(
+        &self,
+        filter: AuditFilter,
+        page: Option<(Timestamp, Id<AuditEvent>)>,
+        limit: u32,
+    ) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(audit::list(self, filter, page, limit, Order::Oldest))
     }
 
     fn counts(&self) -> Answer<'_, Counts> {
@@ -183,24 +162,4 @@ impl Queries for Engine {
             })
         })
     }
-}
-
-fn decode(row: Row) -> Result<AuditRow, StoreError> {
-    let mut row = Decoder::new("audit_events", row);
-    Ok(AuditRow {
-        id: row.id("id")?,
-        at: row.time("at")?,
-        kind: row.text("kind")?,
-        outcome: row.one_of("outcome", &Outcome::ALL, Outcome::as_str)?,
-        reason: row.opt_text("reason")?,
-        reference: row.opt_parsed("reference", Reference::parse)?,
-        user: row.opt_id("user_id")?,
-        client_id: row.opt_text("client_id")?,
-        server: row.opt_text("server")?,
-        grant: row.opt_id("grant_id")?,
-        name: row.opt_text("name")?,
-        address: row.opt_text("address")?,
-        detail: row.json("detail")?,
-        sealed: row.opt_int("seal_id")?.is_some(),
-    })
 }

@@ -25,6 +25,7 @@ pub(crate) use statement_list;
 #[must_use]
 pub fn statements() -> Vec<Statement> {
     [
+        crate::audit_blocks::STATEMENTS,
         crate::audit_events::STATEMENTS,
         crate::authorizations::STATEMENTS,
         crate::browser_sessions::STATEMENTS,
@@ -33,6 +34,7 @@ pub fn statements() -> Vec<Statement> {
         crate::grants::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::maintenance::STATEMENTS,
+        crate::queries::audit::STATEMENTS,
         crate::queries::STATEMENTS,
         crate::revocations::STATEMENTS,
         crate::sealed::STATEMENTS,

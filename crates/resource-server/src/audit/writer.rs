@@ -1,25 +1,25 @@
-//! The one task that writes the audit events of calls into the record, in batches.
+//! The one task that writes the audit events of calls into the record, in batches, each batch packed into a block.
 //!
-//! The task sleeps while a batch gathers: being woken by every event would cost more than writing it.
-//! A batch is written when its first event is a quarter of a second old, in pieces, so that other writes get between. If the record fails, the same batch is tried again until
-//! it is there: an event may come late, but not never, and an id is made once. Must never drop an event while the
-//! process is to go on.
+//! The task sleeps while a batch gathers: being woken by every event would cost more than writing it. A batch is
+//! written when its first event is a quarter of a second old, in pieces, so that other writes get between. If the
+//! record fails, the same block is tried again until it is there: an event may come late, but not never, and an id is
+//! made once. Must never drop an event while the process is to go on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::id::{Id, User};
 use protocol::world::{Clock, Entropy};
-use store::{AuditEvent, AuditKind, AuditSubject, Outcome, Store};
+use store::{AuditBlock, AuditSubject, CallEvent, Store};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::CallRecord;
-use crate::counts::{Counters, Ending};
+use crate::counts::Counters;
 
-const BATCH: usize = 512;
+const BATCH: usize = 1024;
 const LINGER: Duration = Duration::from_millis(250);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -63,9 +63,13 @@ impl AuditWriter {
         while self.gather(&shutdown).await {
             let records = std::mem::take(&mut self.batch);
             // Made once, so that an event that is tried again is the same event.
-            let chance = Chance::new(&*self.entropy);
-            let ids: Vec<_> = records.iter().map(|record| Id::mint(record.at, &chance)).collect();
-            self.write(&ids, &records, &shutdown).await;
+            let (blocks, subjects) = self.pack(&records);
+            if !self.write(&blocks, &subjects, &shutdown).await {
+                tracing::error!(lost = records.len(), "audit events lost");
+            }
+            // The room is kept for the next batch.
+            self.batch = records;
+            self.batch.clear();
         }
     }
 
@@ -102,54 +106,58 @@ impl AuditWriter {
         true
     }
 
-    async fn write(&mut self, ids: &[EventId], records: &[CallRecord], shutdown: &CancellationToken) {
+    fn pack(&mut self, records: &[CallRecord]) -> (Vec<AuditBlock>, Vec<AuditSubject>) {
+        let chance = Chance::new(&*self.entropy);
+        let mut new = Vec::new();
+        let mut events = Vec::with_capacity(records.len());
+        for record in records {
+            let subject = self.subjects.subject(record, &*self.entropy, &mut new);
+            events.push(event(record, Id::mint(record.at, &chance), subject));
+        }
+        (AuditBlock::pack(events), new)
+    }
+
+    /// Tries until it is written. `false` if it was given up, which is only when we are told to stop.
+    async fn write(
+        &self,
+        blocks: &[AuditBlock],
+        subjects: &[AuditSubject],
+        shutdown: &CancellationToken,
+    ) -> bool {
         let mut pause = FIRST_PAUSE;
         let mut last_tries = 0;
         loop {
-            let events = ids.iter().zip(records).map(|(id, record)| self.event(*id, record)).collect();
-            let Err(error) = self.store.append_audit(events).await else { return };
+            let Err(error) = self.store.append_blocks(blocks, subjects).await else { return true };
             self.counters.count_audit_retry();
-            {
-                let error = &error as &dyn std::error::Error;
-                last_tries += u32::from(shutdown.is_cancelled());
-                if last_tries >= LAST_TRIES {
-                    tracing::error!(lost = records.len(), error, "audit events lost");
-                    return;
-                }
-                tracing::warn!(waiting = records.len(), error, "audit not written");
+            last_tries += u32::from(shutdown.is_cancelled());
+            tracing::warn!(error = &error as &dyn std::error::Error, "audit not written");
+            if last_tries >= LAST_TRIES {
+                return false;
             }
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
     }
+}
 
-    fn event(&mut self, id: EventId, record: &CallRecord) -> AuditEvent {
-        let (kind, outcome) = match record.ending {
-            Ending::Refused | Ending::Unauthenticated => (AuditKind::CallRefused, Outcome::Refused),
-            Ending::Answered | Ending::ClientGone | Ending::Outlived | Ending::Revoked => {
-                (AuditKind::Call, Outcome::Ok)
-            }
-            Ending::Cut | Ending::Unavailable | Ending::UpstreamFailed => (AuditKind::Call, Outcome::Failed),
-        };
-        let who = &record.who;
-        let access = &who.verdict.access;
-        let mut event = AuditEvent::new(id, record.at, kind, outcome);
-        event.reason = record.reason;
-        event.user = Some(access.user);
-        event.client_id = Some(access.client.as_str().to_owned());
-        event.server = Some(who.server.name().to_owned());
-        event.grant = Some(access.grant);
-        event.subject = Some(self.subjects.subject(record, &*self.entropy));
-        event.detail = BTreeMap::from([
-            ("bytes", record.bytes.to_string()),
-            ("duration_ms", record.duration.as_millis().to_string()),
-            ("method", record.method.clone()),
-            ("status", record.status.to_string()),
-        ]);
-        if let Some(name) = &record.name {
-            event.detail.insert("name", name.clone());
-        }
-        event
+fn event(record: &CallRecord, id: EventId, subject: [u8; 16]) -> CallEvent<'_> {
+    let who = &record.who;
+    let access = &who.verdict.access;
+    CallEvent {
+        id,
+        at: record.at,
+        outcome: record.ending.outcome(),
+        reason: record.reason,
+        user: Some(access.user),
+        client_id: Some(access.client.as_str()),
+        server: Some(who.server.name()),
+        grant: Some(access.grant),
+        subject: Some(subject),
+        method: &record.method,
+        name: record.name.as_deref(),
+        status: record.status,
+        duration_ms: u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX),
+        bytes: record.bytes,
     }
 }
 
@@ -195,18 +203,25 @@ struct Subjects {
 }
 
 impl Subjects {
-    fn subject(&mut self, record: &CallRecord, entropy: &dyn Entropy) -> AuditSubject {
+    /// Its id; what has not gone to the record before goes to `new`. It is not written again later, or what was
+    /// blotted out would come back.
+    fn subject(
+        &mut self,
+        record: &CallRecord,
+        entropy: &dyn Entropy,
+        new: &mut Vec<AuditSubject>,
+    ) -> [u8; 16] {
         let hour = record.at.secs() / HOUR;
-        if hour != self.hour || self.known.len() >= SUBJECTS {
+        if hour > self.hour || self.known.len() >= SUBJECTS {
             self.known.clear();
-            self.hour = hour;
+            self.hour = self.hour.max(hour);
         }
-        let person = &record.who.person;
-        let id = self.known.entry((person.user, record.who.address)).or_insert_with(|| {
+        let (person, address) = (&record.who.person, record.who.address);
+        *self.known.entry((person.user, address)).or_insert_with(|| {
             let mut id = [0; 16];
             entropy.fill(&mut id);
+            new.push(AuditSubject { id, name: person.name.clone(), address: Some(address.to_string()) });
             id
-        });
-        AuditSubject { id: *id, name: person.name.clone(), address: Some(record.who.address.to_string()) }
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! `sekisho audit`: who signed in, consented, refreshed, revoked and called what.
 //!
-//! Reads the record beside a running Sekisho. A table for people, JSON Lines for programs.
+//! Reads the record beside a running Sekisho. A table for people, JSON Lines for programs. All of it goes through page
+//! by page and is never held whole.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,12 +15,13 @@ use protocol::world::{Clock, Timestamp};
 use store::{AuditFilter, AuditKind, AuditRow, Store};
 
 use super::Failure;
-use super::docs::print;
+use super::docs::{Reader, offer, print};
 use crate::config::Config;
 use crate::wiring;
 use crate::world::SystemClock;
 
 const PAGE: u32 = 500;
+const NOTHING: &str = "No events. Sign in with a client, and they appear here.\n";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +58,7 @@ pub struct AuditArguments {
     /// Only events of the last so many seconds, minutes, hours or days
     #[arg(long, value_name = "30s|10m|2h|7d", value_parser = parse_age)]
     pub since: Option<std::time::Duration>,
-    /// At most so many, the newest; 0 for all
+    /// At most so many, the newest; 0 for all, which are printed as they are read
     #[arg(long, default_value_t = 50)]
     pub limit: usize,
 }
@@ -79,56 +81,99 @@ fn parse_age(text: &str) -> Result<std::time::Duration, String> {
 pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
     let config = wiring::load(&arguments.config)?;
     let runtime = wiring::runtime()?;
-    let text = runtime.block_on(read(arguments, &config))?;
-    print(&text)?;
+    runtime.block_on(read(arguments, &config))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn read(arguments: &AuditArguments, config: &Config) -> Result<String, Failure> {
+async fn read(arguments: &AuditArguments, config: &Config) -> Result<(), Failure> {
     let store = wiring::open_existing_store(config).await?;
-    let rows = select(arguments, store.as_ref(), &SystemClock::default()).await?;
-    if arguments.json {
-        return Ok(rows.iter().rev().map(|row| format!("{}\n", json(row))).collect());
+    let wanted = Wanted::new(arguments, &SystemClock::default());
+    if arguments.limit == 0 {
+        return all(arguments, store.as_ref(), &wanted, offer).await;
     }
-    if rows.is_empty() {
-        return Ok("No events. Sign in with a client, and they appear here.\n".to_owned());
+    let rows = newest(arguments.limit, store.as_ref(), &wanted).await?;
+    if rows.is_empty() && !arguments.json {
+        return print(NOTHING);
     }
-    let names = client_names(&rows, store.as_ref()).await?;
-    Ok(format!("{}\n", table(&rows, &names)))
+    print(&show(arguments, &rows, store.as_ref()).await?)
 }
 
-async fn select(
+/// Everything, page by page, so that a long record needs no more memory than a short one.
+async fn all(
     arguments: &AuditArguments,
     store: &dyn Store,
-    clock: &dyn Clock,
-) -> Result<Vec<AuditRow>, Failure> {
-    let user: Option<Id<User>> = arguments.user.as_ref().and_then(|text| text.parse().ok());
-    let part = arguments.user.as_ref().filter(|_| user.is_none()).map(|text| text.to_lowercase());
-    let filter = AuditFilter {
-        kind: arguments.kind,
-        user,
-        client_id: arguments.client.clone(),
-        server: arguments.server.clone(),
-        reference: arguments.reference.clone(),
-        since: arguments.since.map(|age| clock.now().minus(age)),
-        until: None,
-    };
-    let limit = if arguments.limit == 0 { usize::MAX } else { arguments.limit };
+    wanted: &Wanted,
+    mut offer: impl FnMut(&str) -> Result<Reader, Failure>,
+) -> Result<(), Failure> {
+    let (mut page, mut is_empty) = (None, true);
+    loop {
+        let mut rows = store.export_audit(wanted.filter.clone(), page, PAGE).await?;
+        let full = rows.len() == PAGE as usize;
+        page = rows.last().map(|row| (row.at, row.id));
+        rows.retain(|row| wanted.is_by_name(row));
+        is_empty &= rows.is_empty();
+        // A reader that has gone away wants no more.
+        if !rows.is_empty() && offer(&show(arguments, &rows, store).await?)? == Reader::Gone {
+            return Ok(());
+        }
+        if !full {
+            return if is_empty && !arguments.json { offer(NOTHING).map(|_| ()) } else { Ok(()) };
+        }
+    }
+}
+
+/// The last so many, oldest first.
+async fn newest(limit: usize, store: &dyn Store, wanted: &Wanted) -> Result<Vec<AuditRow>, Failure> {
     let mut rows: Vec<AuditRow> = Vec::new();
     let mut page = None;
     loop {
-        let batch = store.list_audit(filter.clone(), page, PAGE).await?;
+        let batch = store.list_audit(wanted.filter.clone(), page, PAGE).await?;
         let full = batch.len() == PAGE as usize;
         page = batch.last().map(|row| (row.at, row.id));
-        rows.extend(batch.into_iter().filter(|row| {
-            part.as_ref()
-                .is_none_or(|part| row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(part)))
-        }));
+        rows.extend(batch.into_iter().filter(|row| wanted.is_by_name(row)));
         if !full || rows.len() >= limit {
             rows.truncate(limit);
+            rows.reverse();
             return Ok(rows);
         }
     }
+}
+
+/// Which events are asked for.
+struct Wanted {
+    filter: AuditFilter,
+    /// A part of the name, in lower case.
+    part: Option<String>,
+}
+
+impl Wanted {
+    fn new(arguments: &AuditArguments, clock: &dyn Clock) -> Self {
+        let user: Option<Id<User>> = arguments.user.as_ref().and_then(|text| text.parse().ok());
+        let part = arguments.user.as_ref().filter(|_| user.is_none()).map(|text| text.to_lowercase());
+        let filter = AuditFilter {
+            kind: arguments.kind,
+            user,
+            client_id: arguments.client.clone(),
+            server: arguments.server.clone(),
+            reference: arguments.reference.clone(),
+            since: arguments.since.map(|age| clock.now().minus(age)),
+            until: None,
+        };
+        Self { filter, part }
+    }
+
+    fn is_by_name(&self, row: &AuditRow) -> bool {
+        let Some(part) = &self.part else { return true };
+        row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(part))
+    }
+}
+
+async fn show(arguments: &AuditArguments, rows: &[AuditRow], store: &dyn Store) -> Result<String, Failure> {
+    if arguments.json {
+        return Ok(rows.iter().map(|row| format!("{}\n", json(row))).collect());
+    }
+    let names = client_names(rows, store).await?;
+    Ok(format!("{}\n", table(rows, &names)))
 }
 
 /// The names that clients gave themselves: ids of registered clients are too long to read.
@@ -159,7 +204,7 @@ fn table(rows: &[AuditRow], clients: &HashMap<String, String>) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["WHEN", "EVENT", "OUTCOME", "WHO", "CLIENT", "SERVER", "WHAT", "REFERENCE"]);
-    for row in rows.iter().rev() {
+    for row in rows {
         let client = row.client_id.as_ref().and_then(|id| clients.get(id)).cloned().unwrap_or_default();
         table.add_row([
             when(row.at),
@@ -223,7 +268,8 @@ fn json(row: &AuditRow) -> serde_json::Value {
 mod tests {
     use std::collections::BTreeMap;
 
-    use store::Outcome;
+    use clap::FromArgMatches as _;
+    use store::{AuditBlock, AuditBlocks as _, CallEvent, Engine, EngineConfig, Outcome};
 
     use super::*;
     use crate::world::SystemEntropy;
@@ -250,5 +296,57 @@ mod tests {
         let clients = HashMap::from([(odd(), odd())]);
         let shown = table(&[row], &clients).to_string();
         assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+    }
+
+    fn arguments(more: &[&str]) -> AuditArguments {
+        let command = AuditArguments::augment_args(clap::Command::new("audit"));
+        let line = ["audit", "--config", "sekisho.toml"].iter().chain(more);
+        AuditArguments::from_arg_matches(&command.try_get_matches_from(line).unwrap()).unwrap()
+    }
+
+    /// However long the record is, it goes out in pieces, oldest first, and no further than somebody reads.
+    #[tokio::test]
+    async fn everything_is_printed_page_by_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("record.db");
+        let store = Engine::open(EngineConfig::Sqlite { path, synchronous_full: false }).await.unwrap();
+        let arguments = arguments(&["--json", "--limit", "0"]);
+        let wanted = Wanted::new(&arguments, &SystemClock::default());
+        let call = |number: i64| CallEvent {
+            id: Id::mint(Timestamp::from_secs(number), &SystemEntropy),
+            at: Timestamp::from_secs(number),
+            outcome: Outcome::Ok,
+            reason: None,
+            user: None,
+            client_id: None,
+            server: Some("notes"),
+            grant: None,
+            subject: None,
+            method: "ping",
+            name: None,
+            status: 200,
+            duration_ms: 1,
+            bytes: 1,
+        };
+        store.append_blocks(&AuditBlock::pack((0..1200).map(call).collect()), &[]).await.unwrap();
+        let (mut pages, mut text) = (Vec::new(), String::new());
+        let keep = |page: &str| {
+            pages.push(page.lines().count());
+            text.push_str(page);
+            Ok(Reader::There)
+        };
+        all(&arguments, &store, &wanted, keep).await.unwrap();
+        assert_eq!(pages, [500, 500, 200]);
+        let at = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["at"].clone();
+        let times: Vec<_> = text.lines().map(|line| at(line).as_str().unwrap().to_owned()).collect();
+        assert!(times.is_sorted() && times[0] == "1970-01-01T00:00:00Z");
+        let mut asked = 0;
+        let gone = |_: &str| {
+            asked += 1;
+            Ok(Reader::Gone)
+        };
+        all(&arguments, &store, &wanted, gone).await.unwrap();
+        assert_eq!(asked, 1);
+        assert_eq!(newest(3, &store, &wanted).await.unwrap().len(), 3);
     }
 }

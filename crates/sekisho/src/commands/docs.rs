@@ -52,11 +52,26 @@ recorded.
 |---|---|
 ";
 
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// Nobody any more.
+    Gone,
+    /// Somebody, so far.
+    There,
+}
+
 /// Writes to standard output; a reader that has gone away is not a failure.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
+    offer(text).map(|_| ())
+}
+
+/// The same, for whoever has more to say.
+pub(super) fn offer(text: &str) -> Result<Reader, Failure> {
     let mut out = anstream::stdout();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Failure::io("cannot write the output")),
+        Ok(()) => Ok(Reader::There),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(Failure::io("cannot write the output")(error)),
     }
 }

@@ -32,6 +32,7 @@ migrations! {
     1 "0001_first";
     2 "0002_emergency_logins";
     3 "0003_key_activation";
+    4 "0004_audit_blocks";
 }
 
 /// The table by which the record knows its own shape. It is made by the migrator, before any migration.

@@ -8,7 +8,7 @@ use crate::Revocation;
 /// The order in which the steps of a write touch tables: two writes that want the same rows then wait for each
 /// other and cannot lock each other out.
 #[cfg(any(test, debug_assertions))]
-const ORDER: [&str; 11] = [
+const ORDER: [&str; 12] = [
     "clients",
     "users",
     "browser_sessions",
@@ -20,6 +20,7 @@ const ORDER: [&str; 11] = [
     "keys",
     "audit_subjects",
     "audit_events",
+    "audit_blocks",
 ];
 
 /// A unit of work.

@@ -144,5 +144,5 @@ async fn no_list_carries_a_hash_or_a_seal(store: Opened) {
             assert!(!columns.contains(secret), "{} selects {secret}", statement.name);
         }
     }
-    assert_eq!(seen, 3);
+    assert_eq!(seen, 8);
 }

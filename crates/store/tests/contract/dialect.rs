@@ -37,7 +37,8 @@ fn parameters_are_numbered_in_the_order_in_which_they_appear() {
 #[test]
 fn statements_keep_to_the_dialect() {
     for statement in store::statements() {
-        let words = statement.sql.to_ascii_uppercase();
+        // A sum is of another type on either engine, unless it is cast.
+        let words = statement.sql.to_ascii_uppercase().replace("CAST(COALESCE(SUM(", "");
         for foreign in [" LIKE ", "NOW()", "SKIP LOCKED", "->", " TRUE", " FALSE", " BOOLEAN", "::", "SUM("] {
             assert!(!words.contains(foreign), "{} uses {foreign}", statement.name);
         }

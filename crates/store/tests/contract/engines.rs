@@ -71,11 +71,23 @@ impl Opened {
         Engine::connect(self.config()).await.unwrap()
     }
 
+    pub(crate) const fn is_postgres(&self) -> bool {
+        matches!(self.place, Place::Postgres(_))
+    }
+
     /// Does behind the record's back what no method of it would.
     pub(crate) async fn tamper(&self, sql: &str) {
+        self.try_tamper(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// The same, where the schema itself may say no.
+    pub(crate) async fn try_tamper(&self, sql: &str) -> Result<(), String> {
         match &self.place {
-            Place::Postgres(url) => postgres(url, sql).await,
-            Place::Sqlite(path) => rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap(),
+            Place::Postgres(url) => try_postgres(url, sql).await,
+            Place::Sqlite(path) => {
+                let connection = rusqlite::Connection::open(path).unwrap();
+                connection.execute_batch(sql).map_err(|error| error.to_string())
+            }
         }
     }
 }
@@ -129,11 +141,15 @@ fn on_database(url: &str, name: &str) -> String {
 
 /// Runs SQL on a connection of its own.
 pub(crate) async fn postgres(url: &str, sql: &str) {
+    try_postgres(url, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
+async fn try_postgres(url: &str, sql: &str) -> Result<(), String> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("TEST_POSTGRES_URL");
     let ((), done) = tokio::join!(async { connection.await.unwrap_or(()) }, async move {
         let done = client.batch_execute(sql).await;
         drop(client);
         done
     });
-    done.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    done.map_err(|error| format!("{error:?}"))
 }

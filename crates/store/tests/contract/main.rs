@@ -16,6 +16,7 @@
 mod engines;
 mod fixtures;
 
+mod audit_blocks;
 mod audit_events;
 mod authorizations;
 mod browser_sessions;

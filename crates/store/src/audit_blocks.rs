@@ -1,0 +1,123 @@
+//! Audit events of calls, many to a row: a block holds what was gathered at one time, each event whole
+//! (product.md, P-18; decision 0006).
+//!
+//! The events of a block lie within [`SPAN`], so that its two times say which pages it may matter to. Names and
+//! addresses stand beside, as for every other event. Never a token, a hash or an argument.
+
+mod pack;
+mod unpack;
+
+use std::time::Duration;
+
+use protocol::id::{Grant, Id, User};
+use protocol::world::Timestamp;
+
+use crate::audit_events::{AuditKind, AuditSubject, Outcome, put_subject};
+use crate::engine::{Engine, Step, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{Answer, StoreError};
+
+pub(crate) use unpack::{Event, Unpacked};
+
+/// How far apart the events of one block may lie; the schema refuses more.
+pub(crate) const SPAN: Duration = Duration::from_secs(10);
+
+/// One call, as it goes into a block. Borrows, because a block is made of thousands a second.
+#[derive(Debug, Clone, Copy)]
+pub struct CallEvent<'a> {
+    /// Its id.
+    pub id: Id<protocol::id::AuditEvent>,
+    /// When the call began.
+    pub at: Timestamp,
+    /// How it ended; one that was refused is of kind [`AuditKind::CallRefused`], every other [`AuditKind::Call`].
+    pub outcome: Outcome,
+    /// Why, in snake case.
+    pub reason: Option<&'static str>,
+    /// Who.
+    pub user: Option<Id<User>>,
+    /// With which client.
+    pub client_id: Option<&'a str>,
+    /// At which MCP server, by our name.
+    pub server: Option<&'a str>,
+    /// Under which grant.
+    pub grant: Option<Id<Grant>>,
+    /// Under which id the personal data of it stands.
+    pub subject: Option<[u8; 16]>,
+    /// The method of the message.
+    pub method: &'a str,
+    /// What was called: a tool, a resource, a prompt.
+    pub name: Option<&'a str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// Bytes of the answer.
+    pub bytes: u64,
+}
+
+/// Events of calls, packed. Its id is that of its first event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditBlock {
+    pub(crate) id: Id<protocol::id::AuditEvent>,
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    pub(crate) events: u32,
+    pub(crate) packed: Vec<u8>,
+}
+
+impl CallEvent<'_> {
+    const fn kind(&self) -> AuditKind {
+        match self.outcome {
+            Outcome::Refused => AuditKind::CallRefused,
+            Outcome::Failed | Outcome::Ok => AuditKind::Call,
+        }
+    }
+}
+
+impl AuditBlock {
+    /// Packs events of calls: mostly into one block, and into one more for those of a call that took longer than
+    /// the span of a block. The order of the events does not matter.
+    #[must_use]
+    pub fn pack(mut events: Vec<CallEvent<'_>>) -> Vec<Self> {
+        events.sort_unstable_by_key(|event| (event.at, event.id));
+        let mut blocks = Vec::with_capacity(1);
+        let mut rest = events.as_slice();
+        while let Some(first) = rest.first() {
+            let end = first.at.plus(SPAN);
+            let (now, later) = rest.split_at(rest.partition_point(|event| event.at <= end));
+            blocks.extend(pack::block(now));
+            rest = later;
+        }
+        blocks
+    }
+}
+
+/// The blocks in the record, for writing. They are read through [`Queries`](crate::Queries), among the other events.
+pub trait AuditBlocks: Send + Sync {
+    /// Appends blocks and the personal data that their events name and that was not appended before; all or none,
+    /// durable when answered. A block that is there already stays as it is.
+    fn append_blocks<'a>(&'a self, blocks: &'a [AuditBlock], subjects: &'a [AuditSubject]) -> Answer<'a, ()>;
+}
+
+statement_list! {
+    // Written once, so that a block whose answer was lost can be sent again.
+    PUT = "INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES ($1, $2, $3, $4, $5) \
+        ON CONFLICT (last_at, id) DO NOTHING";
+}
+
+impl AuditBlocks for Engine {
+    fn append_blocks<'a>(&'a self, blocks: &'a [AuditBlock], subjects: &'a [AuditSubject]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let put = |block: &AuditBlock| {
+                let row =
+                    params![block.id, block.first_at, block.last_at, block.events, block.packed.as_slice()];
+                Step::at_most_one(PUT, row)
+            };
+            let steps = subjects.iter().map(put_subject).chain(blocks.iter().map(put)).collect();
+            match self.write(Write::new(steps)).await? {
+                Written::Done(_) => Ok(()),
+                Written::Missed(_) => Err(StoreError::unavailable("a block of audit events was not taken")),
+            }
+        })
+    }
+}
