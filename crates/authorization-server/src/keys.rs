@@ -109,6 +109,19 @@ pub(crate) async fn load_or_create(
     Ok(records)
 }
 
+/// The keys of a record that has some, for a command beside a running Sekisho. Writes nothing.
+///
+/// # Errors
+/// [`KeysError`] if the master key is another one, or keys are missing or damaged.
+pub async fn read(
+    store: &dyn Store,
+    masters: &KeyRing<MasterKey>,
+    clock: &dyn Clock,
+) -> Result<Keys, KeysError> {
+    fingerprint_of(store, masters).await?;
+    open(masters, &store.list_keys().await?, clock.now())
+}
+
 /// Makes sure that the record belongs to this public URL, which it remembers from its first start.
 ///
 /// # Errors

@@ -25,6 +25,9 @@ pub struct Id<T> {
 /// One authorization request on its way (RFC 6749, section 4.1).
 #[derive(Debug)]
 pub enum Authorization {}
+/// A way in for one person while the identity provider is away.
+#[derive(Debug)]
+pub enum EmergencyLogin {}
 /// The standing permission of a person for a client (RFC 6749, section 1.3).
 #[derive(Debug)]
 pub enum Grant {}

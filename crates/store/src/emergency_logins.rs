@@ -16,11 +16,13 @@ use crate::{Answer, AuditEvent, BrowserSessionRecord, StoreError, UserRecord, au
 /// One way in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EmergencyLoginRecord {
+    /// Its id.
+    pub id: Id<protocol::id::EmergencyLogin>,
     /// Hash of the code.
     pub hash: Hash,
     /// Whose it is.
     pub user: Id<User>,
-    /// The same, sealed under the hash.
+    /// Hash and person, sealed in the context `["emergency_logins", "sealed", id]`.
     pub sealed: Sealed,
     /// When it was made.
     pub created_at: Timestamp,
@@ -59,9 +61,9 @@ pub trait EmergencyLogins: Send + Sync {
 }
 
 statement_list! {
-    PUT = "INSERT INTO emergency_logins (hash, user_id, sealed, created_at, expires_at) \
-        SELECT $1, id, $2, $3, $4 FROM users WHERE id = $5 AND disabled_at IS NULL";
-    FIND = "SELECT e.hash, e.user_id, e.sealed, e.created_at, e.expires_at, \
+    PUT = "INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
+        SELECT $1, $2, id, $3, $4, $5 FROM users WHERE id = $6 AND disabled_at IS NULL";
+    FIND = "SELECT e.id, e.hash, e.user_id, e.sealed, e.created_at, e.expires_at, \
         u.id, u.connector, u.subject, u.name, u.email, u.groups, u.created_at, u.last_sign_in_at, u.disabled_at \
         FROM emergency_logins e JOIN users u ON u.id = e.user_id \
         WHERE e.hash = $1 AND e.expires_at > $2 AND e.used_at IS NULL AND u.disabled_at IS NULL";
@@ -73,12 +75,13 @@ statement_list! {
 }
 
 /// Columns of the login in [`FIND`]; the person's follow.
-const WIDTH: usize = 5;
+const WIDTH: usize = 6;
 
 impl EmergencyLogins for Engine {
     fn put_emergency_login(&self, login: EmergencyLoginRecord, audit: AuditEvent) -> Answer<'_, bool> {
         Box::pin(async move {
-            let row = params![login.hash, &login.sealed, login.created_at, login.expires_at, login.user];
+            let row =
+                params![login.id, login.hash, &login.sealed, login.created_at, login.expires_at, login.user];
             let mut steps = vec![Step::one(PUT, row)];
             audit_events::push(&mut steps, &audit)?;
             Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
@@ -122,6 +125,7 @@ impl EmergencyLogins for Engine {
 fn decode(row: Row) -> Result<EmergencyLoginRecord, StoreError> {
     let mut row = Decoder::new("emergency_logins", row);
     Ok(EmergencyLoginRecord {
+        id: row.id("id")?,
         hash: row.hash("hash")?,
         user: row.id("user_id")?,
         sealed: row.bytes("sealed").map(Sealed::from_bytes)?,

@@ -11,7 +11,7 @@ use self::audit::Order;
 use crate::codec::Decoder;
 use crate::engine::{Engine, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditKind, Outcome};
+use crate::{Answer, AuditKind, Outcome, UserRecord, users};
 
 /// Which audit events are wanted; what is `None` is not asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,6 +103,10 @@ pub trait Queries: Send + Sync {
         limit: u32,
     ) -> Answer<'_, Vec<AuditRow>>;
 
+    /// The people of this id, `connector:subject` or e-mail address (in any case); at most ten. Reads the whole table: for
+    /// the command line.
+    fn find_people<'a>(&'a self, text: &'a str) -> Answer<'a, Vec<UserRecord>>;
+
     /// The same, oldest first: for an export that goes through all of them.
     fn export_audit(
         &self,
@@ -141,6 +145,10 @@ impl Queries for Engine {
         limit: u32,
     ) -> Answer<'_, Vec<AuditRow>> {
         Box::pin(audit::list(self, filter, page, limit, Order::Oldest))
+    }
+
+    fn find_people<'a>(&'a self, text: &'a str) -> Answer<'a, Vec<UserRecord>> {
+        Box::pin(users::find_people(self, text))
     }
 
     fn counts(&self) -> Answer<'_, Counts> {

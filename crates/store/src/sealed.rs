@@ -81,6 +81,7 @@ macro_rules! sealed_columns {
 }
 
 sealed_columns! {
+    EMERGENCY_LOGIN = "emergency_logins" "sealed";
     UPSTREAM_VERIFIER = "authorizations" "upstream_verifier";
 }
 

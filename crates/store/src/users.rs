@@ -103,6 +103,8 @@ macro_rules! columns {
 }
 
 statement_list! {
+    PEOPLE = concat!("SELECT ", columns!(), " FROM users WHERE id = $1 OR (connector = $2 AND subject = $3) \
+        OR lower(email) = lower($4) ORDER BY id LIMIT 10");
     FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
     // Whoever is known keeps the id and the day of the first sign-in.
     SIGN_IN = concat!(
@@ -165,6 +167,14 @@ impl Users for Engine {
             }
         })
     }
+}
+
+/// The people who may be meant by what somebody typed.
+pub(crate) async fn find_people(engine: &Engine, text: &str) -> Result<Vec<UserRecord>, StoreError> {
+    let id: Option<Id<User>> = text.parse().ok();
+    let (connector, subject) = text.split_once(':').unzip();
+    let rows = engine.many(PEOPLE, params![id, connector, subject, text]).await?;
+    rows.into_iter().map(decode).collect()
 }
 
 pub(crate) fn decode(row: Row) -> Result<UserRecord, StoreError> {

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use protocol::id::{Id, User};
+use protocol::id::{EmergencyLogin as Row, Id, User};
 use protocol::keys::Keys;
 use protocol::secret::{Hash, Secret};
 use protocol::world::{Clock, Entropy, Timestamp};
@@ -58,9 +58,14 @@ pub struct EmergencyCode {
     pub expires_at: Timestamp,
 }
 
-/// What the person is sealed to, so that it opens in its own row only (attacks.md, ST-02).
-fn context(hash: &Hash) -> [&[u8]; 3] {
-    [b"emergency_logins", b"user", hash.as_bytes()]
+/// What is sealed is bound to its row, so that it opens there only (attacks.md, ST-02).
+fn context(id: &Id<Row>) -> [&[u8]; 3] {
+    [b"emergency_logins", b"sealed", id.as_bytes()]
+}
+
+/// What is sealed: which code, and whose.
+fn contents(hash: &Hash, user: Id<User>) -> Vec<u8> {
+    [hash.as_bytes().as_slice(), user.as_bytes()].concat()
 }
 
 impl Emergency<'_> {
@@ -76,8 +81,11 @@ impl Emergency<'_> {
     ) -> Result<Option<EmergencyCode>, StoreError> {
         let (now, code) = (self.clock.now(), Secret::random(PREFIX, self.entropy));
         let (hash, expires_at) = (code.hash(), now.plus(life));
-        let sealed = self.keys.sealing.active().seal(&context(&hash), user.id.as_bytes(), self.entropy);
-        let record = EmergencyLoginRecord { hash, user: user.id, sealed, created_at: now, expires_at };
+        let row = Id::mint(now, self.entropy);
+        let contents = contents(&hash, user.id);
+        let sealed = self.keys.sealing.active().seal(&context(&row), &contents, self.entropy);
+        let record =
+            EmergencyLoginRecord { id: row, hash, user: user.id, sealed, created_at: now, expires_at };
         let id = Id::mint(now, self.entropy);
         let mut audit = AuditEvent::new(id, now, AuditKind::EmergencyLoginMade, Outcome::Ok);
         audit.user = Some(user.id);
@@ -168,9 +176,8 @@ impl AuthorizationServer {
 
     fn is_sealed_for(&self, login: &EmergencyLoginRecord, user: Id<User>) -> Option<()> {
         let keys = self.parts.keys.load();
-        let opened =
-            keys.sealing.find(login.sealed.key_id()?)?.open(&context(&login.hash), &login.sealed).ok()?;
-        (opened.as_slice() == user.as_bytes()).then_some(())
+        let opened = keys.sealing.open(&context(&login.id), &login.sealed).ok()?;
+        (opened.as_slice() == contents(&login.hash, user)).then_some(())
     }
 }
 

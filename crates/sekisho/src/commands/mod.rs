@@ -4,8 +4,10 @@ mod audit;
 mod check;
 mod demo;
 mod docs;
+mod emergency_login;
 mod failure;
 mod keys;
+mod people;
 mod progress;
 mod serve;
 
@@ -16,6 +18,7 @@ use clap::{Parser, Subcommand};
 
 pub use self::audit::AuditArguments;
 pub use self::demo::DemoArguments;
+pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
 pub use self::keys::KeysArguments;
 
@@ -50,6 +53,8 @@ enum Command {
     Audit(AuditArguments),
     /// Show, rotate and withdraw keys; go over to another master key
     Keys(KeysArguments),
+    /// Let one person in while the identity provider is away
+    EmergencyLogin(EmergencyLoginArguments),
     /// Print a generated document
     #[command(hide = true)]
     Docs {
@@ -74,6 +79,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(arguments) => check::run(&arguments.config),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),
         Command::Docs { what } => docs::run(what),
     }
 }

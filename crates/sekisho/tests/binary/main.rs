@@ -2,10 +2,11 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
-mod acme;
 mod check;
 mod demo;
+mod emergency;
 mod kill;
 mod master_key;
 mod process;
+mod runbook;
 mod stop;

@@ -1,7 +1,8 @@
--- A way in for one person while the identity provider is away. The code is a hash; whose it is stands sealed beside it,
+-- A way in for one person while the identity provider is away. The code is a hash; whose it is, and the hash, stand sealed beside it,
 -- so that a row that somebody else wrote opens nothing.
 CREATE TABLE emergency_logins (
-    hash BLOB NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
     user_id BLOB NOT NULL REFERENCES users (id),
     sealed BLOB NOT NULL,
     created_at INTEGER NOT NULL,

@@ -58,6 +58,7 @@ async fn no_statement_scans_a_table_by_mistake() {
         "LIST keys",
         "MOVE_MASTER",
         "SESSIONS_OF_ALL",
+        "PEOPLE",
     ]);
     on_empty_sqlite(async |config, path| {
         let engine = Engine::open(config).await.unwrap();

@@ -16,6 +16,7 @@ contract! {
 
 async fn login(store: &Opened, number: u64) -> EmergencyLoginRecord {
     EmergencyLoginRecord {
+        id: id(number),
         hash: hash("code", number),
         user: person(store, number).await.id,
         sealed: Sealed::from_bytes(vec![1, 2, 3]),

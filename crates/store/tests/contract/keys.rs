@@ -1,8 +1,8 @@
 use protocol::keys::KeyId;
 use protocol::secret::Sealed;
 use store::{
-    AuditKind, AuthorizationState, Authorizations as _, Engine, KeyChange, KeyPurpose, KeyRecord,
-    KeysRecord as _, NewKey, Queries as _, SealedColumn, SealedRows as _,
+    AuditKind, AuthorizationState, Authorizations as _, EmergencyLoginRecord, EmergencyLogins as _, Engine,
+    KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey, Queries as _, SealedColumn, SealedRows as _,
 };
 use tokio::task::JoinSet;
 
@@ -182,7 +182,20 @@ async fn the_record_moves_to_a_master_key_when_every_key_has(store: Opened) {
 }
 
 async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
-    let [column] = SealedColumn::ALL else { panic!("a new column: say here what stands in it") };
+    let [login, column] = SealedColumn::ALL else { panic!("a new column: say here what stands in it") };
+    let made = EmergencyLoginRecord {
+        id: id(1),
+        hash: hash("code", 1),
+        user: person(&store, 1).await.id,
+        sealed: sealed_by(MASTER, 7),
+        created_at: NOW,
+        expires_at: NOW.plus(MINUTE),
+    };
+    assert!(store.put_emergency_login(made, event(AuditKind::EmergencyLoginMade)).await.unwrap());
+    assert_eq!(store.count_sealed(*login, OTHER_MASTER).await.unwrap(), 1);
+    let row = store.list_sealed(*login, OTHER_MASTER, None).await.unwrap().pop().unwrap();
+    assert!(store.swap_sealed(*login, row, sealed_by(OTHER_MASTER, 8)).await.unwrap());
+    assert_eq!(store.count_sealed(*login, OTHER_MASTER).await.unwrap(), 0);
     for number in 1..=150 {
         store.put_authorization(asking(number), CAPS, NOW).await.unwrap();
         let mut leg = leg(number);

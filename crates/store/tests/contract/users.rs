@@ -5,6 +5,7 @@ use crate::engines::{Opened, contract};
 use crate::fixtures::*;
 
 contract! {
+    a_person_is_found_by_id_by_subject_and_by_address,
     a_person_comes_back_as_they_went_in,
     signing_in_again_keeps_the_id_and_brings_the_rest_up_to_date,
     one_person_who_signs_in_everywhere_at_once_is_one_person,
@@ -116,4 +117,18 @@ async fn the_event_of_a_sign_in_names_the_person_as_known(store: Opened) {
     store.sign_in(again).await.unwrap();
     let events = store.list_audit(store::AuditFilter::default(), None, 10).await.unwrap();
     assert_eq!(events.iter().map(|event| event.user).collect::<Vec<_>>(), [Some(id(1)), Some(id(1))]);
+}
+
+async fn a_person_is_found_by_id_by_subject_and_by_address(store: Opened) {
+    let mut with_address = signing_in(1);
+    with_address.user.email = Some("Ada@example.com".to_owned());
+    let SignInOutcome::SignedIn(one) = store.sign_in(with_address).await.unwrap() else { panic!() };
+    let two = person(&store, 2).await;
+    let subject = format!("{}:{}", two.connector, two.subject);
+    assert_eq!(store.find_people(&one.id.to_string()).await.unwrap(), std::slice::from_ref(&one));
+    assert_eq!(store.find_people(&subject).await.unwrap(), std::slice::from_ref(&two));
+    assert_eq!(store.find_people("aDA@example.COM").await.unwrap(), std::slice::from_ref(&one));
+    for nobody in ["", ":", "nobody@example.com", "00000000-0000-7000-8000-000000000000", &one.subject] {
+        assert!(store.find_people(nobody).await.unwrap().is_empty(), "{nobody}");
+    }
 }
