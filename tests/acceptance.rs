@@ -1,6 +1,7 @@
 //! Sekisho from outside, over real sockets: one binary, one module per endpoint or section of the attack catalogue.
 
 mod attacks;
+mod faults;
 mod flows;
 mod record;
 mod steps;

@@ -25,11 +25,39 @@ pub(crate) use value::{Row, Value, params};
 pub(crate) use write::{Step, Write, Written};
 
 use crate::authorizations::Waiting;
+use crate::keys::KeysListener;
 use crate::revocations::RevocationListener;
 use crate::{Revocation, StoreError};
 
-/// How long [`Engine::ping`] waits: a record that takes longer is no record to be ready with.
-const PING_LIMIT: Duration = Duration::from_secs(2);
+/// How long [`Engine::ready`] waits: a record that takes longer is no record to be ready with.
+const READY_LIMIT: Duration = Duration::from_millis(1500);
+
+/// How long a use of the record may take, so that whoever asks us is answered within two seconds also when the record
+/// is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Somebody's request waits for it.
+    #[default]
+    Request,
+    /// Lists, sweeps, the end of everything: may touch very many rows.
+    Work,
+}
+
+impl Patience {
+    const fn to_read(self) -> Duration {
+        match self {
+            Self::Request => Duration::from_millis(1000),
+            Self::Work => Duration::from_secs(30),
+        }
+    }
+
+    const fn to_write(self) -> Duration {
+        match self {
+            Self::Request => Duration::from_millis(1500),
+            Self::Work => Duration::from_secs(60),
+        }
+    }
+}
 
 /// Where the record is kept.
 #[derive(Debug)]
@@ -120,15 +148,35 @@ enum Driver {
     Sqlite(sqlite::Sqlite),
 }
 
-/// Those who want to hear of revocations.
+/// What those who listen are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Announcement {
+    /// Keys were made, retired or withdrawn.
+    Keys,
+    /// A revocation was committed.
+    Revocation(Revocation),
+}
+
+/// Those who want to hear.
 #[derive(Default)]
-struct Listeners(RwLock<Vec<RevocationListener>>);
+struct Listeners {
+    keys: RwLock<Vec<KeysListener>>,
+    revocations: RwLock<Vec<RevocationListener>>,
+}
 
 impl Listeners {
-    fn announce(&self, revocation: &Revocation) {
-        let listeners = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        for listener in listeners.iter() {
-            listener(revocation);
+    fn announce(&self, announcement: &Announcement) {
+        match announcement {
+            Announcement::Keys => {
+                for listener in self.keys.read().unwrap_or_else(PoisonError::into_inner).iter() {
+                    listener();
+                }
+            }
+            Announcement::Revocation(revocation) => {
+                for listener in self.revocations.read().unwrap_or_else(PoisonError::into_inner).iter() {
+                    listener(revocation);
+                }
+            }
         }
     }
 }
@@ -206,11 +254,8 @@ impl Engine {
         Ok(pending.iter().map(|migration| migration.name).collect())
     }
 
-    /// Whether the record answers and takes writes, within two seconds.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn ping(&self) -> Result<(), StoreError> {
+    /// Whether the record answers and takes writes.
+    pub(crate) async fn ping(&self) -> Result<(), StoreError> {
         let answer = async {
             match &self.inner.driver {
                 Driver::Postgres(postgres) => postgres.ping().await,
@@ -218,9 +263,7 @@ impl Engine {
                 Driver::Sqlite(sqlite) => sqlite.write(Write::default()).await.map(|_| ()),
             }
         };
-        tokio::time::timeout(PING_LIMIT, answer)
-            .await
-            .map_err(|_| StoreError::unavailable("no answer within 2 seconds"))?
+        in_time(READY_LIMIT, answer).await
     }
 
     /// Looks the record over without changing it: reachable, schema current, every statement of this release
@@ -251,21 +294,26 @@ impl Engine {
         #[cfg(feature = "failpoints")]
         self.pass(Failpoint::BeforeRead)?;
         match &self.inner.driver {
-            Driver::Postgres(postgres) => Ok(postgres.read(sql, &params).await?.into_iter().next()),
+            Driver::Postgres(postgres) => {
+                Ok(postgres.read(sql, &params, Patience::Request).await?.into_iter().next())
+            }
             Driver::Sqlite(sqlite) => Ok(sqlite.readers().read(sql, &params)?.into_iter().next()),
         }
     }
 
     /// Any number of rows, away from the threads that serve requests.
     pub(crate) async fn many(&self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
+        let patience = Patience::Work;
         refuse_nul(&params)?;
         #[cfg(feature = "failpoints")]
         self.pass(Failpoint::BeforeRead)?;
         match &self.inner.driver {
-            Driver::Postgres(postgres) => postgres.read(sql, &params).await,
+            Driver::Postgres(postgres) => postgres.read(sql, &params, patience).await,
             Driver::Sqlite(sqlite) => {
                 let readers = sqlite.readers();
-                blocking(move || readers.read(sql, &params)).await?
+                let files = sqlite.files();
+                let read = blocking(move || files.in_place().and_then(|()| readers.read(sql, &params)));
+                in_time(patience.to_read(), async { read.await? }).await
             }
         }
     }
@@ -280,12 +328,14 @@ impl Engine {
         let written = match &self.inner.driver {
             Driver::Postgres(postgres) => {
                 let written = postgres.write(&write).await?;
-                if let (Written::Done(_), Some(revocation)) = (&written, &write.announce) {
-                    self.inner.listeners.announce(revocation);
+                if let (Written::Done(_), Some(announcement)) = (&written, &write.announce) {
+                    self.inner.listeners.announce(announcement);
+                    postgres.tell(announcement);
                 }
                 written
             }
-            Driver::Sqlite(sqlite) => sqlite.write(write).await?,
+            // Given up, it may still be done: whoever hears of no answer knows nothing.
+            Driver::Sqlite(sqlite) => in_time(write.patience.to_write(), sqlite.write(write)).await?,
         };
         #[cfg(feature = "failpoints")]
         self.pass(Failpoint::AfterCommit)?;
@@ -293,7 +343,21 @@ impl Engine {
     }
 
     pub(crate) fn listen(&self, listener: RevocationListener) {
-        self.inner.listeners.0.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.inner.listeners.revocations.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.hear();
+    }
+
+    pub(crate) fn listen_to_keys(&self, listener: KeysListener) {
+        self.inner.listeners.keys.write().unwrap_or_else(PoisonError::into_inner).push(listener);
+        self.hear();
+    }
+
+    /// On a file there is nobody else to hear of.
+    fn hear(&self) {
+        match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.listen(&self.inner.listeners),
+            Driver::Sqlite(_) => {}
+        }
     }
 
     pub(crate) fn waiting(&self) -> &Waiting {
@@ -315,6 +379,16 @@ fn refuse_nul(params: &[Value]) -> Result<(), StoreError> {
         return Err(StoreError::unavailable("text with a NUL byte"));
     }
     Ok(())
+}
+
+/// Gives up waiting.
+async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| StoreError::unavailable(format!("no answer within {} ms", limit.as_millis())))?
 }
 
 /// Runs what may take long where it holds up nobody.

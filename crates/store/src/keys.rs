@@ -2,6 +2,8 @@
 //!
 //! What is sealed here can be opened only with the master key, which is never in the record (P-15).
 
+use std::sync::Arc;
+
 use protocol::keys::KeyId;
 use protocol::secret::Sealed;
 use protocol::world::Timestamp;
@@ -88,6 +90,9 @@ pub struct KeyChange {
     pub at: Timestamp,
 }
 
+/// Called when keys have changed, here or at another node.
+pub type KeysListener = Arc<dyn Fn() + Send + Sync>;
+
 /// The keys in the record.
 pub trait KeysRecord: Send + Sync {
     /// All keys, oldest first.
@@ -108,6 +113,10 @@ pub trait KeysRecord: Send + Sync {
     /// Writes down that the record is another master key's, if it was `from`'s and every key that counts is sealed under
     /// the new one. Whether it was done.
     fn move_master_key(&self, from: KeyId, to: KeyId, audit: AuditEvent) -> Answer<'_, bool>;
+
+    /// Has every change of keys announced that this process commits, and those of others as far as they are heard of:
+    /// look now and then all the same. The listener must be quick and must not call the record.
+    fn on_keys_changed(&self, listener: KeysListener);
 
     /// A fact about the record.
     fn meta<'a>(&'a self, key: &'a str) -> Answer<'a, Option<String>>;
@@ -153,7 +162,7 @@ impl KeysRecord for Engine {
             let claim = expect_none.then(|| Step::one(CLAIM, params![FIRST_KEYS, "stored"]));
             let mut steps: Vec<Step> = claim.into_iter().collect();
             steps.extend(keys.iter().map(put));
-            match self.write(Write::new(steps)).await? {
+            match self.write(Write::new(steps).announcing_keys()).await? {
                 Written::Done(_) => Ok(true),
                 Written::Missed(0) if expect_none => Ok(false),
                 Written::Missed(_) => Err(StoreError::unavailable("a key id is taken by another purpose")),
@@ -169,7 +178,7 @@ impl KeysRecord for Engine {
             for event in &change.audit {
                 audit_events::push(&mut steps, event)?;
             }
-            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+            Ok(matches!(self.write(Write::new(steps).announcing_keys()).await?, Written::Done(_)))
         })
     }
 
@@ -185,8 +194,12 @@ impl KeysRecord for Engine {
             let row = params![to.to_string(), MASTER_KEY, from.to_string(), to];
             let mut steps = vec![Step::one(MOVE_MASTER, row)];
             audit_events::push(&mut steps, &audit)?;
-            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+            Ok(matches!(self.write(Write::new(steps).announcing_keys()).await?, Written::Done(_)))
         })
+    }
+
+    fn on_keys_changed(&self, listener: KeysListener) {
+        self.listen_to_keys(listener);
     }
 
     fn meta<'a>(&'a self, key: &'a str) -> Answer<'a, Option<String>> {

@@ -42,7 +42,7 @@ pub use engine::Failpoint;
 pub use engine::{Engine, EngineConfig, OpenError};
 pub use error::StoreError;
 pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
-pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysRecord, NewKey};
+pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
 pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations};

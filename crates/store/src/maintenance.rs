@@ -30,6 +30,9 @@ pub struct SweepCounts {
 pub trait Maintenance: Send + Sync {
     /// Removes what is dead, in small writes, and counts the waiting authorizations anew.
     fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts>;
+
+    /// Whether the record answers and takes writes, said in less than two seconds.
+    fn ready(&self) -> Answer<'_, ()>;
 }
 
 /// What nobody decided stays as long again as it lived: anybody can make one, and what strangers leave behind must not
@@ -67,6 +70,10 @@ statement_list! {
 }
 
 impl Maintenance for Engine {
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(self.ping())
+    }
+
     fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts> {
         Box::pin(async move {
             let (day_ago, unused) = (now.minus(DAY), now.minus(CLIENT_UNUSED));
@@ -102,7 +109,7 @@ fn step(sql: &'static str, before: Timestamp) -> Step {
 async fn remove(engine: &Engine, steps: impl Fn() -> Vec<Step> + Send) -> Result<u64, StoreError> {
     let mut removed = 0;
     loop {
-        let portion = match engine.write(Write::new(steps())).await? {
+        let portion = match engine.write(Write::new(steps()).long()).await? {
             Written::Done(touched) => touched.last().map_or(0, |step| step.count),
             Written::Missed(_) => return Err(StoreError::unavailable("a row that is swept is still needed")),
         };

@@ -55,7 +55,7 @@ pub struct Revocation {
     pub expires_at: Timestamp,
 }
 
-/// Called with each revocation that this process commits.
+/// Called with each revocation that this process commits, and with those of other nodes that it hears of.
 pub type RevocationListener = Arc<dyn Fn(&Revocation) + Send + Sync>;
 
 /// The revocations in the record.
@@ -72,7 +72,7 @@ pub trait Revocations: Send + Sync {
     fn stop(&self, revocation: Revocation, audit: AuditEvent) -> Answer<'_, u64>;
 
     /// Has every revocation that this process commits announced, after its commit and before its write is
-    /// answered. The listener must be quick and must not call the record.
+    /// answered; and those of other nodes, as far as they are heard of at once: look all the same. The listener must be quick and must not call the record.
     fn on_revocation(&self, listener: RevocationListener);
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn stop(
     steps.push(Step::any(sql, ended));
     steps.push(revocations::entry(&revocation, now));
     audit_events::push(&mut steps, &audit)?;
-    match engine.write(Write::new(steps).announcing(revocation)).await? {
+    match engine.write(Write::new(steps).announcing(revocation).long()).await? {
         Written::Done(touched) => Ok(touched.get(counted).map_or(0, |grants| grants.count)),
         Written::Missed(_) => Err(StoreError::unavailable("a stop missed a key")),
     }

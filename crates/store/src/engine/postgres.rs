@@ -4,18 +4,30 @@
 //! connection; a pooler in between must therefore keep sessions together.
 
 mod connect;
+mod ear;
+mod health;
+mod pool;
+mod tls;
 mod transaction;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use futures_util::future::join3;
 use protocol::secret::Secret;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut};
 
-use super::OpenError;
+use self::connect::{Dialer, limited};
+use self::ear::Ear;
+use self::health::Health;
+use self::pool::Pool;
 use super::migrate::{self, Migration};
 use super::value::{Row, Value};
 use super::write::{Write, Written};
+use super::{Announcement, Listeners, OpenError, Patience};
 use crate::StoreError;
 
 /// The advisory lock that migrators take; the number only has to be the same for all of them ("sekisho").
@@ -23,76 +35,163 @@ const MIGRATOR_LOCK: &str = "SELECT pg_advisory_xact_lock(32479219)";
 const HAS_MIGRATIONS: &str = "SELECT 1::bigint WHERE to_regclass('schema_migrations') IS NOT NULL";
 const FACTS: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'on' \
     ELSE current_setting('transaction_read_only') END, current_setting('synchronous_commit')";
+/// Long work is given more time by the server too, and only within its own transaction.
+const BEGIN_LONG_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'";
 
 /// The server.
 pub(super) struct Postgres {
     pool: Pool,
     place: String,
+    dialer: Arc<Dialer>,
+    health: Arc<Health>,
+    to_say: mpsc::Sender<Announcement>,
+    /// The ear, from the first listener on; it ends with this.
+    ear: Mutex<(Option<mpsc::Receiver<Announcement>>, JoinSet<()>)>,
 }
 
 impl Postgres {
     pub(super) async fn connect(url: &Secret, size: usize, ca: Option<&Path>) -> Result<Self, OpenError> {
-        let (pool, tls) = connect::pool(url, size, ca)?;
-        let connection = pool.get().await.map_err(StoreError::unavailable)?;
+        let health = Arc::<Health>::default();
+        let dialer = Arc::new(Dialer::new(url, ca, Arc::clone(&health))?);
+        dialer.survey().await;
+        let pool = Pool::new(Arc::clone(&dialer), Arc::clone(&health), size)?;
         let version = "SELECT current_setting('server_version')";
-        let version: String =
-            connection.query_one(version, &[]).await.and_then(|row| row.try_get(0)).map_err(unavailable)?;
-        let place = format!("PostgreSQL {version}{}", if tls { " over TLS" } else { "" });
-        drop(connection);
-        Ok(Self { pool, place })
+        let lease = pool.lease().await?;
+        let version: String = lease
+            .connection()?
+            .query_one(version, &[])
+            .await
+            .and_then(|row| row.try_get(0))
+            .map_err(unavailable)?;
+        lease.give_back();
+        let place = format!("PostgreSQL {version}{}", if dialer.is_encrypted() { " over TLS" } else { "" });
+        let (to_say, waiting) = mpsc::channel(ear::WAITING);
+        let ear = Mutex::new((Some(waiting), JoinSet::new()));
+        Ok(Self { pool, place, dialer, health, to_say, ear })
+    }
+
+    /// Begins to hear what other nodes announce. Once is enough.
+    pub(super) fn listen(&self, listeners: &Arc<Listeners>) {
+        let mut ear = self.ear.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(to_say) = ear.0.take() {
+            let task = Ear {
+                dialer: Arc::clone(&self.dialer),
+                health: Arc::clone(&self.health),
+                listeners: Arc::clone(listeners),
+                to_say,
+            };
+            ear.1.spawn(task.listen());
+        }
+    }
+
+    /// Tells the other nodes, as soon as may be; whoever does not hear it finds it by looking.
+    pub(super) fn tell(&self, announcement: &Announcement) {
+        if self.to_say.try_send(announcement.clone()).is_err() {
+            tracing::debug!("an announcement was not said; it is found by looking");
+        }
     }
 
     pub(super) fn place(&self) -> &str {
         &self.place
     }
 
+    /// Whether it answers and takes writes.
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        self.read("SELECT 1::bigint", &[]).await.map(|_| ())
+        match self.read(FACTS, &[], Patience::Request).await?.first().map(Vec::as_slice) {
+            Some([Value::Text(read_only), _]) if read_only != "off" => {
+                Err(StoreError::unavailable("the database takes no writes"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Does what somebody waits for: in time, or not at all.
+    async fn within<T>(
+        &self,
+        usual: Duration,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let Ok(answer) = limited(self.health.patience(usual), work).await else {
+            self.health.lost();
+            return Err(StoreError::unavailable("the database did not answer in time"));
+        };
+        if answer.is_ok() {
+            self.health.back();
+        }
+        answer
     }
 
     /// Reads. Reading changes nothing, so a connection that turns out to be dead is replaced once.
-    pub(super) async fn read(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let again = match self.read_once(sql, params).await {
-            Ok(rows) => return Ok(rows),
-            Err(Failure::Closed(_)) => self.read_once(sql, params).await,
-            Err(Failure::Other(error)) => return Err(error),
+    pub(super) async fn read(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        patience: Patience,
+    ) -> Result<Vec<Row>, StoreError> {
+        let work = async {
+            match self.read_once(sql, params, patience).await {
+                Ok(rows) => Ok(rows),
+                Err(Failure::Closed(_)) => {
+                    self.read_once(sql, params, patience).await.map_err(Failure::into_error)
+                }
+                Err(Failure::Other(error)) => Err(error),
+            }
         };
-        again.map_err(Failure::into_error)
+        self.within(patience.to_read(), work).await
     }
 
-    async fn read_once(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Failure> {
-        let lease = self.lease().await.map_err(Failure::Other)?;
-        let work = async {
-            let statement = lease.connection().map_err(Failure::Other)?.prepare_cached(sql).await?;
-            let connection = lease.connection().map_err(Failure::Other)?;
-            let found = connection.query(&statement, &references(params)).await?;
-            found.iter().map(row).collect::<Result<Vec<Row>, _>>().map_err(Failure::from)
+    async fn read_once(
+        &self,
+        sql: &'static str,
+        params: &[Value],
+        patience: Patience,
+    ) -> Result<Vec<Row>, Failure> {
+        let lease = self.pool.lease().await.map_err(Failure::Other)?;
+        let connection = lease.connection().map_err(Failure::Other)?;
+        let statement = connection.prepare_cached(sql).await?;
+        let params = references(params);
+        let query = connection.query(&statement, &params);
+        let found = match patience {
+            Patience::Request => query.await?,
+            // Sent in this order, at once.
+            Patience::Work => {
+                let (begun, found, ended) = join3(
+                    connection.batch_execute(BEGIN_LONG_READ),
+                    query,
+                    connection.batch_execute("COMMIT"),
+                )
+                .await;
+                begun?;
+                let found = found?;
+                ended?;
+                found
+            }
         };
-        let rows = connect::limited(work).await.map_err(Failure::Other)??;
+        let rows = found.iter().map(row).collect::<Result<Vec<Row>, _>>()?;
         lease.give_back();
         Ok(rows)
     }
 
     pub(super) async fn write(&self, write: &Write) -> Result<Written, StoreError> {
-        transaction::write(self, write).await
+        self.within(write.patience.to_write(), transaction::write(&self.pool, write)).await
     }
 
     pub(super) async fn migrate(&self) -> Result<&'static [Migration], OpenError> {
-        let lease = self.lease().await?;
+        let lease = self.pool.lease().await?;
         let pending = transaction::migrate(&lease).await?;
         lease.give_back();
         Ok(pending)
     }
 
     pub(super) async fn pending(&self) -> Result<&'static [Migration], OpenError> {
-        let known = !self.read(HAS_MIGRATIONS, &[]).await?.is_empty();
-        let applied = if known { self.read(migrate::LIST, &[]).await? } else { Vec::new() };
+        let known = !self.read(HAS_MIGRATIONS, &[], Patience::Work).await?.is_empty();
+        let applied = if known { self.read(migrate::LIST, &[], Patience::Work).await? } else { Vec::new() };
         migrate::pending(&applied)
     }
 
     /// Prepares every statement on one connection.
-    pub(super) async fn check(&self) -> Result<String, OpenError> {
-        let lease = self.lease().await?;
+    async fn prepare_all(&self) -> Result<(), OpenError> {
+        let lease = self.pool.lease().await?;
         for statement in crate::statements() {
             lease.connection()?.prepare_cached(statement.sql).await.map_err(|error| {
                 let why = error.as_db_error().map_or("the connection broke", |error| error.message());
@@ -100,7 +199,13 @@ impl Postgres {
             })?;
         }
         lease.give_back();
-        match self.read(FACTS, &[]).await?.first().map(Vec::as_slice) {
+        Ok(())
+    }
+
+    /// Accepts it every statement, and writes?
+    pub(super) async fn check(&self) -> Result<String, OpenError> {
+        limited(Patience::Work.to_read(), self.prepare_all()).await??;
+        match self.read(FACTS, &[], Patience::Request).await?.first().map(Vec::as_slice) {
             Some([Value::Text(read_only), _]) if read_only != "off" => {
                 Err(OpenError::Setting(format!("{} is read-only", self.place)))
             }
@@ -109,11 +214,6 @@ impl Postgres {
             }
             Some(_) | None => Ok("writable, commits are durable".to_owned()),
         }
-    }
-
-    /// A connection that comes back to the pool only when it is known to be clean.
-    async fn lease(&self) -> Result<Lease, StoreError> {
-        Ok(Lease(Some(self.pool.get().await.map_err(StoreError::unavailable)?)))
     }
 }
 
@@ -136,28 +236,6 @@ impl From<tokio_postgres::Error> for Failure {
         let closed = error.is_closed();
         let error = unavailable(error);
         if closed { Self::Closed(error) } else { Self::Other(error) }
-    }
-}
-
-/// One connection, borrowed. If it is dropped on the way, by an error or because the caller went away in the
-/// middle, it is closed instead of going back: nobody may inherit an open transaction.
-struct Lease(Option<Object>);
-
-impl Lease {
-    fn connection(&self) -> Result<&Object, StoreError> {
-        self.0.as_ref().ok_or_else(|| StoreError::unavailable("the connection was given back"))
-    }
-
-    fn give_back(mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
-            drop(Object::take(connection));
-        }
     }
 }
 

@@ -34,7 +34,7 @@ impl Sqlite {
     pub(super) fn open(path: &Path, full: bool, heard: Arc<Listeners>) -> Result<Self, OpenError> {
         let files = Files::prepare(path, full)?;
         let place = format!("SQLite {} at `{}`", rusqlite::version(), files.path().display());
-        let writer = Writer::start(files.writing()?, heard)?;
+        let writer = Writer::start(files.clone(), heard)?;
         let readers = Arc::new(Readers::new(files.clone()));
         Ok(Self { files, place, readers, writer })
     }

@@ -3,6 +3,7 @@
 //! No step reads another's result. Nothing above the engine opens a transaction, so none can be left open.
 
 use super::value::{Row, Value};
+use super::{Announcement, Patience};
 use crate::Revocation;
 
 /// The order in which the steps of a write touch tables: two writes that want the same rows then wait for each
@@ -28,7 +29,9 @@ const ORDER: [&str; 12] = [
 pub(crate) struct Write {
     pub(crate) steps: Vec<Step>,
     /// What the listeners hear after the commit.
-    pub(crate) announce: Option<Revocation>,
+    pub(crate) announce: Option<Announcement>,
+    /// How long it may take.
+    pub(crate) patience: Patience,
 }
 
 /// One statement and how many rows it must touch.
@@ -102,14 +105,26 @@ impl Step {
 
 impl Write {
     pub(crate) fn new(steps: Vec<Step>) -> Self {
-        let write = Self { steps, announce: None };
+        let write = Self { steps, announce: None, patience: Patience::Request };
         #[cfg(debug_assertions)]
         debug_assert!(in_order(&write.steps), "steps touch tables out of order: {:?}", tables(&write.steps));
         write
     }
 
     pub(crate) fn announcing(mut self, revocation: Revocation) -> Self {
-        self.announce = Some(revocation);
+        self.announce = Some(Announcement::Revocation(revocation));
+        self
+    }
+
+    /// The same for a change of keys.
+    pub(crate) fn announcing_keys(mut self) -> Self {
+        self.announce = Some(Announcement::Keys);
+        self
+    }
+
+    /// It may touch very many rows, and nobody's request waits for it.
+    pub(crate) const fn long(mut self) -> Self {
+        self.patience = Patience::Work;
         self
     }
 }

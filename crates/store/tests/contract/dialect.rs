@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use store::Engine;
+use store::{Engine, Maintenance as _};
 
 use crate::engines::{Opened, contract, on_empty_sqlite};
 
@@ -17,7 +17,7 @@ async fn every_statement_is_accepted(store: Opened) {
 }
 
 async fn a_record_that_answers_is_pinged(store: Opened) {
-    store.ping().await.unwrap();
+    store.ready().await.unwrap();
 }
 
 /// One engine takes parameters by number, the other by first appearance; so the two must be the same.

@@ -1,8 +1,8 @@
 //! A record that fails says so, and says it of what failed alone.
 
 use store::{
-    AuditKind, EndGrant, Engine, EngineConfig, Failpoint, Grants as _, KeysRecord as _, Queries as _,
-    RevocationKind, StoreError,
+    AuditKind, EndGrant, Engine, EngineConfig, Failpoint, Grants as _, KeysRecord as _, Maintenance as _,
+    Queries as _, RevocationKind, StoreError,
 };
 
 use crate::engines::{Opened, contract, on_empty_postgres, on_empty_sqlite};
@@ -120,10 +120,10 @@ async fn who_goes_away_in_the_middle_leaves_no_transaction_behind() {
 async fn a_record_that_takes_no_write_is_not_ready() {
     on_empty_sqlite(async |config, path| {
         let store = Engine::open(config).await.unwrap();
-        store.ping().await.unwrap();
+        store.ready().await.unwrap();
         let other = rusqlite::Connection::open(path).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let error = store.ping().await.unwrap_err();
+        let error = store.ready().await.unwrap_err();
         assert!(matches!(error, StoreError::Unavailable(_)));
         assert_eq!(store.meta("reading").await.unwrap(), None, "reading goes on");
         other.execute_batch("ROLLBACK").unwrap();

@@ -1,19 +1,25 @@
 //! One write: its steps sent at once, their counts looked at, then the commit. Two round trips; one if the write is
 //! a single statement, which is a transaction of its own.
 
-use deadpool_postgres::Object;
+use std::time::Duration;
+
 use futures_util::future::{join, join_all};
 use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
 
-use super::{Lease, Postgres, connect, references, row, unavailable};
+use super::pool::{Kept, Lease, Pool};
+use super::{health, references, row, unavailable};
 use crate::StoreError;
-use crate::engine::OpenError;
 use crate::engine::migrate::{self, Migration};
 use crate::engine::write::{Step, Touched, Write, Written};
+use crate::engine::{OpenError, Patience};
 
-/// How often a write is tried that the server undid because of another one.
+/// How often a write is tried that the server undid because of another one: once, and three times more.
 const TRIES: usize = 4;
+/// How long one waits at most before trying again: those who were in each other's way must not meet again.
+const APART: Duration = Duration::from_millis(20);
+/// Long work is given more time by the server too.
+const BEGIN_LONG: &str = "BEGIN; SET LOCAL statement_timeout = '60s'; SET LOCAL lock_timeout = '5s'";
 
 /// What came of one attempt.
 enum Attempt {
@@ -22,17 +28,18 @@ enum Attempt {
     Undone(StoreError),
 }
 
-pub(super) async fn write(postgres: &Postgres, write: &Write) -> Result<Written, StoreError> {
+pub(super) async fn write(pool: &Pool, write: &Write) -> Result<Written, StoreError> {
     let mut last = StoreError::unavailable("not tried");
     for _ in 0..TRIES {
-        let lease = postgres.lease().await?;
+        let lease = pool.lease().await?;
         // On any error, and if the caller goes away here, the connection is closed with its transaction.
-        let attempt = connect::limited(attempt(&lease, write)).await??;
+        let attempt = attempt(&lease, write).await?;
         lease.give_back();
         match attempt {
             Attempt::Ended(written) => return Ok(written),
             Attempt::Undone(error) => last = error,
         }
+        tokio::time::sleep(health::uneven(APART)).await;
     }
     Err(last)
 }
@@ -43,14 +50,20 @@ async fn attempt(lease: &Lease, write: &Write) -> Result<Attempt, StoreError> {
     for step in &write.steps {
         statements.push(connection.prepare_cached(step.sql).await.map_err(unavailable)?);
     }
-    if let ([one], [statement]) = (write.steps.as_slice(), statements.as_slice()) {
+    if let (Patience::Request, [one], [statement]) =
+        (write.patience, write.steps.as_slice(), statements.as_slice())
+    {
         return judge(write, vec![step(connection, statement, one).await]);
     }
     let steps = join_all(
         statements.iter().zip(&write.steps).map(|(statement, one)| step(connection, statement, one)),
     );
     // Both are polled in this order, and a request is sent when it is first polled.
-    let (begun, touched) = join(connection.batch_execute("BEGIN"), steps).await;
+    let begin = match write.patience {
+        Patience::Request => "BEGIN",
+        Patience::Work => BEGIN_LONG,
+    };
+    let (begun, touched) = join(connection.batch_execute(begin), steps).await;
     begun.map_err(unavailable)?;
     let attempt = judge(write, touched)?;
     if let Attempt::Ended(Written::Done(_)) = &attempt {
@@ -66,7 +79,7 @@ async fn attempt(lease: &Lease, write: &Write) -> Result<Attempt, StoreError> {
 }
 
 async fn step(
-    connection: &Object,
+    connection: &Kept,
     statement: &Statement,
     step: &Step,
 ) -> Result<Touched, tokio_postgres::Error> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::engine::OpenError;
 use crate::engine::migrate::{self, Migration};
 
 /// How long the writer waits for another process that holds the file, such as a backup.
-const WRITER_PATIENCE: Duration = Duration::from_secs(5);
+const WRITER_PATIENCE: Duration = Duration::from_secs(1);
 /// A reader waits only while the file is being recovered.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
 /// More than there are statements.
@@ -29,6 +29,8 @@ const LONGEST_VALUE: i32 = 4 << 20;
 pub(in crate::engine) struct Files {
     path: PathBuf,
     full: bool,
+    /// Which file it was when it was opened: device and number.
+    opened: (u64, u64),
 }
 
 impl Files {
@@ -36,7 +38,20 @@ impl Files {
     pub(super) fn prepare(path: &Path, full: bool) -> Result<Self, OpenError> {
         let refused = |error: &Error| OpenError::Setting(format!("`{}`: {error}", path.display()));
         let path = prepare(path).map_err(|error| refused(&error))?;
-        Ok(Self { path, full })
+        let opened = identity(&path).map_err(|error| refused(&error))?;
+        Ok(Self { path, full, opened })
+    }
+
+    /// Whether the file is still where it was opened. SQLite would go on writing into one that was removed or replaced,
+    /// and what was acknowledged would be gone at the next start (attacks.md, F-10).
+    pub(in crate::engine) fn in_place(&self) -> Result<(), StoreError> {
+        match identity(&self.path) {
+            Ok(found) if found == self.opened => Ok(()),
+            Ok(_) => Err(StoreError::unavailable(
+                "the database file was replaced while it was open; nothing is written until Sekisho is started again",
+            )),
+            Err(error) => Err(StoreError::unavailable(format!("the database file: {error}"))),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -117,6 +132,10 @@ impl Files {
             if self.full { "are durable" } else { "do not wait for the disk" }
         ))
     }
+}
+
+fn identity(path: &Path) -> Result<(u64, u64), Error> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 fn prepare(path: &Path) -> Result<PathBuf, Error> {

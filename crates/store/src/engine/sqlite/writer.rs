@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, ffi, params_from_iter};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use super::files::Files;
 use super::rows;
 use crate::StoreError;
 use crate::engine::Listeners;
@@ -39,9 +40,10 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, heard: Arc<Listeners>) -> Result<Self, StoreError> {
+    pub(super) fn start(files: Files, heard: Arc<Listeners>) -> Result<Self, StoreError> {
         let (queue, jobs) = channel();
-        let work = move || Work { connection, jobs, heard, since_checkpoint: 0 }.run();
+        let connection = files.writing()?;
+        let work = move || Work { files, connection, jobs, heard, since_checkpoint: 0 }.run();
         let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(work);
         let thread = thread.map_err(StoreError::unavailable)?;
         Ok(Self { queue: Some(queue), room: Arc::new(Semaphore::new(QUEUE)), thread: Some(thread) })
@@ -76,6 +78,7 @@ fn gone() -> StoreError {
 
 /// What runs on the thread.
 struct Work {
+    files: Files,
     connection: Connection,
     jobs: Receiver<Job>,
     heard: Arc<Listeners>,
@@ -90,8 +93,8 @@ impl Work {
             let answers = self.commit(&batch);
             self.since_checkpoint += batch.len();
             for (job, answer) in batch.into_iter().zip(answers) {
-                if let (Ok(Written::Done(_)), Some(revocation)) = (&answer, &job.write.announce) {
-                    self.heard.announce(revocation);
+                if let (Ok(Written::Done(_)), Some(announcement)) = (&answer, &job.write.announce) {
+                    self.heard.announce(announcement);
                 }
                 // Nobody waits for it any more: it is done all the same.
                 let _ = job.answer.send(answer);
@@ -124,6 +127,11 @@ impl Work {
 
     /// Does a batch under one commit. Whatever undoes the batch undoes every write in it, and each is told so.
     fn commit(&self, batch: &[Job]) -> Vec<Answer> {
+        if let Err(error) = self.files.in_place() {
+            let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(reason, "nothing can be written");
+            return batch.iter().map(|_| Err(StoreError::unavailable(reason.clone()))).collect();
+        }
         match self.attempt(batch) {
             Ok(answers) => answers,
             Err(error) => {
