@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use protocol::keys::{KeyId, KeyRing, Keys, MasterKey};
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use store::{KeyPurpose, KeyRecord, Store};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::reseal::Sealing;
@@ -69,6 +70,8 @@ pub struct Keeper {
     /// Which keys `keys` were made of.
     plan: Mutex<Vec<(KeyId, bool)>>,
     started: Duration,
+    /// Somebody changed the keys: read now and not only when the time has come.
+    woken: Arc<Notify>,
 }
 
 impl Keeper {
@@ -90,6 +93,7 @@ impl Keeper {
             freshness: Arc::new(freshness),
             plan: Mutex::new(lifecycle::plan(&records, now)),
             started: begun,
+            woken: Arc::default(),
         })
     }
 
@@ -128,6 +132,8 @@ impl Keeper {
 
     /// Reads until it is told to stop; its owner runs it as a task of its own.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let woken = Arc::clone(&self.woken);
+        self.parts.store.on_keys_changed(Arc::new(move || woken.notify_one()));
         tokio::select! {
             () = shutdown.cancelled() => {}
             () = self.read_for_ever() => {}
@@ -192,7 +198,10 @@ impl Keeper {
             if round % GO_OVER_EVERY == 0 {
                 self.go_over().await;
             }
-            tokio::time::sleep(self.pause()).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.pause()) => {}
+                () = self.woken.notified() => {}
+            }
         }
     }
 
