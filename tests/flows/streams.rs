@@ -80,6 +80,38 @@ async fn se_10_a_stream_ends_at_once_when_its_grant_is_revoked_and_the_others_st
     flow.close().await
 }
 
+/// A client that reads nothing cannot keep the MCP server: neither past a revocation nor by going away.
+#[tokio::test]
+async fn se_10_a_stream_whose_client_reads_nothing_lets_go_of_the_mcp_server() -> Verdict {
+    /// More than all buffers between the two together.
+    const EVENTS: usize = 64;
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let (revoked, left) = (Open::new(&flow, &tokens).await?, Open::new(&flow, &tokens).await?);
+    let event = bytes::Bytes::from(format!("data: {}\n\n", "x".repeat(1024 * 1024)));
+    for open in [&revoked, &left] {
+        for _ in 0..EVENTS {
+            assert!(open.server.send(event.clone()), "nobody reads");
+        }
+    }
+    let closed = |open: OpenStream| async move {
+        tokio::time::timeout(PATIENCE, open.closed()).await.map_err(|_| "the MCP server's end is open")
+    };
+    drop(left.client);
+    closed(left.server).await?;
+    let fields = [("client_id", flow.client.client_id.as_str()), ("token", tokens.refresh.as_str())];
+    assert_eq!(flow.revoke(&fields).await?.status, 200);
+    closed(revoked.server).await?;
+    // What was on its way may still arrive; most of it was not, and never will.
+    let mut body = revoked.client.into_body();
+    let mut bytes = 0;
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(PATIENCE, body.frame()).await {
+        bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+    }
+    assert!(bytes < EVENTS * event.len() / 2, "{bytes}");
+    flow.close().await
+}
+
 #[tokio::test]
 async fn se_10_a_replay_that_ends_the_family_ends_its_streams() -> Verdict {
     let mut flow = Flow::new().await?;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::world::{Clock, Timestamp};
+use store::Outcome;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 
 pub(crate) use writer::AuditWriter;
@@ -19,12 +20,15 @@ use crate::counts::{Counters, Ending};
 use crate::error::CallError;
 use crate::mcp_server::McpServer;
 use crate::people::Person;
+use crate::presence::Held;
 use crate::reason::CallReason;
 use crate::verdicts::Verdict;
 
 /// Events in waiting and calls in progress. Well above the number of streams that may be open, since each of these
 /// holds a place for as long as it is open.
 const PLACES: usize = 64 * 1024;
+/// Of these one person may hold so many.
+pub(crate) const PLACES_OF_A_PERSON: u32 = 16 * 1024;
 /// How long a call waits for a place.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What is kept of a method or of the name of a tool: the client chose them.
@@ -51,6 +55,8 @@ pub(crate) struct CallRecord {
     status: u16,
     duration: Duration,
     bytes: u64,
+    /// Given back when the event is written.
+    _event: Option<Held>,
 }
 
 /// Where calls take their places.
@@ -67,8 +73,12 @@ impl Audit {
         (Self { queue, clock, counters }, events)
     }
 
-    /// Takes a place for one call.
+    /// Takes a place for one call; nobody may hold all of them.
     pub(crate) async fn reserve(&self, who: Who) -> Result<Entry, CallReason> {
+        let presence = &who.person.presence;
+        let (Some(call), Some(event)) = (presence.call(), presence.event()) else {
+            return Err(CallReason::PersonCallsExhausted);
+        };
         let place = match self.queue.clone().try_reserve_owned() {
             Ok(place) => place,
             Err(_) => match tokio::time::timeout(PATIENCE, self.queue.clone().reserve_owned()).await {
@@ -87,6 +97,9 @@ impl Audit {
             status: 0,
             bytes: 0,
             place: Some(place),
+            _call: call,
+            event: Some(event),
+            recorded: true,
         })
     }
 }
@@ -104,6 +117,9 @@ pub(crate) struct Entry {
     status: u16,
     bytes: u64,
     place: Option<OwnedPermit<CallRecord>>,
+    _call: Held,
+    event: Option<Held>,
+    recorded: bool,
 }
 
 impl Entry {
@@ -115,6 +131,11 @@ impl Entry {
     pub(crate) fn describe(&mut self, method: &str, name: Option<&str>) {
         self.method = printable(method);
         self.name = name.map(printable);
+    }
+
+    /// The call only reads, and such calls are not to be written down unless they fail.
+    pub(crate) const fn unrecorded(&mut self) {
+        self.recorded = false;
     }
 
     /// The answer has begun.
@@ -137,6 +158,9 @@ impl Entry {
     pub(crate) fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
         let Some(place) = self.place.take() else { return };
         self.counters.count(ending, self.bytes);
+        if !self.recorded && ending.outcome() == Outcome::Ok {
+            return;
+        }
         place.send(CallRecord {
             at: self.at,
             who: self.who.clone(),
@@ -147,6 +171,7 @@ impl Entry {
             status: self.status,
             duration: self.clock.monotonic().saturating_sub(self.started),
             bytes: self.bytes,
+            _event: self.event.take(),
         });
     }
 }
@@ -159,6 +184,10 @@ impl Drop for Entry {
 
 /// A text of the client's as the record may keep it: short, and without characters that do something.
 fn printable(text: &str) -> String {
+    // Nearly every text.
+    if text.len() <= LONGEST_TEXT && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     text.chars()
         .take(LONGEST_TEXT)
         .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })

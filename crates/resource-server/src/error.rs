@@ -79,7 +79,7 @@ impl CallError {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self.reason.status() {
-            StatusCode::SERVICE_UNAVAILABLE => Some(Duration::from_secs(2)),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(Duration::from_secs(2)),
             _ => None,
         }
     }

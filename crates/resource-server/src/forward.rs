@@ -24,6 +24,7 @@ use crate::permit::Permit;
 use crate::reason::CallReason;
 use crate::server::ResourceServer;
 use crate::session::Session;
+use crate::streams::Lease;
 
 const INTERNAL: i64 = -32603;
 const NOT_DONE: &str = "The MCP server behind the gateway did not carry out the request.";
@@ -39,6 +40,11 @@ impl ResourceServer {
             Ok(assertion) => assertion,
             Err(reason) => return Err(asked.refuse(reason)),
         };
+        // What will stand by itself takes its place first: to be refused after the MCP server began would help nobody.
+        let standing = match self.stand(&asked) {
+            Ok(standing) => standing,
+            Err(reason) => return Err(asked.refuse(reason)),
+        };
         let request = request::build(&asked, &session, assertion);
         let answer = match asked.who().server.client().send(request).await {
             Ok(answer) => answer,
@@ -49,7 +55,7 @@ impl ResourceServer {
             .and_then(|(status, passage)| {
                 let mut headers = response::headers(status, passage, &head.headers);
                 self.give_session(&asked, &session, &head.headers, &mut headers)?;
-                let stream = self.enter(&asked, passage, &body)?;
+                let stream = self.enter(&asked, standing, passage, &body)?;
                 Ok((status, passage, headers, stream))
             });
         let (status, passage, headers, stream) = match cleaned {
@@ -80,19 +86,36 @@ impl ResourceServer {
         Ok(())
     }
 
+    /// A place among the open streams for what never ends by itself.
+    fn stand(&self, asked: &Asked) -> Result<Option<Lease>, CallReason> {
+        match &asked.operation {
+            Operation::EndSession { .. } => Ok(None),
+            Operation::Call { .. } if asked.is_answered_once() => Ok(None),
+            Operation::Call { .. } | Operation::Listen { .. } => {
+                self.streams.enter(asked.who().clone(), false).map(Some)
+            }
+        }
+    }
+
     /// A place among the open streams for an answer that may take long: events, or a body of unknown length, for
     /// there are MCP servers that stream JSON without an end.
-    fn enter(&self, asked: &Asked, passage: Passage, body: &Incoming) -> Result<Option<Stream>, CallReason> {
+    fn enter(
+        &self,
+        asked: &Asked,
+        standing: Option<Lease>,
+        passage: Passage,
+        body: &Incoming,
+    ) -> Result<Option<Stream>, CallReason> {
         let media = match passage {
             Passage::Through(Media::Json) if body.size_hint().exact().is_some() => return Ok(None),
             Passage::Through(media) => media,
             Passage::Empty | Passage::InOurWords => return Ok(None),
         };
         let access = &asked.who().verdict.access;
-        let lease = self
-            .streams
-            .enter(asked.who().clone(), asked.is_answered_once())
-            .ok_or(CallReason::StreamsExhausted)?;
+        let lease = match standing {
+            Some(lease) => lease,
+            None => self.streams.enter(asked.who().clone(), true)?,
+        };
         // Withdrawn while the MCP server was thinking: whoever withdrew it did not find this stream yet.
         if self.revocations.is_dead(access) || self.held_keys.disown(access) {
             return Err(CallReason::TokenRevoked);

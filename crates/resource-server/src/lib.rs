@@ -20,6 +20,7 @@ mod media;
 mod metadata;
 mod people;
 mod permit;
+mod presence;
 mod reason;
 mod revocations;
 mod server;

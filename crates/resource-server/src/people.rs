@@ -12,6 +12,7 @@ use protocol::world::Clock;
 use quick_cache::sync::Cache;
 use store::Store;
 
+use crate::presence::{Bounds, Presence, Presences};
 use crate::reason::CallReason;
 
 const REMEMBERED: usize = 100_000;
@@ -24,6 +25,8 @@ pub(crate) struct Person {
     pub(crate) name: Option<String>,
     pub(crate) email: Option<String>,
     pub(crate) groups: Vec<String>,
+    /// What they hold at this moment.
+    pub(crate) presence: Arc<Presence>,
     stopped: bool,
     read_at: Duration,
 }
@@ -32,7 +35,8 @@ impl Person {
     #[cfg(test)]
     pub(crate) fn for_tests(user: Id<User>) -> Self {
         let (name, groups) = (Some("alice".to_owned()), vec!["staff".to_owned()]);
-        Self { user, name, email: None, groups, stopped: false, read_at: Duration::ZERO }
+        let presence = Arc::new(Presence::new(Bounds { calls: 100, events: 1000, streams: 10 }));
+        Self { user, name, email: None, groups, presence, stopped: false, read_at: Duration::ZERO }
     }
 
     /// Whether an MCP server would be told the same of both.
@@ -49,11 +53,12 @@ pub(crate) struct People {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     known: Cache<Id<User>, Arc<Person>>,
+    presences: Presences,
 }
 
 impl People {
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, known: Cache::new(REMEMBERED) }
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, bounds: Bounds) -> Self {
+        Self { store, clock, known: Cache::new(REMEMBERED), presences: Presences::new(bounds) }
     }
 
     /// The person, if they may use anything at all.
@@ -84,6 +89,7 @@ impl People {
                     name: record.name,
                     email: record.email,
                     groups: record.groups,
+                    presence: self.presences.of(user),
                     stopped: record.disabled_at.is_some(),
                     read_at,
                 }))

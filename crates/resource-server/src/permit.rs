@@ -49,32 +49,20 @@ impl Permit {
     /// Asks the policy for leave to make the call.
     pub(crate) fn ask(asked: Asked, session: Session, read_only: ReadOnly) -> Result<Self, CallError> {
         let held = &asked.who().verdict.access.scope;
-        let (scope, listening);
-        let scope = match with_hierarchy(held) {
-            Some(wider) => {
-                scope = wider;
-                &scope
-            }
-            None => held,
-        };
-        let call = match &asked.operation {
-            Operation::Call { call, .. } => call,
-            Operation::EndSession { .. } | Operation::Listen { .. } => {
-                listening = self::listening();
-                &listening
-            }
-        };
-        let question = Question::MayCall {
-            call,
-            person: person(&asked),
-            read_only,
-            scope,
-            server: &asked.who().server.settings().rules,
-        };
-        match policy::decide(&question) {
+        let wider = with_hierarchy(held);
+        match judge(&asked, wider.as_ref().unwrap_or(held), read_only) {
             Decision::Allow { rule } => Ok(Self { asked, session, rule }),
             Decision::Deny { .. } => Err(asked.refuse(CallReason::PersonNotAllowed)),
             Decision::NeedScope { scope, .. } => Err(asked.refuse_for_scope(&scope)),
+        }
+    }
+
+    /// Has the call not written down if the policy would have allowed it to a token that can only read.
+    pub(crate) fn unrecorded_if_it_reads(&mut self, read_only: ReadOnly) {
+        let Ok(read) = Scope::parse(READ) else { return };
+        match judge(&self.asked, &read, read_only) {
+            Decision::Allow { .. } => self.asked.entry.unrecorded(),
+            Decision::Deny { .. } | Decision::NeedScope { .. } => {}
         }
     }
 
@@ -87,6 +75,25 @@ impl Permit {
     pub(crate) fn into_parts(self) -> (Asked, Session) {
         (self.asked, self.session)
     }
+}
+
+/// What the policy says of the call with these scopes.
+fn judge(asked: &Asked, scope: &Scope, read_only: ReadOnly) -> Decision {
+    let listening;
+    let call = match &asked.operation {
+        Operation::Call { call, .. } => call,
+        Operation::EndSession { .. } | Operation::Listen { .. } => {
+            listening = self::listening();
+            &listening
+        }
+    };
+    policy::decide(&Question::MayCall {
+        call,
+        person: person(asked),
+        read_only,
+        scope,
+        server: &asked.who().server.settings().rules,
+    })
 }
 
 /// Whether the policy admits the person to the MCP server at all: asked before anything of the call is looked into,
@@ -105,15 +112,17 @@ pub(crate) fn may_connect(asked: &Asked) -> bool {
 pub(crate) enum Hint<'a> {
     /// What this tool says of itself.
     Ask(&'a str),
-    /// Nothing: who may write needs no hint, and who may not even read is refused either way.
+    /// Nothing: who may write needs no hint, unless what only reads is not written down; and who may not even read is
+    /// refused either way.
     Known(ReadOnly),
 }
 
-pub(crate) fn hint(asked: &Asked) -> Hint<'_> {
+pub(crate) fn hint(asked: &Asked, record_reading: bool) -> Hint<'_> {
     let scope = &asked.who().verdict.access.scope;
     match &asked.operation {
         Operation::Call { call, .. } if call.method == "tools/call" => match &call.name {
             Some(tool) if scope.contains(READ) && !scope.contains(WRITE) => Hint::Ask(tool),
+            Some(tool) if scope.contains(WRITE) && !record_reading => Hint::Ask(tool),
             Some(_) | None => Hint::Known(ReadOnly::No),
         },
         Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {

@@ -78,12 +78,18 @@ pub enum CallReason {
     /// The MCP endpoint does not know the method.
     #[error("the mcp endpoint does not know the http method")]
     MethodNotAllowed,
+    /// As many calls of the person are in progress as may be.
+    #[error("as many calls of the person are in progress as may be")]
+    PersonCallsExhausted,
     /// The policy does not admit the person.
     #[error("the policy does not admit the person")]
     PersonNotAllowed,
     /// The person was stopped.
     #[error("the person was stopped")]
     PersonStopped,
+    /// As many streams of the person are open as may be.
+    #[error("as many streams of the person are open as may be")]
+    PersonStreamsExhausted,
     /// The record does not know the person.
     #[error("the record does not know the person")]
     PersonUnknown,
@@ -177,8 +183,10 @@ impl CallReason {
             Self::HeaderRefused => "header_refused",
             Self::MessageRefused(refused) => refused.reason,
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::PersonCallsExhausted => "person_calls_exhausted",
             Self::PersonNotAllowed => "person_not_allowed",
             Self::PersonStopped => "person_stopped",
+            Self::PersonStreamsExhausted => "person_streams_exhausted",
             Self::PersonUnknown => "person_unknown",
             Self::RevocationsStale => "revocations_stale",
             Self::ScopeInsufficient => "scope_insufficient",
@@ -246,6 +254,7 @@ impl CallReason {
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => StatusCode::SERVICE_UNAVAILABLE,
+            Self::PersonCallsExhausted | Self::PersonStreamsExhausted => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -280,6 +289,8 @@ impl CallReason {
             | Self::VersionUnsupported => CallCode::JsonRpc(INVALID_REQUEST),
             Self::AssertionUnsigned
             | Self::AuditUnavailable
+            | Self::PersonCallsExhausted
+            | Self::PersonStreamsExhausted
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted
@@ -303,9 +314,12 @@ impl CallReason {
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => Blame::House,
-            Self::PersonNotAllowed | Self::PersonStopped | Self::PersonUnknown | Self::ScopeInsufficient => {
-                Blame::User
-            }
+            Self::PersonCallsExhausted
+            | Self::PersonNotAllowed
+            | Self::PersonStopped
+            | Self::PersonStreamsExhausted
+            | Self::PersonUnknown
+            | Self::ScopeInsufficient => Blame::User,
             Self::UpstreamBroken
             | Self::UpstreamEncoded
             | Self::UpstreamMalformed
@@ -353,9 +367,8 @@ impl CallReason {
             CallCode::OAuth(code) => code.sentence(),
             CallCode::JsonRpc(INTERNAL) => match self.blame() {
                 Blame::Upstream => "The MCP server behind the gateway did not answer as it should.",
-                Blame::House | Blame::Client | Blame::User => {
-                    "The gateway cannot serve the call at the moment."
-                }
+                Blame::User => "Too much is open in the name of this person. End something or wait.",
+                Blame::House | Blame::Client => "The gateway cannot serve the call at the moment.",
             },
             CallCode::Bare | CallCode::JsonRpc(_) => self.sentence_of_refusal(),
         }

@@ -16,7 +16,7 @@ use store::Revocation;
 use tokio_util::sync::CancellationToken;
 
 use crate::assertion::Assertions;
-use crate::audit::{Audit, AuditWriter, Entry, Who};
+use crate::audit::{Audit, AuditWriter, Entry, PLACES_OF_A_PERSON, Who};
 use crate::bearer::{self, Bearer};
 use crate::body::Body;
 use crate::call::{Asked, Verb};
@@ -26,6 +26,7 @@ use crate::held_keys::HeldKeys;
 use crate::mcp_server::McpServer;
 use crate::people::People;
 use crate::permit::{self, Hint, Permit};
+use crate::presence::Bounds;
 use crate::reason::CallReason;
 use crate::revocations::Revocations;
 use crate::session::{Session, Sessions};
@@ -49,6 +50,7 @@ pub struct ResourceServer {
     writer: Mutex<Option<AuditWriter>>,
     counters: Arc<Counters>,
     message_bytes: usize,
+    record_reading: bool,
 }
 
 impl ResourceServer {
@@ -86,6 +88,11 @@ impl ResourceServer {
         }));
         let held_keys =
             Arc::new(HeldKeys::new(Arc::clone(&keys), keys_read, Arc::clone(&clock), Arc::clone(&streams)));
+        let bounds = Bounds {
+            calls: settings.calls_per_person,
+            events: PLACES_OF_A_PERSON,
+            streams: settings.streams_per_person,
+        };
         let counters = Arc::new(Counters::default());
         let (audit, events) = Audit::new(Arc::clone(&clock), Arc::clone(&counters));
         let (record, time, chance) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
@@ -99,12 +106,13 @@ impl ResourceServer {
             revocations,
             held_keys,
             bearer: Bearer::new(issuer, keys, Arc::clone(&clock)),
-            people: People::new(store, Arc::clone(&clock)),
+            people: People::new(store, Arc::clone(&clock), bounds),
             clock,
             audit,
             writer: Mutex::new(Some(writer)),
             counters,
             message_bytes: settings.message_bytes,
+            record_reading: settings.record_reading,
         })
     }
 
@@ -234,7 +242,7 @@ impl ResourceServer {
             Ok(session) => session,
             Err(reason) => return Err(asked.refuse(reason)),
         };
-        let read_only = match permit::hint(&asked) {
+        let read_only = match permit::hint(&asked, self.record_reading) {
             Hint::Ask(tool) => match self.assertions.value(asked.who()) {
                 Ok(assertion) => {
                     asked.who().server.catalogue().find(tool, &asked, &session, &assertion).await
@@ -243,7 +251,11 @@ impl ResourceServer {
             },
             Hint::Known(read_only) => read_only,
         };
-        Permit::ask(asked, session, read_only)
+        let mut permit = Permit::ask(asked, session, read_only)?;
+        if !self.record_reading {
+            permit.unrecorded_if_it_reads(read_only);
+        }
+        Ok(permit)
     }
 
     fn open_session(&self, asked: &Asked) -> Result<Session, CallReason> {

@@ -28,6 +28,12 @@ pub struct Settings {
     pub message_bytes: usize,
     /// How many streams may be open at the same time; one more is 503.
     pub open_streams: usize,
+    /// How many calls of one person may be in progress; one more is 429.
+    pub calls_per_person: u32,
+    /// How many streams of one person may be open that stand by themselves; one more is 429.
+    pub streams_per_person: u32,
+    /// Whether calls are written down that only read and come through (product.md, P-18: they are).
+    pub record_reading: bool,
 }
 
 impl Settings {
@@ -41,6 +47,9 @@ impl Settings {
             revocation_freshness: Duration::from_secs(5),
             message_bytes: 4 * 1024 * 1024,
             open_streams: 16 * 1024,
+            calls_per_person: 1024,
+            streams_per_person: 64,
+            record_reading: true,
         }
     }
 }

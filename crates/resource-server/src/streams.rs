@@ -2,14 +2,20 @@
 //! (product.md, P-2 and P-16).
 //!
 //! A stream enters the registry first and asks the revocations second, so that one withdrawn in between is seen by
-//! either. Must never hold anything of what flows through.
+//! either. Ending one takes what it reads from out of its hands, so that it ends although its client reads nothing.
+//! Must never hold anything of what flows through.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
 
-use tokio_util::sync::CancellationToken;
+use futures_util::task::AtomicWaker;
 
 use crate::audit::Who;
+use crate::counts::Ending;
+use crate::presence::Held;
+use crate::reason::CallReason;
 use crate::verdicts::Access;
 
 /// Why a stream is ended from outside.
@@ -21,6 +27,23 @@ pub(crate) enum Cause {
     Stopping,
     /// Its access was withdrawn.
     Withdrawn,
+}
+
+impl Cause {
+    /// How the call is written down.
+    pub(crate) const fn ending(self) -> (Ending, &'static str) {
+        match self {
+            Self::Stale => (Ending::Unavailable, "revocations_stale"),
+            Self::Stopping => (Ending::Unavailable, "stopping"),
+            Self::Withdrawn => (Ending::Revoked, "access_withdrawn"),
+        }
+    }
+}
+
+/// What a stream reads from, as far as it can be taken from it.
+pub(crate) trait Source: Debug + Send + Sync {
+    /// Lets go of the MCP server, and writes the call down.
+    fn end(&self, cause: Cause);
 }
 
 /// All open streams.
@@ -39,32 +62,49 @@ struct Open {
 #[derive(Debug)]
 struct Stream {
     who: Who,
-    end: End,
+    end: Arc<End>,
     /// It brings the answer to one call, after which it is over by itself.
     is_answer: bool,
 }
 
 /// Set once, from outside.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct End {
-    token: CancellationToken,
-    cause: Arc<OnceLock<Cause>>,
+    cause: OnceLock<Cause>,
+    source: OnceLock<Arc<dyn Source>>,
+    reader: AtomicWaker,
 }
 
 impl End {
     fn set(&self, cause: Cause) {
-        self.cause.get_or_init(|| cause);
-        self.token.cancel();
+        if self.cause.set(cause).is_ok() {
+            self.take_source();
+            self.reader.wake();
+        }
     }
 
-    /// Cancelled when the stream is to end.
-    pub(crate) const fn token(&self) -> &CancellationToken {
-        &self.token
+    /// From here on what is read from is ended with the stream, even if that has happened already.
+    pub(crate) fn attach(&self, source: Arc<dyn Source>) {
+        // One stream reads from one source; a second one is not let in.
+        if self.source.set(source).is_ok() {
+            self.take_source();
+        }
     }
 
-    /// Why, once it is.
-    pub(crate) fn cause(&self) -> Cause {
-        self.cause.get().copied().unwrap_or(Cause::Withdrawn)
+    /// Whoever comes second, source or cause, sees the other.
+    fn take_source(&self) {
+        if let (Some(cause), Some(source)) = (self.cause.get(), self.source.get()) {
+            source.end(*cause);
+        }
+    }
+
+    /// Why, once it is to end.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Cause> {
+        if let Some(cause) = self.cause.get() {
+            return Poll::Ready(*cause);
+        }
+        self.reader.register(cx.waker());
+        self.cause.get().copied().map_or(Poll::Pending, Poll::Ready)
     }
 }
 
@@ -73,18 +113,22 @@ impl Streams {
         Self { most, open: Mutex::new(Open::default()) }
     }
 
-    /// Takes a place for a stream; `None` if there is none. `is_answer` if it brings the answer to one call and is not
-    /// a subscription.
-    pub(crate) fn enter(self: &Arc<Self>, who: Who, is_answer: bool) -> Option<Lease> {
+    /// Takes a place for a stream. `is_answer` if it brings the answer to one call and is not a subscription: of these
+    /// a person may have as many as calls; of those that stand by themselves only so many.
+    pub(crate) fn enter(self: &Arc<Self>, who: Who, is_answer: bool) -> Result<Lease, CallReason> {
+        let held = match is_answer {
+            true => None,
+            false => Some(who.person.presence.stream().ok_or(CallReason::PersonStreamsExhausted)?),
+        };
         let mut open = self.lock();
         if open.by_number.len() >= self.most {
-            return None;
+            return Err(CallReason::StreamsExhausted);
         }
         let number = open.next;
         open.next = number.wrapping_add(1);
-        let end = End::default();
-        open.by_number.insert(number, Stream { who, end: end.clone(), is_answer });
-        Some(Lease { streams: Arc::clone(self), number, end })
+        let end = Arc::new(End::default());
+        open.by_number.insert(number, Stream { who, end: Arc::clone(&end), is_answer });
+        Ok(Lease { streams: Arc::clone(self), number, end, _held: held })
     }
 
     /// Ends every stream of an access that is dead.
@@ -104,8 +148,16 @@ impl Streams {
     }
 
     fn end(&self, cause: Cause, which: impl Fn(&Stream) -> bool) {
-        for stream in self.lock().by_number.values().filter(|stream| which(stream)) {
-            stream.end.set(cause);
+        // Gathered first: ending one drops connections, and nobody should wait for a place meanwhile.
+        let ends: Vec<Arc<End>> = self
+            .lock()
+            .by_number
+            .values()
+            .filter(|stream| which(stream))
+            .map(|stream| Arc::clone(&stream.end))
+            .collect();
+        for end in ends {
+            end.set(cause);
         }
     }
 
@@ -125,12 +177,13 @@ impl Streams {
 pub(crate) struct Lease {
     streams: Arc<Streams>,
     number: u64,
-    end: End,
+    end: Arc<End>,
+    _held: Option<Held>,
 }
 
 impl Lease {
     /// Set when the stream is to end.
-    pub(crate) const fn end(&self) -> &End {
+    pub(crate) fn end(&self) -> &End {
         &self.end
     }
 }

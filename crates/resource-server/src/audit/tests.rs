@@ -141,6 +141,47 @@ async fn texts_of_the_client_are_short_and_do_nothing() {
     assert_eq!(printable("a\u{0}b\nc"), "a\u{fffd}b\u{fffd}c");
 }
 
+/// `[audit] read_only_calls = false`: what only reads and comes through leaves no event; all the rest does.
+#[tokio::test]
+async fn calls_that_only_read_are_left_out_if_they_are_to_be() {
+    let tools = serde_json::json!({"tools": [
+        {"name": "reads", "annotations": {"readOnlyHint": true}}, {"name": "writes"}]});
+    for (record_reading, expected) in
+        [(true, &["ping", "reads", "writes", "call_refused"][..]), (false, &["writes", "call_refused"])]
+    {
+        let world = World::with(|settings| settings.record_reading = record_reading).await;
+        world.server.revocations().read().await.unwrap();
+        let token = world.token(|_| {});
+        let tools = tools.clone();
+        world.upstream.answers(move |seen| {
+            let answer = serde_json::json!({"jsonrpc": "2.0", "id": seen.json()["id"], "result": tools});
+            Some(crate::fixture::json(&answer.to_string()))
+        });
+        for message in [PING.to_owned(), tools_call("reads"), tools_call("writes")] {
+            world.answered(post(&token, &message)).await;
+            world.clock.advance(Duration::from_millis(1));
+        }
+        world.call(post(&token, "[]")).await.unwrap_err();
+        world.clock.advance(Duration::from_millis(1));
+        assert_eq!(world.server.counts().answered, 3, "counted all the same");
+        let told = |row: &store::AuditRow| match row.kind.as_str() {
+            "call" => row.detail.get("name").unwrap_or(&row.detail["method"]).clone(),
+            other => other.to_owned(),
+        };
+        assert_eq!(world.audited().await.iter().map(told).collect::<Vec<_>>(), expected);
+    }
+}
+
+/// What only reads and fails is written down.
+#[tokio::test]
+async fn a_call_that_only_reads_and_fails_is_not_left_out() {
+    let world = World::with(|settings| settings.record_reading = false).await;
+    world.server.revocations().read().await.unwrap();
+    world.upstream.always(500, "application/json", "{}");
+    world.answered(post(&world.token(|_| {}), PING)).await;
+    assert_eq!(world.audited().await[0].reason.as_deref(), Some("upstream_status"));
+}
+
 /// Events of one person and address share their personal data; it is written once.
 #[tokio::test]
 async fn personal_data_is_kept_beside_the_events() {
@@ -196,6 +237,22 @@ async fn without_a_place_there_is_no_call() {
     drop(second);
     assert_eq!(events.recv().await.unwrap().ending, Ending::Answered);
     assert!(events.try_recv().is_err());
+}
+
+/// P-20: while nothing is written, one person cannot take all places.
+#[tokio::test]
+async fn one_person_cannot_take_all_places() {
+    let clock = crate::fixture::TestClock::new();
+    let (audit, mut events) = Audit::new(Arc::clone(&clock) as _, Arc::default());
+    // Of 1000 for each person in these tests.
+    let (mine, others) = (crate::fixture::who(&clock), crate::fixture::who(&clock));
+    for _ in 0..1000 {
+        drop(audit.reserve(mine.clone()).await.unwrap());
+    }
+    assert_eq!(audit.reserve(mine.clone()).await.unwrap_err().reason(), "person_calls_exhausted");
+    drop(audit.reserve(others).await.unwrap());
+    drop(events.recv().await.unwrap());
+    drop(audit.reserve(mine).await.unwrap());
 }
 
 /// A record that fails for a while: the same events, once each, when it is back.

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,15 +15,16 @@ use super::BodyError;
 use super::stream::Stream;
 use crate::audit::Entry;
 use crate::counts::Ending;
+use crate::streams::{Cause, Source};
 
 /// How long an answer of known length may take from where it first stalls: it can be waited for, but not for ever.
 const STALLED: Duration = Duration::from_secs(600);
 
+type Polled<T> = Poll<Option<Result<Frame<Bytes>, T>>>;
+
 /// An answer on its way.
 pub(crate) struct Guarded<B> {
-    /// Gone as soon as the answer is over, so that the MCP server's connection is free or closed.
-    inner: Option<B>,
-    entry: Entry,
+    from: From<B>,
     /// Only for an answer that may take long.
     stream: Option<Stream>,
     /// Set once an answer without a stream's own end has to be waited for.
@@ -33,7 +35,65 @@ pub(crate) struct Guarded<B> {
     whole: (Ending, Option<&'static str>),
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Guarded<B> {
+/// What is read from, and where the call is written down. Gone as soon as the answer is over, so that the MCP server's
+/// connection is free or closed.
+struct Passing<B> {
+    inner: B,
+    entry: Entry,
+}
+
+/// Where the passing is: here alone, or where it can be taken away from outside.
+enum From<B> {
+    Own(Option<Passing<B>>),
+    Shared(Arc<Slot<B>>),
+}
+
+struct Slot<B>(Mutex<Option<Passing<B>>>);
+
+impl<B> Slot<B> {
+    fn lock(&self) -> MutexGuard<'_, Option<Passing<B>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B> fmt::Debug for Slot<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.lock().is_some()).finish()
+    }
+}
+
+impl<B: Send> Source for Slot<B> {
+    fn end(&self, cause: Cause) {
+        let taken = self.lock().take();
+        if let Some(Passing { inner, mut entry }) = taken {
+            drop(inner);
+            let (ending, reason) = cause.ending();
+            entry.finish(ending, Some(reason));
+        }
+    }
+}
+
+impl<B> From<B> {
+    fn with<T>(&mut self, look: impl FnOnce(&mut Passing<B>) -> T) -> Option<T> {
+        match self {
+            Self::Own(passing) => passing.as_mut().map(look),
+            Self::Shared(slot) => slot.lock().as_mut().map(look),
+        }
+    }
+
+    fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
+        let taken = match self {
+            Self::Own(passing) => passing.take(),
+            Self::Shared(slot) => slot.lock().take(),
+        };
+        if let Some(Passing { inner, mut entry }) = taken {
+            drop(inner);
+            entry.finish(ending, reason);
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
     /// `whole` says how the call is written down when the answer comes through.
     pub(crate) fn new(
         inner: B,
@@ -42,13 +102,16 @@ impl<B: Body<Data = Bytes> + Unpin> Guarded<B> {
         whole: (Ending, Option<&'static str>),
     ) -> Self {
         let left = if inner.is_end_stream() { Some(0) } else { inner.size_hint().exact() };
-        Self { inner: Some(inner), entry, stream, stalled: None, left, whole }
-    }
-
-    fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
-        self.inner = None;
-        self.stream = None;
-        self.entry.finish(ending, reason);
+        let passing = Passing { inner, entry };
+        let from = match &stream {
+            None => From::Own(Some(passing)),
+            Some(stream) => {
+                let slot = Arc::new(Slot(Mutex::new(Some(passing))));
+                stream.end().attach(Arc::clone(&slot) as _);
+                From::Shared(slot)
+            }
+        };
+        Self { from, stream, stalled: None, left, whole }
     }
 
     fn finish_whole(&mut self) {
@@ -56,9 +119,12 @@ impl<B: Body<Data = Bytes> + Unpin> Guarded<B> {
         self.finish(ending, reason);
     }
 
-    fn pass(&mut self, data: Bytes) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn pass(&mut self, data: Bytes) -> Polled<BodyError> {
         let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        self.entry.passed(bytes);
+        let is_end = self.from.with(|passing| {
+            passing.entry.passed(bytes);
+            passing.inner.is_end_stream()
+        });
         if let Some(stream) = &mut self.stream {
             stream.saw(&data);
         }
@@ -66,14 +132,14 @@ impl<B: Body<Data = Bytes> + Unpin> Guarded<B> {
             *left = left.saturating_sub(bytes);
         }
         // Whoever sends this on may see as well that it is the end, and not ask again.
-        if self.left == Some(0) || self.inner.as_ref().is_some_and(Body::is_end_stream) {
+        if self.left == Some(0) || is_end == Some(true) {
             self.finish_whole();
         }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
     /// Nothing there yet.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Polled<BodyError> {
         if self.stream.is_some() {
             return Poll::Pending;
         }
@@ -84,33 +150,52 @@ impl<B: Body<Data = Bytes> + Unpin> Guarded<B> {
     }
 
     /// The MCP server broke off.
-    fn cut(&mut self) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn cut(&mut self) -> Polled<BodyError> {
         let last_words = self.stream.as_mut().and_then(Stream::last_words);
         self.finish(Ending::Cut, Some("upstream_cut"));
         Poll::Ready(Some(last_words.map(Frame::data).ok_or(BodyError::Cut)))
     }
+
+    /// `None` if there is nothing to read from any more.
+    fn poll_inner(&mut self, cx: &mut Context<'_>) -> Option<Polled<B::Error>> {
+        self.from.with(|passing| Pin::new(&mut passing.inner).poll_frame(cx))
+    }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
+impl<B> Guarded<B> {
+    fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
+        self.from.finish(ending, reason);
+        self.stream = None;
+    }
+
+    /// Ready when the stream is to end, from outside or in time.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Polled<BodyError> {
+        let Some(stream) = &mut self.stream else { return Poll::Pending };
+        let (ending, reason) = ready!(stream.poll_end(cx));
+        // A stream of events may end anywhere; half a JSON text must not look like a whole one.
+        let clean = stream.is_events();
+        self.finish(ending, Some(reason));
+        Poll::Ready(if clean { None } else { Some(Err(BodyError::Ended)) })
+    }
+}
+
+impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Body for Guarded<B> {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled<BodyError> {
         let this = self.get_mut();
-        if let Some(stream) = &mut this.stream
-            && let Poll::Ready((ending, reason)) = stream.poll_end(cx)
-        {
-            // A stream of events may end anywhere; half a JSON text must not look like a whole one.
-            let clean = stream.is_events();
-            this.finish(ending, Some(reason));
-            return Poll::Ready(if clean { None } else { Some(Err(BodyError::Ended)) });
-        }
         loop {
-            let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-            let Poll::Ready(next) = Pin::new(inner).poll_frame(cx) else { return this.wait(cx) };
+            if let Poll::Ready(end) = this.poll_end(cx) {
+                return Poll::Ready(end);
+            }
+            let next = match this.poll_inner(cx) {
+                Some(Poll::Ready(next)) => next,
+                Some(Poll::Pending) => return this.wait(cx),
+                None if this.stream.is_none() => return Poll::Ready(None),
+                // Taken away at this very moment: the reason is there to be seen.
+                None => continue,
+            };
             match next {
                 Some(Ok(frame)) => {
                     // Trailers are headers that nobody has on a list.
@@ -128,7 +213,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        match &self.from {
+            From::Own(passing) => passing.as_ref().is_none_or(|passing| passing.inner.is_end_stream()),
+            // What was taken away is not at its end before that was said.
+            From::Shared(slot) => match &*slot.lock() {
+                Some(passing) => passing.inner.is_end_stream(),
+                None => self.stream.is_none(),
+            },
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -138,11 +230,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Guarded<B> {
 
 impl<B> Drop for Guarded<B> {
     fn drop(&mut self) {
-        // Empty from the start: nobody asks for a frame then. Otherwise `entry` says by itself that the client is gone.
-        if self.left == Some(0) {
-            let (ending, reason) = self.whole;
-            self.entry.finish(ending, reason);
-        }
+        // Empty from the start: nobody asks for a frame then. Otherwise the client is gone.
+        let (ending, reason) =
+            if self.left == Some(0) { self.whole } else { (Ending::ClientGone, Some("client_gone")) };
+        self.finish(ending, reason);
     }
 }
 

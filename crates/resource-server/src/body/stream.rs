@@ -9,11 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::mcp::{JsonRpcError, RequestId};
 use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::counts::Ending;
 use crate::media::Media;
-use crate::streams::{Cause, Lease};
+use crate::streams::{End, Lease};
 
 const INTERNAL: i64 = -32603;
 const BROKE_OFF: &str = "The MCP server behind the gateway broke off in the middle of its answer.";
@@ -23,7 +22,6 @@ const LONGEST_BOUNDARY: usize = 4;
 /// One open stream.
 pub(crate) struct Stream {
     lease: Lease,
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     outlived: Pin<Box<Sleep>>,
     media: Media,
     id: Option<RequestId>,
@@ -34,9 +32,12 @@ pub(crate) struct Stream {
 impl Stream {
     /// `life` is how long it may be open; `id` is the request that a last word may answer, if any.
     pub(crate) fn new(lease: Lease, life: Duration, media: Media, id: Option<RequestId>) -> Self {
-        let ended = Box::pin(lease.end().token().clone().cancelled_owned());
         let outlived = Box::pin(tokio::time::sleep(life));
-        Self { lease, ended, outlived, media, id, tail: ([0; LONGEST_BOUNDARY], 0) }
+        Self { lease, outlived, media, id, tail: ([0; LONGEST_BOUNDARY], 0) }
+    }
+
+    pub(super) fn end(&self) -> &End {
+        self.lease.end()
     }
 
     pub(super) fn is_events(&self) -> bool {
@@ -45,12 +46,8 @@ impl Stream {
 
     /// Ready when it is to end.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<(Ending, &'static str)> {
-        if self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(match self.lease.end().cause() {
-                Cause::Stale => (Ending::Unavailable, "revocations_stale"),
-                Cause::Stopping => (Ending::Unavailable, "stopping"),
-                Cause::Withdrawn => (Ending::Revoked, "access_withdrawn"),
-            });
+        if let Poll::Ready(cause) = self.lease.end().poll(cx) {
+            return Poll::Ready(cause.ending());
         }
         self.outlived.as_mut().poll(cx).map(|()| (Ending::Outlived, "token_outlived"))
     }

@@ -40,7 +40,7 @@ impl Setting {
 
     async fn guarded<B>(&self, body: B, media: Media, id: Option<RequestId>) -> Guarded<B>
     where
-        B: http_body::Body<Data = Bytes> + Unpin,
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let entry = self.entry().await;
         let stream = self.stream(&entry, media, id);
@@ -54,7 +54,7 @@ impl Setting {
     }
 }
 
-async fn next<B: http_body::Body<Data = Bytes> + Unpin>(
+async fn next<B: http_body::Body<Data = Bytes> + Send + Unpin + 'static>(
     body: &mut Guarded<B>,
 ) -> Option<Result<String, BodyError>> {
     let frame = body.frame().await?;
@@ -98,6 +98,39 @@ async fn a_stream_ends_when_its_access_is_withdrawn() {
     }
 }
 
+/// A client that reads nothing: nobody polls the body, and still the MCP server is let go of, the call is written down,
+/// and not a byte more is handed out.
+#[tokio::test]
+async fn a_stream_that_nobody_reads_ends_all_the_same() {
+    for (media, expected) in [(Media::Events, None), (Media::Json, Some(Err(BodyError::Ended)))] {
+        let mut setting = Setting::new();
+        let (feed, body) = events_body();
+        let mut guarded = setting.guarded(body, media, None).await;
+        feed.send("data: waiting to be read\n\n");
+        let grant = fixture::who(&setting.clock).verdict.access.grant;
+        setting.streams.end_where(|access| access.grant == grant);
+        feed.closed().await;
+        assert_eq!(setting.ending(), (Ending::Revoked, Some("access_withdrawn")));
+        assert!(!guarded.is_end_stream(), "it must not look like the end of the answer");
+        assert_eq!(next(&mut guarded).await, expected, "{media:?}");
+        assert_eq!(next(&mut guarded).await, None);
+    }
+}
+
+/// Withdrawn between taking the place and the answer.
+#[tokio::test]
+async fn a_stream_that_was_ended_before_it_began_lets_go_at_once() {
+    let mut setting = Setting::new();
+    let (feed, body) = events_body();
+    let entry = setting.entry().await;
+    let stream = setting.stream(&entry, Media::Events, None);
+    setting.streams.end_subscriptions();
+    let mut guarded = Guarded::new(body, entry, Some(stream), (Ending::Answered, None));
+    feed.closed().await;
+    assert_eq!(next(&mut guarded).await, None);
+    assert_eq!(setting.ending(), (Ending::Unavailable, Some("stopping")));
+}
+
 /// A reader that waits is woken.
 #[tokio::test]
 async fn a_stream_on_which_nothing_comes_ends_as_well() {
@@ -138,10 +171,10 @@ async fn there_are_only_so_many_streams() {
         setting.streams.enter(entry.who().clone(), false),
         setting.streams.enter(entry.who().clone(), false),
     );
-    assert!(first.is_some() && second.is_some());
-    assert!(setting.streams.enter(entry.who().clone(), false).is_none());
+    assert!(first.is_ok() && second.is_ok());
+    assert!(setting.streams.enter(entry.who().clone(), false).is_err());
     drop(first);
-    assert!(setting.streams.enter(entry.who().clone(), false).is_some());
+    assert!(setting.streams.enter(entry.who().clone(), false).is_ok());
 }
 
 fn id(text: &str) -> RequestId {
@@ -225,7 +258,7 @@ async fn nothing_is_read_that_was_not_asked_for() {
 /// Whoever sends the body on stops asking once the length is reached.
 #[tokio::test]
 async fn an_answer_of_known_length_is_whole_with_its_last_byte() {
-    async fn pass<B: http_body::Body<Data = Bytes> + Unpin>(body: B) {
+    async fn pass<B: http_body::Body<Data = Bytes> + Send + Unpin + 'static>(body: B) {
         let mut setting = Setting::new();
         let mut guarded = Guarded::new(body, setting.entry().await, None, (Ending::Answered, None));
         assert_eq!((guarded.size_hint().exact(), guarded.is_end_stream()), (Some(2), false));

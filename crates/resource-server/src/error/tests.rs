@@ -24,8 +24,10 @@ fn table() -> Vec<Row> {
         (CallReason::HeaderRefused, "header_refused", 400, "-32020", Client),
         (CallReason::MessageRefused(refused), "batch", 400, "-32600", Client),
         (CallReason::MethodNotAllowed, "method_not_allowed", 405, "", Client),
+        (CallReason::PersonCallsExhausted, "person_calls_exhausted", 429, "-32603", User),
         (CallReason::PersonNotAllowed, "person_not_allowed", 403, "access_denied", User),
         (CallReason::PersonStopped, "person_stopped", 401, "invalid_token", User),
+        (CallReason::PersonStreamsExhausted, "person_streams_exhausted", 429, "-32603", User),
         (CallReason::PersonUnknown, "person_unknown", 401, "invalid_token", User),
         (CallReason::RevocationsStale, "revocations_stale", 503, "-32603", House),
         (CallReason::ScopeInsufficient, "scope_insufficient", 403, "insufficient_scope", User),
@@ -130,6 +132,6 @@ fn what_goes_with_a_status_goes_with_it() {
     for (reason, name, status, ..) in table() {
         let error = CallError::new(reason, None, None);
         assert_eq!(error.allow().is_some(), status == 405, "{name}");
-        assert_eq!(error.retry_after().is_some(), status == 503, "{name}");
+        assert_eq!(error.retry_after().is_some(), status == 503 || status == 429, "{name}");
     }
 }

@@ -5,6 +5,7 @@ use store::RevocationKind;
 
 use super::*;
 use crate::fixture::{START, TestEntropy, World};
+use crate::streams::Cause;
 
 fn access(issued_at: Timestamp, entropy: &TestEntropy) -> Access {
     Access {
@@ -195,8 +196,9 @@ async fn streams_end_when_nothing_can_be_read() {
     let shutdown = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(Arc::new(failing).run(shutdown.clone()));
-    lease.end().token().cancelled().await;
-    assert!(!low_risk.end().token().is_cancelled());
+    assert_eq!(std::future::poll_fn(|cx| lease.end().poll(cx)).await, Cause::Stale);
+    let low_risk_too = std::future::poll_fn(|cx| std::task::Poll::Ready(low_risk.end().poll(cx)));
+    assert!(low_risk_too.await.is_pending());
     shutdown.cancel();
     tasks.join_next().await.unwrap().unwrap();
 }

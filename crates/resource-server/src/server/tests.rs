@@ -256,6 +256,53 @@ async fn json_of_unknown_length_is_passed_as_it_comes_and_can_be_ended() {
     assert!(stream.frame().await.unwrap().is_err());
 }
 
+/// P-20, SE-07: before the MCP server is asked, and the others are not touched by it.
+#[tokio::test]
+async fn se_07_a_person_has_only_so_many_streams_and_the_others_have_theirs() {
+    let world = World::with(|settings| settings.streams_per_person = 2).await;
+    world.server.revocations().read().await.unwrap();
+    let bob = world.person("bob", &["staff"]).await;
+    let (mine, others) = (world.token(|_| {}), world.token(|claims| claims.sub = bob.to_string()));
+    world.upstream.answers(|_| Some(events(events_body().1)));
+    let listen = |token: &str| request(Method::GET, token, "");
+    let subscribe = |token: &str| modern(token, "subscriptions/listen", "");
+    let first = world.call(listen(&mine)).await.unwrap();
+    let second = world.call(subscribe(&mine)).await.unwrap();
+    assert_eq!(world.upstream.seen().len(), 2);
+    for more in [listen(&mine), subscribe(&mine)] {
+        let error = world.call(more).await.unwrap_err();
+        assert_eq!(said(&error), (429, "person_streams_exhausted"));
+        assert!(error.retry_after().is_some());
+        assert!(error.body().starts_with(b"{\"jsonrpc\":\"2.0\""));
+    }
+    assert!(world.upstream.seen().is_empty());
+    // The person is read anew, and still holds what they hold.
+    world.clock.advance(Duration::from_secs(31));
+    world.server.revocations().read().await.unwrap();
+    assert_eq!(said(&world.call(listen(&mine)).await.unwrap_err()), (429, "person_streams_exhausted"));
+    assert_eq!(world.call(listen(&others)).await.unwrap().status(), 200);
+    assert_eq!(world.call(post(&mine, PING)).await.unwrap().status(), 200, "an answer is no such stream");
+    drop(first);
+    assert_eq!(world.call(listen(&mine)).await.unwrap().status(), 200);
+    drop(second);
+}
+
+/// P-20: a call in progress is counted from its admission to the last byte of its answer.
+#[tokio::test]
+async fn a_person_has_only_so_many_calls_in_progress() {
+    let world = World::with(|settings| settings.calls_per_person = 1).await;
+    world.server.revocations().read().await.unwrap();
+    let bob = world.person("bob", &["staff"]).await;
+    let (mine, others) = (world.token(|_| {}), world.token(|claims| claims.sub = bob.to_string()));
+    world.upstream.answers(|_| Some(events(events_body().1)));
+    let first = world.call(post(&mine, PING)).await.unwrap();
+    let error = world.call(post(&mine, PING)).await.unwrap_err();
+    assert_eq!((said(&error), error.retry_after().is_some()), ((429, "person_calls_exhausted"), true));
+    assert_eq!(world.call(post(&others, PING)).await.unwrap().status(), 200);
+    drop(first);
+    assert_eq!(world.call(post(&mine, PING)).await.unwrap().status(), 200);
+}
+
 #[tokio::test]
 async fn over_the_number_of_streams_is_503() {
     let world = World::with(|settings| settings.open_streams = 1).await;

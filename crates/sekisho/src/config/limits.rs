@@ -31,6 +31,11 @@ settings! {
         /// Connections of one address at the same time; further ones are closed. Trusted proxies and the machine itself
         /// may have any number.
         connections_per_address: u64 = "1000", "10 to 1000000", parse::number::<10, 1_000_000>;
+        /// Calls of one person in progress at the same time, on one node; one more is 429.
+        calls_per_person: u64 = "1024", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Streams of one person that stand by themselves, on one node: subscriptions, and the GET streams of older
+        /// clients. One more is 429. An answer that streams counts as a call.
+        streams_per_person: u64 = "64", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// The body of one MCP message, in bytes.
         message_bytes: u64 = "4194304", "1024 to 67108864", parse::number::<1_024, 67_108_864>;
         /// How long a stream may outlive its access token. It ends within 5 seconds when its grant is

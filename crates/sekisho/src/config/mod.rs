@@ -2,6 +2,7 @@
 //!
 //! No other room reads it: each role gets a small struct of its own (`wiring`).
 
+pub mod audit;
 pub mod clients;
 pub mod house;
 pub mod identity_providers;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 use url::Url;
 
+use self::audit::Audit;
 use self::clients::{Clients, PreRegisteredConfig};
 use self::house::House;
 use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
@@ -60,6 +62,8 @@ pub struct Config {
     pub listeners: Vec<ListenerConfig>,
     /// `[acme]`.
     pub acme: Option<AcmeConfig>,
+    /// `[audit]`.
+    pub audit: Audit,
     /// `[clients]`.
     pub clients: Clients,
     /// `[[client]]`.
@@ -99,6 +103,7 @@ impl Config {
         let limits = section(&mut root, "limits", limits::read);
         let listeners = ListenerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let acme = AcmeConfig::read(&mut root);
+        let audit = section(&mut root, "audit", Audit::read);
         let clients = section(&mut root, "clients", Clients::read);
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
@@ -117,6 +122,7 @@ impl Config {
                 networks,
                 listeners: listeners?,
                 acme: acme?,
+                audit: audit?,
                 clients: clients?,
                 pre_registered: pre_registered?,
                 identity_providers: providers?,

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::audit::Audit;
 use super::clients::{Clients, PreRegistered};
 use super::house::House;
 use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
@@ -13,7 +14,7 @@ use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
 
-const SECTIONS: [SectionReference; 15] = [
+const SECTIONS: [SectionReference; 16] = [
     House::REFERENCE,
     Listener::REFERENCE,
     TlsFiles::REFERENCE,
@@ -27,6 +28,7 @@ const SECTIONS: [SectionReference; 15] = [
     KeysConfig::REFERENCE,
     Limits::REFERENCE,
     NetworkLimits::REFERENCE,
+    Audit::REFERENCE,
     Clients::REFERENCE,
     PreRegistered::REFERENCE,
 ];

@@ -97,6 +97,9 @@ pub fn resource_server(config: &Config, shared: &Shared) -> Result<ResourceServe
     settings.stream_grace = config.limits.stream_grace;
     settings.message_bytes = usize::try_from(config.limits.message_bytes).unwrap_or(settings.message_bytes);
     settings.open_streams = usize::try_from(config.limits.connections).unwrap_or(settings.open_streams);
+    settings.calls_per_person = small(config.limits.calls_per_person);
+    settings.streams_per_person = small(config.limits.streams_per_person);
+    settings.record_reading = config.audit.read_only_calls;
     let mut ways = HashMap::new();
     for server in &config.mcp_servers {
         ways.insert(
