@@ -1,6 +1,6 @@
 //! What the tests need beside Rust, gcc, git and Node: where it is, and how it is installed.
 //!
-//! All but PostgreSQL's server goes into the clone. Without `--install` nothing is changed.
+//! All but PostgreSQL's server and Pebble goes into the clone. Without `--install` nothing is changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub(crate) enum Need {
     ClientModules,
     /// The packages of `tests/conformance`, Node 22 among them.
     ConformanceModules,
+    /// Let's Encrypt's test server.
+    Pebble,
     /// PostgreSQL's server programs.
     PostgreSql,
     /// The Python SDK in a virtual environment.
@@ -27,7 +29,8 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    const ALL: [Self; 4] = [Self::PostgreSql, Self::ConformanceModules, Self::ClientModules, Self::PythonSdk];
+    const ALL: [Self; 5] =
+        [Self::PostgreSql, Self::Pebble, Self::ConformanceModules, Self::ClientModules, Self::PythonSdk];
 
     /// What it is, for whom, and what `--install` does.
     pub(crate) fn sentence(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Need {
             Self::ConformanceModules => {
                 "MCP conformance suite, Node 22, OpenID provider: `npm ci` in tests/conformance"
             }
+            Self::Pebble => "an ACME authority, for certificates: `apt-get install pebble`",
             Self::PostgreSql => "PostgreSQL's server, for the store's contract: `apt-get install postgresql`",
             Self::PythonSdk => "MCP client of the Python SDK: a virtual environment in .tools/venv",
         }
@@ -45,6 +49,7 @@ impl Need {
         match self {
             Self::ClientModules => modules_are_current("tests/clients"),
             Self::ConformanceModules => modules_are_current("tests/conformance") && node().is_some(),
+            Self::Pebble => on_path("pebble") && on_path("pebble-challtestsrv"),
             Self::PostgreSql => postgres().is_some(),
             Self::PythonSdk => same(&venv().join("requirements.txt"), &requirements()) && python().exists(),
         }
@@ -55,7 +60,8 @@ impl Need {
         match self {
             Self::ClientModules => install_modules("tests/clients"),
             Self::ConformanceModules => install_modules("tests/conformance"),
-            Self::PostgreSql => install_postgres(),
+            Self::Pebble => install_package("pebble"),
+            Self::PostgreSql => install_package("postgresql"),
             Self::PythonSdk => install_python(),
         }
     }
@@ -128,7 +134,12 @@ fn install_modules(folder: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn install_postgres() -> Result<(), Failure> {
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
+}
+
+fn install_package(name: &str) -> Result<(), Failure> {
     let root_already = output(Command::new("id").arg("-u"))?.trim() == "0";
     let apt = |words: &[&str]| {
         let mut command = Command::new(if root_already { "apt-get" } else { "sudo" });
@@ -139,7 +150,7 @@ fn install_postgres() -> Result<(), Failure> {
         must(&mut command)
     };
     apt(&["update", "--quiet"])?;
-    apt(&["install", "--quiet", "--yes", "--no-install-recommends", "postgresql"])
+    apt(&["install", "--quiet", "--yes", "--no-install-recommends", name])
 }
 
 fn install_python() -> Result<(), Failure> {

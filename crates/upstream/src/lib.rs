@@ -4,6 +4,7 @@
 //! people in at identity providers. The data plane ([`mcp_server`]) carries MCP calls and streams the answers.
 //! Neither follows a redirect, reads a proxy from the environment, or decides who may do what.
 
+pub mod acme;
 pub mod connectors;
 pub mod egress;
 pub mod mcp_server;

@@ -3,12 +3,14 @@
 //! Decides nothing but whether a request is for us at all. The MCP endpoints are told apart here, before the router,
 //! because most requests are theirs.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use authorization_server::{AuthorizationServer, Browser, Caller};
 use axum::Router;
 use bytes::Bytes;
@@ -117,6 +119,7 @@ pub struct Front {
     pub(crate) limiter: Limiter,
     pub(crate) metrics: Metrics,
     pub(crate) origins: OriginList,
+    pub(crate) proofs: ArcSwap<HashMap<String, String>>,
     request_ids: RequestIds,
     router: Router,
 }
@@ -130,6 +133,7 @@ impl Front {
             limiter: Limiter::new(settings.rates, settings.networks.clone()),
             metrics: Metrics::new(settings.version, Arc::clone(&parts.resource_server)),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
+            proofs: ArcSwap::default(),
             request_ids: RequestIds::new(parts.entropy.as_ref()),
             router: router::router(),
             settings,

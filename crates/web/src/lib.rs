@@ -3,6 +3,7 @@
 //! A request is read here, handed to one method of one role, and answered in one of five shapes. No rule is decided
 //! here, nothing is stored, and nothing is fetched.
 
+mod acme;
 mod assets;
 mod body;
 mod consent;

@@ -33,6 +33,7 @@ pub(crate) enum Shape {
 /// What stands behind a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
+    AcmeChallenge,
     Asset,
     Authorize,
     AuthorizationServerMetadata,
@@ -160,6 +161,8 @@ impl Route {
 
 /// What stands before the path of an MCP endpoint in the URL of its metadata (RFC 9728, section 3.1).
 pub(crate) const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
+/// What stands before the token of a certificate authority (RFC 8555, section 8.3).
+pub(crate) const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What stands before the name of a connector in the URL of its callback.
 pub(crate) const CALLBACK: &str = "/login/callback/";
 
@@ -178,7 +181,7 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 17] = [
+pub(crate) static ROUTES: [Route; 18] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
@@ -206,6 +209,7 @@ pub(crate) static ROUTES: [Route; 17] = [
         "protected_resource_metadata",
         "/.well-known/oauth-protected-resource/{server}/mcp",
     ),
+    Route::probe(Endpoint::AcmeChallenge, "acme_challenge", "/.well-known/acme-challenge/{token}"),
     Route::probe(Endpoint::Health, "healthz", "/healthz"),
     Route::probe(Endpoint::Ready, "readyz", "/readyz"),
 ];

@@ -49,32 +49,38 @@ impl Identity {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
         let chain = chain.map_err(|_| TlsError::Certificate)?;
         let key = key.expose(|text| PrivateKeyDer::from_pem_slice(text.as_bytes()));
-        Self::of(chain, key.map_err(|_| TlsError::Key)?)
+        let first = chain.first().ok_or(TlsError::Certificate)?;
+        ParsedCertificate::try_from(first).map_err(|_| TlsError::Certificate)?;
+        let identity = Self::of(chain, key.map_err(|_| TlsError::Key)?)?;
+        identity.0.keys_match().map_err(|_| TlsError::Mismatch)?;
+        Ok(identity)
     }
 
-    /// The same from DER: one certificate and a key in PKCS #8.
+    /// What is shown to a certificate authority: a certificate in DER and its key in PKCS #8. It holds a critical
+    /// extension that is for the authority alone (RFC 8737, section 3), so nobody else could read it, we included.
     ///
     /// # Errors
-    /// If one of them cannot be read, or they do not belong together.
-    pub fn from_der(certificate: Vec<u8>, key: Vec<u8>) -> Result<Self, TlsError> {
+    /// If the key cannot be read.
+    pub fn proof(certificate: Vec<u8>, key: Vec<u8>) -> Result<Self, TlsError> {
         let key = PrivateKeyDer::try_from(key).map_err(|_| TlsError::Key)?;
         Self::of(vec![CertificateDer::from(certificate)], key)
     }
 
     fn of(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, TlsError> {
-        let first = chain.first().ok_or(TlsError::Certificate)?;
-        ParsedCertificate::try_from(first).map_err(|_| TlsError::Certificate)?;
-        let provider = provider();
-        let key = provider.key_provider.load_private_key(key).map_err(|_| TlsError::Key)?;
-        let certified = CertifiedKey::new(chain, key);
-        certified.keys_match().map_err(|_| TlsError::Mismatch)?;
-        Ok(Self(Arc::new(certified)))
+        let key = provider().key_provider.load_private_key(key).map_err(|_| TlsError::Key)?;
+        Ok(Self(Arc::new(CertifiedKey::new(chain, key))))
     }
 
     /// The server's own certificate, in DER.
     #[must_use]
     pub fn certificate(&self) -> &[u8] {
         self.0.cert.first().map(AsRef::as_ref).unwrap_or_default()
+    }
+
+    /// Whether it is for this host.
+    #[must_use]
+    pub fn is_for_host(&self, host: &str) -> bool {
+        ServerName::try_from(host).is_ok_and(|name| self.is_for(&name))
     }
 
     fn is_for(&self, name: &ServerName<'_>) -> bool {

@@ -1,5 +1,6 @@
 //! The wiring: from the configuration to rooms that know each other only by what they are given.
 
+pub mod acme;
 pub mod certificates;
 pub mod connectors;
 pub mod descriptors;

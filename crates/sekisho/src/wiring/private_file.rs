@@ -19,6 +19,17 @@ pub fn create_folder(folder: &Path) -> Result<(), Failure> {
     builder.create(folder).map_err(Failure::io(format!("cannot make the folder `{}`", folder.display())))
 }
 
+/// Writes a secret into a file with mode 0600 in place of what is there, at once or not at all.
+pub fn replace(path: &Path, secret: &Secret) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    // Left behind by a crash, it would be in the way.
+    drop(std::fs::remove_file(&new));
+    create(&new, secret)?;
+    std::fs::rename(&new, path).map_err(Failure::io(format!("cannot write `{}`", path.display())))
+}
+
 /// Writes a secret into a new file with mode 0600. Fails if the file is there, a link included.
 pub fn create(path: &Path, secret: &Secret) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::{ConnectionLimits, Front, KnownNetwork, KnownNetworks, ListedServer, PublicUrl, Rate, Rates};
 
+use super::acme::AcmeKeeper;
 use super::certificates::CertificateFiles;
 use super::listeners::Doors;
 use super::roles::{self, Shared};
@@ -75,8 +76,9 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         certificates: doors.files.clone(),
     };
     running.work(&shared);
-    doors.watch(&running.tasks, &running.stop);
-    running.open_doors(config, Front::new(front(config)?, parts), doors).await?;
+    let front = Front::new(front(config)?, parts);
+    running.keep_certificates(config, &shared, (&front, &doors))?;
+    running.open_doors(config, front, doors).await?;
     Ok(running)
 }
 
@@ -127,6 +129,20 @@ impl Running {
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.audit.spawn(async move { resource_server.write_audit(close).await });
         self.tasks.spawn(sweep(shared.clone(), self.stop.clone()));
+    }
+
+    fn keep_certificates(
+        &self,
+        config: &Config,
+        shared: &Shared,
+        (front, doors): (&Arc<Front>, &Doors),
+    ) -> Result<(), Failure> {
+        doors.watch(&self.tasks, &self.stop);
+        let Some(acme) = &config.acme else { return Ok(()) };
+        let keeper = AcmeKeeper::open(config, acme, &doors.acme, (&shared.trusts, &shared.world.clock))?;
+        let (front, stop) = (Arc::clone(front), self.stop.clone());
+        self.tasks.spawn(async move { stop.run_until_cancelled(keeper.run(front)).await });
+        Ok(())
     }
 
     async fn open_doors(&self, config: &Config, front: Arc<Front>, doors: Doors) -> Result<(), Failure> {

@@ -41,7 +41,7 @@ async fn show(visit: &Visit, headers: HeaderMap, query: &Form) -> Response {
 
 async fn press(visit: &Visit, request: Request) -> Response {
     let headers = request.headers().clone();
-    if cookies::is_foreign_form(&headers, &visit.front.settings.public_url) {
+    if cookies::is_foreign_form(&headers, visit.front.settings.pages()) {
         return foreign_form(visit, NAME);
     }
     let form = match form::read(request).await {

@@ -30,8 +30,15 @@ const MACHINES: [&str; 7] = [
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-protected-resource/notes/mcp",
 ];
-const PEOPLE: [&str; 6] =
-    ["/", "/oauth/authorize", "/login", "/login/development", "/login/callback/development", "/consent"];
+const PEOPLE: [&str; 7] = [
+    "/",
+    "/oauth/authorize",
+    "/login",
+    "/login/development",
+    "/login/emergency",
+    "/login/callback/development",
+    "/consent",
+];
 
 #[tokio::test]
 async fn what_a_listener_does_not_serve_looks_like_what_does_not_exist() {
