@@ -10,4 +10,5 @@ pub mod mcp_server;
 pub mod openid_provider;
 pub mod outcomes;
 pub mod raw;
+pub mod raw_http2;
 pub mod world;

@@ -22,6 +22,19 @@ pub async fn send_and_hang_up(address: &str, bytes: &[u8]) -> Result<Answer, Str
     talk(address, bytes, true).await
 }
 
+/// Writes the bytes and reads everything until the server closes, whatever it is and however many answers.
+pub async fn converse(address: &str, bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let talk = async {
+        let mut socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
+        // Whoever refuses at the first bytes may not wait for the last.
+        drop(socket.write_all(bytes).await);
+        let mut received = Vec::new();
+        drop(socket.read_to_end(&mut received).await);
+        Ok(received)
+    };
+    tokio::time::timeout(PATIENCE, talk).await.map_err(|_| "it was not closed in time".to_owned())?
+}
+
 async fn talk(address: &str, bytes: &[u8], hang_up: bool) -> Result<Answer, String> {
     let talk = async {
         let mut socket = TcpStream::connect(address).await.map_err(|error| error.to_string())?;

@@ -3,11 +3,14 @@
 //!
 //! What it refuses is refused in the shape of the endpoint, which is the endpoint's business.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use protocol::oauth::{Form, FormError};
 
+use crate::front::{BODY_TIMEOUT, Visit};
 use crate::layers::body::{self, BodyError};
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -45,7 +48,9 @@ pub(crate) async fn read_bytes(request: Request) -> Result<Bytes, FormRefusal> {
     if !is_media_type(request.headers(), FORM) {
         return Err(FormRefusal::MediaType);
     }
-    body::read(request.into_body()).await.map_err(FormRefusal::Body)
+    let visit = request.extensions().get::<Arc<Visit>>();
+    let patience = visit.map_or(BODY_TIMEOUT, |visit| visit.front.settings.body_timeout);
+    body::read(request.into_body(), patience).await.map_err(FormRefusal::Body)
 }
 
 /// The form in the query of a request; no query is an empty form.

@@ -9,6 +9,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use authorization_server::{AuthorizationServer, Browser, Caller};
@@ -50,9 +51,14 @@ pub struct ListedServer {
     pub url: String,
 }
 
+/// Time for the whole body of a form or registration to arrive.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// What the front doors are told.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Time for the whole body of a form or registration to arrive.
+    pub body_timeout: Duration,
     /// Origins of web pages that may call us from a script (product.md, P-22).
     pub browser_origins: Vec<String>,
     /// Which header the trusted proxies write.
@@ -78,6 +84,7 @@ impl Settings {
     #[must_use]
     pub fn new(public_url: PublicUrl) -> Self {
         Self {
+            body_timeout: BODY_TIMEOUT,
             browser_origins: WELL_KNOWN_WEB_CLIENTS.map(str::to_owned).to_vec(),
             forwarded_header: ForwardedHeader::default(),
             networks: KnownNetworks::default(),

@@ -111,3 +111,64 @@ fn read_pair(certificate: &Path, key: &Path, all: &mut Vec<u8>) -> Result<Identi
         Failure::Wiring(format!("`{}` with the key `{}`: {error}", certificate.display(), key.display()))
     })
 }
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Files {
+        folder: tempfile::TempDir,
+        pairs: Vec<(PathBuf, PathBuf)>,
+    }
+
+    impl Files {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let pairs = vec![(folder.path().join("a.pem"), folder.path().join("a.key"))];
+            let files = Self { folder, pairs };
+            files.write(0o600);
+            files
+        }
+
+        /// Another certificate, whose key has this mode.
+        fn write(&self, mode: u32) {
+            let made = rcgen::generate_simple_self_signed(vec!["mcp.example.com".to_owned()]).unwrap();
+            let (certificate, key) = &self.pairs[0];
+            fs::write(certificate, made.cert.pem()).unwrap();
+            drop(fs::remove_file(key));
+            fs::write(key, made.signing_key.serialize_pem()).unwrap();
+            fs::set_permissions(key, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+
+    #[test]
+    fn files_that_change_are_exchanged_and_files_that_are_bad_are_told_once() {
+        let files = Files::new();
+        let kept = CertificateFiles::open(&files.pairs, &Arc::default()).unwrap();
+        assert!(!kept.reload().unwrap(), "nothing has changed");
+        files.write(0o600);
+        assert!(kept.reload().unwrap());
+        files.write(0o644);
+        let told = kept.reload().unwrap_err().to_string();
+        assert!(told.contains("can be read or changed by others"), "{told}");
+        assert!(!kept.reload().unwrap(), "it was told");
+        fs::write(files.folder.path().join("a.pem"), "half of a fi").unwrap();
+        fs::set_permissions(&files.pairs[0].1, fs::Permissions::from_mode(0o600)).unwrap();
+        let told = kept.reload().unwrap_err().to_string();
+        assert!(told.contains("a.pem") && told.contains("holds no certificate"), "{told}");
+        fs::remove_file(&files.pairs[0].0).unwrap();
+        assert!(kept.reload().is_err());
+        files.write(0o600);
+        assert!(kept.reload().unwrap(), "it is mended");
+    }
+
+    #[test]
+    fn at_the_start_files_must_be_good() {
+        let files = Files::new();
+        files.write(0o640 | 0o004);
+        assert!(CertificateFiles::open(&files.pairs, &Arc::default()).is_err());
+    }
+}

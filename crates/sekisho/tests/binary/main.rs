@@ -5,6 +5,7 @@
 mod acme;
 mod check;
 mod demo;
+mod descriptors;
 mod emergency;
 mod kill;
 mod master_key;

@@ -65,6 +65,14 @@ access = "everyone who may log in"
         Running::start(&["serve", "--config", &self.config()], "ready")
     }
 
+    /// The same with so many open files at the most, as `ulimit -n` sets it.
+    pub(crate) fn serve_with_files(&self, files: u32) -> Running {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")]);
+        command.args([env!("CARGO_BIN_EXE_sekisho"), "serve", "--config", &self.config()]);
+        Running::of(command, "ready")
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut all = arguments.to_vec();
@@ -94,9 +102,14 @@ pub(crate) struct Running {
 impl Running {
     /// Starts and reads both outputs until a line holds `sign`.
     pub(crate) fn start(arguments: &[&str], sign: &str) -> Self {
-        let (reader, writer) = std::io::pipe().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-        command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null());
+        command.args(arguments);
+        Self::of(command, sign)
+    }
+
+    fn of(mut command: Command, sign: &str) -> Self {
+        let (reader, writer) = std::io::pipe().unwrap();
+        command.env("NO_COLOR", "1").stdin(Stdio::null());
         command.stdout(writer.try_clone().unwrap()).stderr(writer);
         let child = command.spawn().unwrap();
         drop(command);

@@ -15,7 +15,7 @@ use upstream::connectors::Connector;
 use upstream::connectors::development::{Development, DevelopmentSettings, Person};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
-use web::{ListedServer, PublicUrl, Rates};
+use web::{ConnectionLimits, ListedServer, PublicUrl, Rates};
 
 use super::{Built, text};
 use crate::world::TestClock;
@@ -44,6 +44,10 @@ pub struct Plan {
     pub postgres: Option<String>,
     /// The largest MCP message in bytes.
     pub message_bytes: usize,
+    /// What connections may cost, and how long may be waited for them.
+    pub connections: ConnectionLimits,
+    /// Time for the whole body of a form or registration to arrive.
+    pub body_timeout: Duration,
     /// Networks of trusted proxies, in CIDR notation.
     pub trusted_proxies: Vec<&'static str>,
     /// How long things live.
@@ -85,6 +89,11 @@ impl Default for Plan {
             connectors: Vec::new(),
             postgres: None,
             message_bytes: 4 * 1024 * 1024,
+            connections: ConnectionLimits {
+                drain: Duration::from_millis(200),
+                ..ConnectionLimits::default()
+            },
+            body_timeout: Duration::from_secs(15),
             trusted_proxies: Vec::new(),
             lifetimes: Lifetimes::default(),
             stream_grace: Duration::from_secs(60 * 60),
@@ -218,6 +227,7 @@ pub(super) fn front(plan: &Plan, issuer: &str) -> Built<web::Settings> {
     let public_url: PublicUrl = issuer.parse().map_err(text)?;
     let mut settings = web::Settings::new(public_url);
     settings.rates = plan.rates;
+    settings.body_timeout = plan.body_timeout;
     settings.trusted_proxies =
         plan.trusted_proxies.iter().map(|network| network.parse().map_err(text)).collect::<Built<_>>()?;
     let listed = |(name, _): &(&'static str, Access)| ListedServer {

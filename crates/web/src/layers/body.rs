@@ -11,9 +11,6 @@ use http_body_util::BodyExt as _;
 
 /// Cap of forms and registrations.
 pub(crate) const CAP: usize = 64 * 1024;
-/// Time for the whole of it to arrive.
-const PATIENCE: Duration = Duration::from_secs(15);
-
 /// Why there is no body to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
@@ -35,15 +32,15 @@ impl BodyError {
     }
 }
 
-/// The whole body, or why not.
-pub(crate) async fn read<B>(body: B) -> Result<Bytes, BodyError>
+/// The whole body, or why not; all of it must be there in time.
+pub(crate) async fn read<B>(body: B, patience: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes>,
 {
     if body.size_hint().lower() > CAP as u64 {
         return Err(BodyError::TooLarge);
     }
-    tokio::time::timeout(PATIENCE, collect(body)).await.unwrap_or(Err(BodyError::TooSlow))
+    tokio::time::timeout(patience, collect(body)).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
 async fn collect<B>(body: B) -> Result<Bytes, BodyError>
@@ -73,6 +70,8 @@ mod tests {
 
     use super::*;
 
+    const PATIENCE: Duration = Duration::from_secs(15);
+
     /// A body that does not say how long it is.
     fn chunked(sizes: &[usize]) -> impl Body<Data = Bytes, Error = Infallible> {
         let frames: Vec<_> =
@@ -82,14 +81,17 @@ mod tests {
 
     #[tokio::test]
     async fn exactly_the_cap_is_accepted_with_and_without_a_declared_length() {
-        assert_eq!(read(Full::new(Bytes::from(vec![b'a'; CAP]))).await.unwrap().len(), CAP);
-        assert_eq!(read(chunked(&[CAP - 1, 1, 0])).await.unwrap().len(), CAP);
+        assert_eq!(read(Full::new(Bytes::from(vec![b'a'; CAP])), PATIENCE).await.unwrap().len(), CAP);
+        assert_eq!(read(chunked(&[CAP - 1, 1, 0]), PATIENCE).await.unwrap().len(), CAP);
     }
 
     #[tokio::test]
     async fn one_byte_more_is_refused_with_and_without_a_declared_length() {
-        assert_eq!(read(Full::new(Bytes::from(vec![b'a'; CAP + 1]))).await, Err(BodyError::TooLarge));
-        assert_eq!(read(chunked(&[CAP, 1])).await, Err(BodyError::TooLarge));
-        assert_eq!(read(chunked(&[10_000_000])).await, Err(BodyError::TooLarge));
+        assert_eq!(
+            read(Full::new(Bytes::from(vec![b'a'; CAP + 1])), PATIENCE).await,
+            Err(BodyError::TooLarge)
+        );
+        assert_eq!(read(chunked(&[CAP, 1]), PATIENCE).await, Err(BodyError::TooLarge));
+        assert_eq!(read(chunked(&[10_000_000]), PATIENCE).await, Err(BodyError::TooLarge));
     }
 }

@@ -19,7 +19,7 @@ const NAME: &str = "register";
 
 pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     let bytes = if form::is_media_type(request.headers(), form::JSON) {
-        body::read(request.into_body()).await.map_err(FormRefusal::Body)
+        body::read(request.into_body(), visit.front.settings.body_timeout).await.map_err(FormRefusal::Body)
     } else {
         Err(FormRefusal::MediaType)
     };

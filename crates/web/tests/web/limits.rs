@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Request, StatusCode};
-use web::Rate;
+use web::{KnownNetwork, Rate, Rates};
 
 use crate::house::{Answer, HTTPS, House};
 
@@ -64,4 +64,41 @@ async fn only_a_trusted_proxy_can_say_for_whom_it_asks() {
     assert_eq!(token(&house, proxy, "dcr_a", "203.0.113.2").await.status, StatusCode::UNAUTHORIZED);
     let forged = token(&house, proxy, "dcr_a", "198.51.100.9, 203.0.113.2").await;
     assert_eq!(forged.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+/// I-14, as docs/limits.md has it: limits are per node, so N nodes let through N times as much.
+#[tokio::test]
+async fn each_node_counts_for_itself() {
+    let node = || House::with(HTTPS, |settings| settings.rates.token = Some(Rate::per_second(1, 2)));
+    let nodes = [node().await, node().await];
+    let mut let_through = 0;
+    for round in 0..10 {
+        let node = nodes.get(round % nodes.len()).unwrap();
+        let status = token(node, "192.0.2.7:1", "dcr_a", "").await.status;
+        let_through += usize::from(status != StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert_eq!(let_through, 2 * nodes.len());
+}
+
+/// P-20: a vendor's cloud is one caller with a budget of its own, whoever calls from it.
+#[tokio::test]
+async fn a_known_network_has_a_budget_of_its_own() {
+    let house = House::with(HTTPS, |settings| {
+        settings.rates.token = Some(Rate::per_second(1, 1));
+        settings.networks = vec![KnownNetwork {
+            name: "cloud".to_owned(),
+            networks: vec!["203.0.113.0/24".parse().unwrap()],
+            rates: Rates { token: Some(Rate::per_second(1, 3)), ..Rates::unlimited() },
+            connections: 10,
+        }]
+        .into();
+    })
+    .await;
+    for host in 1..=3 {
+        let answer = token(&house, &format!("203.0.113.{host}:1"), "dcr_a", "").await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{host}");
+    }
+    assert_eq!(token(&house, "203.0.113.4:1", "dcr_b", "").await.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(token(&house, "192.0.2.7:1", "dcr_a", "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(token(&house, "192.0.2.7:1", "dcr_a", "").await.status, StatusCode::TOO_MANY_REQUESTS);
 }
