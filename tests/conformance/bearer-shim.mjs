@@ -6,6 +6,7 @@
 // * re-points Host and Origin at TARGET only when they name the shim itself, so that the suite's probe of
 //   DNS rebinding (`evil.example.com`) reaches the gateway unchanged
 // * BASE is put before the path; streams are not buffered; a client that hangs up closes the other side too
+// * DROP=<header> and BUFFER=1 spoil it on purpose: a header that does not pass, an answer that is kept until its end
 // The first line printed is `listening <url>`.
 import http from 'node:http';
 import https from 'node:https';
@@ -13,6 +14,7 @@ import https from 'node:https';
 const target = new URL(process.env.TARGET);
 const base = (process.env.BASE ?? '').replace(/\/$/, '');
 const hopByHop = new Set(['connection', 'keep-alive', 'transfer-encoding', 'te', 'trailer', 'upgrade']);
+const dropped = process.env.DROP;
 const client = target.protocol === 'https:' ? https : http;
 
 const server = http.createServer((request, response) => {
@@ -22,7 +24,7 @@ const server = http.createServer((request, response) => {
   for (let i = 0; i < request.rawHeaders.length; i += 2) {
     const name = request.rawHeaders[i], lower = name.toLowerCase();
     let value = request.rawHeaders[i + 1];
-    if (hopByHop.has(lower) || lower === 'authorization') continue;
+    if (hopByHop.has(lower) || lower === 'authorization' || lower === dropped) continue;
     if (lower === 'host' && mine.has(value)) value = target.host;
     if (lower === 'origin' && [...mine].some((host) => value === `http://${host}`)) value = target.origin;
     headers.push(name, value);
@@ -34,10 +36,15 @@ const server = http.createServer((request, response) => {
     (answer) => {
       const back = [];
       for (let i = 0; i < answer.rawHeaders.length; i += 2)
-        if (!hopByHop.has(answer.rawHeaders[i].toLowerCase())) back.push(answer.rawHeaders[i], answer.rawHeaders[i + 1]);
+        if (!hopByHop.has(answer.rawHeaders[i].toLowerCase()) && answer.rawHeaders[i].toLowerCase() !== dropped) back.push(answer.rawHeaders[i], answer.rawHeaders[i + 1]);
       response.writeHead(answer.statusCode, back);
-      response.flushHeaders();
-      answer.pipe(response);
+      if (process.env.BUFFER) {
+        const kept = [];
+        answer.on('data', (chunk) => kept.push(chunk)).on('end', () => response.end(Buffer.concat(kept)));
+      } else {
+        response.flushHeaders();
+        answer.pipe(response);
+      }
       answer.on('error', () => response.destroy());
     },
   );

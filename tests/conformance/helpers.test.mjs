@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 import { Cookies, fetchSite, formActionAdmits, originOf } from './browser.mjs';
+import { differences } from './compare.mjs';
 import { browse, choose, fill } from './consent.mjs';
 import { formsOf, textOf } from './html.mjs';
 
@@ -97,4 +98,15 @@ test('a redirect that form-action forbids ends the walk', async () => {
   const url = `http://localhost:${server.address().port}/authorize?redirect_uri=${encodeURIComponent('http://127.0.0.1:1/callback')}`;
   await assert.rejects(browse(url), /form-action/);
   server.close();
+});
+
+test('two runs of the suite are held against each other check by check', () => {
+  const check = (id, status, name = 'Name') => ({ id, name, status, errorMessage: 'why' });
+  const run = (...checks) => new Map([['ping', checks]]);
+  const direct = run(check('a', 'SUCCESS'), check('b', 'WARNING'));
+  assert.deepEqual(differences(direct, run(check('b', 'WARNING'), check('log', 'INFO'), check('a', 'SUCCESS'))), []);
+  assert.deepEqual(differences(direct, run(check('a', 'FAILURE'), check('b', 'WARNING'))), ['ping: only direct:  a (Name): SUCCESS', 'ping: only through: a (Name): FAILURE\n    why']);
+  for (const through of [run(check('a', 'SUCCESS')), run(check('a', 'SUCCESS'), check('b', 'SUCCESS')), run(check('a', 'SUCCESS'), check('b', 'WARNING'), check('b', 'WARNING')), new Map()])
+    assert.notDeepEqual(differences(direct, through), []);
+  assert.deepEqual(differences(run(), run()), ['the direct run has no verdict at all']);
 });

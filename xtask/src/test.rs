@@ -18,7 +18,7 @@ struct Stage {
     run: fn() -> Result<(), Failure>,
 }
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     Stage { name: "format", needs: &[], run: format },
     Stage { name: "clippy", needs: &[], run: clippy },
     Stage { name: "product", needs: &[], run: product },
@@ -29,6 +29,7 @@ const STAGES: [Stage; 11] = [
     Stage { name: "doctests", needs: &[], run: doctests },
     Stage { name: "helpers", needs: &[Need::ConformanceModules], run: helpers },
     Stage { name: "conformance", needs: &[Need::ConformanceModules], run: conformance },
+    Stage { name: "gateway", needs: &[Need::ConformanceModules], run: gateway },
     Stage {
         name: "clients",
         needs: &[Need::ConformanceModules, Need::ClientModules, Need::PythonSdk],
@@ -188,6 +189,13 @@ fn helpers() -> Result<(), Failure> {
 
 fn conformance() -> Result<(), Failure> {
     must(node()?.arg("tests/conformance/run.mjs"))
+}
+
+/// The suite's server mode, without and with the gateway between.
+fn gateway() -> Result<(), Failure> {
+    let mut command = node()?;
+    command.env("CONFORMANCE_SERVER", built("debug", "examples/mcp_conformance_server")?);
+    must(command.arg("tests/conformance/server.mjs"))
 }
 
 fn clients() -> Result<(), Failure> {
