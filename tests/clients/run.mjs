@@ -1,8 +1,8 @@
 // Real MCP clients, headless, against the built binary: each discovers, registers, passes the pages and calls a tool.
 //
-//   SEKISHO_BIN=… CLIENT_RMCP=… PYTHON=… node run.mjs
+//   SEKISHO_BIN=… CLIENT_RMCP=… PYTHON=… PYTHON_V1=… node run.mjs
 //
-// Every SDK on both revisions with `sekisho demo` (example people, example MCP servers), and every SDK on both revisions with
+// Every client on every revision that it speaks, with `sekisho demo` (example people, example MCP servers), and with
 // `sekisho serve` between a real OpenID provider and an MCP server of another SDK. What the client saw and what
 // `sekisho audit` tells of it must agree.
 import assert from 'node:assert/strict';
@@ -17,18 +17,27 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 const browser = path.join(here, '../conformance/browser.sh');
 const REVISIONS = ['2025-11-25', '2026-07-28'];
 
-const SDKS = {
-  typescript: [process.execPath, path.join(here, 'typescript/client.mjs')],
-  python: [process.env.PYTHON, path.join(here, 'python/client.py')],
-  rmcp: [process.env.CLIENT_RMCP],
+/** A program of this folder, run by the Node that runs this file. */
+const node = (file, revisions, env = {}) => ({ command: [process.execPath, path.join(here, file)], revisions, env });
+
+// The SDKs as they are, the lines before them that are still installed everywhere, and programs that people use.
+const CLIENTS = {
+  typescript: node('typescript/client.mjs', REVISIONS),
+  python: { command: [process.env.PYTHON, path.join(here, 'python/client.py')], revisions: REVISIONS },
+  rmcp: { command: [process.env.CLIENT_RMCP], revisions: REVISIONS },
+  'typescript-v1': node('typescript-v1/client.mjs', ['2025-11-25'], { SDK: '@modelcontextprotocol/sdk' }),
+  'typescript-1.17': node('typescript-v1/client.mjs', ['2025-06-18'], { SDK: 'sdk-1.17' }),
+  'python-v1': { command: [process.env.PYTHON_V1, path.join(here, 'python/client_v1.py')], revisions: ['2025-11-25'] },
+  inspector: node('inspector/client.mjs', REVISIONS),
+  'mcp-remote': node('mcp-remote/client.mjs', REVISIONS),
 };
 
 /** Runs one client and answers what it printed. */
-async function client(sdk, url, revision, tool, bot = {}) {
-  const [command, ...first] = SDKS[sdk];
-  assert.ok(command, `no program is named for the SDK ${sdk}`);
+async function client(name, url, revision, tool, bot = {}) {
+  const { command: [command, ...first], env } = CLIENTS[name];
+  assert.ok(command, `no program is named for ${name}`);
   const log = path.join(temporaryFolder('browser'), 'browser.log');
-  const child = spawn(command, [...first, url, revision, tool], { env: { ...process.env, BROWSER: browser, NODE: process.execPath, BOT_LOG: log, ...bot }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(command, [...first, url, revision, tool], { env: { ...process.env, BROWSER: browser, NODE: process.execPath, BOT_LOG: log, ...env, ...bot }, stdio: ['ignore', 'pipe', 'pipe'] });
   let out = '', complaint = '';
   child.stdout.on('data', (chunk) => { out += chunk; });
   child.stderr.on('data', (chunk) => { complaint += chunk; });
@@ -41,11 +50,13 @@ async function client(sdk, url, revision, tool, bot = {}) {
 
 /** What must be true of every run, whatever stands behind. */
 function judge(seen, revision) {
-  assert.equal(seen.protocolVersion, revision === 'handshake' ? '2025-11-25' : revision);
+  // A program that does not tell which revision it spoke is asked about it by the MCP server below.
+  if ('protocolVersion' in seen) assert.equal(seen.protocolVersion, revision === 'handshake' ? '2025-11-25' : revision);
   assert.equal(seen.isError, false, seen.text);
   assert.equal(seen.authorizations, 1, 'the person was sent to the browser once');
   assert.ok(seen.clientId.startsWith('dcr_'), 'the client registered dynamically');
   assert.ok(seen.refreshToken, 'a refresh token came with the access token');
+  if ('refreshes' in seen) assert.equal(seen.refreshes, 1, 'the SDK refreshed by itself, once');
   assert.ok(seen.tools.includes(seen.tool), 'the tool was listed');
 }
 
@@ -60,6 +71,7 @@ function judgeEvents(events, seen) {
   assert.ok(kinds.indexOf('token_issued') < kinds.indexOf('call'), `the token comes before the calls: ${kinds}`);
   const methods = mine.filter((event) => event.kind === 'call').map((event) => event.detail?.method);
   for (const method of ['tools/list', 'tools/call']) assert.ok(methods.includes(method), `no ${method} among ${methods}`);
+  if (seen.refreshes) assert.ok(kinds.includes('token_refreshed'), `no refresh among ${kinds}`);
   assert.deepEqual(mine.filter((event) => event.outcome !== 'ok'), []);
 }
 
@@ -76,10 +88,10 @@ async function judgeAudit(sekisho, seen) {
 
 async function withExamplePeople() {
   const sekisho = await demo();
-  for (const sdk of Object.keys(SDKS))
-    for (const revision of sdk === 'rmcp' ? [...REVISIONS, 'handshake'] : REVISIONS)
-      await test(`${sdk} ${revision}, example people and servers`, async () => {
-        const seen = await client(sdk, `${sekisho.url}/notes/mcp`, revision, 'who_am_i');
+  for (const [name, { revisions }] of Object.entries(CLIENTS))
+    for (const revision of name === 'rmcp' ? [...revisions, 'handshake'] : revisions)
+      await test(`${name} ${revision}, example people and servers`, async () => {
+        const seen = await client(name, `${sekisho.url}/notes/mcp`, revision, 'who_am_i');
         judge(seen, revision);
         assert.match(seen.text, /^Alice Tanaka \(.*groups: engineering; scopes: .*\bread\b/);
         await judgeAudit(sekisho, seen);
@@ -112,12 +124,13 @@ name = "notes"
 url = "${upstream.said}"
 access = ["group:engineering"]
 `, { port });
-  for (const sdk of Object.keys(SDKS))
-    for (const revision of REVISIONS)
-      await test(`${sdk} ${revision}, OpenID provider and an MCP server of the TypeScript SDK`, async () => {
-        const seen = await client(sdk, `${url}/notes/mcp`, revision, 'whoami', { BOT_CONNECTOR: 'corporate' });
+  for (const [name, { revisions }] of Object.entries(CLIENTS))
+    for (const revision of revisions)
+      await test(`${name} ${revision}, OpenID provider and an MCP server of the TypeScript SDK`, async () => {
+        const seen = await client(name, `${url}/notes/mcp`, revision, 'whoami', { BOT_CONNECTOR: 'corporate' });
         judge(seen, revision);
-        const { claims, leaked } = JSON.parse(seen.text);
+        const { claims, leaked, version } = JSON.parse(seen.text);
+        assert.equal(version, revision, 'the revision that the MCP server was spoken to in');
         assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
         assert.deepEqual(claims.groups, ['engineering']);
         assert.equal(claims.name, 'Alice Tanaka');

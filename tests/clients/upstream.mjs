@@ -3,7 +3,7 @@
 //   SEKISHO=http://localhost:8080 node upstream.mjs       the first line printed is `listening <mcp-url>`
 //
 // It knows of Sekisho what the manual tells the author of an MCP server: the identity assertion stands in the header
-// `Sekisho-Identity` and is checked with the JWKS by a stock library. `whoami` answers with its claims, and with the names
+// `Sekisho-Identity` and is checked with the JWKS by a stock library. `whoami` answers with its claims, the revision, and the names
 // of those headers that a gateway must not let through, so that what the MCP server gets can be read from a tool result.
 import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
@@ -19,7 +19,7 @@ const address = () => `http://127.0.0.1:${listener.address().port}/mcp`;
 /** What the MCP server sees of who is calling. */
 async function seen(headers) {
   const { payload } = await jwtVerify(headers.get('sekisho-identity') ?? '', keys, { issuer, audience: address(), algorithms: ['ES256'] });
-  return { claims: payload, leaked: FORBIDDEN.filter((name) => headers.has(name)) };
+  return { claims: payload, version: headers.get('mcp-protocol-version'), leaked: FORBIDDEN.filter((name) => headers.has(name)) };
 }
 
 function server() {

@@ -26,22 +26,35 @@ pub(crate) enum Need {
     PostgreSql,
     /// The Python SDK in a virtual environment.
     PythonSdk,
+    /// The first line of the Python SDK in one of its own.
+    PythonSdkV1,
 }
 
 impl Need {
-    const ALL: [Self; 5] =
-        [Self::PostgreSql, Self::Pebble, Self::ConformanceModules, Self::ClientModules, Self::PythonSdk];
+    const ALL: [Self; 6] = [
+        Self::PostgreSql,
+        Self::Pebble,
+        Self::ConformanceModules,
+        Self::ClientModules,
+        Self::PythonSdk,
+        Self::PythonSdkV1,
+    ];
 
     /// What it is, for whom, and what `--install` does.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
-            Self::ClientModules => "MCP client and server of the TypeScript SDK: `npm ci` in tests/clients",
+            Self::ClientModules => {
+                "MCP clients and a server of the TypeScript SDK: `npm ci` in tests/clients"
+            }
             Self::ConformanceModules => {
                 "MCP conformance suite, Node 22, OpenID provider: `npm ci` in tests/conformance"
             }
             Self::Pebble => "an ACME authority, for certificates: `apt-get install pebble`",
             Self::PostgreSql => "PostgreSQL's server, for the store's contract: `apt-get install postgresql`",
             Self::PythonSdk => "MCP client of the Python SDK: a virtual environment in .tools/venv",
+            Self::PythonSdkV1 => {
+                "MCP client of the Python SDK's first line: a virtual environment in .tools/venv-v1"
+            }
         }
     }
 
@@ -51,7 +64,8 @@ impl Need {
             Self::ConformanceModules => modules_are_current("tests/conformance") && node().is_some(),
             Self::Pebble => on_path("pebble") && on_path("pebble-challtestsrv"),
             Self::PostgreSql => postgres().is_some(),
-            Self::PythonSdk => same(&venv().join("requirements.txt"), &requirements()) && python().exists(),
+            Self::PythonSdk => python_is_current(""),
+            Self::PythonSdkV1 => python_is_current("-v1"),
         }
     }
 
@@ -62,7 +76,8 @@ impl Need {
             Self::ConformanceModules => install_modules("tests/conformance"),
             Self::Pebble => install_package("pebble"),
             Self::PostgreSql => install_package("postgresql"),
-            Self::PythonSdk => install_python(),
+            Self::PythonSdk => install_python(""),
+            Self::PythonSdkV1 => install_python("-v1"),
         }
     }
 }
@@ -97,9 +112,9 @@ pub(crate) fn node() -> Option<PathBuf> {
     candidates.into_iter().find(|node| version(node).is_some_and(|major| major >= OLDEST_NODE))
 }
 
-/// The Python of the virtual environment.
-pub(crate) fn python() -> PathBuf {
-    venv().join("bin/python")
+/// The Python of a virtual environment: of the SDK (`""`), or of its first line (`"-v1"`).
+pub(crate) fn python(line: &str) -> PathBuf {
+    venv(line).join("bin/python")
 }
 
 /// Whether cargo-nextest is there. `cargo test` runs the same tests, more slowly.
@@ -107,12 +122,16 @@ pub(crate) fn has_nextest() -> bool {
     output(&mut crate::run::cargo(&["nextest", "--version"])).is_ok()
 }
 
-fn venv() -> PathBuf {
-    root().join(".tools/venv")
+fn venv(line: &str) -> PathBuf {
+    root().join(format!(".tools/venv{line}"))
 }
 
-fn requirements() -> PathBuf {
-    root().join("tests/clients/python/requirements.txt")
+fn requirements(line: &str) -> PathBuf {
+    root().join(format!("tests/clients/python/requirements{line}.txt"))
+}
+
+fn python_is_current(line: &str) -> bool {
+    same(&venv(line).join("requirements.txt"), &requirements(line)) && python(line).exists()
 }
 
 fn same(one: &Path, other: &Path) -> bool {
@@ -129,7 +148,8 @@ fn modules_are_current(folder: &str) -> bool {
 }
 
 fn install_modules(folder: &str) -> Result<(), Failure> {
-    must(Command::new("npm").arg("ci").current_dir(root().join(folder)))?;
+    // None of them has anything to run when it is installed.
+    must(Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(root().join(folder)))?;
     fs::copy(root().join(folder).join("package-lock.json"), stamp(folder))?;
     Ok(())
 }
@@ -153,11 +173,11 @@ fn install_package(name: &str) -> Result<(), Failure> {
     apt(&["install", "--quiet", "--yes", "--no-install-recommends", name])
 }
 
-fn install_python() -> Result<(), Failure> {
+fn install_python(line: &str) -> Result<(), Failure> {
     let recent = "import sys, venv; sys.exit(sys.version_info < (3, 11))";
     must(Command::new("python3").args(["-c", recent]))
         .map_err(|failure| format!("{failure}: Python 3.11 or newer with its `venv` module is needed"))?;
-    must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv()))?;
+    must(Command::new("python3").args(["-m", "venv", "--clear"]).arg(venv(line)))?;
     let pip = [
         "-m",
         "pip",
@@ -167,7 +187,7 @@ fn install_python() -> Result<(), Failure> {
         "--require-hashes",
         "--requirement",
     ];
-    must(Command::new(python()).args(pip).arg(requirements()))?;
-    fs::copy(requirements(), venv().join("requirements.txt"))?;
+    must(Command::new(python(line)).args(pip).arg(requirements(line)))?;
+    fs::copy(requirements(line), venv(line).join("requirements.txt"))?;
     Ok(())
 }

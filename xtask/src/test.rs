@@ -32,7 +32,7 @@ const STAGES: [Stage; 12] = [
     Stage { name: "gateway", needs: &[Need::ConformanceModules], run: gateway },
     Stage {
         name: "clients",
-        needs: &[Need::ConformanceModules, Need::ClientModules, Need::PythonSdk],
+        needs: &[Need::ConformanceModules, Need::ClientModules, Need::PythonSdk, Need::PythonSdkV1],
         run: clients,
     },
 ];
@@ -200,6 +200,7 @@ fn gateway() -> Result<(), Failure> {
 
 fn clients() -> Result<(), Failure> {
     let mut command = node()?;
-    command.env("CLIENT_RMCP", built("debug", "client-rmcp")?).env("PYTHON", needs::python());
+    command.env("CLIENT_RMCP", built("debug", "client-rmcp")?).env("PYTHON", needs::python(""));
+    command.env("PYTHON_V1", needs::python("-v1"));
     must(command.arg("tests/clients/run.mjs"))
 }
