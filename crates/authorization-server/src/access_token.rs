@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use protocol::jose::claims::AccessTokenClaims;
-use protocol::oauth::Scope;
+use protocol::oauth::{ResourceUri, Scope};
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use store::GrantRecord;
@@ -44,6 +44,12 @@ impl Validity {
 pub(crate) struct NotSigned;
 
 impl AuthorizationServer {
+    /// What the MCP server of a grant is called here and now: the grant may be from before the house moved
+    /// (product.md, P-23).
+    pub(crate) fn resource_of<'a>(&'a self, grant: &'a GrantRecord) -> &'a ResourceUri {
+        self.settings.server(&grant.server).map_or(&grant.resource, |server| &server.resource)
+    }
+
     /// Signs an access token of a grant.
     pub(crate) fn sign_access_token(
         &self,
@@ -54,7 +60,7 @@ impl AuthorizationServer {
         let claims = AccessTokenClaims {
             iss: self.settings.issuer.clone(),
             sub: grant.user.to_string(),
-            aud: grant.resource.as_str().to_owned(),
+            aud: self.resource_of(grant).as_str().to_owned(),
             client_id: grant.client_id.as_str().to_owned(),
             grant_id: grant.id.to_string(),
             scope: (!scope.is_empty()).then(|| scope.to_string()),

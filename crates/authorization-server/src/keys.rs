@@ -59,7 +59,8 @@ pub enum KeysError {
     /// Another public URL.
     #[error(
         "`public_url` is `{given}`, but this record was made for `{recorded}`, which is the issuer and the audience of \
-         every token it gave out; set it back, or start with an empty record"
+         every token it gave out; set it back, list the former one in `[[former_public_url]]`, or start with an empty \
+         record"
     )]
     OtherPublicUrl {
         /// The configured one.
@@ -122,11 +123,17 @@ pub async fn read(
     open(masters, &store.list_keys().await?, clock.now())
 }
 
-/// Makes sure that the record belongs to this public URL, which it remembers from its first start.
+/// Makes sure that the record belongs to this public URL, which it remembers from its first start; or from now on, if
+/// the one that it remembers is among the `former` ones. Whether it moved.
 ///
 /// # Errors
-/// [`KeysError::OtherPublicUrl`] if it was made for another one.
-pub async fn claim_public_url(store: &dyn Store, public_url: &str) -> Result<(), KeysError> {
+/// [`KeysError::OtherPublicUrl`] if it belongs to another one.
+pub async fn claim_public_url(
+    store: &dyn Store,
+    public_url: &str,
+    former: &[String],
+    (clock, entropy): (&dyn Clock, &dyn Entropy),
+) -> Result<bool, KeysError> {
     let recorded = match store.meta(PUBLIC_URL).await? {
         Some(recorded) => recorded,
         // Written once; of several nodes that start at once one was first, and all read what it wrote. A start over
@@ -137,9 +144,17 @@ pub async fn claim_public_url(store: &dyn Store, public_url: &str) -> Result<(),
         }
     };
     if recorded == public_url {
-        return Ok(());
+        return Ok(false);
     }
-    Err(KeysError::OtherPublicUrl { given: public_url.to_owned(), recorded })
+    if !former.contains(&recorded) {
+        return Err(KeysError::OtherPublicUrl { given: public_url.to_owned(), recorded });
+    }
+    let now = clock.now();
+    let id = protocol::id::Id::mint(now, entropy);
+    let mut event = AuditEvent::new(id, now, AuditKind::HouseMoved, Outcome::Ok);
+    event.detail.insert("from", recorded.clone());
+    event.detail.insert("to", public_url.to_owned());
+    Ok(store.replace_meta(PUBLIC_URL, (&recorded, public_url), event).await?)
 }
 
 /// Tries keys and public URL without writing anything (`sekisho check`), and says in a sentence what was found.
@@ -151,6 +166,7 @@ pub async fn examine(
     masters: &KeyRing<MasterKey>,
     clock: &dyn Clock,
     public_url: &str,
+    former: &[String],
 ) -> Result<String, KeysError> {
     let recorded = fingerprint_of(store, masters).await?;
     let records = store.list_keys().await?;
@@ -159,6 +175,7 @@ pub async fn examine(
     }
     if let Some(recorded) = store.meta(PUBLIC_URL).await?
         && recorded != public_url
+        && !former.contains(&recorded)
     {
         return Err(KeysError::OtherPublicUrl { given: public_url.to_owned(), recorded });
     }

@@ -152,7 +152,9 @@ impl AuthorizationServer {
         let expect = Expect { typ: Some(&[access_token::TYP]), algorithms: &[Algorithm::Es256] };
         let keys = self.parts.keys.load().verifying();
         let claims: AccessTokenClaims = keys.verify(text, &expect).ok()?;
-        if claims.iss == self.settings.issuer { claims.grant_id.parse().ok() } else { None }
+        let settings = &self.settings;
+        let is_ours = claims.iss == settings.issuer || settings.other_issuers.contains(&claims.iss);
+        if is_ours { claims.grant_id.parse().ok() } else { None }
     }
 }
 

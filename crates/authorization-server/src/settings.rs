@@ -24,6 +24,8 @@ pub struct Settings {
     pub lifetimes: Lifetimes,
     /// The origin of people's pages: the issuer, unless they have one of their own.
     pub pages_url: String,
+    /// Other names of this issuer while the house moves (product.md, P-23): a token of theirs can be revoked here.
+    pub other_issuers: Vec<String>,
     /// How many authorizations may be pending at once (product.md, P-4).
     pub pending: PendingCaps,
     /// Which private-use schemes a redirect URI may have (product.md, P-8).

@@ -30,13 +30,18 @@ const LEFT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Assertion {
     value: HeaderValue,
+    audience: String,
     person: Arc<Person>,
     until: Duration,
 }
 
 impl Assertion {
-    fn serves(&self, person: &Arc<Person>, now: Duration) -> bool {
-        now < self.until && (Arc::ptr_eq(&self.person, person) || self.person.is_described_as(person))
+    /// The audience may have become another one since: an MCP server can be moved while tokens for it live.
+    fn serves(&self, who: &Who, now: Duration) -> bool {
+        let person = &who.person;
+        now < self.until
+            && self.audience == who.server.settings().assertion_audience
+            && (Arc::ptr_eq(&self.person, person) || self.person.is_described_as(person))
     }
 }
 
@@ -57,13 +62,14 @@ impl Assertions {
     pub(crate) fn value(&self, who: &Who) -> Result<HeaderValue, CallReason> {
         let now = self.clock.monotonic();
         if let Some(known) = &*who.verdict.assertion.load()
-            && known.serves(&who.person, now)
+            && known.serves(who, now)
         {
             return Ok(known.value.clone());
         }
         let value = self.sign(who)?;
         let until = now.saturating_add(LIFE - LEFT);
-        let made = Assertion { value: value.clone(), person: Arc::clone(&who.person), until };
+        let audience = who.server.settings().assertion_audience.clone();
+        let made = Assertion { value: value.clone(), audience, person: Arc::clone(&who.person), until };
         who.verdict.assertion.store(Some(Arc::new(made)));
         Ok(value)
     }

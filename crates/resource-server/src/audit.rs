@@ -60,7 +60,7 @@ pub(crate) struct CallRecord {
 }
 
 /// Where calls take their places.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Audit {
     queue: Sender<CallRecord>,
     clock: Arc<dyn Clock>,

@@ -18,6 +18,7 @@ use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Timestamp};
 
+use crate::mcp_server::Identity;
 use crate::reason::CallReason;
 use crate::verdicts::{Access, Verdict, Verdicts};
 
@@ -67,7 +68,6 @@ const fn is_b64token(byte: u8) -> bool {
 
 /// Verifies access tokens and remembers the verdicts.
 pub(crate) struct Bearer {
-    issuer: String,
     keys: Arc<ArcSwap<Keys>>,
     clock: Arc<dyn Clock>,
     verdicts: Verdicts,
@@ -81,12 +81,16 @@ struct Verifying {
 }
 
 impl Bearer {
-    pub(crate) fn new(issuer: String, keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
-        Self { issuer, keys, clock, verdicts: Verdicts::new(), verifying: ArcSwapOption::empty() }
+    pub(crate) fn new(keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
+        Self { keys, clock, verdicts: Verdicts::new(), verifying: ArcSwapOption::empty() }
     }
 
-    /// What this token means at this MCP server, if it is alive by its own claims.
-    pub(crate) fn verify(&self, token: impl AsRef<[u8]>, resource: &str) -> Result<Arc<Verdict>, CallReason> {
+    /// What this token means at the MCP server of these identities, if it is alive by its own claims.
+    pub(crate) fn verify(
+        &self,
+        token: impl AsRef<[u8]>,
+        identities: &[Identity],
+    ) -> Result<Arc<Verdict>, CallReason> {
         let token = token.as_ref();
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let hash = Hash::of(token);
@@ -98,9 +102,7 @@ impl Bearer {
                 self.verdicts.put(hash, Verdict::new(access, Arc::clone(&keys), now, monotonic))
             }
         };
-        if verdict.access.resource != resource {
-            return Err(CallReason::TokenOfAnotherResource);
-        }
+        is_for(&verdict.access, identities, now)?;
         if verdict.is_over(now, monotonic) {
             return Err(CallReason::TokenExpired);
         }
@@ -110,9 +112,6 @@ impl Bearer {
     fn read(&self, token: &str, keys: &VerifyingKeys, now: Timestamp) -> Result<Access, CallReason> {
         let (kid, claims): (&str, AccessTokenClaims) =
             keys.verify_named(token, &EXPECTED).map_err(|_| CallReason::TokenInvalid)?;
-        if claims.iss != self.issuer {
-            return Err(CallReason::TokenOfAnotherIssuer);
-        }
         let access = access(kid, claims).ok_or(CallReason::TokenInvalid)?;
         // Before it is remembered: a token that is over has no place among the verdicts.
         if now >= access.expires_at {
@@ -138,10 +137,18 @@ impl Bearer {
 
 impl fmt::Debug for Bearer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bearer")
-            .field("issuer", &self.issuer)
-            .field("verdicts", &self.verdicts)
-            .finish_non_exhaustive()
+        f.debug_struct("Bearer").field("verdicts", &self.verdicts).finish_non_exhaustive()
+    }
+}
+
+/// Issuer and audience, as a pair: the issuer of one name vouches for the resources of that name only.
+fn is_for(access: &Access, identities: &[Identity], now: Timestamp) -> Result<(), CallReason> {
+    let lives = |identity: &&Identity| identity.until.is_none_or(|until| now < until);
+    let ours = identities.iter().filter(lives).find(|identity| identity.issuer == access.issuer);
+    match ours {
+        None => Err(CallReason::TokenOfAnotherIssuer),
+        Some(identity) if identity.resource != access.resource => Err(CallReason::TokenOfAnotherResource),
+        Some(_) => Ok(()),
     }
 }
 
@@ -150,6 +157,7 @@ fn access(kid: &str, claims: AccessTokenClaims) -> Option<Access> {
         user: claims.sub.parse().ok()?,
         client: ClientId::parse(&claims.client_id).ok()?,
         grant: claims.grant_id.parse().ok()?,
+        issuer: claims.iss,
         resource: claims.aud,
         scope: match claims.scope {
             Some(scope) => Scope::parse(&scope).ok()?,

@@ -1,7 +1,9 @@
 //! Counters of calls, for `/metrics`. Only numbers: no name of a person, client or tool is ever a label.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::streams::Streams;
 use store::Outcome;
 
 /// How many calls ended how, since the start.
@@ -31,6 +33,25 @@ pub struct CallCounts {
     pub open_streams: u64,
     /// How often audit events had to be written again, because the record did not take them.
     pub audit_retries: u64,
+}
+
+/// What the counters say whenever somebody asks; it outlives every configuration.
+#[derive(Debug, Clone)]
+pub struct Counting {
+    counters: Arc<Counters>,
+    streams: Arc<Streams>,
+}
+
+impl Counting {
+    pub(crate) const fn new(counters: Arc<Counters>, streams: Arc<Streams>) -> Self {
+        Self { counters, streams }
+    }
+
+    /// How many calls ended how, until now.
+    #[must_use]
+    pub fn snapshot(&self) -> CallCounts {
+        self.counters.snapshot(u64::try_from(self.streams.len()).unwrap_or(u64::MAX))
+    }
 }
 
 /// How a call ended.

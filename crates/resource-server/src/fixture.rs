@@ -321,6 +321,7 @@ pub(crate) fn who(clock: &Arc<TestClock>) -> Who {
         user,
         client: ClientId::parse(CLIENT).unwrap(),
         grant: Id::mint(START, &*entropy),
+        issuer: ISSUER.to_owned(),
         resource: format!("{ISSUER}/files/mcp"),
         scope: Scope::parse("read write").unwrap(),
         key: KeyId::from_bytes([7; 4]),
@@ -342,5 +343,5 @@ pub(crate) fn low_risk_server(clock: &Arc<TestClock>) -> Arc<McpServer> {
 fn mcp_server(clock: &Arc<TestClock>, settings: ServerSettings) -> Arc<McpServer> {
     let client = ways("http://127.0.0.1:9/").remove("files").unwrap();
     let catalogue = Catalogue::new(Arc::clone(clock) as _, Arc::new(TestEntropy::default()));
-    Arc::new(McpServer::new(ISSUER, settings, client, catalogue))
+    Arc::new(McpServer::new((ISSUER, &[]), settings, client, catalogue))
 }

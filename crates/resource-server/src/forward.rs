@@ -120,6 +120,7 @@ impl ResourceServer {
         if self.revocations.is_dead(access) || self.held_keys.disown(access) {
             return Err(CallReason::TokenRevoked);
         }
+        self.is_still_admitted(asked.who(), asked.is_answered_once())?;
         let life: Duration = access.expires_at.plus(self.stream_grace).since(self.clock.now());
         Ok(Some(Stream::new(lease, life, media, asked.id().filter(|_| asked.is_modern()))))
     }

@@ -22,6 +22,7 @@ mod people;
 mod permit;
 mod presence;
 mod reason;
+mod reconfigure;
 mod revocations;
 mod server;
 mod session;
@@ -32,14 +33,14 @@ mod verdicts;
 
 pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
 pub use body::{Body, BodyError};
-pub use counts::CallCounts;
+pub use counts::{CallCounts, Counting};
 pub use error::CallError;
 pub use held_keys::HeldKeys;
 pub use permit::Permit;
 pub use reason::{Blame, CallCode, CallReason};
 pub use revocations::Revocations;
 pub use server::ResourceServer;
-pub use settings::{Parts, ServerSettings, Settings, SettingsError};
+pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 
 #[cfg(test)]
 mod fixture;

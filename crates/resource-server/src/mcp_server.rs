@@ -3,12 +3,21 @@
 use std::sync::Arc;
 
 use protocol::oauth::ProtectedResourceMetadata;
+use protocol::world::Timestamp;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
 use crate::challenge::Challenges;
 use crate::metadata;
-use crate::settings::ServerSettings;
+use crate::settings::{OtherIssuer, ServerSettings};
 use crate::tools::Catalogue;
+
+/// Under which issuer the MCP server is which resource. More than one only while the house moves (product.md, P-23).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) issuer: String,
+    pub(crate) resource: String,
+    pub(crate) until: Option<Timestamp>,
+}
 
 /// An MCP server, guarded.
 #[derive(Debug)]
@@ -18,11 +27,12 @@ pub(crate) struct McpServer {
     challenges: Challenges,
     metadata: ProtectedResourceMetadata,
     catalogue: Catalogue,
+    identities: Vec<Identity>,
 }
 
 impl McpServer {
     pub(crate) fn new(
-        issuer: &str,
+        (issuer, others): (&str, &[OtherIssuer]),
         settings: ServerSettings,
         client: Arc<McpServerClient>,
         catalogue: Catalogue,
@@ -30,7 +40,14 @@ impl McpServer {
         let url = ProtectedResourceMetadata::url_of(&settings.resource);
         let challenges = Challenges::new(url, settings.challenge_scope.clone());
         let metadata = metadata::document(issuer, &settings);
-        Self { settings, client, challenges, metadata, catalogue }
+        let resource = settings.resource.as_str().to_owned();
+        let mut identities = vec![Identity { issuer: issuer.to_owned(), resource, until: None }];
+        identities.extend(others.iter().map(|other| Identity {
+            issuer: other.issuer.clone(),
+            resource: format!("{}/{}/mcp", other.issuer, settings.name),
+            until: other.until,
+        }));
+        Self { settings, client, challenges, metadata, catalogue, identities }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -45,8 +62,13 @@ impl McpServer {
         self.settings.low_risk
     }
 
-    pub(crate) fn client(&self) -> &McpServerClient {
+    pub(crate) const fn client(&self) -> &Arc<McpServerClient> {
         &self.client
+    }
+
+    /// What tokens for it may say.
+    pub(crate) fn identities(&self) -> &[Identity] {
+        &self.identities
     }
 
     pub(crate) const fn challenges(&self) -> &Challenges {

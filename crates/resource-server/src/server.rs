@@ -8,19 +8,21 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use protocol::oauth::ProtectedResourceMetadata;
-use protocol::world::Clock;
+use protocol::world::{Clock, Entropy};
 use store::Revocation;
 use tokio_util::sync::CancellationToken;
+use upstream::mcp_server::streamable_http::McpServerClient;
 
 use crate::assertion::Assertions;
 use crate::audit::{Audit, AuditWriter, Entry, PLACES_OF_A_PERSON, Who};
 use crate::bearer::{self, Bearer};
 use crate::body::Body;
 use crate::call::{Asked, Verb};
-use crate::counts::{CallCounts, Counters, Ending};
+use crate::counts::{CallCounts, Counters, Counting, Ending};
 use crate::error::CallError;
 use crate::held_keys::HeldKeys;
 use crate::mcp_server::McpServer;
@@ -30,27 +32,39 @@ use crate::presence::Bounds;
 use crate::reason::CallReason;
 use crate::revocations::Revocations;
 use crate::session::{Session, Sessions};
-use crate::settings::{Parts, Settings, SettingsError};
+use crate::settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 use crate::streams::Streams;
 use crate::tools::Catalogue;
 
 /// The MCP servers behind us, guarded.
 pub struct ResourceServer {
-    pub(crate) servers: HashMap<String, Arc<McpServer>>,
-    pub(crate) assertions: Assertions,
-    pub(crate) sessions: Sessions,
+    pub(crate) servers: Servers,
+    /// The MCP servers as they stand now, whichever configuration this one was made from.
+    pub(crate) standing: Arc<ArcSwap<Servers>>,
+    pub(crate) assertions: Arc<Assertions>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) stream_grace: Duration,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) held_keys: Arc<HeldKeys>,
-    bearer: Bearer,
-    people: People,
-    audit: Audit,
-    writer: Mutex<Option<AuditWriter>>,
-    counters: Arc<Counters>,
+    pub(crate) parts: Lasting,
     message_bytes: usize,
     record_reading: bool,
+}
+
+/// The MCP servers by name.
+pub(crate) type Servers = HashMap<String, Arc<McpServer>>;
+
+/// What a change of the configuration leaves as it is.
+#[derive(Clone)]
+pub(crate) struct Lasting {
+    audit: Audit,
+    bearer: Arc<Bearer>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    people: Arc<People>,
+    writer: Arc<Mutex<Option<AuditWriter>>>,
 }
 
 impl ResourceServer {
@@ -60,18 +74,9 @@ impl ResourceServer {
     /// # Errors
     /// If the settings do not fit together.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
-        let Parts { store, keys, keys_read, mut mcp_servers, clock, entropy } = parts;
-        let issuer = settings.issuer;
-        let mut servers = HashMap::new();
-        for server in settings.servers {
-            let name = server.name.clone();
-            let Place::Vacant(place) = servers.entry(name.clone()) else {
-                return Err(SettingsError::NameRepeated(name));
-            };
-            let client = mcp_servers.remove(&name).ok_or(SettingsError::NoWay(name))?;
-            let catalogue = Catalogue::new(Arc::clone(&clock), Arc::clone(&entropy));
-            place.insert(Arc::new(McpServer::new(&issuer, server, client, catalogue)));
-        }
+        let Parts { store, keys, keys_read, mcp_servers, clock, entropy } = parts;
+        let Settings { issuer, other_issuers, servers, .. } = settings;
+        let servers = guard((&issuer, &other_issuers), servers, mcp_servers, (&clock, &entropy))?;
         let streams = Arc::new(Streams::new(settings.open_streams));
         let freshness = settings.revocation_freshness;
         let revocations = Arc::new(Revocations::new(
@@ -98,22 +103,45 @@ impl ResourceServer {
         let (record, time, chance) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let writer = AuditWriter::new(events, record, time, chance, Arc::clone(&counters));
         Ok(Self {
+            standing: Arc::new(ArcSwap::from_pointee(servers.clone())),
             servers,
-            assertions: Assertions::new(issuer.clone(), Arc::clone(&keys), Arc::clone(&clock)),
-            sessions: Sessions::new(Arc::clone(&keys), entropy),
+            assertions: Arc::new(Assertions::new(issuer, Arc::clone(&keys), Arc::clone(&clock))),
+            sessions: Arc::new(Sessions::new(Arc::clone(&keys), Arc::clone(&entropy))),
             streams,
             stream_grace: settings.stream_grace,
             revocations,
             held_keys,
-            bearer: Bearer::new(issuer, keys, Arc::clone(&clock)),
-            people: People::new(store, Arc::clone(&clock), bounds),
+            parts: Lasting {
+                audit,
+                bearer: Arc::new(Bearer::new(keys, Arc::clone(&clock))),
+                counters,
+                entropy,
+                people: Arc::new(People::new(store, Arc::clone(&clock), bounds)),
+                writer: Arc::new(Mutex::new(Some(writer))),
+            },
             clock,
-            audit,
-            writer: Mutex::new(Some(writer)),
-            counters,
             message_bytes: settings.message_bytes,
             record_reading: settings.record_reading,
         })
+    }
+
+    /// The same resource server with other settings: what it knows and counts, its streams and its audit are shared
+    /// (see `reconfigure.rs`).
+    pub(crate) fn with(&self, settings: Settings, servers: Servers) -> Self {
+        Self {
+            servers,
+            standing: Arc::clone(&self.standing),
+            assertions: Arc::clone(&self.assertions),
+            sessions: Arc::clone(&self.sessions),
+            streams: Arc::clone(&self.streams),
+            stream_grace: settings.stream_grace,
+            clock: Arc::clone(&self.clock),
+            revocations: Arc::clone(&self.revocations),
+            held_keys: Arc::clone(&self.held_keys),
+            parts: self.parts.clone(),
+            message_bytes: settings.message_bytes,
+            record_reading: settings.record_reading,
+        }
     }
 
     /// Takes one request to the MCP endpoint of `server` through all steps. `Origin` and `Host` were judged before;
@@ -170,7 +198,7 @@ impl ResourceServer {
     /// Writes the audit events of calls into the record; a task that somebody must own. To be stopped after the last
     /// connection, since it then waits for calls in progress only briefly. Called again, it does nothing.
     pub async fn write_audit(&self, shutdown: CancellationToken) {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self.parts.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             writer.run(shutdown).await;
         }
@@ -182,10 +210,16 @@ impl ResourceServer {
         self.streams.end_subscriptions();
     }
 
+    /// The counters, for whoever shows them whatever happens to the configuration.
+    #[must_use]
+    pub fn counting(&self) -> Counting {
+        Counting::new(Arc::clone(&self.parts.counters), Arc::clone(&self.streams))
+    }
+
     /// How many calls ended how.
     #[must_use]
     pub fn counts(&self) -> CallCounts {
-        self.counters.snapshot(u64::try_from(self.streams.len()).unwrap_or(u64::MAX))
+        self.counting().snapshot()
     }
 
     /// Step 1: a path and a method that there are.
@@ -209,7 +243,7 @@ impl ResourceServer {
                 StatusCode::UNAUTHORIZED => Ending::Unauthenticated,
                 _ => reason.ending(),
             };
-            self.counters.count(ending, 0);
+            self.parts.counters.count(ending, 0);
             let challenge = server.challenges().for_reason(&reason, None, None);
             CallError::new(reason, None, challenge)
         })
@@ -222,15 +256,15 @@ impl ResourceServer {
         address: IpAddr,
     ) -> Result<Entry, CallReason> {
         let token = bearer::present(headers)?;
-        let verdict = self.bearer.verify(token, server.settings().resource.as_str())?;
+        let verdict = self.parts.bearer.verify(token, server.identities())?;
         if !server.is_low_risk() && !self.ready() {
             return Err(CallReason::RevocationsStale);
         }
         if self.revocations.is_dead(&verdict.access) {
             return Err(CallReason::TokenRevoked);
         }
-        let person = self.people.find_live(verdict.access.user).await?;
-        self.audit.reserve(Who { server: Arc::clone(server), verdict, person, address }).await
+        let person = self.parts.people.find_live(verdict.access.user).await?;
+        self.parts.audit.reserve(Who { server: Arc::clone(server), verdict, person, address }).await
     }
 
     /// Step 4: the policy's leave. Whom it does not admit at all causes no request to the MCP server.
@@ -268,6 +302,26 @@ impl ResourceServer {
             if asked.is_modern() { CallReason::MethodNotAllowed } else { reason }
         })
     }
+}
+
+/// Each MCP server with the way to it. `names` are the issuer and the other ones.
+pub(crate) fn guard(
+    names: (&str, &[OtherIssuer]),
+    servers: Vec<ServerSettings>,
+    mut ways: HashMap<String, Arc<McpServerClient>>,
+    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+) -> Result<Servers, SettingsError> {
+    let mut guarded = HashMap::new();
+    for server in servers {
+        let name = server.name.clone();
+        let Place::Vacant(place) = guarded.entry(name.clone()) else {
+            return Err(SettingsError::NameRepeated(name));
+        };
+        let client = ways.remove(&name).ok_or(SettingsError::NoWay(name))?;
+        let catalogue = Catalogue::new(Arc::clone(clock), Arc::clone(entropy));
+        place.insert(Arc::new(McpServer::new(names, server, client, catalogue)));
+    }
+    Ok(guarded)
 }
 
 impl fmt::Debug for ResourceServer {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use policy::ServerRules;
 use protocol::keys::Keys;
 use protocol::oauth::{ResourceUri, Scope};
-use protocol::world::{Clock, Entropy, Freshness};
+use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use store::Store;
 use thiserror::Error;
 use upstream::mcp_server::streamable_http::McpServerClient;
@@ -18,6 +18,8 @@ use upstream::mcp_server::streamable_http::McpServerClient;
 pub struct Settings {
     /// The issuer of the access tokens: `public_url`, byte for byte.
     pub issuer: String,
+    /// Other issuers whose access tokens are good here too, because the house moved (product.md, P-23).
+    pub other_issuers: Vec<OtherIssuer>,
     /// The MCP servers behind us.
     pub servers: Vec<ServerSettings>,
     /// How long a stream may outlive its access token (product.md, P-16).
@@ -42,6 +44,7 @@ impl Settings {
     pub fn new(issuer: String, servers: Vec<ServerSettings>) -> Self {
         Self {
             issuer,
+            other_issuers: Vec::new(),
             servers,
             stream_grace: Duration::from_secs(60 * 60),
             revocation_freshness: Duration::from_secs(5),
@@ -54,8 +57,17 @@ impl Settings {
     }
 }
 
+/// Another issuer of this same house, and until when its access tokens are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherIssuer {
+    /// The issuer, byte for byte.
+    pub issuer: String,
+    /// From this moment on its tokens are those of a stranger; never, if it is the one that is in use now.
+    pub until: Option<Timestamp>,
+}
+
 /// What the resource server is told of one MCP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
     /// Its name in paths and in the audit.
     pub name: String,

@@ -141,6 +141,11 @@ impl Streams {
         self.end(Cause::Stale, |stream| !stream.who.server.is_low_risk());
     }
 
+    /// Ends those of people and MCP servers that are not to stay.
+    pub(crate) fn end_unless(&self, may_stay: impl Fn(&Who, bool) -> bool) {
+        self.end(Cause::Withdrawn, |stream| !may_stay(&stream.who, stream.is_answer));
+    }
+
     /// Ends those that would never end by themselves. An answer may finish, for a client cannot know whether what it
     /// asked for was done.
     pub(crate) fn end_subscriptions(&self) {

@@ -30,6 +30,8 @@ pub(crate) struct Access {
     pub(crate) client: ClientId,
     /// The grant it stands on.
     pub(crate) grant: Id<Grant>,
+    /// Which of our names issued it.
+    pub(crate) issuer: String,
     /// The one audience.
     pub(crate) resource: String,
     /// What was granted.

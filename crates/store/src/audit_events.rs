@@ -64,6 +64,8 @@ audit_kinds! {
     EmergencySignIn = "emergency_sign_in";
     /// A grant was ended.
     GrantRevoked = "grant_revoked";
+    /// The public URL of the house became another one.
+    HouseMoved = "house_moved";
     /// Keys were made.
     KeyCreated = "key_created";
     /// A key was made that takes over from another.

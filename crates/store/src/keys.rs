@@ -123,6 +123,15 @@ pub trait KeysRecord: Send + Sync {
 
     /// Writes down a fact once. Whether it was not there before; if it was, it stays as it is.
     fn put_meta<'a>(&'a self, key: &'a str, value: &'a str) -> Answer<'a, bool>;
+
+    /// Changes a fact from one value to another, with the event of it. Whether it had the former value; if not, nothing
+    /// is written, so that of several nodes that change it at once one does.
+    fn replace_meta<'a>(
+        &'a self,
+        key: &'a str,
+        from_to: (&'a str, &'a str),
+        audit: AuditEvent,
+    ) -> Answer<'a, bool>;
 }
 
 /// The fact that names the record's master key by its fingerprint.
@@ -149,6 +158,7 @@ statement_list! {
     MOVE_MASTER = "UPDATE meta SET value = $1 WHERE key = $2 AND value = $3 AND NOT EXISTS \
         (SELECT 1 FROM keys k WHERE k.withdrawn_at IS NULL AND substr(k.sealed, 2, 4) <> $4)";
     META = "SELECT value FROM meta WHERE key = $1";
+    REPLACE_META = "UPDATE meta SET value = $1 WHERE key = $2 AND value = $3";
     PUT_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING";
 }
 
@@ -213,6 +223,19 @@ impl KeysRecord for Engine {
         Box::pin(async move {
             let put = Step::one(PUT_META, params![key, value]);
             Ok(matches!(self.write(Write::new(vec![put])).await?, Written::Done(_)))
+        })
+    }
+
+    fn replace_meta<'a>(
+        &'a self,
+        key: &'a str,
+        (from, to): (&'a str, &'a str),
+        audit: AuditEvent,
+    ) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(REPLACE_META, params![to, key, from])];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
         })
     }
 }

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use web::Front;
+use web::{Front, Fronts};
 
 use crate::browser::Browser;
 use crate::client::{LOOPBACK_REDIRECT, TestClient};
@@ -264,7 +264,7 @@ impl House {
 
     fn work(&self, front: Arc<Front>, listener: TcpListener) {
         let limits = self.ground.plan.connections.clone();
-        let doors = web::serve(vec![listener.into()], front, limits, self.stop.clone());
+        let doors = web::serve(vec![listener.into()], Fronts::new(front), limits, self.stop.clone());
         self.doors.spawn(async move {
             doors.await;
         });

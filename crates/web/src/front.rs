@@ -4,10 +4,8 @@
 //! because most requests are theirs.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +15,6 @@ use axum::Router;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
 use http::{Request, Response};
-use hyper::body::Incoming;
 use ipnet::IpNet;
 use protocol::world::{Clock, Entropy};
 use resource_server::ResourceServer;
@@ -123,11 +120,11 @@ pub struct Front {
     pub(crate) settings: Settings,
     pub(crate) parts: Parts,
     pub(crate) cookies: Cookies,
-    pub(crate) limiter: Limiter,
-    pub(crate) metrics: Metrics,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) origins: OriginList,
-    pub(crate) proofs: ArcSwap<HashMap<String, String>>,
-    request_ids: RequestIds,
+    pub(crate) proofs: Arc<ArcSwap<HashMap<String, String>>>,
+    request_ids: Arc<RequestIds>,
     router: Router,
 }
 
@@ -137,12 +134,34 @@ impl Front {
     pub fn new(settings: Settings, parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             cookies: Cookies::new(settings.pages()),
-            limiter: Limiter::new(settings.rates, settings.networks.clone()),
-            metrics: Metrics::new(settings.version, Arc::clone(&parts.resource_server)),
+            limiter: Arc::new(Limiter::new(settings.rates, settings.networks.clone())),
+            metrics: Arc::new(Metrics::new(settings.version, parts.resource_server.counting())),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
-            proofs: ArcSwap::default(),
-            request_ids: RequestIds::new(parts.entropy.as_ref()),
+            proofs: Arc::default(),
+            request_ids: Arc::new(RequestIds::new(parts.entropy.as_ref())),
             router: router::router(),
+            settings,
+            parts,
+        })
+    }
+
+    /// The front doors with other settings and roles: what was counted stays counted, and what an address has used up
+    /// of its budgets stays used up unless the rates are others.
+    #[must_use]
+    pub fn with(&self, settings: Settings, parts: Parts) -> Arc<Self> {
+        let limiter = if self.limiter.goes_by(&settings.rates, &settings.networks) {
+            Arc::clone(&self.limiter)
+        } else {
+            Arc::new(Limiter::new(settings.rates, settings.networks.clone()))
+        };
+        Arc::new(Self {
+            cookies: Cookies::new(settings.pages()),
+            limiter,
+            metrics: Arc::clone(&self.metrics),
+            origins: OriginList::new(&settings.public_url, &settings.browser_origins),
+            proofs: Arc::clone(&self.proofs),
+            request_ids: Arc::clone(&self.request_ids),
+            router: self.router.clone(),
             settings,
             parts,
         })
@@ -256,24 +275,5 @@ impl Visit {
     /// The authorization server.
     pub(crate) fn authorization_server(&self) -> &AuthorizationServer {
         &self.front.parts.authorization_server
-    }
-}
-
-/// The doors of one connection, for hyper.
-#[derive(Clone, Debug)]
-pub(crate) struct Door {
-    pub(crate) front: Arc<Front>,
-    pub(crate) peer: SocketAddr,
-    pub(crate) serves: Serves,
-}
-
-impl hyper::service::Service<Request<Incoming>> for Door {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move { Ok(door.front.answer_at(door.serves, door.peer, request).await) })
     }
 }

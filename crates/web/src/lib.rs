@@ -10,6 +10,7 @@ mod consent;
 mod cookies;
 mod form;
 mod front;
+mod fronts;
 mod health;
 mod index;
 mod layers;
@@ -38,35 +39,36 @@ use tokio_util::sync::CancellationToken;
 
 pub use body::{Body, BodyError};
 pub use front::{Front, ListedServer, Parts, Settings};
+pub use fronts::{FormerFront, Fronts};
 pub use layers::address::ForwardedHeader;
 pub use layers::limits::{KnownNetwork, KnownNetworks, Rate, Rates};
 pub use layers::origin::WELL_KNOWN_WEB_CLIENTS;
 pub use listener::{Listener, Serves};
 pub use public_url::{PublicUrl, PublicUrlError};
 pub use reference::{errors_reference, routes_reference};
-pub use serve::{ConnectionLimits, Drained};
+pub use serve::{ConnectionLimits, Drained, TrustedProxies};
 pub use tls::{Certificates, Identity, Tls, TlsError};
 
 /// Serves clients and people on these listeners until `shutdown`, then lets answers finish.
 pub async fn serve(
     listeners: Vec<Listener>,
-    front: Arc<Front>,
+    fronts: Arc<Fronts>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) -> Drained {
     let doors =
-        move |peer: SocketAddr, serves: Serves| front::Door { front: Arc::clone(&front), peer, serves };
+        move |peer: SocketAddr, serves: Serves| fronts::Door { fronts: Arc::clone(&fronts), peer, serves };
     serve::accept_all(listeners, doors, limits, shutdown).await
 }
 
 /// Serves `/metrics` and `/healthz` on these listeners until `shutdown`.
 pub async fn serve_metrics(
     listeners: Vec<TcpListener>,
-    front: Arc<Front>,
+    fronts: Arc<Fronts>,
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) -> Drained {
-    let router = metrics::router(front);
+    let router = metrics::router(fronts);
     let doors = move |_: SocketAddr, _: Serves| TowerToHyperService::new(router.clone());
     let listeners = listeners.into_iter().map(Listener::from).collect();
     serve::accept_all(listeners, doors, limits, shutdown).await

@@ -14,18 +14,20 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use resource_server::ResourceServer;
+use resource_server::Counting;
 
-use crate::front::Front;
+use crate::fronts::Fronts;
 use crate::health;
 use crate::layers::limits::Budget;
 use crate::routes::{MCP, ROUTES, Route};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const UNMATCHED: &str = "none";
+const KEPT: &str = "kept_the_last_good";
+const TAKEN: &str = "taken";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -69,10 +71,12 @@ pub(crate) struct Metrics {
     unmatched: ByClass,
     tokens: Family<OutcomeLabels, Counter>,
     limited: Family<BudgetLabels, Counter>,
+    reloads: Family<OutcomeLabels, Counter>,
+    stale: Gauge,
 }
 
 impl Metrics {
-    pub(crate) fn new(version: &'static str, resource_server: Arc<ResourceServer>) -> Self {
+    pub(crate) fn new(version: &'static str, counting: Counting) -> Self {
         let mut registry = Registry::with_prefix("sekisho");
         let requests = Family::<RequestLabels, Counter>::default();
         let tokens = Family::<OutcomeLabels, Counter>::default();
@@ -85,7 +89,22 @@ impl Metrics {
             "Requests refused because a budget was used up",
             limited.clone(),
         );
-        registry.register_collector(Box::new(Calls(resource_server)));
+        let reloads = Family::<OutcomeLabels, Counter>::default();
+        for outcome in [KEPT, TAKEN] {
+            drop(reloads.get_or_create(&OutcomeLabels { outcome }));
+        }
+        registry.register(
+            "configuration_reloads",
+            "Readings of the configuration while running: taken, or refused and the last good one kept",
+            reloads.clone(),
+        );
+        let stale = Gauge::<i64>::default();
+        registry.register(
+            "configuration_refused",
+            "1 while the file of the configuration is not the one that is in use, because it was refused",
+            stale.clone(),
+        );
+        registry.register_collector(Box::new(Calls(counting)));
         Self {
             mcp: ByClass::new(&requests, MCP.name),
             routes: ROUTES.iter().map(|route| ByClass::new(&requests, route.name)).collect(),
@@ -93,6 +112,8 @@ impl Metrics {
             registry,
             tokens,
             limited,
+            reloads,
+            stale,
         }
     }
 
@@ -117,6 +138,13 @@ impl Metrics {
         self.tokens.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
+    /// Counts a reading of the configuration.
+    pub(crate) fn reloaded(&self, taken: bool) {
+        let outcome = if taken { TAKEN } else { KEPT };
+        self.reloads.get_or_create(&OutcomeLabels { outcome }).inc();
+        self.stale.set(i64::from(!taken));
+    }
+
     /// Counts a refusal of a budget.
     pub(crate) fn limited(&self, budget: Budget) {
         self.limited.get_or_create(&BudgetLabels { budget: budget.as_str() }).inc();
@@ -131,11 +159,11 @@ impl Metrics {
 
 /// What the resource server counts, read when somebody asks.
 #[derive(Debug)]
-struct Calls(Arc<ResourceServer>);
+struct Calls(Counting);
 
 impl Collector for Calls {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let counts = self.0.counts();
+        let counts = self.0.snapshot();
         let outcomes = [
             ("answered", counts.answered),
             ("client_gone", counts.client_gone),
@@ -169,9 +197,9 @@ impl Collector for Calls {
 }
 
 /// The listener of the metrics: `/metrics` and `/healthz`, for whoever can reach it.
-pub(crate) fn router(front: Arc<Front>) -> Router {
+pub(crate) fn router(fronts: Arc<Fronts>) -> Router {
     let metrics = get(move || async move {
-        match front.metrics.text() {
+        match fronts.current().metrics.text() {
             Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }

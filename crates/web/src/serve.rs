@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
@@ -55,6 +56,27 @@ const SEND_BUFFER: usize = 16 * 1024;
 const MAX_RESETS_BY_PEER: usize = 20;
 const MAX_RESETS_BY_US: usize = 128;
 
+/// Networks of proxies, which may become others while connections are open.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies(Arc<ArcSwap<Vec<IpNet>>>);
+
+impl TrustedProxies {
+    /// Trusts these, and no others, from the next connection on.
+    pub fn exchange(&self, networks: Vec<IpNet>) {
+        self.0.store(Arc::new(networks));
+    }
+
+    fn contain(&self, peer: IpAddr) -> bool {
+        self.0.load().iter().any(|network| network.contains(&peer))
+    }
+}
+
+impl From<Vec<IpNet>> for TrustedProxies {
+    fn from(networks: Vec<IpNet>) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(networks)))
+    }
+}
+
 /// What connections may cost.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
@@ -75,7 +97,7 @@ pub struct ConnectionLimits {
     /// Networks with limits of their own.
     pub networks: KnownNetworks,
     /// Load balancers whose connections may idle longer, and who may speak the PROXY protocol.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: TrustedProxies,
     /// How long answers may take to finish once shutdown has begun.
     pub drain: Duration,
 }
@@ -89,7 +111,7 @@ impl Default for ConnectionLimits {
             proxy_idle_timeout: Duration::from_secs(90),
             unread: Duration::from_secs(60),
             networks: KnownNetworks::default(),
-            trusted_proxies: Vec::new(),
+            trusted_proxies: TrustedProxies::default(),
             drain: Duration::from_secs(20),
         }
     }
@@ -175,7 +197,7 @@ impl Hall {
 
     fn is_proxy(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.limits.trusted_proxies.iter().any(|net| net.contains(&peer))
+        self.limits.trusted_proxies.contain(peer)
     }
 
     async fn drain(&self) -> Drained {

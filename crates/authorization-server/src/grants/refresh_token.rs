@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use protocol::keys::{KeyRing, MacKey};
-use protocol::oauth::{ClientId, ErrorCode, RefreshToken, Scope, TokenResponse, refresh_token};
+use protocol::oauth::{ClientId, ErrorCode, RefreshToken, ResourceUri, Scope, TokenResponse, refresh_token};
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use store::{AuditKind, EndGrant, GrantRecord, Outcome, Rotate, RotateOutcome, StoreError};
@@ -106,6 +106,8 @@ pub(crate) struct Attempt<'a> {
     /// How long a repeat is answered.
     pub(crate) repeat: Duration,
     pub(crate) resource: &'a [String],
+    /// What the granted resource is called now, if the house moved since (product.md, P-23).
+    pub(crate) resource_now: Option<&'a ResourceUri>,
     pub(crate) scope: Option<&'a str>,
     pub(crate) token: &'a RefreshToken,
 }
@@ -143,7 +145,8 @@ pub(crate) fn decide(found: Option<&GrantRecord>, attempt: &Attempt<'_>) -> Resu
         return Err(RefreshRefusal::Expired);
     }
     let step = step(grant, attempt)?;
-    if !super::asks_only_for(&grant.resource, attempt.resource) {
+    let names = [Some(&grant.resource), attempt.resource_now];
+    if !names.into_iter().flatten().any(|name| super::asks_only_for(name, attempt.resource)) {
         return Err(RefreshRefusal::ResourceMismatch);
     }
     Ok(Refresh { scope: narrowed(&grant.scope, attempt.scope)?, step })
@@ -205,6 +208,7 @@ impl AuthorizationServer {
                 now,
                 repeat: server.map_or(Duration::ZERO, |server| server.refresh_repeat),
                 resource: presented.resource,
+                resource_now: server.map(|server| &server.resource),
                 scope: presented.scope,
                 token: &token,
             };

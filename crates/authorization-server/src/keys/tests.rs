@@ -33,7 +33,7 @@ impl Record {
     }
 
     async fn examine(&self, masters: &Masters, public_url: &str) -> Result<String, KeysError> {
-        examine(&self.store, masters, &*self.clock, public_url).await
+        examine(&self.store, masters, &*self.clock, public_url, &[]).await
     }
 
     fn change<'a>(&'a self, masters: &'a Masters) -> Change<'a> {
@@ -191,11 +191,13 @@ async fn a_record_belongs_to_the_public_url_of_its_first_start() {
     assert!(sentence.contains("first start"));
     assert_eq!(record.store.counts().await.unwrap().meta, 0, "trying writes nothing");
     record.load(&master).await.unwrap();
-    claim_public_url(&record.store, ISSUER).await.unwrap();
-    claim_public_url(&record.store, ISSUER).await.unwrap();
+    let world = (&*record.clock as &dyn Clock, &*record.entropy as &dyn Entropy);
+    for _ in 0..2 {
+        assert!(!claim_public_url(&record.store, ISSUER, &[], world).await.unwrap());
+    }
     assert!(record.examine(&master, ISSUER).await.unwrap().starts_with("5 keys"));
     for moved in ["https://elsewhere.example", "https://mcp.example.com/"] {
-        let error = claim_public_url(&record.store, moved).await.unwrap_err();
+        let error = claim_public_url(&record.store, moved, &[moved.to_owned()], world).await.unwrap_err();
         assert!(error.to_string().contains(ISSUER) && error.to_string().contains(moved));
         assert!(record.examine(&master, moved).await.is_err());
     }
@@ -447,4 +449,28 @@ async fn st_05_a_key_that_was_damaged_is_told_and_kept() {
     let made = sealing.go_over_to_master().await.unwrap();
     assert!(made.finished && made.broken == 1, "{made:?}");
     record.load(&only(NEW)).await.unwrap();
+}
+
+/// P-23.
+#[tokio::test]
+async fn a_record_moves_to_another_public_url_if_its_own_is_listed_and_writes_it_down_once() {
+    const NEW: &str = "https://new.example.com";
+    let record = Record::new().await;
+    let master = record.master();
+    record.load(&master).await.unwrap();
+    let world = (&*record.clock as &dyn Clock, &*record.entropy as &dyn Entropy);
+    claim_public_url(&record.store, ISSUER, &[], world).await.unwrap();
+    let former = [ISSUER.to_owned()];
+    assert!(examine(&record.store, &master, &*record.clock, NEW, &former).await.is_ok());
+    assert!(claim_public_url(&record.store, NEW, &former, world).await.unwrap());
+    assert!(!claim_public_url(&record.store, NEW, &former, world).await.unwrap(), "moved already");
+    assert!(
+        !claim_public_url(&record.store, NEW, &[], world).await.unwrap(),
+        "it belongs to the new one now"
+    );
+    assert!(claim_public_url(&record.store, ISSUER, &[], world).await.is_err(), "and to the old one no more");
+    let filter = AuditFilter { kind: Some(AuditKind::HouseMoved), ..AuditFilter::default() };
+    let events = record.store.list_audit(filter, None, 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].detail["from"], ISSUER);
 }

@@ -157,6 +157,7 @@ pub(crate) fn settings() -> Settings {
         issuer: ISSUER.to_owned(),
         lifetimes: Lifetimes::default(),
         pages_url: ISSUER.to_owned(),
+        other_issuers: Vec::new(),
         pending: PendingCaps { per_address: 50, total: 1000 },
         redirects,
         servers: vec![

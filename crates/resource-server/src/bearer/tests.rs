@@ -50,17 +50,52 @@ fn one_header_with_one_token_is_taken_and_nothing_else() {
 
 const FILES: &str = "https://mcp.example.com/files/mcp";
 
+fn named(resource: &str) -> [Identity; 1] {
+    [Identity { issuer: ISSUER.to_owned(), resource: resource.to_owned(), until: None }]
+}
+
+fn files() -> [Identity; 1] {
+    named(FILES)
+}
+
+/// P-23: while a house moves, tokens of the old name are good until a date, each name for its own resources.
+#[tokio::test]
+async fn tokens_of_a_former_issuer_are_good_until_the_date_and_for_its_own_resources_only() {
+    const OLD: &str = "https://old.example.com";
+    let world = World::new().await;
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let until = Some(world.clock.now().plus(Duration::from_secs(60)));
+    let old = Identity { issuer: OLD.to_owned(), resource: format!("{OLD}/files/mcp"), until };
+    let [new] = files();
+    let both = [new, old];
+    let token = world.token(|claims| {
+        claims.iss = OLD.to_owned();
+        claims.aud = format!("{OLD}/files/mcp");
+    });
+    assert!(bearer.verify(&token, &both).is_ok());
+    assert!(bearer.verify(world.token(|_| {}), &both).is_ok());
+    let mixed = world.token(|claims| claims.iss = OLD.to_owned());
+    let mixed = bearer.verify(mixed, &both).map_err(|reason| reason.reason());
+    assert_eq!(mixed.err(), Some("token_of_another_resource"));
+    let elsewhere = bearer.verify(&token, &files()).map_err(|reason| reason.reason());
+    assert_eq!(elsewhere.err(), Some("token_of_another_issuer"), "where it is not listed");
+    world.clock.advance(Duration::from_secs(60));
+    let late = bearer.verify(&token, &both).map_err(|reason| reason.reason());
+    assert_eq!(late.err(), Some("token_of_another_issuer"));
+    assert!(bearer.verify(world.token(|_| {}), &both).is_ok(), "the new name has no end");
+}
+
 #[tokio::test]
 async fn a_good_token_says_who_calls() {
     let world = World::new().await;
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
-    let verdict = bearer.verify(world.token(|_| {}), FILES).unwrap();
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let verdict = bearer.verify(world.token(|_| {}), &files()).unwrap();
     let access = &verdict.access;
     assert_eq!((access.user, access.grant), (world.alice, world.grant));
     assert_eq!((access.client.as_str(), access.resource.as_str()), (fixture::CLIENT, FILES));
     assert_eq!(access.scope, Scope::parse("read write").unwrap());
     assert_eq!(access.issued_at, Timestamp::from_secs(START.secs()));
-    let without_scope = bearer.verify(world.token(|claims| claims.scope = None), FILES).unwrap();
+    let without_scope = bearer.verify(world.token(|claims| claims.scope = None), &files()).unwrap();
     assert!(without_scope.access.scope.is_empty());
 }
 
@@ -68,7 +103,7 @@ async fn a_good_token_says_who_calls() {
 async fn claims_that_are_not_right_are_refused() {
     type Change = fn(&mut AccessTokenClaims);
     let world = World::new().await;
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let cases: &[(Change, &str)] = &[
         (|c| c.iss.push('/'), "token_of_another_issuer"),
         (|c| c.iss = "https://evil.example".to_owned(), "token_of_another_issuer"),
@@ -83,21 +118,24 @@ async fn claims_that_are_not_right_are_refused() {
         (|c| c.scope = Some("read  write".to_owned()), "token_invalid"),
     ];
     for (index, (change, expected)) in cases.iter().enumerate() {
-        let found = bearer.verify(world.token(change), FILES).map_err(|reason| reason.reason());
+        let found = bearer.verify(world.token(change), &files()).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some(*expected), "case {index}");
     }
-    assert!(bearer.verify(world.token(|c| c.iat += 60), FILES).is_ok(), "another node's clock may be ahead");
+    assert!(
+        bearer.verify(world.token(|c| c.iat += 60), &files()).is_ok(),
+        "another node's clock may be ahead"
+    );
 }
 
 /// TK-31: no other kind of token is an access token, though the same key signed it.
 #[tokio::test]
 async fn other_kinds_of_token_are_refused() {
     let world = World::new().await;
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let keys = world.keys.load();
     for typ in ["JWT", "rt+jwt", "sekisho-identity+jwt", "id_token+jwt", ""] {
         let token = keys.signing.active().sign(typ, &world.claims()).unwrap();
-        let found = bearer.verify(&token, FILES).map_err(|reason| reason.reason());
+        let found = bearer.verify(&token, &files()).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some("token_invalid"), "{typ}");
     }
     for token in [
@@ -107,7 +145,7 @@ async fn other_kinds_of_token_are_refused() {
         "..",
         "gho_16C7e42F292c6912E7710c838347Ae178B4a",
     ] {
-        let found = bearer.verify(token, FILES).map_err(|reason| reason.reason());
+        let found = bearer.verify(token, &files()).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some("token_invalid"), "{token}");
     }
 }
@@ -116,49 +154,50 @@ async fn other_kinds_of_token_are_refused() {
 #[tokio::test]
 async fn a_token_of_another_key_or_with_a_changed_byte_is_refused() {
     let world = World::new().await;
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let foreign = fixture::keys(&*world.entropy);
     let token = foreign.signing.active().sign("at+jwt", &world.claims()).unwrap();
-    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_invalid"));
     let token = world.token(|_| {});
-    assert!(bearer.verify(&token, FILES).is_ok());
+    assert!(bearer.verify(&token, &files()).is_ok());
     let (head, signature) = token.rsplit_once('.').unwrap();
     let changed = format!("{head}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
-    assert_eq!(bearer.verify(&changed, FILES).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    assert_eq!(bearer.verify(&changed, &files()).map_err(|r| r.reason()).err(), Some("token_invalid"));
 }
 
 #[tokio::test]
 async fn a_remembered_verdict_is_judged_anew_at_every_call() {
     let world = World::new().await;
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let token = world.token(|_| {});
-    let first = bearer.verify(&token, FILES).unwrap();
-    assert!(Arc::ptr_eq(&first, &bearer.verify(&token, FILES).unwrap()), "verified once");
-    let elsewhere = bearer.verify(&token, "https://mcp.example.com/notes/mcp").map_err(|r| r.reason());
+    let first = bearer.verify(&token, &files()).unwrap();
+    assert!(Arc::ptr_eq(&first, &bearer.verify(&token, &files()).unwrap()), "verified once");
+    let elsewhere =
+        bearer.verify(&token, &named("https://mcp.example.com/notes/mcp")).map_err(|r| r.reason());
     assert_eq!(elsewhere.err(), Some("token_of_another_resource"));
     world.clock.advance(Duration::from_secs(599));
-    assert!(bearer.verify(&token, FILES).is_ok());
+    assert!(bearer.verify(&token, &files()).is_ok());
     world.clock.advance(Duration::from_millis(500));
-    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_expired"));
+    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_expired"));
 }
 
 /// I-13.
 #[tokio::test]
 async fn setting_the_clock_back_wakes_no_token_up() {
     let world = World::new().await;
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let token = world.token(|_| {});
-    assert!(bearer.verify(&token, FILES).is_ok());
+    assert!(bearer.verify(&token, &files()).is_ok());
     world.clock.advance(Duration::from_secs(600));
     world.clock.set(START);
-    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_expired"));
+    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_expired"));
 }
 
 #[test]
 fn a_key_that_was_withdrawn_is_worth_nothing_though_its_tokens_are_remembered() {
     let entropy = fixture::TestEntropy::default();
     let keys = Arc::new(ArcSwap::from_pointee(fixture::keys(&entropy)));
-    let bearer = Bearer::new(ISSUER.to_owned(), Arc::clone(&keys), TestClock::new() as _);
+    let bearer = Bearer::new(Arc::clone(&keys), TestClock::new() as _);
     let claims = AccessTokenClaims {
         iss: ISSUER.to_owned(),
         sub: protocol::id::Id::<protocol::id::User>::mint(START, &entropy).to_string(),
@@ -171,7 +210,7 @@ fn a_key_that_was_withdrawn_is_worth_nothing_though_its_tokens_are_remembered() 
         jti: "jti".to_owned(),
     };
     let token = keys.load().signing.active().sign("at+jwt", &claims).unwrap();
-    assert!(bearer.verify(&token, FILES).is_ok());
+    assert!(bearer.verify(&token, &files()).is_ok());
     keys.store(Arc::new(fixture::keys(&entropy)));
-    assert_eq!(bearer.verify(&token, FILES).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_invalid"));
 }

@@ -12,6 +12,7 @@ fn access(issued_at: Timestamp, entropy: &TestEntropy) -> Access {
         user: Id::<User>::mint(START, entropy),
         client: ClientId::parse("dcr_test").unwrap(),
         grant: Id::<Grant>::mint(START, entropy),
+        issuer: "https://mcp.example.com".to_owned(),
         resource: "https://mcp.example.com/files/mcp".to_owned(),
         scope: Scope::default(),
         key: KeyId::from_bytes([7; 4]),

@@ -72,6 +72,22 @@ fn public_url(config: &Config, report: &mut Report) {
     } else {
         report.note("public URL", "a proxy in front must end TLS and pass `Host` on unchanged");
     }
+    for former in &config.former_public_urls {
+        let last = jiff::Timestamp::from_microsecond(former.accepted_until.micros() - 1).unwrap_or_default();
+        let day = last.strftime("%Y-%m-%d");
+        if former.accepted_until <= SystemClock::default().now() {
+            let said = format!("{} was accepted until {day}; the entry can go", former.url);
+            report.note("former public URL", said);
+        } else {
+            let said = format!(
+                "{} is answered with its own issuer and resources until {day} (UTC); it must lead here, and identity \
+                 providers must know its redirect URIs too. After that its tokens are refused, and clients that \
+                 were not given {url}/NAME/mcp have to be",
+                former.url
+            );
+            report.good("former public URL", said);
+        }
+    }
     if config.house.default_server.is_none() && config.mcp_servers.len() > 1 {
         report.note(
             "default server",
@@ -126,6 +142,7 @@ async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Co
         masters,
         &SystemClock::default(),
         &config.house.public_url,
+        &config.former_names(),
     )
     .await
     {

@@ -27,7 +27,7 @@ settings! {
 }
 
 /// One pre-registered client, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PreRegisteredConfig {
     /// The settings.
     pub settings: PreRegistered,

@@ -55,7 +55,7 @@ settings! {
 }
 
 /// What one identity provider is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum IdentityProviderKind {
     /// Example people.
     Development(Vec<ExamplePerson>),
@@ -69,7 +69,7 @@ pub enum IdentityProviderKind {
 }
 
 /// One identity provider, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct IdentityProviderConfig {
     /// The common settings.
     pub settings: IdentityProvider,

@@ -87,7 +87,7 @@ pub enum TlsConfig {
 }
 
 /// One listener, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListenerConfig {
     /// The settings.
     pub settings: Listener,
@@ -96,7 +96,7 @@ pub struct ListenerConfig {
 }
 
 /// `[acme]`, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct AcmeConfig {
     /// The settings.
     pub settings: Acme,

@@ -42,7 +42,7 @@ pub enum AccessConfig {
 }
 
 /// One MCP server, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct McpServerConfig {
     /// The settings.
     pub settings: McpServer,

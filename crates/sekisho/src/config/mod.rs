@@ -3,7 +3,9 @@
 //! No other room reads it: each role gets a small struct of its own (`wiring`).
 
 pub mod audit;
+pub mod changes;
 pub mod clients;
+pub mod former_public_urls;
 pub mod house;
 pub mod identity_providers;
 pub mod keys;
@@ -25,6 +27,7 @@ use url::Url;
 
 use self::audit::Audit;
 use self::clients::{Clients, PreRegisteredConfig};
+use self::former_public_urls::FormerPublicUrl;
 use self::house::House;
 use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
 use self::keys::KeysConfig;
@@ -38,12 +41,14 @@ use self::store::StoreConfig;
 use self::tokens::Tokens;
 
 /// Everything in the file, checked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// The folder of the file, to which paths in it are relative.
     pub folder: PathBuf,
     /// The top of the file.
     pub house: House,
+    /// `[[former_public_url]]`.
+    pub former_public_urls: Vec<FormerPublicUrl>,
     /// Where the master key comes from.
     pub master_key: SecretSource,
     /// Where the previous one comes from, while the record goes over.
@@ -97,6 +102,7 @@ impl Config {
         let house = House::read(&mut root);
         let master_key = house::master_key(&mut root);
         let previous_master_key = house::previous_master_key(&mut root);
+        let former = FormerPublicUrl::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let store = StoreConfig::read(&mut root);
         let keys = section(&mut root, "keys", KeysConfig::read);
         let tokens = section(&mut root, "tokens", Tokens::read);
@@ -113,6 +119,7 @@ impl Config {
             Some(Self {
                 folder: source.path(""),
                 house: house?,
+                former_public_urls: former?,
                 master_key: master_key?,
                 previous_master_key: previous_master_key?,
                 store: store?,
@@ -137,11 +144,31 @@ impl Config {
         config
     }
 
+    /// The same house under another public URL: what a former name is answered with.
+    #[must_use]
+    pub fn under(&self, public_url: &str) -> Self {
+        let mut config = self.clone();
+        public_url.clone_into(&mut config.house.public_url);
+        // People come to the former name itself: the pages of the present one know the present issuer only.
+        config.house.pages_url = None;
+        config
+    }
+
+    /// The former public URLs by themselves.
+    #[must_use]
+    pub fn former_names(&self) -> Vec<String> {
+        self.former_public_urls.iter().map(|former| former.url.clone()).collect()
+    }
+
     /// Mistakes that only two settings together can make.
     fn judge(&self, root: &Section<'_>) {
         unique(root, "mcp_server", self.mcp_servers.iter().map(|server| server.settings.name.as_str()));
         unique(root, "identity_provider", self.identity_providers.iter().map(|p| p.settings.id.as_str()));
         unique(root, "client", self.pre_registered.iter().map(|client| client.settings.client_id.as_str()));
+        unique(root, "former_public_url", self.former_public_urls.iter().map(|former| former.url.as_str()));
+        if self.former_public_urls.iter().any(|former| former.url == self.house.public_url) {
+            root.mistake("former_public_url", "is the present `public_url`", "only those it had before");
+        }
         if let Some(name) = &self.house.default_server
             && !self.mcp_servers.iter().any(|server| server.settings.name == *name)
         {
@@ -264,13 +291,11 @@ impl Config {
         }
         const ALLOWED: &str =
             "the development identity provider needs a loopback public_url and loopback listeners";
-        for (key, url) in
-            [("public_url", self.house.public_url.as_str()), ("pages_url", self.house.pages_url())]
-        {
-            if !Url::parse(url).is_ok_and(|url| parse::is_loopback(&url)) {
-                root.mistake(key, "is not loopback, but anybody could log in as anybody", ALLOWED);
-                break;
-            }
+        let loopback = |url: &str| Url::parse(url).is_ok_and(|url| parse::is_loopback(&url));
+        let former = self.former_public_urls.iter().map(|former| ("former_public_url", former.url.as_str()));
+        let present = [("public_url", self.house.public_url.as_str()), ("pages_url", self.house.pages_url())];
+        if let Some((key, _)) = present.into_iter().chain(former).find(|(_, url)| !loopback(url)) {
+            root.mistake(key, "is not loopback, but anybody could log in as anybody", ALLOWED);
         }
         if self.house.listen.iter().any(|address| !address.ip().is_loopback()) {
             root.mistake("listen", "is not loopback only, but anybody could log in as anybody", ALLOWED);

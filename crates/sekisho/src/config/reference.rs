@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::audit::Audit;
 use super::clients::{Clients, PreRegistered};
+use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
 use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
 use super::keys::KeysConfig;
@@ -14,8 +15,9 @@ use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
 
-const SECTIONS: [SectionReference; 16] = [
+pub(super) const SECTIONS: &[SectionReference] = &[
     House::REFERENCE,
+    FormerPublicUrl::REFERENCE,
     Listener::REFERENCE,
     TlsFiles::REFERENCE,
     Acme::REFERENCE,

@@ -39,7 +39,7 @@ macro_rules! settings {
         }
     ) => {
         $(#[doc = $section_doc])*
-        #[derive(Clone, Debug)]
+        #[derive(Clone, Debug, PartialEq)]
         pub struct $name {
             $( $(#[doc = $doc])* pub $field: $type, )*
         }

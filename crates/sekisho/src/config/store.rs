@@ -21,7 +21,7 @@ settings! {
 }
 
 /// Where the record is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StoreAt {
     /// PostgreSQL; the connection string is a secret.
     Postgres(SecretSource),
@@ -30,7 +30,7 @@ pub enum StoreAt {
 }
 
 /// `[store]`, read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoreConfig {
     /// Where.
     pub at: StoreAt,

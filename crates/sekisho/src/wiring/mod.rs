@@ -1,12 +1,15 @@
 //! The wiring: from the configuration to rooms that know each other only by what they are given.
 
 pub mod acme;
+pub mod assembly;
 pub mod certificates;
 pub mod connectors;
 pub mod descriptors;
+pub mod front;
 pub mod listeners;
 pub mod mcp_servers;
 pub mod private_file;
+mod reload;
 pub mod roles;
 mod running;
 pub mod signals;

@@ -1,14 +1,14 @@
 //! The two roles, each with the small struct of settings that it is told.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
 use authorization_server::{AuthorizationServer, Lifetimes, PreRegisteredClient};
 use protocol::oauth::{ClientId, RedirectPolicy};
-use resource_server::ResourceServer;
+use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
 
+use super::assembly::Ways;
 use super::{Trusts, World, connectors, mcp_servers};
 use crate::commands::Failure;
 use crate::config::Config;
@@ -49,6 +49,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
             per_address: small(config.limits.pending_per_address),
             total: small(config.limits.pending_in_all),
         },
+        other_issuers: config.former_names(),
         redirects,
         servers: servers.collect::<Result<_, _>>()?,
     };
@@ -89,24 +90,42 @@ fn pre_registered(
         .map_err(|error| wrong(error.to_string()))
 }
 
-/// The resource server as configured.
-pub fn resource_server(config: &Config, shared: &Shared) -> Result<ResourceServer, Failure> {
+/// The way to each MCP server. One whose settings are unchanged is the same as before, with its connections.
+pub fn ways(config: &Config, shared: &Shared, before: &Ways) -> Result<Ways, Failure> {
+    let mut ways = Ways::new();
+    for server in &config.mcp_servers {
+        let name = server.settings.name.clone();
+        let way = Arc::new(mcp_servers::one(config, server, &shared.trusts)?);
+        let known = before.get(&name).filter(|known| known.settings() == way.settings());
+        ways.insert(name, known.cloned().unwrap_or(way));
+    }
+    Ok(ways)
+}
+
+/// What the resource server is told. `public_url` is the present one; that of `config` may be a former one.
+pub fn resource_settings(config: &Config, public_url: &str) -> Result<resource_server::Settings, Failure> {
+    let issuer = config.house.public_url.clone();
     let servers = config.mcp_servers.iter().map(|server| mcp_servers::settings(config, server));
-    let mut settings =
-        resource_server::Settings::new(config.house.public_url.clone(), servers.collect::<Result<_, _>>()?);
+    let mut settings = resource_server::Settings::new(issuer.clone(), servers.collect::<Result<_, _>>()?);
+    let present = OtherIssuer { issuer: public_url.to_owned(), until: None };
+    let former = config
+        .former_public_urls
+        .iter()
+        .map(|former| OtherIssuer { issuer: former.url.clone(), until: Some(former.accepted_until) });
+    settings.other_issuers =
+        std::iter::once(present).chain(former).filter(|other| other.issuer != issuer).collect();
     settings.stream_grace = config.limits.stream_grace;
     settings.message_bytes = usize::try_from(config.limits.message_bytes).unwrap_or(settings.message_bytes);
     settings.open_streams = usize::try_from(config.limits.connections).unwrap_or(settings.open_streams);
     settings.calls_per_person = small(config.limits.calls_per_person);
     settings.streams_per_person = small(config.limits.streams_per_person);
     settings.record_reading = config.audit.read_only_calls;
-    let mut ways = HashMap::new();
-    for server in &config.mcp_servers {
-        ways.insert(
-            server.settings.name.clone(),
-            Arc::new(mcp_servers::one(config, server, &shared.trusts)?),
-        );
-    }
+    Ok(settings)
+}
+
+/// The resource server as configured.
+pub fn resource_server(config: &Config, shared: &Shared, ways: Ways) -> Result<ResourceServer, Failure> {
+    let settings = resource_settings(config, &config.house.public_url)?;
     let parts = resource_server::Parts {
         store: Arc::clone(&shared.store),
         keys: Arc::clone(shared.keeper.keys()),

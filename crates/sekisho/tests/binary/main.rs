@@ -9,6 +9,8 @@ mod descriptors;
 mod emergency;
 mod kill;
 mod master_key;
+mod moving;
 mod process;
+mod reload;
 mod runbook;
 mod stop;

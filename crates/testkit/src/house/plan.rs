@@ -159,6 +159,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         issuer: issuer.to_owned(),
         lifetimes: plan.lifetimes,
         pages_url: issuer.to_owned(),
+        other_issuers: Vec::new(),
         pending: plan.pending,
         redirects,
         servers: plan

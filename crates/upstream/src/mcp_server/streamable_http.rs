@@ -79,7 +79,7 @@ impl UpstreamError {
 pub struct McpServerClient {
     client: Client<Dial, Full<Bytes>>,
     uri: Uri,
-    first_byte_timeout: Duration,
+    settings: McpServerSettings,
 }
 
 impl McpServerClient {
@@ -97,7 +97,13 @@ impl McpServerClient {
             .http1_max_buf_size(BUFFER)
             .http2_keep_alive_interval(PING)
             .build(Dial::new(trust, settings.connect_timeout));
-        Ok(Self { client, uri: endpoint(&settings.url)?, first_byte_timeout: settings.first_byte_timeout })
+        Ok(Self { client, uri: endpoint(&settings.url)?, settings: settings.clone() })
+    }
+
+    /// What it was made from.
+    #[must_use]
+    pub const fn settings(&self) -> &McpServerSettings {
+        &self.settings
     }
 
     /// Sends a call to the MCP endpoint, whatever URI and `Host` the request names, and answers when the head of
@@ -112,7 +118,7 @@ impl McpServerClient {
         // The version is negotiated per connection; the caller's own says nothing about it.
         *request.version_mut() = Version::HTTP_11;
         request.headers_mut().remove(HOST);
-        match tokio::time::timeout(self.first_byte_timeout, self.client.request(request)).await {
+        match tokio::time::timeout(self.settings.first_byte_timeout, self.client.request(request)).await {
             Ok(answer) => answer.map_err(|error| judge(&error)),
             Err(_) => Err(UpstreamError::TimedOut),
         }

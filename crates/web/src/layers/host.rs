@@ -4,7 +4,7 @@
 //! This is what stops DNS rebinding, and what keeps machines and people apart when each have a host of their own. Nothing is ever *built* from the host of a request.
 
 use http::request::Parts;
-use http::{header, uri::Authority};
+use http::{HeaderMap, Uri, header, uri::Authority};
 
 use crate::listener::Visitors;
 use crate::public_url::PublicUrl;
@@ -34,12 +34,17 @@ impl Names {
 
 /// Every place in which the request names a host must name ours, and one must.
 fn names_us(request: &Parts, public_url: &PublicUrl) -> bool {
-    let mut hosts = request.headers.get_all(header::HOST).iter();
+    is_named(&request.uri, &request.headers, public_url)
+}
+
+/// The same of the head's parts.
+pub(crate) fn is_named(uri: &Uri, headers: &HeaderMap, public_url: &PublicUrl) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
     let host = match (hosts.next(), hosts.next()) {
         (host, None) => host,
         (_, Some(_)) => return false,
     };
-    match (request.uri.authority(), host) {
+    match (uri.authority(), host) {
         (None, None) => false,
         (None, Some(host)) => is_ours(host.as_bytes(), public_url),
         (Some(authority), None) => is_our_authority(authority, public_url),

@@ -43,7 +43,7 @@ impl Rate {
 }
 
 /// The budgets. `None` is no limit.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// The authorization endpoint, for each address.
     pub authorize: Option<Rate>,
@@ -88,11 +88,11 @@ impl Rates {
 }
 
 /// Networks that are one caller, each with budgets of its own: a vendor's cloud, from which many people's clients call.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownNetworks(Arc<[KnownNetwork]>);
 
 /// One of them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownNetwork {
     /// How it is called in the log.
     pub name: String,
@@ -176,6 +176,11 @@ impl Limiter {
             Some((number, network)) => (caller_key(address, Some(number)), &network.rates),
             None => (caller_key(address, None), &self.rates),
         }
+    }
+
+    /// Whether it goes by these rates.
+    pub(crate) fn goes_by(&self, rates: &Rates, known: &KnownNetworks) -> bool {
+        self.rates == *rates && self.known == *known
     }
 
     /// Draws one request from the budget of an address.

@@ -19,7 +19,7 @@ fn short() -> ConnectionLimits {
     ConnectionLimits {
         header_timeout: Duration::from_millis(300),
         unread: Duration::from_millis(100),
-        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()].into(),
         proxy_idle_timeout: Duration::from_millis(300),
         ..ConnectionLimits::default()
     }
@@ -61,7 +61,8 @@ async fn a_balancer_says_for_whom_it_comes_and_nobody_else_does() {
     {
         assert_eq!(served.exchange(&bytes).await, "", "closed without a word");
     }
-    let stranger = ConnectionLimits { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()], ..short() };
+    let stranger =
+        ConnectionLimits { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()].into(), ..short() };
     let (served, _house) = serve_as(stranger, behind_a_balancer).await;
     assert_eq!(ask(&mut arrive(&served, "203.0.113.7:4711").await).await, "");
 }

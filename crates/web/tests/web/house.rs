@@ -149,6 +149,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         issuer: public_url.to_owned(),
         lifetimes: Lifetimes::default(),
         pages_url: pages_url.to_owned(),
+        other_issuers: Vec::new(),
         pending: PendingCaps { per_address: 100, total: 1000 },
         redirects: RedirectPolicy::default(),
         servers: vec![server],

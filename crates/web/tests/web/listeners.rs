@@ -31,12 +31,8 @@ pub(crate) async fn serve_as(
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    tasks.spawn(web::serve(
-        vec![kind(listener)],
-        std::sync::Arc::clone(&house.front),
-        limits,
-        shutdown.clone(),
-    ));
+    let fronts = web::Fronts::new(std::sync::Arc::clone(&house.front));
+    tasks.spawn(web::serve(vec![kind(listener)], fronts, limits, shutdown.clone()));
     (Served { address, shutdown, tasks }, house)
 }
 
@@ -175,7 +171,7 @@ async fn the_metrics_have_a_listener_of_their_own() {
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let mut tasks = JoinSet::new();
-    let front = std::sync::Arc::clone(&house.front);
+    let front = web::Fronts::new(std::sync::Arc::clone(&house.front));
     tasks.spawn(web::serve_metrics(vec![listener], front, ConnectionLimits::default(), shutdown.clone()));
     let served = Served { address, shutdown, tasks };
     let text = served.exchange(&get("/metrics", "")).await;

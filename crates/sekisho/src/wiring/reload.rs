@@ -1,0 +1,77 @@
+//! Reading the configuration again while Sekisho runs (SIGHUP). Either the whole file is taken or none of it.
+//!
+//! A file that cannot be read, is being written, holds a mistake, names a secret that cannot be had, or changes what
+//! only a restart can change is refused: the last good configuration stays, and an error and a metric say so
+//! (attacks F-30, CS-18). Nothing ever falls back to a default.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::assembly::Assembly;
+use super::roles::Shared;
+use super::{Running, load, master_keys};
+use crate::commands::Failure;
+use crate::config::Config;
+use crate::config::changes::needing_a_restart;
+
+/// A file that is the same after this long is not being written.
+const REST: Duration = Duration::from_millis(100);
+/// How often it is looked at before that is given up.
+const LOOKS: u32 = 20;
+
+impl Running {
+    /// Reads the file again, and takes it or keeps what is there.
+    pub async fn reload(&self, file: &Path) {
+        self.reload_certificates();
+        let (file, shared, before) = (file.to_owned(), self.shared().clone(), self.assembly.load_full());
+        // Secrets may come from programs that take their time.
+        let next = tokio::task::spawn_blocking(move || prepare(&file, &shared, &before)).await;
+        let next = next.unwrap_or_else(|error| Err(Failure::Wiring(error.to_string())));
+        match next {
+            Ok(next) => {
+                next.take_over(&self.fronts);
+                self.proxies.exchange(next.config.house.trusted_proxies.clone());
+                self.assembly.store(Arc::new(next));
+                self.fronts.count_reload(true);
+                tracing::info!("the configuration was read again and is in use");
+            }
+            Err(failure) => {
+                self.fronts.count_reload(false);
+                tracing::error!(%failure, "the configuration was refused; the last good one stays in use");
+            }
+        }
+    }
+}
+
+fn prepare(file: &Path, shared: &Shared, before: &Assembly) -> Result<Assembly, Failure> {
+    let config = load_at_rest(file)?;
+    let fixed = needing_a_restart(&before.config, &config);
+    if !fixed.is_empty() {
+        return Err(Failure::Arguments(format!(
+            "{} cannot be changed while Sekisho runs; nothing of the file was taken. Restart Sekisho, or set {} back",
+            fixed.join(" and "),
+            if fixed.len() == 1 { "it" } else { "them" },
+        )));
+    }
+    // Not taken anew; but what the next start would stumble over is told now.
+    drop(master_keys(&config)?);
+    before.next(Arc::new(config), shared)
+}
+
+/// The configuration, once two looks at the file find the same: half of a file may be a good configuration that says
+/// something else.
+fn load_at_rest(file: &Path) -> Result<Config, Failure> {
+    let read =
+        || std::fs::read(file).map_err(|why| Failure::ConfigurationFile { file: file.to_owned(), why });
+    let mut seen = read()?;
+    for _ in 0..LOOKS {
+        std::thread::sleep(REST);
+        let now = read()?;
+        if now == seen {
+            return load(file);
+        }
+        seen = now;
+    }
+    Err(Failure::Arguments(format!("`{}` is still being written", file.display())))
+}
