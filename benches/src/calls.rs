@@ -40,10 +40,19 @@ impl Line {
     }
 }
 
+/// A call whose answer is a stream of events.
+pub(crate) fn stream(path: &str, token: &str) -> Template {
+    call_of("stream", path, Some(token))
+}
+
 fn call(path: &str, token: Option<&str>) -> Template {
+    call_of("search", path, token)
+}
+
+fn call_of(tool: &str, path: &str, token: Option<&str>) -> Template {
     let version = "2026-07-28";
     let body = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"search","arguments":{{"query":"{}"}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"{}"}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,
         "q".repeat(300)
     );
     let mut headers: Vec<(String, String)> = [
@@ -51,7 +60,7 @@ fn call(path: &str, token: Option<&str>) -> Template {
         ("accept", "application/json, text/event-stream"),
         ("mcp-protocol-version", version),
         ("mcp-method", "tools/call"),
-        ("mcp-name", "search"),
+        ("mcp-name", tool),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();

@@ -11,6 +11,7 @@ mod peer;
 mod product;
 mod rounds;
 mod startup;
+mod streams;
 mod table;
 mod upstream;
 
@@ -34,7 +35,8 @@ fn main() -> ExitCode {
         ["passthrough", target] => runtime.block_on(passthrough::serve(target)),
         [] => runtime.block_on(run(&Plan { rounds: 5, seconds: 2.0 })),
         ["quick"] => runtime.block_on(run(&Plan { rounds: 1, seconds: 0.5 })),
-        _ => Err("usage: bench [quick]".to_owned()),
+        ["streams"] => runtime.block_on(streams_only(&Plan { rounds: 5, seconds: 2.0 })),
+        _ => Err("usage: bench [quick|streams]".to_owned()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,7 +81,18 @@ async fn run(plan: &Plan) -> Outcome<()> {
     flows::registrations(plan, &product, &mut table).await?;
     flows::code_flows(plan, &product, &session, &mut table).await?;
     flows::refreshes(plan, &product, &session, &mut table).await?;
+    streams::measure(plan, &product, &session, &mut table).await?;
     table.row("RSS after all of this", &format!("{:.1} MiB", product.peer.rss_mib()?), "–");
+    table.print();
+    Ok(())
+}
+
+async fn streams_only(plan: &Plan) -> Outcome<()> {
+    let mut table = table::Table::new(plan);
+    let upstream = peer::Peer::start_self(&["upstream"]).await?;
+    let product = product::Product::start(&product::binary()?, &upstream.url).await?;
+    let session = flows::sign_in(&product).await?;
+    streams::measure(plan, &product, &session, &mut table).await?;
     table.print();
     Ok(())
 }

@@ -51,6 +51,7 @@ token_requests_per_second = 1000000
 client_requests_per_second = 1000000
 pending_per_address = 1000000
 pending_in_all = 10000000
+calls_per_person = 1000000
 [[identity_provider]]
 id = "development"
 kind = "development"

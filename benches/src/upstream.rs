@@ -1,12 +1,15 @@
-//! The MCP server behind everything that is measured: answers each request with the same JSON at once.
+//! The MCP server behind everything that is measured: answers each request with the same JSON at once, and the tool
+//! `stream` with one event and then nothing.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -23,6 +26,27 @@ fn answer() -> Bytes {
     ))
 }
 
+/// One event, and then nothing for ever.
+struct OneEvent {
+    sent: bool,
+}
+
+impl Body for OneEvent {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if std::mem::replace(&mut self.sent, true) {
+            // The connection wakes the task when the other side goes away.
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"data: {}\n\n")))))
+    }
+}
+
 /// Serves until the process is ended.
 pub(crate) async fn serve() -> Outcome<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
@@ -37,11 +61,15 @@ pub(crate) async fn serve() -> Outcome<()> {
         let service = service_fn(move |request: Request<Incoming>| {
             let body = body.clone();
             async move {
+                let streams = request.headers().get("mcp-name").is_some_and(|name| name == "stream");
                 drop(request.into_body().collect().await);
-                let mut response = Response::new(Full::new(body));
-                response
-                    .headers_mut()
-                    .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+                let (body, media) = match streams {
+                    true => (Either::Right(OneEvent { sent: false }), "text/event-stream"),
+                    false => (Either::Left(Full::new(body)), "application/json"),
+                };
+                let mut response = Response::new(body);
+                let media = http::HeaderValue::from_static(media);
+                response.headers_mut().insert(http::header::CONTENT_TYPE, media);
                 Ok::<_, Infallible>(response)
             }
         });
