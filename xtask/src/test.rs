@@ -132,9 +132,17 @@ fn product() -> Result<(), Failure> {
     must(&mut cargo(&["build", "--locked", "--package", "sekisho"]))?;
     let kept = kept_binary()?;
     fs::create_dir_all(kept.parent().unwrap_or(Path::new(".")))?;
-    fs::copy(built("debug", "sekisho")?, kept)?;
+    let made = built("debug", "sekisho")?;
+    let bytes = fs::read(&made)?;
+    if bytes.windows(FAILPOINT_MARK.len()).any(|window| window == FAILPOINT_MARK.as_bytes()) {
+        return Err("the product can be made to fail: a dependency brings the feature `failpoints`".into());
+    }
+    fs::copy(made, kept)?;
     Ok(())
 }
+
+/// What stands in every binary with failpoints; `tests/faults` looks that it does.
+const FAILPOINT_MARK: &str = concat!("a failpoint", " of Sekisho");
 
 fn kept_binary() -> Result<PathBuf, Failure> {
     built("xtask", "sekisho")

@@ -13,7 +13,7 @@ mod value;
 mod write;
 
 #[cfg(feature = "failpoints")]
-pub use failpoint::Failpoint;
+pub use failpoint::{Failpoint, MARK as FAILPOINT_MARK, watch_failpoints};
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -325,6 +325,8 @@ impl Engine {
         }
         #[cfg(feature = "failpoints")]
         self.pass(Failpoint::BeforeWrite)?;
+        #[cfg(feature = "failpoints")]
+        let write = self.as_guarded(write);
         let written = match &self.inner.driver {
             Driver::Postgres(postgres) => {
                 let written = postgres.write(&write).await?;

@@ -37,9 +37,9 @@ pub use authorizations::{
 pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
 pub use clients::{ClientRecord, Clients};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
-#[cfg(feature = "failpoints")]
-pub use engine::Failpoint;
 pub use engine::{Engine, EngineConfig, OpenError};
+#[cfg(feature = "failpoints")]
+pub use engine::{FAILPOINT_MARK, Failpoint, watch_failpoints};
 pub use error::StoreError;
 pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};

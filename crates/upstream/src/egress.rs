@@ -90,12 +90,17 @@ impl Fetcher {
     ) -> Result<Response<Bytes>, FetchError> {
         let mut request = request.map(Full::new);
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::passed("before_upstream_call");
         let response = self.client.request(request).await.map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, "no answer");
             FetchError::Unreachable
         })?;
         let (head, body) = response.into_parts();
-        Ok(Response::from_parts(head, collect(body, max_body).await?))
+        let body = collect(body, max_body).await?;
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::passed("after_upstream_call");
+        Ok(Response::from_parts(head, body))
     }
 }
 

@@ -11,3 +11,8 @@ pub mod mcp_server;
 pub mod trust;
 
 mod dial;
+#[cfg(feature = "failpoints")]
+mod failpoint;
+
+#[cfg(feature = "failpoints")]
+pub use failpoint::watch_failpoints;

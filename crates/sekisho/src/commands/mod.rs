@@ -71,6 +71,17 @@ pub struct ConfigArgument {
     pub config: PathBuf,
 }
 
+/// The whole program: the command line in, the exit code out.
+pub fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => {
+            anstream::eprintln!("sekisho: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
 /// Runs one command.
 pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {

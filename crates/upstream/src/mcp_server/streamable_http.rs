@@ -118,7 +118,13 @@ impl McpServerClient {
         // The version is negotiated per connection; the caller's own says nothing about it.
         *request.version_mut() = Version::HTTP_11;
         request.headers_mut().remove(HOST);
-        match tokio::time::timeout(self.settings.first_byte_timeout, self.client.request(request)).await {
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::passed("before_upstream_call");
+        let answer =
+            tokio::time::timeout(self.settings.first_byte_timeout, self.client.request(request)).await;
+        #[cfg(feature = "failpoints")]
+        crate::failpoint::passed("after_upstream_call");
+        match answer {
             Ok(answer) => answer.map_err(|error| judge(&error)),
             Err(_) => Err(UpstreamError::TimedOut),
         }

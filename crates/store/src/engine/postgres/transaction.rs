@@ -67,6 +67,8 @@ async fn attempt(lease: &Lease, write: &Write) -> Result<Attempt, StoreError> {
     begun.map_err(unavailable)?;
     let attempt = judge(write, touched)?;
     if let Attempt::Ended(Written::Done(_)) = &attempt {
+        #[cfg(feature = "failpoints")]
+        crate::engine::failpoint::passed(crate::engine::Failpoint::BeforeCommit);
         return match connection.batch_execute("COMMIT").await {
             Ok(()) => Ok(attempt),
             Err(error) if may_be_tried_again(&error) => Ok(Attempt::Undone(unavailable(error))),

@@ -152,6 +152,8 @@ impl Work {
             let answer = self.steps(&job.write);
             let done = matches!(answer, Ok(Written::Done(_)));
             self.still_open(&answer)?;
+            #[cfg(feature = "failpoints")]
+            crate::engine::failpoint::passed(crate::engine::Failpoint::BeforeCommit);
             self.run_sql(if done { "COMMIT" } else { "ROLLBACK" })?;
             return Ok(vec![answer]);
         }
@@ -166,6 +168,8 @@ impl Work {
             self.run_sql("RELEASE one")?;
             answers.push(answer);
         }
+        #[cfg(feature = "failpoints")]
+        crate::engine::failpoint::passed(crate::engine::Failpoint::BeforeCommit);
         self.run_sql("COMMIT")?;
         Ok(answers)
     }
