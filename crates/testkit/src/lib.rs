@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod history;
 pub mod house;
 pub mod http;
 pub mod log;
@@ -11,4 +12,5 @@ pub mod openid_provider;
 pub mod outcomes;
 pub mod raw;
 pub mod raw_http2;
+pub mod wire;
 pub mod world;
