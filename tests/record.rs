@@ -7,11 +7,75 @@
 )]
 
 use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::house::House;
 use testkit::outcomes::Verdict;
+use testkit::wire::Target;
+use tokio_postgres::config::Host;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
+
+/// The record of a test, to be looked at from outside.
+#[derive(Clone, Debug)]
+pub(crate) enum Record {
+    Postgres(String),
+    Sqlite(PathBuf),
+}
+
+impl Record {
+    /// Runs SQL; the rows come back as text, columns joined, bytes as `\\x…`.
+    pub(crate) async fn rows(&self, sql: &str) -> Result<Vec<String>, String> {
+        match self {
+            Self::Postgres(url) => run(url, sql).await,
+            Self::Sqlite(path) => read(path, sql),
+        }
+    }
+
+    /// Where a cable to the PostgreSQL server has to lead.
+    pub(crate) fn target(&self) -> Result<Target, String> {
+        let Self::Postgres(url) = self else { return Err("a file has no address".to_owned()) };
+        let config: tokio_postgres::Config = url.parse().map_err(text)?;
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        match config.get_hosts().first() {
+            Some(Host::Tcp(host)) => Ok(Target::Tcp(format!("{host}:{port}"))),
+            Some(Host::Unix(folder)) => Ok(Target::Unix(folder.join(format!(".s.PGSQL.{port}")))),
+            None => Err("the URL names no host".to_owned()),
+        }
+    }
+
+    /// The URL of the same database through a loopback port.
+    pub(crate) fn through(&self, port: u16) -> Result<String, String> {
+        let Self::Postgres(url) = self else { return Err("a file has no address".to_owned()) };
+        let config: tokio_postgres::Config = url.parse().map_err(text)?;
+        let password = config.get_password().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let user = config.get_user().unwrap_or("postgres");
+        let account = password.map_or_else(|| user.to_owned(), |password| format!("{user}:{password}"));
+        Ok(format!("postgresql://{account}@127.0.0.1:{port}/{}", config.get_dbname().unwrap_or("postgres")))
+    }
+}
+
+fn read(path: &Path, sql: &str) -> Result<Vec<String>, String> {
+    let connection = rusqlite::Connection::open(path).map_err(text)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(text)?;
+    let mut statement = connection.prepare(sql).map_err(|error| format!("{sql}: {error}"))?;
+    let width = statement.column_count();
+    let column = |row: &rusqlite::Row<'_>, at: usize| {
+        Ok::<_, rusqlite::Error>(match row.get_ref(at)? {
+            rusqlite::types::ValueRef::Blob(bytes) => {
+                bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+            }
+            rusqlite::types::ValueRef::Integer(number) => number.to_string(),
+            rusqlite::types::ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            rusqlite::types::ValueRef::Null | rusqlite::types::ValueRef::Real(_) => String::new(),
+        })
+    };
+    let rows = statement.query_map([], |row| {
+        let columns = (0..width).map(|at| column(row, at)).collect::<Result<Vec<_>, _>>()?;
+        Ok(columns.join("\u{1f}"))
+    });
+    rows.map_err(text)?.collect::<Result<_, _>>().map_err(text)
+}
 
 /// Runs a test over a PostgreSQL database of its own, on the server that `TEST_POSTGRES_URL` names.
 pub(crate) async fn on_postgres<F: Future<Output = Verdict>>(test: impl FnOnce(String) -> F) -> Verdict {

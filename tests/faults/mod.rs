@@ -1,7 +1,16 @@
-//! Faults (attacks.md, 2.3): what must hold while something breaks, and after.
+//! What must hold when nodes die, cables break, clocks jump and everybody comes at once (attacks.md, 2.2 to 2.4).
 
+mod backend;
+mod chance;
+mod database;
+mod f_08_store_away;
+mod invariants;
+mod kills;
+mod players;
 #[expect(dead_code, reason = "the store's own tests count what went through")]
 #[path = "../../crates/store/tests/contract/proxy.rs"]
 mod proxy;
-
-mod f_08_store_away;
+mod races;
+mod rolling;
+mod spreading;
+mod town;

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     #[expect(clippy::disallowed_methods, reason = "only a test sets it, and only for this binary")]
     let orders = std::env::var("SEKISHO_FAILPOINTS");
     if let Ok(path) = orders {
-        drop(ORDERS.set(path.into()));
+        let _ = ORDERS.set(path.into());
         store::watch_failpoints(passed);
         upstream::watch_failpoints(passed);
     }
@@ -27,8 +27,7 @@ fn passed(point: &'static str) {
     if countdown.is_none() {
         *countdown = ordered();
     }
-    let Some((awaited, left)) =
-        countdown.as_mut().filter(|(awaited, _)| awaited == "any" || awaited == point)
+    let Some((_, left)) = countdown.as_mut().filter(|(awaited, _)| awaited == "any" || awaited == point)
     else {
         return;
     };

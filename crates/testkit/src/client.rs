@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http_body_util::Full;
 use protocol::secret::Hash;
 use serde_json::json;
 use url::Url;
 
 use crate::browser::{Browser, Form, Page, Place};
-use crate::http::{Answer, Http};
+use crate::http::{Answer, Http, request};
 
 /// Where test clients on this machine are called back.
 pub const LOOPBACK_REDIRECT: &str = "http://127.0.0.1:51234/callback";
@@ -184,6 +186,34 @@ pub async fn allow(browser: &mut Browser, page: &Page) -> Result<Url, String> {
 /// Presses *Cancel*.
 pub async fn deny(browser: &mut Browser, page: &Page) -> Result<Place, String> {
     browser.submit(page, page.form()?, Some(("decision", "deny"))).await
+}
+
+/// One MCP message of revision 2026-07-28 to an MCP endpoint, not sent.
+pub fn mcp_request(
+    endpoint: &str,
+    token: &str,
+    method: &str,
+    params: serde_json::Value,
+) -> Result<http::Request<Full<Bytes>>, String> {
+    let mut params = params;
+    params["_meta"] = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let name = params["name"].as_str().unwrap_or_default().to_owned();
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let bearer = format!("Bearer {token}");
+    let mut headers = vec![
+        ("content-type", "application/json"),
+        ("authorization", bearer.as_str()),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", method),
+    ];
+    if !name.is_empty() {
+        headers.push(("mcp-name", &name));
+    }
+    request(http::Method::POST, endpoint, &headers, body.to_string().into())
 }
 
 /// One parameter of a URL.

@@ -24,8 +24,8 @@ use tokio_util::task::TaskTracker;
 use web::{Front, Fronts};
 
 use crate::browser::Browser;
-use crate::client::{LOOPBACK_REDIRECT, TestClient};
-use crate::http::{Answer, Http, request};
+use crate::client::{LOOPBACK_REDIRECT, TestClient, mcp_request};
+use crate::http::{Answer, Http};
 use crate::mcp_server::FakeMcpServer;
 use crate::world::{TestClock, TestEntropy};
 
@@ -144,15 +144,24 @@ impl House {
 
     /// Another node over the same record and under the same public URL. It makes sense on PostgreSQL only.
     pub async fn second_node(&self) -> Built<Self> {
+        self.second_node_with(|_| {}).await
+    }
+
+    /// The same, but it has another way to the record (`postgres`), another clock, other settings.
+    pub async fn second_node_with(&self, change: impl FnOnce(&mut Plan)) -> Built<Self> {
+        let mut plan = self.ground.plan.clone();
+        change(&mut plan);
+        let engine =
+            plan.postgres.take().map_or_else(|| self.ground.engine.clone(), EngineConfigOf::Postgres);
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(text)?;
         let ground = Ground {
             folder: Arc::clone(&self.ground.folder),
-            engine: self.ground.engine.clone(),
+            engine,
             port: listener.local_addr().map_err(text)?.port(),
             public_port: self.ground.public_port,
             mcp: Arc::clone(&self.ground.mcp),
-            clock: Arc::clone(&self.ground.clock),
-            plan: self.ground.plan.clone(),
+            clock: Arc::clone(&plan.clock),
+            plan,
             // Far from what the first node will ever count to, so that no two nodes have the same luck.
             starts: self.ground.starts + 1_000_000,
             secrets: Arc::clone(&self.ground.secrets),
@@ -363,25 +372,7 @@ impl House {
         method: &str,
         params: serde_json::Value,
     ) -> Built<http::Request<Full<Bytes>>> {
-        let mut params = params;
-        params["_meta"] = serde_json::json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
-        let name = params["name"].as_str().unwrap_or_default().to_owned();
-        let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let bearer = format!("Bearer {token}");
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("authorization", bearer.as_str()),
-            ("accept", "application/json, text/event-stream"),
-            ("mcp-protocol-version", "2026-07-28"),
-            ("mcp-method", method),
-        ];
-        if !name.is_empty() {
-            headers.push(("mcp-name", &name));
-        }
-        request(http::Method::POST, &self.resource(server), &headers, body.to_string().into())
+        mcp_request(&self.resource(server), token, method, params)
     }
 
     /// Calls the tool `echo`; what a working token is good for.

@@ -59,12 +59,25 @@ impl<M: Model> Search<'_, M> {
         if self.failed.contains(&(done, state.clone())) {
             return false;
         }
-        let next: Vec<usize> = left().filter(|at| self.entries[*at].start < first_end).collect();
+        let mut next: Vec<usize> = left().filter(|at| self.entries[*at].start < first_end).collect();
+        // Of those that ask the same and got the same, the one that ended first is the most urgent.
+        next.sort_by_key(|at| self.entries[*at].end);
+        // What changes nothing hinders nothing: if any order is right, then one that begins with it.
+        let changes_nothing =
+            |at: &usize| self.model.after(state, self.entries[*at]).as_slice() == std::slice::from_ref(state);
+        if let Some(at) = next.iter().copied().find(changes_nothing) {
+            next = vec![at];
+        }
+        let mut tried: Vec<(Asked, Answered)> = Vec::new();
         for at in next {
-            for after in self.model.after(state, self.entries[at]) {
-                if self.from(done | (1 << at), &after) {
-                    return true;
-                }
+            let kind = (self.entries[at].asked, self.entries[at].answered);
+            if tried.contains(&kind) {
+                continue;
+            }
+            tried.push(kind);
+            let after = self.model.after(state, self.entries[at]);
+            if after.iter().any(|after| self.from(done | (1 << at), after)) {
+                return true;
             }
         }
         self.failed.insert((done, state.clone()));

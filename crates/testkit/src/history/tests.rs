@@ -138,3 +138,14 @@ fn a_late_call_is_measured() {
     put(Asked::Call, 1_700, 1_800);
     assert_eq!(history.slowest_revocation(), at(1_680));
 }
+
+#[test]
+fn a_long_history_that_nothing_explains_is_refused_soon() {
+    let mut all = vec![(RIGHT, tokens("a"), 0, 1_000), (RIGHT, tokens("b"), 1, 1_001)];
+    all.extend(
+        (2..60).map(|at| (if at % 7 == 0 { WRONG } else { RIGHT }, Answered::Refused, at, 1_000 + at)),
+    );
+    assert!(!code(&all));
+    all.remove(1);
+    assert!(code(&all));
+}
