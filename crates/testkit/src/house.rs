@@ -223,6 +223,7 @@ impl House {
         let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::seeded(ground.plan.luck + ground.starts));
         let keeper = keeper(&ground.plan, &store, &clock, &entropy).await?;
         let issuer = format!("http://localhost:{}", ground.public_port);
+        let mcp_url = ground.plan.mcp_url.clone().unwrap_or_else(|| ground.mcp.url.clone());
         let parts = authorization_server::Parts {
             store: Arc::clone(&store),
             keys: Arc::clone(keeper.keys()),
@@ -236,13 +237,12 @@ impl House {
             store: Arc::clone(&store),
             keys: Arc::clone(keeper.keys()),
             keys_read: Arc::clone(keeper.freshness()),
-            mcp_servers: plan::ways(&ground.plan, &ground.mcp.url)?,
+            mcp_servers: plan::ways(&ground.plan, &mcp_url)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
         let resource_server = Arc::new(
-            ResourceServer::new(plan::guarded(&ground.plan, &ground.mcp.url, &issuer)?, parts)
-                .map_err(text)?,
+            ResourceServer::new(plan::guarded(&ground.plan, &mcp_url, &issuer)?, parts).map_err(text)?,
         );
         resource_server.revocations().read().await.map_err(text)?;
         let parts = web::Parts {

@@ -1,16 +1,19 @@
 //! An MCP server under test control. It writes down everything that reaches it.
 //!
 //! Tools: `echo` (read-only) answers with its arguments; `write` (not read-only) as well; `stream` answers with
-//! server-sent events that a test feeds; `silent` never answers; `odd` answers what a test has put ready.
+//! server-sent events that a test feeds; `silent` never answers; `odd` answers what a test has put ready; `flood` answers
+//! without an end, in the media type that its argument `media` names.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -75,6 +78,8 @@ struct State {
     odd: Mutex<VecDeque<Response<Bytes>>>,
     lists: Mutex<VecDeque<Response<Bytes>>>,
     sessions: Mutex<usize>,
+    flooded: AtomicUsize,
+    dammed: Notify,
     streams: Mutex<VecDeque<OpenStream>>,
     opened: Notify,
     arrived: Notify,
@@ -117,6 +122,16 @@ impl FakeMcpServer {
     /// The next call of the tool `odd`, and the next GET, is answered with this.
     pub fn answer_next(&self, answer: Response<Bytes>) {
         lock(&self.state.odd).push_back(answer);
+    }
+
+    /// How many bytes the floods have sent so far, as far as somebody took them.
+    pub fn flooded(&self) -> usize {
+        self.state.flooded.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the gateway has let go of a flood.
+    pub async fn dammed(&self) {
+        self.state.dammed.notified().await;
     }
 
     /// The next `tools/list` is answered with this.
@@ -187,6 +202,9 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
     ) {
         ("tools/call", "stream") | ("subscriptions/listen", _) => Ok(open_stream(&state)),
         ("tools/call", "silent") => std::future::pending().await,
+        ("tools/call", "flood") => {
+            Ok(flood(&state, message["params"]["arguments"]["media"].as_str().unwrap_or_default()))
+        }
         ("tools/call", "odd") => {
             let odd = lock(&state.odd).pop_front();
             Ok(odd.map_or_else(|| status(StatusCode::INTERNAL_SERVER_ERROR), |odd| odd.map(full)))
@@ -243,6 +261,31 @@ fn open_stream(state: &State) -> Response<Body> {
     });
     let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(frames.boxed())));
     response.headers_mut().insert("content-type", HeaderValue::from_static("text/event-stream"));
+    response
+}
+
+/// Told when nobody takes the flood any more.
+struct Dam(Arc<State>);
+
+impl Drop for Dam {
+    fn drop(&mut self) {
+        self.0.dammed.notify_one();
+    }
+}
+
+/// One line without an end: as JSON it is a string, as an event it is its data.
+fn flood(state: &Arc<State>, media: &str) -> Response<Body> {
+    let (first, more) = match media {
+        "text/event-stream" => (Bytes::from_static(b"data: "), Bytes::from(vec![b'x'; 16 * 1024])),
+        _ => (Bytes::from_static(b"{\"x\":\""), Bytes::from(vec![b'x'; 16 * 1024])),
+    };
+    let frames = stream::unfold((Dam(Arc::clone(state)), Some(first)), move |(dam, first)| {
+        let next = first.unwrap_or_else(|| more.clone());
+        dam.0.flooded.fetch_add(next.len(), Ordering::SeqCst);
+        std::future::ready(Some((Ok::<_, Infallible>(Frame::data(next)), (dam, None))))
+    });
+    let mut response = Response::new(BodyExt::boxed_unsync(StreamBody::new(frames.boxed())));
+    response.headers_mut().extend(HeaderValue::from_str(media).ok().map(|media| (CONTENT_TYPE, media)));
     response
 }
 

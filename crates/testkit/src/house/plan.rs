@@ -42,6 +42,10 @@ pub struct Plan {
     pub connectors: Vec<Arc<dyn Connector>>,
     /// A PostgreSQL database instead of an SQLite file.
     pub postgres: Option<String>,
+    /// The MCP endpoint behind, if it is not the fake server's.
+    pub mcp_url: Option<String>,
+    /// How long an MCP server may take to begin an answer.
+    pub first_byte_timeout: Duration,
     /// The largest MCP message in bytes.
     pub message_bytes: usize,
     /// What connections may cost, and how long may be waited for them.
@@ -88,6 +92,8 @@ impl Default for Plan {
             refresh_repeat: Duration::from_secs(60),
             connectors: Vec::new(),
             postgres: None,
+            mcp_url: None,
+            first_byte_timeout: Duration::from_secs(20),
             message_bytes: 4 * 1024 * 1024,
             connections: ConnectionLimits {
                 drain: Duration::from_millis(200),
@@ -196,7 +202,7 @@ pub(super) fn ways(plan: &Plan, mcp_url: &str) -> Built<HashMap<String, Arc<McpS
     let settings = McpServerSettings {
         url: mcp_url.to_owned(),
         connect_timeout: Duration::from_secs(5),
-        first_byte_timeout: Duration::from_secs(20),
+        first_byte_timeout: plan.first_byte_timeout,
     };
     let way = |(name, _): &(&'static str, Access)| {
         let client = McpServerClient::new(&settings, &trust).map_err(text)?;
