@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod fuzz;
 mod generate;
 mod needs;
 mod postgres;
@@ -29,7 +30,10 @@ usage: cargo xtask <command>
   test                everything: lints, laws, tests, conformance, real clients; changes nothing on the machine
   test --install      the same, and installs first what is missing, saying what
   postgres <command>  runs a command with a PostgreSQL of its own, as `TEST_POSTGRES_URL`
-  bench               measures the release binary beside its peers";
+  bench               measures the release binary beside its peers
+  fuzz                lists the readers that can be fuzzed
+  fuzz TARGET [--seconds N]
+                      fuzzes one of them, or `all`, guided by coverage; 60 seconds each if nothing is said";
 
 fn main() -> ExitCode {
     let given: Vec<String> = std::env::args().skip(1).collect();
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         ["test", "--install"] => test::run(true),
         ["postgres", command, more @ ..] => test::with_postgres(command, more),
         ["bench", more @ ..] => run::bench(more),
+        ["fuzz", more @ ..] => fuzz::run(more),
         _ => Err(USAGE.into()),
     };
     match outcome {

@@ -42,5 +42,15 @@ pub use revocations::Revocations;
 pub use server::ResourceServer;
 pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 
+/// Readers of what strangers write, alone: for those who try what they do with any bytes.
+pub mod readers {
+    /// The data of the events in a stream that comes in these pieces.
+    #[must_use]
+    pub fn events(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
+        let mut events = crate::tools::sse::Events::default();
+        pieces.iter().flat_map(|piece| events.push(piece)).collect()
+    }
+}
+
 #[cfg(test)]
 mod fixture;

@@ -7,7 +7,7 @@
 //! Must never take a hint from anything but the MCP server's own list.
 
 mod listing;
-mod sse;
+pub(crate) mod sse;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -49,6 +49,29 @@ pub use reference::{errors_reference, routes_reference};
 pub use serve::{ConnectionLimits, Drained, TrustedProxies};
 pub use tls::{Certificates, Identity, Tls, TlsError};
 
+/// Readers of what strangers write, alone: for those who try what they do with any bytes.
+pub mod readers {
+    use std::net::IpAddr;
+
+    use authorization_server::Browser;
+    use http::HeaderMap;
+    use ipnet::IpNet;
+
+    use crate::{ForwardedHeader, PublicUrl, cookies, layers};
+
+    /// From which address a request comes.
+    #[must_use]
+    pub fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet], which: ForwardedHeader) -> IpAddr {
+        layers::address::caller(peer, headers, trusted, which)
+    }
+
+    /// The cookies of a browser.
+    #[must_use]
+    pub fn cookies(public_url: &PublicUrl, headers: &HeaderMap) -> Browser {
+        cookies::Cookies::new(public_url).browser(headers)
+    }
+}
+
 /// Serves clients and people on these listeners until `shutdown`, then lets answers finish.
 pub async fn serve(
     listeners: Vec<Listener>,

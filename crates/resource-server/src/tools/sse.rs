@@ -4,7 +4,7 @@
 
 /// Reads events as their bytes come in.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
@@ -15,7 +15,7 @@ pub(super) struct Events {
 
 impl Events {
     /// The data of the events that these bytes complete.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Vec<u8>> {
         let mut complete = Vec::new();
         for byte in bytes {
             let belongs = *byte == b'\n' && self.after_return;
