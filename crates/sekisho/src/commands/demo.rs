@@ -32,6 +32,8 @@ pub struct DemoArguments {
 
 pub(super) fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     telemetry::install("warn");
+    telemetry::log_panics();
+    telemetry::leave_no_core();
     wiring::runtime()?.block_on(demo(arguments))
 }
 

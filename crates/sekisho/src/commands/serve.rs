@@ -9,6 +9,8 @@ use crate::wiring::{self, World, listeners};
 
 pub(super) fn run(file: &Path) -> Result<ExitCode, Failure> {
     telemetry::install("info");
+    telemetry::log_panics();
+    telemetry::leave_no_core();
     let config = wiring::load(file)?;
     wiring::runtime()?.block_on(async {
         let mut reloads = wiring::signals::Reloads::listen().map_err(Failure::io("cannot hear signals"))?;

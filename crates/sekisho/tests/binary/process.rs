@@ -73,6 +73,14 @@ access = "everyone who may log in"
         Running::of(command, "ready")
     }
 
+    /// The same, saying all it can say.
+    pub(crate) fn serve_talking(&self) -> Running {
+        let config = self.config();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        command.args(["serve", "--config", &config]).env("SEKISHO_LOG", "trace");
+        Running::of(command, "ready")
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut all = arguments.to_vec();
@@ -127,6 +135,11 @@ impl Running {
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
         Self { child, said, lines: receiver }
+    }
+
+    /// A file of `/proc` about it.
+    pub(crate) fn proc(&self, name: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
     }
 
     /// Sends a signal by name and goes on.
