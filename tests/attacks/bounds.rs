@@ -151,7 +151,9 @@ async fn px_34_a_body_that_is_shorter_or_longer_than_it_says_is_a_break_and_no_o
         ),
         (
             "an interim answer before",
-            format!("HTTP/1.1 102 Processing\r\nX: c4n4ry\r\n\r\n{head}Connection: close\r\nContent-Length: 2\r\n\r\n{{}}"),
+            format!(
+                "HTTP/1.1 102 Processing\r\nX: c4n4ry\r\n\r\n{head}Connection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+            ),
         ),
     ];
     for (what, bytes) in cases {

@@ -8,6 +8,7 @@ mod discovery;
 mod floods;
 mod headers;
 mod messages;
+mod oracle;
 mod people;
 mod proxy;
 mod register;

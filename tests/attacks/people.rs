@@ -17,7 +17,7 @@ use super::proxy::{HEADERS, bearer, claims, echo};
 use crate::steps::{Flow, Tokens, while_trying};
 
 /// Everything of an answer but what names the request and the moment.
-fn said(answer: &Answer) -> (StatusCode, Vec<(String, Vec<u8>)>, Bytes) {
+pub(super) fn said(answer: &Answer) -> (StatusCode, Vec<(String, Vec<u8>)>, Bytes) {
     let headers: HeaderMap = answer.headers.clone();
     let told = headers.iter().filter(|(name, _)| !["x-request-id", "date"].contains(&name.as_str()));
     let mut told: Vec<_> =
@@ -119,7 +119,7 @@ async fn px_20_whom_the_policy_does_not_admit_hears_one_thing_whatever_is_asked(
 }
 
 /// Alice, and Bob with the same client.
-async fn two() -> Result<(Flow, Tokens, Tokens), String> {
+pub(super) async fn two() -> Result<(Flow, Tokens, Tokens), String> {
     let mut flow = Flow::new().await?;
     let alice = flow.tokens().await?;
     flow.browser = flow.house.browser();
