@@ -75,8 +75,6 @@ async fn make(arguments: &EmergencyLoginArguments) -> Result<String, Failure> {
     let code = made.code.reveal();
     Ok(format!(
         "{code}\n\nGood once, for {name}, for {minutes} minutes. Give it to nobody else.\n\
-         In the client: connect, then \"Sign in with an emergency code\" on the page that opens.\n\
-         When the provider is back, end what was begun with it: sekisho stop --user {}\n",
-        user.id
+         In the client: connect, then \"Sign in with an emergency code\" on the page that opens.\n"
     ))
 }
