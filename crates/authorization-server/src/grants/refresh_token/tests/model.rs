@@ -119,7 +119,7 @@ async fn follow(house: &House, happenings: &[Happening]) {
 
 #[test]
 fn refreshing_follows_the_model() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let house = runtime.block_on(House::new());
     proptest!(ProptestConfig::with_cases(150), |(happenings in proptest::collection::vec(happening(), 1..25))| {
         runtime.block_on(follow(&house, &happenings));
