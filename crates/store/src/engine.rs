@@ -29,7 +29,7 @@ use crate::keys::KeysListener;
 use crate::revocations::RevocationListener;
 use crate::{Revocation, StoreError};
 
-/// How long [`Engine::ready`] waits: a record that takes longer is no record to be ready with.
+/// How long [`ready`](crate::Maintenance::ready) waits: a record that takes longer is no record to be ready with.
 const READY_LIMIT: Duration = Duration::from_millis(1500);
 
 /// How long a use of the record may take, so that whoever asks us is answered within two seconds also when the record
