@@ -22,6 +22,8 @@ use crate::streams::Streams;
 use crate::verdicts::Access;
 
 const EVERY: Duration = Duration::from_secs(2);
+/// The same while they cannot be read.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How far back each reading goes: other nodes' clocks, and writes that took long to commit.
 const OVERLAP: Duration = Duration::from_secs(60);
 /// Everything is read again this often, so that a clock that was wrong for a while leaves no hole.
@@ -158,6 +160,10 @@ impl Revocations {
                     failing = true;
                     tracing::warn!("revocations cannot be read: the record does not answer");
                 }
+            }
+            if failing {
+                // Until they are read again nobody is served.
+                ticks.reset_after(AGAIN);
             }
         }
     }

@@ -21,6 +21,8 @@ use super::{Change, KeysError, Rotated, When, lifecycle, load_or_create, open};
 
 /// How often the keys are read. With what a reading may take, it is less than the T of product.md, P-2.
 const EVERY: Duration = Duration::from_secs(2);
+/// The same while they cannot be read.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Nodes that start together do not read together for ever.
 const JITTER_MILLIS: u64 = 200;
 
@@ -198,8 +200,10 @@ impl Keeper {
             if round % GO_OVER_EVERY == 0 {
                 self.go_over().await;
             }
+            // Sooner while it fails: until the keys are read again nobody is served.
+            let pause = if failing { self.pause().min(AGAIN) } else { self.pause() };
             tokio::select! {
-                () = tokio::time::sleep(self.pause()) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = self.woken.notified() => {}
             }
         }
