@@ -174,7 +174,9 @@ async fn f_04_a_node_whose_record_is_slow_to_answer_ends_no_family() -> Verdict 
                 let again = loop {
                     match two.players.refresh(1, &held).await {
                         (_, Some(again)) => break again,
-                        (Answered::Unknown, None) if watch.elapsed() < Duration::from_secs(5) => {}
+                        (Answered::Unknown, None) if watch.elapsed() < Duration::from_secs(5) => {
+                            tokio::time::sleep(Duration::from_millis(50)).await;
+                        }
                         (answered, None) => return Err(format!("the retry got nothing: {answered:?}")),
                     }
                 };
