@@ -24,8 +24,9 @@ use crate::verdicts::Access;
 const EVERY: Duration = Duration::from_secs(2);
 /// The same while they cannot be read.
 const AGAIN: Duration = Duration::from_millis(500);
-/// How far back each reading goes: other nodes' clocks, and writes that took long to commit.
-const OVERLAP: Duration = Duration::from_secs(60);
+/// How far back each reading goes: other nodes' clocks, which may be five minutes behind, and writes that took long to
+/// commit.
+const OVERLAP: Duration = Duration::from_secs(6 * 60);
 /// Everything is read again this often, so that a clock that was wrong for a while leaves no hole.
 const IN_FULL_EVERY: Duration = Duration::from_secs(60);
 /// How long an entry is kept beyond its end, for clocks that differ.

@@ -112,6 +112,25 @@ async fn another_node_hears_by_reading() {
     assert!(other.is_dead(&token));
 }
 
+/// The entry carries the time of the node that wrote it.
+#[tokio::test]
+async fn what_a_node_wrote_whose_clock_is_behind_is_heard_at_the_next_reading() {
+    let world = World::new().await;
+    let streams = Arc::new(Streams::new(1));
+    let clock = Arc::clone(&world.clock) as Arc<dyn Clock>;
+    let other = Revocations::new(Arc::clone(&world.store) as _, clock, streams, Duration::from_secs(5));
+    let mut token = access(START, &world.entropy);
+    token.user = world.alice;
+    let ahead = START.plus(Duration::from_secs(290));
+    world.clock.set(ahead);
+    other.read().await.unwrap();
+    world.clock.set(START);
+    world.stop(RevocationKind::User, &world.alice.to_string()).await;
+    world.clock.set(ahead);
+    other.read().await.unwrap();
+    assert!(other.is_dead(&token));
+}
+
 /// The clock of this node was an hour ahead for a while: what was written meanwhile is found all the same.
 #[tokio::test]
 async fn a_clock_that_was_wrong_leaves_no_hole_for_longer_than_a_minute() {
