@@ -56,7 +56,7 @@ pub(super) fn run(arguments: &EmergencyLoginArguments) -> Result<ExitCode, Failu
 
 async fn make(arguments: &EmergencyLoginArguments) -> Result<String, Failure> {
     let why = arguments.why.trim();
-    if why.is_empty() || why.len() > 500 {
+    if why.is_empty() || why.len() > 500 || why.contains(char::is_control) {
         return Err(Failure::Arguments("--why is for the audit: one line of at most 500 bytes".to_owned()));
     }
     let config = wiring::load(&arguments.config)?;

@@ -66,9 +66,12 @@ fn a_code_is_for_somebody_who_is_known_and_says_why() {
     let nobody = folder.run(&["emergency-login", "--user", "mallory@example.com", "--why", "x"]);
     assert_eq!(nobody.status.code(), Some(2));
     assert!(text(&nobody.stderr).contains("nobody here is"), "{}", text(&nobody.stderr));
-    for wrong in
-        [["--why", " ", "--valid", "15m"], ["--why", "x", "--valid", "25h"], ["--why", "x", "--valid", "0s"]]
-    {
+    for wrong in [
+        ["--why", " ", "--valid", "15m"],
+        ["--why", "one line\nand another", "--valid", "15m"],
+        ["--why", "x", "--valid", "25h"],
+        ["--why", "x", "--valid", "0s"],
+    ] {
         let mut words = vec!["emergency-login", "--user", "alice@example.com"];
         words.extend(wrong);
         assert_eq!(folder.run(&words).status.code(), Some(2), "{wrong:?}");
