@@ -3,5 +3,6 @@
 mod attacks;
 mod faults;
 mod flows;
+mod model;
 mod record;
 mod steps;

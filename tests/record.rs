@@ -8,6 +8,7 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use testkit::house::House;
@@ -84,7 +85,8 @@ pub(crate) async fn on_postgres<F: Future<Output = Verdict>>(test: impl FnOnce(S
         if std::env::var_os("CI").is_some() {
             return Err("TEST_POSTGRES_URL is not set, and CI skips no engine".to_owned());
         }
-        eprintln!("\n!! NOT RUN on PostgreSQL: TEST_POSTGRES_URL is not set !!\n");
+        static SAID: Once = Once::new();
+        SAID.call_once(|| eprintln!("\n!! NOT RUN on PostgreSQL: TEST_POSTGRES_URL is not set !!\n"));
         return Ok(());
     };
     let name = format!("acceptance_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

@@ -1,10 +1,10 @@
 //! What must hold when nodes die, cables break, clocks jump and everybody comes at once (attacks.md, 2.2 to 2.4).
 
 mod backend;
-mod chance;
+pub(crate) mod chance;
 mod database;
 mod f_08_store_away;
-mod invariants;
+pub(crate) mod invariants;
 mod kills;
 mod players;
 #[expect(dead_code, reason = "the store's own tests count what went through")]

@@ -1,0 +1,160 @@
+//! The reference model: what Sekisho must answer, without HTTP, SQL, keys or nodes. Small enough to be seen to be right.
+//!
+//! It knows codes (product.md: 60 s, three attempts, one redemption), refresh tokens (P-3) and access tokens (P-1, P-2) by
+//! number, and says of each request what comes back and what it changes.
+
+/// Seconds.
+pub(crate) type Time = u64;
+
+const AUTHORIZATION: Time = 10 * 60;
+const CODE: Time = 60;
+const ATTEMPTS: u32 = 3;
+/// A second redemption that comes later than this ends the family (attacks.md, D-3).
+const TOLERANCE: Time = 10;
+const ACCESS: Time = 10 * 60;
+/// How long a repeated refresh is answered.
+const REPEAT: Time = 60;
+const IDLE: Time = 30 * 24 * 60 * 60;
+const LIFE: Time = 180 * 24 * 60 * 60;
+
+/// How far an authorization is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    Asked,
+    Consented { since: Time, wrong: u32 },
+    Denied,
+    Redeemed { since: Time, grant: usize },
+}
+
+#[derive(Clone, Debug)]
+struct Authorization {
+    client: usize,
+    since: Time,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+struct Grant {
+    client: usize,
+    begun: Time,
+    used: Time,
+    generation: u32,
+    ended: bool,
+}
+
+/// An access token: of which grant, and since when.
+#[derive(Clone, Copy, Debug)]
+struct Access {
+    grant: usize,
+    since: Time,
+}
+
+/// What a token request brings: the grant, and the generation of its refresh token; or nothing.
+pub(crate) type Bought = Option<(usize, u32)>;
+
+/// Everything that there is.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reference {
+    now: Time,
+    authorizations: Vec<Authorization>,
+    grants: Vec<Grant>,
+    access: Vec<Access>,
+}
+
+impl Reference {
+    /// Time passes.
+    pub(crate) fn pass(&mut self, seconds: Time) {
+        self.now += seconds;
+    }
+
+    /// Since the beginning.
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    /// A client asks; its authorization is the next number.
+    pub(crate) fn ask(&mut self, client: usize) {
+        self.authorizations.push(Authorization { client, since: self.now, state: State::Asked });
+    }
+
+    /// Whether a person's yes or no still counts.
+    pub(crate) fn decide(&mut self, authorization: usize, yes: bool) -> bool {
+        let asked = &mut self.authorizations[authorization];
+        let counts = asked.state == State::Asked && self.now < asked.since + AUTHORIZATION;
+        if counts {
+            asked.state = if yes { State::Consented { since: self.now, wrong: 0 } } else { State::Denied };
+        }
+        counts
+    }
+
+    /// A code, by the number of its authorization.
+    pub(crate) fn redeem(&mut self, authorization: usize, client: usize, right_verifier: bool) -> Bought {
+        let asked = &mut self.authorizations[authorization];
+        let right = asked.client == client && right_verifier;
+        match &mut asked.state {
+            State::Asked | State::Denied => None,
+            State::Consented { since, wrong } => {
+                if *wrong >= ATTEMPTS || self.now >= *since + CODE {
+                    return None;
+                }
+                if !right {
+                    *wrong += 1;
+                    return None;
+                }
+                let grant = self.grants.len();
+                asked.state = State::Redeemed { since: self.now, grant };
+                let (begun, used) = (self.now, self.now);
+                self.grants.push(Grant { client, begun, used, generation: 0, ended: false });
+                self.access.push(Access { grant, since: self.now });
+                Some((grant, 0))
+            }
+            State::Redeemed { since, grant } => {
+                if right && self.now > *since + TOLERANCE {
+                    self.grants[*grant].ended = true;
+                }
+                None
+            }
+        }
+    }
+
+    /// A refresh token, by grant and generation.
+    pub(crate) fn refresh(&mut self, grant: usize, generation: u32, client: usize) -> Bought {
+        let held = &mut self.grants[grant];
+        let over = self.now >= held.used + IDLE || self.now >= held.begun + LIFE;
+        if held.client != client || held.ended || over {
+            return None;
+        }
+        if generation == held.generation {
+            (held.generation, held.used) = (generation + 1, self.now);
+        } else if generation + 1 != held.generation || self.now > held.used + REPEAT {
+            held.ended = true;
+            return None;
+        }
+        self.access.push(Access { grant, since: self.now });
+        Some((grant, held.generation))
+    }
+
+    /// A revocation is always answered with 200; it ends the grant of whoever asks.
+    pub(crate) fn revoke(&mut self, grant: usize, client: usize) {
+        let held = &mut self.grants[grant];
+        held.ended |= held.client == client;
+    }
+
+    /// Whether a call goes through, by the number of its access token.
+    pub(crate) fn call(&self, access: usize) -> bool {
+        let Access { grant, since } = self.access[access];
+        let held = &self.grants[grant];
+        let until = (since + ACCESS).min(held.begun + LIFE);
+        !held.ended && self.now < until
+    }
+
+    /// The client of a grant.
+    pub(crate) fn client_of(&self, grant: usize) -> usize {
+        self.grants[grant].client
+    }
+
+    /// The grant of an access token.
+    pub(crate) fn grant_of(&self, access: usize) -> usize {
+        self.access[access].grant
+    }
+}
