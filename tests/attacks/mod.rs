@@ -7,6 +7,7 @@ mod consent;
 mod discovery;
 mod floods;
 mod headers;
+mod keys;
 mod messages;
 mod oracle;
 mod people;

@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use mac::MacKey;
+pub use mac::{MacKey, hmac_sha256};
 pub use master::{MasterKey, MasterKeyError};
 pub use ring::{KeyRing, NamedKey};
 pub use sealing::{OpenError, SealingKey};

@@ -256,7 +256,13 @@ impl ResourceServer {
         address: IpAddr,
     ) -> Result<Entry, CallReason> {
         let token = bearer::present(headers)?;
-        let verdict = self.parts.bearer.verify(token, server.identities())?;
+        let verdict = match self.parts.bearer.verify(token, server.identities()) {
+            // It may be of a key that was made since we last heard of keys: then it is we who cannot tell.
+            Err(CallReason::TokenInvalid) if !self.held_keys.are_fresh() => {
+                return Err(CallReason::RevocationsStale);
+            }
+            verdict => verdict?,
+        };
         if !server.is_low_risk() && !self.ready() {
             return Err(CallReason::RevocationsStale);
         }

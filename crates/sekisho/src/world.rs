@@ -42,3 +42,81 @@ impl Entropy for SystemEntropy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::process::Command;
+
+    use protocol::secret::{Hash, Secret};
+
+    use super::*;
+
+    /// How many secrets each thread and each process makes; ten million in all are `SEKISHO_TEST_FACTOR=50`.
+    fn many() -> usize {
+        #[expect(clippy::disallowed_methods, reason = "the environment says how long a test may take")]
+        let factor = std::env::var("SEKISHO_TEST_FACTOR").ok().and_then(|factor| factor.parse().ok());
+        50_000 * factor.unwrap_or(1)
+    }
+
+    fn secrets(count: usize) -> Vec<[u8; 32]> {
+        let one = |_| {
+            let secret = Secret::random("", &SystemEntropy);
+            assert_eq!(secret.len(), 43, "256 bits");
+            secret.expose(|text| *Hash::of(text.as_bytes()).as_bytes())
+        };
+        (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn st_16_no_two_of_many_secrets_are_the_same_in_any_thread_or_process() {
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(|| secrets(many()))).collect();
+        let mut seen = HashSet::new();
+        for thread in threads {
+            for secret in thread.join().unwrap() {
+                assert!(seen.insert(secret), "a secret came twice");
+            }
+        }
+        // Processes that begin in the same state, as after a restart.
+        for _ in 0..20 {
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "world::tests::child_of_st_16", "--nocapture"])
+                .env("CHILD_OF_ST_16", "1")
+                .output()
+                .unwrap();
+            let printed = String::from_utf8(child.stdout).unwrap();
+            let lines: Vec<&str> = printed.lines().filter(|line| line.starts_with("secret ")).collect();
+            assert_eq!(lines.len(), 20, "{printed}");
+            for line in lines {
+                assert!(seen.insert(*Hash::of(line.as_bytes()).as_bytes()), "a secret came twice");
+            }
+        }
+    }
+
+    #[test]
+    fn child_of_st_16() {
+        if std::env::var_os("CHILD_OF_ST_16").is_some() {
+            for secret in secrets(20) {
+                println!("secret {secret:02x?}");
+            }
+        }
+    }
+
+    /// Every bit of what we are given is a fair coin: within six standard deviations.
+    #[test]
+    fn st_16_no_bit_is_likelier_than_its_opposite() {
+        let count = many();
+        let mut ones = [0_usize; 256];
+        let mut chance = [0; 32];
+        for _ in 0..count {
+            SystemEntropy.fill(&mut chance);
+            for (place, ones) in ones.iter_mut().enumerate() {
+                *ones += usize::from(chance[place / 8] >> (place % 8) & 1);
+            }
+        }
+        // (ones - count / 2)^2 < 36 * count / 4
+        for (place, ones) in ones.into_iter().enumerate() {
+            assert!((2 * ones).abs_diff(count).pow(2) < 36 * count, "bit {place}: {ones} of {count}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ pub mod client;
 pub mod history;
 pub mod house;
 pub mod http;
+pub mod key_services;
 pub mod log;
 pub mod mcp_server;
 pub mod openid_provider;

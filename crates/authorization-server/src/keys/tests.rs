@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use store::{AuditFilter, Engine, EngineConfig, KeysRecord, Queries};
+use store::{AuditFilter, Engine, EngineConfig, Failpoint, KeysRecord, Queries};
 
 use super::*;
 use crate::test_house::*;
@@ -473,4 +473,82 @@ async fn a_record_moves_to_another_public_url_if_its_own_is_listed_and_writes_it
     let events = record.store.list_audit(filter, None, 10).await.unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].detail["from"], ISSUER);
+}
+
+/// What may be done to keys.
+#[derive(Clone, Copy, Debug)]
+enum Deed {
+    GoOver,
+    Rotate,
+    Start,
+    Withdraw,
+}
+
+impl Record {
+    async fn try_to(&self, deed: Deed, masters: &Masters, first: KeyId) -> Result<(), KeysError> {
+        match deed {
+            Deed::GoOver => {
+                let sealing = Sealing { change: self.change(masters), progress: &|_, _| {} };
+                sealing.go_over_to_master().await.map(drop)
+            }
+            Deed::Rotate => self.change(masters).rotate(KeyPurpose::Signing, When::AtOnce).await.map(drop),
+            Deed::Start => self.load(masters).await.map(drop),
+            Deed::Withdraw => self.change(masters).withdraw(&[first]).await.map(drop),
+        }
+    }
+}
+
+/// F-11: the record fails at the first, the second, … use in the middle of a change of keys: before a read, before a write,
+/// or after a write whose answer is lost. What is there then is the old or the new, and it can be done again.
+#[tokio::test]
+async fn f_11_a_change_of_keys_that_breaks_off_leaves_the_old_or_the_new() {
+    for deed in [Deed::GoOver, Deed::Rotate, Deed::Start, Deed::Withdraw] {
+        for failpoint in [Failpoint::BeforeRead, Failpoint::BeforeWrite, Failpoint::AfterCommit] {
+            let mut broke = 0;
+            for spared in 0..12 {
+                let record = Record::new().await;
+                let before = ids(&record.load(&only(OLD)).await.unwrap());
+                let (masters, first) = (both(NEW, OLD), before[3]);
+                record.store.fail_once_at(failpoint, spared + 1);
+                broke += u32::from(record.try_to(deed, &masters, first).await.is_err());
+                record.store.fail_at(None);
+                let between = format!("{deed:?} {failpoint:?} after {spared}");
+                let records = record.records().await;
+                let withdrawn = records.iter().filter(|key| key.withdrawn_at.is_some()).count();
+                match deed {
+                    Deed::GoOver | Deed::Start => assert_eq!((records.len(), withdrawn), (5, 0), "{between}"),
+                    Deed::Rotate => assert!(matches!(records.len(), 5 | 6) && withdrawn == 0, "{between}"),
+                    // Never withdrawn without another, never another without being withdrawn.
+                    Deed::Withdraw => assert_eq!(records.len(), 5 + withdrawn, "{between}"),
+                }
+                let opened = record.load(&masters).await.unwrap();
+                assert_eq!(ids(&opened)[..3], before[..3], "{between}: no fresh key");
+                // Once more, and it is done.
+                record.try_to(deed, &masters, first).await.unwrap();
+                record.try_to(Deed::GoOver, &masters, first).await.unwrap();
+                assert_eq!(ids(&record.load(&only(NEW)).await.unwrap())[..3], before[..3], "{between}");
+            }
+            // A start over a record that is there writes nothing that could fail.
+            let may_fail =
+                !matches!((deed, failpoint), (Deed::Start, Failpoint::BeforeWrite | Failpoint::AfterCommit));
+            assert_eq!(broke > 0, may_fail, "{deed:?} {failpoint:?}");
+        }
+    }
+}
+
+/// F-11 at the very first start: broken off anywhere, the next start makes the keys or finds them, once.
+#[tokio::test]
+async fn f_11_a_first_start_that_breaks_off_makes_its_keys_once() {
+    for failpoint in [Failpoint::BeforeRead, Failpoint::BeforeWrite, Failpoint::AfterCommit] {
+        for spared in 0..8 {
+            let record = Record::new().await;
+            record.store.fail_once_at(failpoint, spared + 1);
+            let broken = record.load(&only(OLD)).await;
+            record.store.fail_at(None);
+            let made = ids(&record.load(&only(OLD)).await.unwrap());
+            assert_eq!(record.records().await.len(), 5);
+            assert!(broken.is_err() || ids(&broken.unwrap()) == made);
+            assert!(record.load(&only(NEW)).await.is_err(), "it is the first master key's from then on");
+        }
+    }
 }

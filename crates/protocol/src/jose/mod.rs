@@ -9,11 +9,13 @@ pub mod claims;
 mod error;
 mod header;
 mod jwk;
+mod rs256;
 mod signing_key;
 mod verifying_keys;
 
 pub use algorithm::Algorithm;
 pub use error::JoseError;
+pub use rs256::sign_rs256;
 pub use signing_key::SigningKey;
 pub use verifying_keys::{Expect, VerifyingKeys};
 

@@ -48,6 +48,14 @@ impl MacKey {
     }
 }
 
+/// HMAC-SHA-256 (RFC 2104) of somebody else's protocol. What we mark ourselves has a label: [`MacKey::mac`].
+#[must_use]
+pub fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
+    let mut mac = [0; 32];
+    mac.copy_from_slice(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref());
+    mac
+}
+
 impl NamedKey for MacKey {
     fn id(&self) -> KeyId {
         self.id

@@ -13,7 +13,7 @@ use super::Failure;
 use super::docs::print;
 use crate::config::Config;
 use crate::config::store::StoreAt;
-use crate::wiring::{self, Trusts};
+use crate::wiring::{self, Trusts, World};
 use crate::world::SystemClock;
 
 /// How long an MCP server may take to answer a question that any of them can answer at once.
@@ -97,7 +97,7 @@ fn public_url(config: &Config, report: &mut Report) {
 }
 
 async fn record(config: &Config, report: &mut Report) {
-    let master_key = match wiring::master_keys(config) {
+    let master_key = match wiring::master_keys(config, &World::real()).await {
         Ok(key) => {
             report.good("master key", "can be read");
             key

@@ -3,6 +3,7 @@
 
 mod list;
 mod withdraw;
+mod wrap;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -48,6 +49,10 @@ enum Action {
     RotateMaster(ConfigArgument),
     /// Seal every value in the record with the sealing key that works now
     Reseal(ConfigArgument),
+    /// Have the service of `[master_key]` wrap a master key, a new one or that of a file
+    Wrap(wrap::WrapArguments),
+    /// Have the service unwrap the master key into a file, which is the way back
+    Unwrap(wrap::UnwrapArguments),
 }
 
 /// Which purpose, and when.
@@ -103,9 +108,10 @@ struct Desk {
 impl Desk {
     async fn open(file: &Path) -> Result<Self, Failure> {
         let config = wiring::load(file)?;
-        let masters = wiring::master_keys(&config)?;
+        let world = World::real();
+        let masters = wiring::master_keys(&config, &world).await?;
         let store = wiring::open_existing_store(&config).await?;
-        Ok(Self { config, store, masters, world: World::real() })
+        Ok(Self { config, store, masters, world })
     }
 
     fn change(&self) -> Change<'_> {
@@ -136,6 +142,8 @@ pub(super) fn run(arguments: &KeysArguments) -> Result<ExitCode, Failure> {
                 told.finish();
                 print(&gone_over(&desk, made)?)?;
             }
+            Action::Wrap(arguments) => print(&wrap::wrap(arguments).await?)?,
+            Action::Unwrap(arguments) => print(&wrap::unwrap(arguments).await?)?,
             Action::Reseal(config) => {
                 let desk = Desk::open(&config.config).await?;
                 let told = Told::new("values sealed anew");

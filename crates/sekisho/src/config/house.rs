@@ -6,8 +6,6 @@ use ipnet::IpNet;
 use web::ForwardedHeader;
 
 use super::parse;
-use super::reader::Section;
-use super::secrets::SecretSource;
 use super::settings::settings;
 
 settings! {
@@ -43,16 +41,6 @@ impl House {
     pub fn pages_url(&self) -> &str {
         self.pages_url.as_deref().unwrap_or(&self.public_url)
     }
-}
-
-/// Reads the master key's source, which is one of three settings.
-pub(super) fn master_key(section: &mut Section<'_>) -> Option<SecretSource> {
-    SecretSource::read(section, "master_key", true).flatten()
-}
-
-/// Reads the source of the previous master key, if there is one.
-pub(super) fn previous_master_key(section: &mut Section<'_>) -> Option<Option<SecretSource>> {
-    SecretSource::read(section, "previous_master_key", false)
 }
 
 fn forwarded_header(value: &toml::de::DeValue<'_>) -> Result<ForwardedHeader, String> {

@@ -11,6 +11,7 @@ pub mod identity_providers;
 pub mod keys;
 pub mod limits;
 pub mod listeners;
+pub mod master_key;
 pub mod mcp_servers;
 mod parse;
 mod reader;
@@ -33,10 +34,10 @@ use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
 use self::keys::KeysConfig;
 use self::limits::{Limits, NetworkLimits};
 use self::listeners::{AcmeConfig, Challenge, ListenerConfig, TlsConfig};
+use self::master_key::MasterKeySource;
 use self::mcp_servers::McpServerConfig;
 pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
-use self::secrets::SecretSource;
 use self::store::StoreConfig;
 use self::tokens::Tokens;
 
@@ -50,9 +51,9 @@ pub struct Config {
     /// `[[former_public_url]]`.
     pub former_public_urls: Vec<FormerPublicUrl>,
     /// Where the master key comes from.
-    pub master_key: SecretSource,
+    pub master_key: MasterKeySource,
     /// Where the previous one comes from, while the record goes over.
-    pub previous_master_key: Option<SecretSource>,
+    pub previous_master_key: Option<MasterKeySource>,
     /// `[store]`.
     pub store: StoreConfig,
     /// `[keys]`.
@@ -100,8 +101,8 @@ impl Config {
     fn read(source: &Source<'_>, table: &DeTable<'_>) -> Option<Self> {
         let mut root = Section::root(source, table);
         let house = House::read(&mut root);
-        let master_key = house::master_key(&mut root);
-        let previous_master_key = house::previous_master_key(&mut root);
+        let master_key = MasterKeySource::read(&mut root, "master_key", true).flatten();
+        let previous_master_key = MasterKeySource::read(&mut root, "previous_master_key", false);
         let former = FormerPublicUrl::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let store = StoreConfig::read(&mut root);
         let keys = section(&mut root, "keys", KeysConfig::read);

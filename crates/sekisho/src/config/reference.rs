@@ -10,6 +10,7 @@ use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
 use super::keys::KeysConfig;
 use super::limits::{Limits, NetworkLimits};
 use super::listeners::{Acme, Listener, TlsFiles};
+use super::master_key::KeyServiceSettings;
 use super::mcp_servers::McpServer;
 use super::settings::SectionReference;
 use super::store::Store;
@@ -28,6 +29,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     McpServer::REFERENCE,
     Tokens::REFERENCE,
     KeysConfig::REFERENCE,
+    KeyServiceSettings::REFERENCE,
     Limits::REFERENCE,
     NetworkLimits::REFERENCE,
     Audit::REFERENCE,

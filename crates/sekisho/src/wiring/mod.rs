@@ -7,6 +7,7 @@ pub mod connectors;
 pub mod descriptors;
 pub mod front;
 pub mod listeners;
+pub mod master_keys;
 pub mod mcp_servers;
 pub mod private_file;
 mod reload;
@@ -17,15 +18,14 @@ pub mod signals;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::{Clock, Entropy};
 use store::{Engine, EngineConfig};
 use upstream::trust::{Trust, TrustError};
 
+pub use self::master_keys::master_keys;
 pub use self::running::{Running, start};
 use crate::commands::Failure;
 use crate::config::Config;
-use crate::config::secrets::SecretSource;
 use crate::config::store::StoreAt;
 use crate::world::{SystemClock, SystemEntropy};
 
@@ -58,17 +58,6 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start the runtime"))
-}
-
-/// Reads the master key, and the previous one if there is one, from where the configuration says.
-pub fn master_keys(config: &Config) -> Result<KeyRing<MasterKey>, Failure> {
-    let read = |source: &SecretSource, what: &'static str| {
-        let secret = source.load(what)?;
-        secret.expose(MasterKey::parse).map_err(|error| Failure::Wiring(format!("{what}: {error}")))
-    };
-    let master = read(&config.master_key, "the master key")?;
-    let previous = config.previous_master_key.as_ref().map(|source| read(source, "the previous master key"));
-    Ok(KeyRing::new(master, previous.transpose()?.into_iter().collect()))
 }
 
 /// Whom we believe over TLS. The roots of the system are read once, and only if somebody is reached by https:

@@ -55,7 +55,7 @@ fn prepare(file: &Path, shared: &Shared, before: &Assembly) -> Result<Assembly, 
         )));
     }
     // Not taken anew; but what the next start would stumble over is told now.
-    drop(master_keys(&config)?);
+    master_keys::try_at_hand(&config)?;
     before.next(Arc::new(config), shared)
 }
 

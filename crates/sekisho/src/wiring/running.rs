@@ -48,7 +48,7 @@ pub struct Running {
 /// Starts everything and is ready when it returns.
 pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -> Result<Running, Failure> {
     let doors = Doors::open(config, listeners).await?;
-    let masters = Arc::new(master_keys(config)?);
+    let masters = Arc::new(master_keys(config, &world).await?);
     let store: Arc<dyn Store> = Arc::new(open_store(config).await?);
     let parts = KeeperParts {
         store: Arc::clone(&store),
