@@ -42,9 +42,10 @@ settings! {
         patience: Duration = "'60s'", "0s to 10m", parse::duration::<0, 600>;
         /// The region (AWS).
         region: Option<String> = optional, "a region such as \"eu-central-1\"", parse::text;
-        /// The address of the service: required for Vault, else the service's own.
-        endpoint: Option<Url> = optional, "a URL", parse::http_url;
-        /// Certificate authorities for the service, in PEM, in place of the system's.
+        /// The address of the service: required for Vault, else the service's own. http is for a loopback host only.
+        endpoint: Option<Url> = optional, "an https URL", endpoint;
+        /// Certificate authorities for the service and for whoever gives credentials for it, in PEM, in place of the
+        /// system's.
         ca_file: Option<String> = optional, "a path", parse::text;
         /// Where the transit engine is mounted (Vault).
         mount: String = "'transit'", "a path", parse::text;
@@ -109,15 +110,30 @@ impl KeyServiceConfig {
     }
 }
 
-/// What only some services need.
+/// What only some services need, or know.
 fn judge(
     section: &Section<'_>,
     settings: &KeyServiceSettings,
     secret_id: &Option<Option<SecretSource>>,
 ) -> bool {
     let secret_id = matches!(secret_id, Some(Some(_)));
+    let vault = settings.service == Service::Vault;
+    let aws = settings.service == Service::Aws;
+    let foreign = [
+        ("region", settings.region.is_some() && !aws),
+        ("namespace", settings.namespace.is_some() && !vault),
+        ("token_file", settings.token_file.is_some() && !vault),
+        ("role_id", settings.role_id.is_some() && !vault),
+        ("secret_id_file", secret_id && !vault),
+    ];
+    let path = settings.endpoint.as_ref().is_some_and(|endpoint| endpoint.path() != "/");
+    if let Some((key, _)) = foreign.iter().find(|(_, given)| *given) {
+        section.mistake(key, "is not known to this service", "no such setting here");
+        return false;
+    }
     let (key, problem, allowed) = match settings.service {
         Service::Aws if settings.region.is_none() => ("region", "is missing", "the region of the key"),
+        Service::Aws if path => ("endpoint", "must not have a path", "an https URL without a path"),
         Service::Vault if settings.endpoint.is_none() => ("endpoint", "is missing", "the address of Vault"),
         Service::Vault if settings.token_file.is_some() == (settings.role_id.is_some() && secret_id) => (
             "token_file",
@@ -128,6 +144,18 @@ fn judge(
     };
     section.mistake(key, problem, allowed);
     false
+}
+
+/// Over anything but TLS the master key could be read on its way.
+fn endpoint(value: &toml::de::DeValue<'_>) -> Result<Url, String> {
+    let url = parse::http_url(value)?;
+    if url.query().is_some() {
+        return Err("must not have a query".to_owned());
+    }
+    if url.scheme() == "http" && !parse::is_loopback(&url) {
+        return Err("must be https; http is for a loopback host only".to_owned());
+    }
+    Ok(url)
 }
 
 fn service(value: &toml::de::DeValue<'_>) -> Result<Service, String> {

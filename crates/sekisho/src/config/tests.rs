@@ -290,3 +290,37 @@ fn listeners_that_cannot_do_what_is_wanted_are_told() {
     );
     told(&format!("{GOOD}{}", listener.replace("127.0.0.1", "0.0.0.0")), "listener", "is not loopback only");
 }
+
+#[test]
+fn a_key_service_is_told_what_it_knows_and_over_https() {
+    let with = |lines: &str| {
+        let rest = GOOD.replace("master_key_file = \"master.key\"\n", "");
+        format!("{rest}\n[master_key]\nkey = \"k\"\n{lines}")
+    };
+    let vault = "service = \"vault\"\ntoken_file = \"t\"\n";
+    for (lines, expected) in [
+        ("service = \"aws-kms\"", "master_key.region"),
+        ("service = \"aws-kms\"\nregion = \"r\"\nendpoint = \"http://kms.example\"", "master_key.endpoint"),
+        (
+            "service = \"aws-kms\"\nregion = \"r\"\nendpoint = \"https://kms.example/x\"",
+            "master_key.endpoint",
+        ),
+        ("service = \"aws-kms\"\nregion = \"r\"\nrole_id = \"x\"", "master_key.role_id"),
+        ("service = \"google-kms\"\nregion = \"r\"", "master_key.region"),
+        (vault, "master_key.endpoint"),
+        (&format!("{vault}endpoint = \"http://vault.example:8200\""), "master_key.endpoint"),
+        (&format!("{vault}endpoint = \"https://vault.example?x=y\""), "master_key.endpoint"),
+        ("service = \"keychain\"", "master_key.service"),
+    ] {
+        let found = mistakes(&with(lines));
+        assert!(found.len() == 1 && found[0].1 == expected, "{lines}: {found:?}");
+    }
+    for lines in [
+        "service = \"aws-kms\"\nregion = \"r\"",
+        "service = \"google-kms\"",
+        &format!("{vault}endpoint = \"http://127.0.0.1:8200\""),
+        &format!("{vault}endpoint = \"https://vault.example:8200\""),
+    ] {
+        drop(parse(&with(lines)).expect("this configuration is good"));
+    }
+}

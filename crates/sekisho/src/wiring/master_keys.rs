@@ -89,7 +89,7 @@ async fn unwrap(
             patience_s = service.settings.patience.as_secs(),
             "{what} cannot be unwrapped yet; trying again"
         );
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(pause.min(service.settings.patience.saturating_sub(waited))).await;
         pause = (pause * 2).min(longest);
     }
 }
@@ -106,8 +106,8 @@ pub fn client(
     service: &KeyServiceConfig,
 ) -> Result<KeyServiceClient, Failure> {
     let settings = &service.settings;
-    let address = settings.endpoint.as_ref().map_or("https://", |url| url.as_str());
-    let trust = Trusts::default().of(config, address, settings.ca_file.as_deref())?;
+    // Whatever the endpoint: credentials may be had elsewhere, over https.
+    let trust = Trusts::default().of(config, "https://", settings.ca_file.as_deref())?;
     Ok(KeyServiceClient {
         service: service_of(service, settings)?,
         egress: Arc::new(Fetcher::new(&trust)),
@@ -155,6 +155,10 @@ fn surroundings() -> Surroundings {
     let ours = |name: &str| {
         name.starts_with("AWS_") || name == "GOOGLE_APPLICATION_CREDENTIALS" || name == "GCE_METADATA_HOST"
     };
-    let variables = std::env::vars().filter(|(name, _)| ours(name));
+    // What is no text is none of theirs.
+    let variables = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| ours(name))?;
+        Some((name, value.into_string().ok()?))
+    });
     Surroundings(variables.collect::<HashMap<_, _>>())
 }

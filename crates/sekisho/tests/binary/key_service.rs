@@ -186,6 +186,9 @@ impl AtService {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
         command.args(arguments).args(["--config", &self.folder.config()]).env("NO_COLOR", "1");
         command.envs(environment());
+        // A variable that is no text is nobody's, and stops nothing.
+        #[cfg(unix)]
+        command.env("NO_TEXT", <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff"));
         command
     }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
-use super::{KeyServiceClient, KeyServiceError, json_request, read, read_file, wiped};
+use super::{KeyServiceClient, KeyServiceError, guarded, json_request, read, read_file, wiped};
 
 const SERVICE: &str = "https://cloudkms.googleapis.com";
 const METADATA: &str = "metadata.google.internal";
@@ -91,7 +91,7 @@ impl GoogleKms {
     ) -> Result<T, KeyServiceError> {
         let token = token(client).await?;
         let base = self.endpoint.as_deref().unwrap_or(SERVICE).trim_end_matches('/');
-        let url = format!("{base}/v1/{}:{verb}", self.key);
+        let url = format!("{}/v1/{}:{verb}", guarded(base, &[])?, self.key);
         let bearer = Zeroizing::new(format!("Bearer {}", token.as_str()));
         read(client.send(json_request(&url, &[("authorization", &bearer)], body)?).await?)
     }
@@ -129,7 +129,7 @@ fn assertion(client: &KeyServiceClient, file: &str) -> Result<Request<Bytes>, Ke
             ("assertion", signed.as_str()),
         ])
         .finish();
-    Request::post(&account.token_uri)
+    Request::post(guarded(&account.token_uri, &[])?)
         .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Bytes::from(form))
         .map_err(|_| KeyServiceError::Credentials)

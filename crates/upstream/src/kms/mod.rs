@@ -7,6 +7,8 @@
 pub mod aws;
 mod error;
 pub mod google;
+#[cfg(test)]
+mod tests;
 pub mod vault;
 
 use std::collections::HashMap;
@@ -20,6 +22,7 @@ use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use protocol::secret::Secret;
 use protocol::world::Clock;
 use serde::de::DeserializeOwned;
+use url::{Host, Url};
 use zeroize::{Zeroize as _, Zeroizing};
 
 pub use error::KeyServiceError;
@@ -31,6 +34,10 @@ use crate::egress::{Egress, FetchError, Limits};
 
 /// A key service answers in a few kilobytes.
 const LIMITS: Limits = Limits { total: Duration::from_secs(10), max_body: 64 * 1024 };
+
+/// AWS takes what was signed five minutes ago (IAM User Guide, "Elements of an AWS API request signature"), Google an
+/// assertion of about as much.
+const BORNE: Duration = Duration::from_secs(4 * 60);
 
 /// Which service, and how it is told.
 #[derive(Debug)]
@@ -103,12 +110,32 @@ impl KeyServiceClient {
         Ok(Secret::new(text.to_owned()))
     }
 
-    /// Sends one request. Any status is an answer.
+    /// Sends one request, whose answer must be 200.
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, KeyServiceError> {
-        self.egress.fetch(request, LIMITS).await.map_err(|error| match error {
+        let response = self.egress.fetch(request, LIMITS).await.map_err(|error| match error {
             FetchError::TooLarge => KeyServiceError::Malformed,
             FetchError::TimedOut | FetchError::Unreachable => KeyServiceError::Unreachable,
+        })?;
+        let status = response.status();
+        if status == StatusCode::OK {
+            return Ok(response);
+        }
+        let error = KeyServiceError::of_status(status, error::code(response.body()));
+        Err(match (error, self.clock_off(&response)) {
+            (KeyServiceError::Refused { status, code }, Some(off_s)) => {
+                KeyServiceError::ClockOff { off_s, status, code }
+            }
+            (error, _) => error,
         })
+    }
+
+    /// By how many seconds our clock is ahead of that of whoever answered, if it is more than the services bear
+    /// (`Date`; RFC 9110, section 6.6.1).
+    fn clock_off(&self, response: &Response<Bytes>) -> Option<i64> {
+        let date = response.headers().get(http::header::DATE)?.to_str().ok()?;
+        let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_second();
+        let off = self.clock.now().secs().checked_sub(theirs)?;
+        (off.unsigned_abs() > BORNE.as_secs()).then_some(off)
     }
 }
 
@@ -130,19 +157,33 @@ fn json_request(
     Ok(request)
 }
 
-/// Reads an answer that is what it must be, and wipes it.
+/// Reads a document and wipes it.
 fn read<T: DeserializeOwned>(response: Response<Bytes>) -> Result<T, KeyServiceError> {
-    let status = response.status();
     let body = response.into_body();
-    if status != StatusCode::OK {
-        return Err(KeyServiceError::of_status(status, error::code(&body)));
-    }
     let read = serde_json::from_slice(&body).map_err(|_| KeyServiceError::Malformed);
     // Nobody else holds it: the whole document was collected for us.
     if let Ok(mut body) = body.try_into_mut() {
         body.as_mut().zeroize();
     }
     read
+}
+
+/// Refuses a URL over which credentials or keys would travel for others to read. `beside` are hosts that are reached
+/// without a network in between, as the service's own tools have it.
+fn guarded<'a>(url: &'a str, beside: &[&str]) -> Result<&'a str, KeyServiceError> {
+    let parsed =
+        Url::parse(url).map_err(|_| KeyServiceError::Settings("the address of the service is not a URL"))?;
+    let here = match parsed.host() {
+        Some(Host::Domain(name)) => name == "localhost" || beside.contains(&name),
+        Some(Host::Ipv4(address)) => address.is_loopback() || beside.contains(&address.to_string().as_str()),
+        Some(Host::Ipv6(address)) => address.is_loopback() || beside.contains(&address.to_string().as_str()),
+        None => false,
+    };
+    if parsed.scheme() == "https" || (parsed.scheme() == "http" && here) {
+        Ok(url)
+    } else {
+        Err(KeyServiceError::InTheClear)
+    }
 }
 
 /// A secret member of an answer.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{KeyServiceClient, KeyServiceError, json_request, read, read_file, wiped};
+use super::{KeyServiceClient, KeyServiceError, guarded, json_request, read, read_file, wiped};
 
 /// How Vault is told.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ impl VaultTransit {
         token: Option<&str>,
         body: String,
     ) -> Result<http::Response<bytes::Bytes>, KeyServiceError> {
-        let url = format!("{}/v1/{path}", self.address.trim_end_matches('/'));
+        let url = format!("{}/v1/{path}", guarded(&self.address, &[])?.trim_end_matches('/'));
         let mut headers = Vec::new();
         headers.extend(token.map(|token| ("x-vault-token", token)));
         headers.extend(self.namespace.as_deref().map(|namespace| ("x-vault-namespace", namespace)));

@@ -5,16 +5,18 @@
 //! time: a start asks once.
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request};
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::{AwsKms, Credentials};
-use crate::kms::{KeyServiceClient, KeyServiceError, read, read_file, wiped};
+use crate::kms::{KeyServiceClient, KeyServiceError, guarded, read, read_file, wiped};
 
 const CONTAINER: &str = "http://169.254.170.2";
 const INSTANCE: &str = "http://169.254.169.254";
+/// The agents of ECS and EKS, link-local on the same machine: the only ones that the tools of AWS ask over http.
+const BESIDE: [&str; 3] = ["169.254.170.2", "169.254.170.23", "fd00:ec2::23"];
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
 /// Finds them.
@@ -30,7 +32,8 @@ pub(super) async fn find(aws: &AwsKms, client: &KeyServiceClient) -> Result<Cred
     if let (Some(file), Some(role)) = (var("AWS_WEB_IDENTITY_TOKEN_FILE"), var("AWS_ROLE_ARN")) {
         return web_identity(aws, client, file, role).await;
     }
-    let relative = var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("{CONTAINER}{path}"));
+    let relative = var("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+        .map(|path| format!("{CONTAINER}/{}", path.trim_start_matches('/')));
     if let Some(url) = relative.or_else(|| var("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(str::to_owned)) {
         return container(client, &url).await;
     }
@@ -55,16 +58,13 @@ async fn web_identity(
             ("WebIdentityToken", token.as_str()),
         ])
         .finish();
-    let usual = format!("https://sts.{}.amazonaws.com/", aws.region);
+    let usual = aws.address_of("sts");
     let url = client.surroundings.find("AWS_ENDPOINT_URL_STS").unwrap_or(&usual);
-    let request = Request::post(url)
+    let request = Request::post(guarded(url, &[])?)
         .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Bytes::from(form))
         .map_err(|_| KeyServiceError::Settings("`AWS_ENDPOINT_URL_STS` is not a URL"))?;
     let response = client.send(request).await?;
-    if response.status() != StatusCode::OK {
-        return Err(KeyServiceError::of_status(response.status(), None));
-    }
     let body = std::str::from_utf8(response.body()).map_err(|_| KeyServiceError::Malformed)?;
     let element = |name: &str| element(body, name).ok_or(KeyServiceError::Malformed);
     Ok(Credentials {
@@ -108,7 +108,7 @@ async fn container(client: &KeyServiceClient, url: &str) -> Result<Credentials, 
         None => var("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(|token| Zeroizing::new(token.to_owned())),
     };
     let header = token.as_ref().map(|token| ("authorization", token.as_str()));
-    let answer = ask(client, Method::GET, url, header).await?;
+    let answer = ask(client, Method::GET, guarded(url, &BESIDE)?, header).await?;
     read::<Temporary>(answer).map(Into::into)
 }
 
@@ -124,10 +124,13 @@ async fn instance(client: &KeyServiceClient) -> Result<Credentials, KeyServiceEr
     let base = client.surroundings.find("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or(INSTANCE);
     let base = base.trim_end_matches('/');
     let nobody = |error| match error {
-        KeyServiceError::Unreachable | KeyServiceError::Refused { .. } => KeyServiceError::Credentials,
+        KeyServiceError::ClockOff { .. } | KeyServiceError::Refused { .. } | KeyServiceError::Unreachable => {
+            KeyServiceError::Credentials
+        }
         other @ (KeyServiceError::Busy { .. }
         | KeyServiceError::Credentials
         | KeyServiceError::CredentialsFile
+        | KeyServiceError::InTheClear
         | KeyServiceError::Malformed
         | KeyServiceError::Settings(_)) => other,
     };
@@ -158,9 +161,5 @@ async fn ask(
         request = request.header(name, value);
     }
     let request = request.body(Bytes::new()).map_err(|_| KeyServiceError::Credentials)?;
-    let response = client.send(request).await?;
-    if response.status() == StatusCode::OK {
-        return Ok(response);
-    }
-    Err(KeyServiceError::of_status(response.status(), None))
+    client.send(request).await
 }

@@ -5,13 +5,13 @@ mod sigv4;
 
 use std::fmt;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use self::sigv4::Signing;
-use super::{KeyServiceClient, KeyServiceError, json_request, read, wiped};
+use super::{KeyServiceClient, KeyServiceError, guarded, json_request, read, wiped};
 
 /// The name under which the context stands in the encryption context.
 const CONTEXT: &str = "sekisho";
@@ -81,6 +81,12 @@ impl AwsKms {
         self.ask::<Decrypted>(client, "TrentService.Decrypt", body.to_string()).await.map(|a| a.plaintext)
     }
 
+    /// The address of a service of AWS in this region; China has a name of its own.
+    fn address_of(&self, service: &str) -> String {
+        let china = if self.region.starts_with("cn-") { ".cn" } else { "" };
+        format!("https://{service}.{}.amazonaws.com{china}/", self.region)
+    }
+
     async fn ask<T: serde::de::DeserializeOwned>(
         &self,
         client: &KeyServiceClient,
@@ -91,13 +97,13 @@ impl AwsKms {
         let credentials = credentials::find(self, client).await?;
         let url = match &self.endpoint {
             Some(endpoint) => format!("{}/", endpoint.trim_end_matches('/')),
-            None => format!("https://kms.{}.amazonaws.com/", self.region),
+            None => self.address_of("kms"),
         };
-        let mut request = json_request(&url, &[], body)?;
+        let mut request = json_request(guarded(&url, &[])?, &[], body)?;
         let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
         let at = client.clock.now();
         let stamp = sigv4::date(at);
-        let mut headers =
+        let mut headers: Vec<(&'static str, &str)> =
             vec![("content-type", TYPE), ("host", host.as_str()), ("x-amz-date", stamp.as_str())];
         if let Some(token) = &credentials.session_token {
             headers.push(("x-amz-security-token", token.as_str()));
@@ -110,13 +116,8 @@ impl AwsKms {
         for (name, value) in headers {
             let mut value = HeaderValue::try_from(value).map_err(|_| KeyServiceError::Credentials)?;
             value.set_sensitive(true);
-            request.headers_mut().insert(name_of(name), value);
+            request.headers_mut().insert(HeaderName::from_static(name), value);
         }
         read(client.send(request).await?)
     }
-}
-
-fn name_of(name: &str) -> http::HeaderName {
-    // Names of ours, all of them well formed.
-    http::HeaderName::try_from(name).unwrap_or(http::header::WARNING)
 }
