@@ -143,6 +143,70 @@ async fn px_08_chunks_are_cut_where_the_standard_cuts_them_or_nowhere() -> Verdi
     Ok(())
 }
 
+/// RFC 9112, section 6.1: what is framed in a coding that we do not undo is no body of ours. Neither is what two readers
+/// undo differently.
+#[tokio::test]
+async fn px_08_a_body_in_any_coding_but_chunked_is_refused_and_the_connection_ends() -> Verdict {
+    let mut flow = flow().await?;
+    let bearer = bearer(&flow.tokens().await?);
+    let hidden = String::from_utf8_lossy(&call(&flow, &bearer, "hidden", &[], None)).into_owned();
+    let message = echo("seen").to_string();
+    let body = format!("{:x}\r\n{message}\r\n0\r\n\r\n{hidden}", message.len());
+    for codings in [
+        &["gzip, chunked"][..],
+        &["gzip", "chunked"],
+        &["x, chunked"],
+        &["identity, chunked"],
+        &["chunked, chunked"],
+        &["chunked", "chunked"],
+        &[", chunked"],
+        &["chunked,"],
+        &["chunked", ""],
+        &["chunked;q=1"],
+        &[""],
+    ] {
+        let lines: Vec<String> =
+            codings.iter().map(|coding| format!("Transfer-Encoding: {coding}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let bytes = call(&flow, &bearer, "seen", &lines, Some(&body));
+        let said = raw::converse(&flow.house.address(), &bytes).await?;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let refused = said.starts_with("HTTP/1.1 400 ") && said.contains("connection: close");
+        if !refused || said.matches("HTTP/1.1 ").count() != 1 {
+            return Err(format!("{codings:?}: {said}"));
+        }
+    }
+    match (calls(&flow, "seen"), calls(&flow, "hidden")) {
+        (0, 0) => Ok(()),
+        seen => Err(format!("{seen:?} calls")),
+    }
+}
+
+/// RFC 9112, section 6.3: of a length beside chunks the chunks count, and nothing on the connection is read after them.
+#[tokio::test]
+async fn px_08_a_length_beside_chunks_is_not_believed_and_the_connection_ends() -> Verdict {
+    let mut flow = flow().await?;
+    let bearer = bearer(&flow.tokens().await?);
+    let hidden = String::from_utf8_lossy(&call(&flow, &bearer, "hidden", &[], None)).into_owned();
+    let message = echo("seen").to_string();
+    let body = format!("{:x}\r\n{message}\r\n0\r\n\r\n{hidden}", message.len());
+    for length in [body.len(), message.len(), 0, 5] {
+        let (length, te) = (format!("Content-Length: {length}"), "Transfer-Encoding: chunked");
+        for lines in [[length.as_str(), te], [te, length.as_str()]] {
+            let bytes = call(&flow, &bearer, "seen", &lines, Some(&body));
+            let said = raw::converse(&flow.house.address(), &bytes).await?;
+            let said = String::from_utf8_lossy(&said).into_owned();
+            if said.matches("HTTP/1.1 ").count() != 1 || !said.contains("connection: close") {
+                return Err(format!("{lines:?}: {said}"));
+            }
+        }
+    }
+    match (calls(&flow, "seen"), calls(&flow, "hidden")) {
+        (8, 0) => Ok(()),
+        seen => Err(format!("{seen:?} calls")),
+    }
+}
+
 /// The control: the same two requests, one honestly behind the other, are two.
 #[tokio::test]
 async fn px_08_two_honest_requests_on_one_connection_are_two() -> Verdict {

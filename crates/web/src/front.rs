@@ -25,6 +25,7 @@ use tracing::Instrument as _;
 use crate::body::Body;
 use crate::cookies::Cookies;
 use crate::layers::address::{self, ForwardedHeader};
+use crate::layers::framing;
 use crate::layers::host::Names;
 use crate::layers::limits::{KnownNetworks, Limiter, Rates};
 use crate::layers::origin::{Origin, OriginList, WELL_KNOWN_WEB_CLIENTS};
@@ -35,7 +36,7 @@ use crate::mcp;
 use crate::metrics::Metrics;
 use crate::public_url::PublicUrl;
 use crate::text::Language;
-use crate::{router, routes};
+use crate::{respond, router, routes};
 
 /// An MCP server as the first page lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +225,9 @@ impl Front {
             origin: self.origins.judge(&parts.headers),
             serves,
         };
+        if !framing::is_plain(&parts.headers) {
+            return respond::misframed(&visit);
+        }
         // A clone of a URI shares its bytes.
         let uri = parts.uri.clone();
         if let Some(server) = routes::mcp_server(uri.path())

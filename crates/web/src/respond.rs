@@ -313,6 +313,15 @@ pub(crate) fn call(error: &CallError) -> http::Response<Body> {
     response
 }
 
+/// A request whose body two readers may cut in different places. Nothing of it was read, and nothing behind it will be.
+pub(crate) fn misframed(visit: &Visit) -> http::Response<Body> {
+    Failure::at_the_door("none", "transfer_coding_unsupported").log(visit);
+    visit.front.metrics.count_unmatched(StatusCode::BAD_REQUEST);
+    let mut response = oauth_with_status(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest).map(Body::page);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// A refusal of a call by the doors: a JSON-RPC error without `id`, as the body was not read (RS-052).
 pub(crate) fn call_at_the_door(status: StatusCode, message: &'static str) -> http::Response<Body> {
     let error = serde_json::json!({ "jsonrpc": "2.0", "error": { "code": -32600, "message": message } });

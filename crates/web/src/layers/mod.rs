@@ -6,6 +6,7 @@
 pub(crate) mod address;
 pub(crate) mod body;
 pub(crate) mod cors;
+pub(crate) mod framing;
 pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod limits;
