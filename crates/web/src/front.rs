@@ -24,6 +24,7 @@ use tracing::Instrument as _;
 
 use crate::body::Body;
 use crate::cookies::Cookies;
+use crate::health::Readiness;
 use crate::layers::address::{self, ForwardedHeader};
 use crate::layers::framing;
 use crate::layers::host::Names;
@@ -125,6 +126,7 @@ pub struct Front {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) origins: OriginList,
     pub(crate) proofs: Arc<ArcSwap<HashMap<String, String>>>,
+    pub(crate) readiness: Arc<Readiness>,
     request_ids: Arc<RequestIds>,
     router: Router,
 }
@@ -139,6 +141,7 @@ impl Front {
             metrics: Arc::new(Metrics::new(settings.version, parts.resource_server.counting())),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
             proofs: Arc::default(),
+            readiness: Arc::default(),
             request_ids: Arc::new(RequestIds::new(parts.entropy.as_ref())),
             router: router::router(),
             settings,
@@ -161,6 +164,7 @@ impl Front {
             metrics: Arc::clone(&self.metrics),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
             proofs: Arc::clone(&self.proofs),
+            readiness: Arc::clone(&self.readiness),
             request_ids: Arc::clone(&self.request_ids),
             router: self.router.clone(),
             settings,
