@@ -26,4 +26,5 @@ pub(crate) static SEALS: LazyLock<KeyRing<SealingKey>> =
 
 pub(crate) static POLICY: LazyLock<RedirectPolicy> = LazyLock::new(|| RedirectPolicy {
     private_schemes: vec!["cursor".to_owned(), "com.example.app".to_owned()],
+    own_origins: vec!["https://mcp.example.com".to_owned()],
 });

@@ -430,3 +430,28 @@ async fn az_11_a_client_with_two_redirect_uris_must_name_one() {
     );
     scene.close().await;
 }
+
+/// What comes back to our own pages would look like a request that the person began there, and the person is shown our
+/// own host as the client's.
+#[tokio::test]
+async fn az_30_nobody_is_sent_back_into_our_own_house() {
+    let scene = Scene::new().await;
+    let (own, port) = (scene.house.issuer.clone(), scene.house.host());
+    let port = port.rsplit(':').next().unwrap();
+    for path in ["", "/", "/consent", "/oauth/authorize?x=y", "/login/callback/development", "/notes/mcp"] {
+        let uri = format!("{own}{path}");
+        for uri in [uri.clone(), uri.replace("localhost", "LOCALHOST")] {
+            let body = json!({"redirect_uris": [REMOTE, uri], "token_endpoint_auth_method": "none"});
+            let answer = scene.register(body.to_string()).await;
+            right(reg400(&answer, "invalid_redirect_uri"), &uri);
+        }
+    }
+    // The port of a loopback URI is free: any but ours.
+    let client = registered(&scene, &["http://localhost/consent"]).await;
+    scene
+        .page400(&scene.ask(&called_back_at(&client, &format!("http://localhost:{port}/consent")), &[]))
+        .await;
+    let good = scene.ask(&called_back_at(&client, "http://localhost:1/consent"), &[]);
+    assert_eq!(scene.get(&good).await.status, StatusCode::OK, "the control");
+    scene.close().await;
+}

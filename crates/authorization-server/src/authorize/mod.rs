@@ -141,6 +141,10 @@ impl AuthorizationServer {
     ) -> Result<(Client, VerifiedRedirectUri), PageReason> {
         let client = self.resolve(&named_client(request)?).await?;
         let to = destination(request, &client)?;
+        // The port of a loopback URI is free, and one of its ports may be ours.
+        if self.settings.redirects.is_own(to.as_str()) {
+            return Err(PageReason::RedirectUriUnknown);
+        }
         Ok((client, to))
     }
 

@@ -144,7 +144,8 @@ fn entry(name: &str, resource: &str, access: Access) -> ServerEntry {
 
 /// The settings of the house.
 pub(crate) fn settings() -> Settings {
-    let redirects = RedirectPolicy { private_schemes: vec!["cursor".to_owned()] };
+    let redirects =
+        RedirectPolicy { private_schemes: vec!["cursor".to_owned()], ..RedirectPolicy::default() };
     let known = |id: &str, secret: Option<&str>| {
         let uris = [LOOPBACK.to_owned(), REMOTE.to_owned()];
         let secret = secret.map(|text| Secret::new(text.to_owned()));

@@ -44,11 +44,27 @@ const NEVER_PRIVATE: [&str; 18] = [
 pub struct RedirectPolicy {
     /// Lower-case schemes without the colon, such as `cursor`.
     pub private_schemes: Vec<String>,
+    /// Our own origins, which are no client's: scheme, host in lower case, and the port unless it is the usual one.
+    pub own_origins: Vec<String>,
 }
 
 impl RedirectPolicy {
     fn allows(&self, scheme: &str) -> bool {
         !NEVER_PRIVATE.contains(&scheme) && self.private_schemes.iter().any(|allowed| allowed == scheme)
+    }
+
+    /// Whether a URI leads to ourselves. An answer that comes back here is a request of our own making to our own pages:
+    /// it would pass for one that the person began (product.md, P-9), and the person would be shown our host as the
+    /// client's.
+    #[must_use]
+    pub fn is_own(&self, raw: &str) -> bool {
+        let Ok(Parts { scheme, authority: Some(authority), .. }) = uri::split(raw) else { return false };
+        let usual = if scheme == "https" { 443 } else { 80 };
+        let mut origin = format!("{scheme}://{}", authority.host.to_ascii_lowercase());
+        if let Some(port) = authority.port.filter(|port| *port != usual) {
+            origin.push_str(&format!(":{port}"));
+        }
+        self.own_origins.contains(&origin)
     }
 }
 
@@ -79,6 +95,9 @@ pub enum RedirectUriError {
     /// The text has more than one reading, or none.
     #[error("malformed: {0}")]
     Malformed(#[from] UriFlaw),
+    /// It leads to ourselves.
+    #[error("it leads to this authorization server itself")]
+    Own,
     /// Its own query names a parameter of the authorization response.
     #[error("the query names a parameter of the authorization response")]
     ResponseParameter,
@@ -101,6 +120,9 @@ impl RedirectUri {
             (scheme, authority) if policy.allows(scheme) => private_destination(scheme, authority, &parts)?,
             _ => return Err(RedirectUriError::Scheme),
         };
+        if policy.is_own(raw) {
+            return Err(RedirectUriError::Own);
+        }
         if parts.query.is_some_and(names_response_parameter) {
             return Err(RedirectUriError::ResponseParameter);
         }

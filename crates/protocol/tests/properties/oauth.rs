@@ -16,7 +16,7 @@ use protocol::keys::{KeyId, KeyRing, MacKey};
 use protocol::oauth::RedirectPolicy;
 
 fn policy() -> RedirectPolicy {
-    RedirectPolicy { private_schemes: vec!["cursor".to_owned()] }
+    RedirectPolicy { private_schemes: vec!["cursor".to_owned()], ..RedirectPolicy::default() }
 }
 
 fn ring(material: [u8; 32]) -> KeyRing<MacKey> {

@@ -155,6 +155,13 @@ impl Config {
         config
     }
 
+    /// Every origin under which this house answers.
+    #[must_use]
+    pub fn own_origins(&self) -> Vec<String> {
+        let present = [self.house.public_url.clone(), self.house.pages_url().to_owned()];
+        present.into_iter().chain(self.former_names()).collect()
+    }
+
     /// The former public URLs by themselves.
     #[must_use]
     pub fn former_names(&self) -> Vec<String> {
@@ -167,9 +174,7 @@ impl Config {
         unique(root, "identity_provider", self.identity_providers.iter().map(|p| p.settings.id.as_str()));
         unique(root, "client", self.pre_registered.iter().map(|client| client.settings.client_id.as_str()));
         unique(root, "former_public_url", self.former_public_urls.iter().map(|former| former.url.as_str()));
-        if self.former_public_urls.iter().any(|former| former.url == self.house.public_url) {
-            root.mistake("former_public_url", "is the present `public_url`", "only those it had before");
-        }
+        self.judge_former(root);
         if let Some(name) = &self.house.default_server
             && !self.mcp_servers.iter().any(|server| server.settings.name == *name)
         {
@@ -186,6 +191,20 @@ impl Config {
         self.judge_listeners(root);
         self.judge_acme(root);
         self.judge_development(root);
+    }
+
+    /// What a host is answered with depends on nothing but the host.
+    fn judge_former(&self, root: &Section<'_>) {
+        let is_former = |url: &str| self.former_public_urls.iter().any(|former| former.url == url);
+        if is_former(&self.house.public_url) {
+            root.mistake("former_public_url", "is the present `public_url`", "only those it had before");
+        } else if is_former(self.house.pages_url()) {
+            root.mistake(
+                "former_public_url",
+                "is `pages_url`, and a host cannot answer for both: people would come to the former issuer",
+                "a `pages_url` that was no `public_url` before",
+            );
+        }
     }
 
     /// Somebody must be able to come in, and to find each page where it is said to be.

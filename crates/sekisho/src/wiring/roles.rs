@@ -29,7 +29,10 @@ pub struct Shared {
 
 /// The authorization server as configured.
 pub fn authorization_server(config: &Config, shared: &Shared) -> Result<AuthorizationServer, Failure> {
-    let redirects = RedirectPolicy { private_schemes: config.clients.private_schemes.clone() };
+    let redirects = RedirectPolicy {
+        private_schemes: config.clients.private_schemes.clone(),
+        own_origins: config.own_origins(),
+    };
     let clients = config.pre_registered.iter().map(|client| pre_registered(client, &redirects));
     let servers = config.mcp_servers.iter().map(|server| mcp_servers::entry(config, server));
     let settings = authorization_server::Settings {

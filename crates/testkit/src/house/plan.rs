@@ -152,8 +152,10 @@ pub(super) fn connectors(plan: &Plan, issuer: &str) -> Built<Vec<Arc<dyn Connect
 }
 
 pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server::Settings> {
-    let redirects =
-        RedirectPolicy { private_schemes: vec!["cursor".to_owned(), "com.example.app".to_owned()] };
+    let redirects = RedirectPolicy {
+        private_schemes: vec!["cursor".to_owned(), "com.example.app".to_owned()],
+        own_origins: vec![issuer.to_owned()],
+    };
     let clients = plan.clients.iter().map(|(id, uris, secret)| {
         let secret = secret.map(|secret| protocol::secret::Secret::new(secret.to_owned()));
         let id = ClientId::parse(id).map_err(text)?;

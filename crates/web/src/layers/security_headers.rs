@@ -126,7 +126,8 @@ mod tests {
     use super::*;
 
     fn verified(uri: &str) -> VerifiedRedirectUri {
-        let policy = RedirectPolicy { private_schemes: vec!["cursor".to_owned()] };
+        let policy =
+            RedirectPolicy { private_schemes: vec!["cursor".to_owned()], ..RedirectPolicy::default() };
         let body = serde_json::json!({ "redirect_uris": [uri], "token_endpoint_auth_method": "none" });
         let metadata = ClientMetadata::parse_registration(body.to_string().as_bytes(), &policy).unwrap();
         metadata.verify_redirect_uri(uri).unwrap()

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::*;
 
 fn policy() -> RedirectPolicy {
-    RedirectPolicy { private_schemes: vec!["cursor".to_owned()] }
+    RedirectPolicy { private_schemes: vec!["cursor".to_owned()], ..RedirectPolicy::default() }
 }
 
 fn parse(body: &str) -> Result<ClientMetadata, MetadataError> {

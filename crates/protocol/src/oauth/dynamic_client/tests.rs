@@ -11,7 +11,7 @@ fn ring(active: u8, older: &[u8]) -> KeyRing<MacKey> {
 }
 
 fn policy() -> RedirectPolicy {
-    RedirectPolicy { private_schemes: vec!["cursor".to_owned()] }
+    RedirectPolicy { private_schemes: vec!["cursor".to_owned()], ..RedirectPolicy::default() }
 }
 
 fn metadata(body: &str) -> ClientMetadata {

@@ -3,6 +3,7 @@ use super::*;
 fn policy() -> RedirectPolicy {
     RedirectPolicy {
         private_schemes: vec!["cursor".to_owned(), "com.example.app".to_owned(), "javascript".to_owned()],
+        own_origins: vec!["https://mcp.example.com".to_owned(), "http://localhost:8080".to_owned()],
     }
 }
 
@@ -255,4 +256,30 @@ fn a_uri_may_not_bring_a_response_of_its_own() {
     for query in ["codes=x", "x=code", "my_state=1", "x=state%26code", "errors", ""] {
         assert!(parse(&format!("https://a.example/cb?{query}")).is_ok(), "{query}");
     }
+}
+
+/// The answer would come back as a request of our own making.
+#[test]
+fn no_client_is_at_our_own_origins() {
+    for own in [
+        "https://mcp.example.com/consent",
+        "https://mcp.example.com/login/callback/okta?x=y",
+        "https://MCP.example.COM/",
+        "https://mcp.example.com:443/cb",
+        "http://localhost:8080/cb",
+    ] {
+        assert_eq!(parse(own).unwrap_err(), RedirectUriError::Own, "{own}");
+    }
+    for other in [
+        "https://mcp.example.com:8443/cb",
+        "https://mcp.example.com.evil.example/cb",
+        "https://a.mcp.example.com/cb",
+        "https://example.com/mcp.example.com",
+        "http://localhost/cb",
+        "http://127.0.0.1:8080/cb",
+        "cursor://mcp.example.com/cb",
+    ] {
+        assert!(parse(other).is_ok(), "{other}");
+    }
+    assert!(policy().is_own("http://localhost:8080/any") && !policy().is_own("no uri"));
 }
