@@ -7,6 +7,7 @@ mod display_name;
 mod inline_keys;
 mod registration;
 
+pub use display_name::is_hidden;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use thiserror::Error;
 

@@ -11,6 +11,7 @@ use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use protocol::id::{Id, Reference, User};
 use protocol::oauth::ClientId;
+use protocol::oauth::client_metadata::is_hidden;
 use protocol::world::{Clock, Timestamp};
 use store::{AuditFilter, AuditKind, AuditRow, Store};
 
@@ -234,9 +235,9 @@ fn what(row: &AuditRow) -> String {
     }
 }
 
-/// Names come from strangers: nothing in them may move the cursor of a terminal.
+/// Names come from strangers: nothing in them may move the cursor of a terminal, or turn the line around.
 fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { '\u{FFFD}' } else { character }).collect()
+    text.chars().map(|character| if is_hidden(character) { '\u{FFFD}' } else { character }).collect()
 }
 
 fn when(at: Timestamp) -> String {
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn nothing_that_a_stranger_chose_moves_the_cursor() {
-        let odd = || "\u{1b}[2J\r\u{9b}1A".to_owned();
+        let odd = || "\u{1b}[2J\r\u{9b}1A\u{202e}gpj\u{2066}\u{200b}".to_owned();
         let row = AuditRow {
             id: Id::mint(Timestamp::from_secs(0), &SystemEntropy),
             at: Timestamp::from_secs(0),
@@ -295,7 +296,8 @@ mod tests {
         };
         let clients = HashMap::from([(odd(), odd())]);
         let shown = table(&[row], &clients).to_string();
-        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        let odd = |c: char| is_hidden(c) && !matches!(c, '\n' | '\u{fffd}');
+        assert!(!shown.chars().any(odd), "{shown:?}");
     }
 
     fn arguments(more: &[&str]) -> AuditArguments {

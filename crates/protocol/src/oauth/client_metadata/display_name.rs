@@ -22,7 +22,8 @@ pub(super) fn clean(name: &str) -> Option<String> {
 
 /// Control, format, direction, filler, private-use and unassigned-for-ever characters: what draws nothing,
 /// or draws something else than it says (Unicode Technical Report 36).
-fn is_hidden(character: char) -> bool {
+#[must_use]
+pub fn is_hidden(character: char) -> bool {
     character.is_control()
         || matches!(u32::from(character),
             0x00AD | 0x034F | 0x0600..=0x0605 | 0x061C | 0x06DD | 0x070F | 0x08E2 | 0x115F | 0x1160
