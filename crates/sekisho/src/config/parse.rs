@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use toml::de::DeValue;
 use url::Url;
 
@@ -85,7 +85,17 @@ pub(super) fn address(value: &DeValue<'_>) -> Result<SocketAddr, String> {
 
 /// Networks in CIDR notation.
 pub(super) fn networks(value: &DeValue<'_>) -> Result<Vec<IpNet>, String> {
-    list(value, |value| text(value)?.parse().map_err(|_| "is not a network in CIDR notation".to_owned()))
+    list(value, |value| {
+        text(value)?.parse().map(canonical).map_err(|_| "is not a network in CIDR notation".to_owned())
+    })
+}
+
+/// Networks of IPv4 written as those of IPv6 (RFC 4291, section 2.5.5.2) are what they mean: addresses are compared so.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(v6) = network else { return network };
+    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(96));
+    let v4 = mapped.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    v4.map_or(network, IpNet::V4)
 }
 
 /// The public URL: an origin and nothing else (product decision: no path, query, fragment or final `/`).

@@ -324,3 +324,32 @@ fn a_key_service_is_told_what_it_knows_and_over_https() {
         drop(parse(&with(lines)).expect("this configuration is good"));
     }
 }
+
+/// P-23. Were it let through, every sign-in would be answered by the former issuer, and refused by the client for it.
+#[test]
+fn a_former_public_url_is_no_place_of_the_present_house() {
+    let former = |url: &str| {
+        format!("{GOOD}[[former_public_url]]\nurl = \"{url}\"\naccepted_until = \"2999-12-31\"\n")
+    };
+    assert!(parse(&former("http://127.0.0.1:8080")).is_ok());
+    let found = mistakes(&former("http://localhost:8080"));
+    assert!(found.len() == 1 && found[0].2.contains("the present `public_url`"), "{found:?}");
+    let pages = former("http://127.0.0.1:8080").replace(
+        "public_url = \"http://localhost",
+        "pages_url = \"http://127.0.0.1:8080\"\npublic_url = \"http://localhost",
+    );
+    let found = mistakes(&pages);
+    assert!(found.len() == 1 && found[0].2.contains("cannot answer for both"), "{found:?}");
+}
+
+#[test]
+fn a_network_of_ipv4_is_one_in_either_spelling() {
+    let text = GOOD.replace(
+        "master_key_file",
+        "trusted_proxies = [\"::ffff:10.0.0.0/104\", \"10.0.0.0/8\", \"::ffff:0:0/95\", \"2001:db8::/32\"]\nmaster_key_file",
+    );
+    let shown: Vec<String> =
+        parse(&text).unwrap().house.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown[..2], ["10.0.0.0/8", "10.0.0.0/8"]);
+    assert!(shown[2].contains(':') && shown[3].contains(':'), "{shown:?}");
+}

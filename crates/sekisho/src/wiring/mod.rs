@@ -47,8 +47,17 @@ impl World {
 
 /// Reads a configuration file.
 pub fn load(file: &Path) -> Result<Config, Failure> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|why| Failure::ConfigurationFile { file: file.to_owned(), why })?;
+    let bytes =
+        std::fs::read(file).map_err(|why| Failure::ConfigurationFile { file: file.to_owned(), why })?;
+    parse(bytes, file)
+}
+
+/// The configuration that these bytes of a file are.
+fn parse(bytes: Vec<u8>, file: &Path) -> Result<Config, Failure> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let why = std::io::Error::new(std::io::ErrorKind::InvalidData, error.utf8_error());
+        Failure::ConfigurationFile { file: file.to_owned(), why }
+    })?;
     Ok(Config::parse(&text, file)?)
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::assembly::Assembly;
 use super::roles::Shared;
-use super::{Running, load, master_keys};
+use super::{Running, master_keys, parse};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::changes::needing_a_restart;
@@ -69,7 +69,8 @@ fn load_at_rest(file: &Path) -> Result<Config, Failure> {
         std::thread::sleep(REST);
         let now = read()?;
         if now == seen {
-            return load(file);
+            // What was seen, and not what stands there by now.
+            return parse(now, file);
         }
         seen = now;
     }
