@@ -2,6 +2,7 @@
 
 mod backend;
 pub(crate) mod chance;
+mod clocks;
 mod database;
 mod f_08_store_away;
 pub(crate) mod invariants;

@@ -35,6 +35,19 @@ pub enum KeysError {
         /// The purpose.
         purpose: &'static str,
     },
+    /// Our clock, or that of the record, is wrong.
+    #[error(
+        "the clock of this machine is {ahead} s ahead of and {behind} s behind that of the database, and {bound} s are \
+         the most: set the wrong one right"
+    )]
+    ClocksApart {
+        /// Ours is so many seconds ahead.
+        ahead: u64,
+        /// Or behind.
+        behind: u64,
+        /// The most.
+        bound: u64,
+    },
     /// Keys are gone although there is data.
     #[error("the record holds data but no keys; restore it from a backup, or start with an empty one")]
     Gone,

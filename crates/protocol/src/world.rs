@@ -3,9 +3,14 @@
 //! They are given once, at the front door, and handed down. Nothing here reads a clock or a random source,
 //! and nothing anywhere else may.
 
+mod steady;
+
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+
+pub use steady::Steady;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
@@ -75,11 +80,30 @@ impl fmt::Debug for Timestamp {
 
 /// What time it is.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The time of day. It may be set back: never subtract two of these to measure.
+    /// The time of day. It may be set: never subtract two of these to measure.
     fn now(&self) -> Timestamp;
 
     /// Time since some fixed start; it never goes back.
     fn monotonic(&self) -> Duration;
+
+    /// The time of day that it is at least, if it is in doubt: what is removed for good is removed by this.
+    fn earliest(&self) -> Timestamp {
+        self.now()
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for Arc<C> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        (**self).monotonic()
+    }
+
+    fn earliest(&self) -> Timestamp {
+        (**self).earliest()
+    }
 }
 
 /// Chance, fit for keys.
@@ -99,6 +123,8 @@ pub struct Freshness {
     within: Duration,
     /// Microseconds of the monotonic clock at which the last reading that succeeded was begun.
     read_at: AtomicU64,
+    /// The clock of this node is not the one of the record: nothing may be judged by it.
+    clock_differs: AtomicBool,
 }
 
 impl Freshness {
@@ -107,13 +133,24 @@ impl Freshness {
     /// Nothing was read yet; a reading counts for so long.
     #[must_use]
     pub const fn new(within: Duration) -> Self {
-        Self { within, read_at: AtomicU64::new(Self::NEVER) }
+        Self { within, read_at: AtomicU64::new(Self::NEVER), clock_differs: AtomicBool::new(false) }
     }
 
     /// Of what does not change.
     #[must_use]
     pub const fn for_ever() -> Self {
-        Self { within: Duration::MAX, read_at: AtomicU64::new(0) }
+        Self { within: Duration::MAX, read_at: AtomicU64::new(0), clock_differs: AtomicBool::new(false) }
+    }
+
+    /// Whether the clock of this node was found to be another than that of what is read; it is not fresh then.
+    pub fn note_clock(&self, differs: bool) {
+        self.clock_differs.store(differs, Ordering::Release);
+    }
+
+    /// What was noted last.
+    #[must_use]
+    pub fn clock_differs(&self) -> bool {
+        self.clock_differs.load(Ordering::Acquire)
     }
 
     /// A reading that was begun at this moment of the monotonic clock has succeeded.
@@ -126,7 +163,9 @@ impl Freshness {
     #[must_use]
     pub fn is_fresh(&self, monotonic: Duration) -> bool {
         let read_at = self.read_at.load(Ordering::Acquire);
-        read_at != Self::NEVER && monotonic.saturating_sub(Duration::from_micros(read_at)) <= self.within
+        !self.clock_differs()
+            && read_at != Self::NEVER
+            && monotonic.saturating_sub(Duration::from_micros(read_at)) <= self.within
     }
 }
 
@@ -167,6 +206,10 @@ mod tests {
         assert!(!read.is_fresh(at(0)) && !read.is_fresh(at(100)));
         read.note(at(100));
         assert!(read.is_fresh(at(100)) && read.is_fresh(at(105)) && !read.is_fresh(at(106)));
+        read.note_clock(true);
+        assert!(!read.is_fresh(at(100)), "by a clock that is wrong nothing is fresh");
+        read.note_clock(false);
+        assert!(read.is_fresh(at(100)));
         assert!(Freshness::for_ever().is_fresh(Duration::MAX));
     }
 

@@ -43,6 +43,11 @@ impl HeldKeys {
         self.read.is_fresh(self.clock.monotonic())
     }
 
+    /// Whether our clock is not that of the record.
+    pub(crate) fn clock_differs(&self) -> bool {
+        self.read.clock_differs()
+    }
+
     /// Whether the key behind this access was withdrawn.
     pub(crate) fn disown(&self, access: &Access) -> bool {
         self.keys.load().withdrawn.contains(&access.key)

@@ -107,7 +107,8 @@ impl Revocations {
     /// # Errors
     /// If the record does not answer; what was known stays known.
     pub async fn read(&self) -> Result<(), StoreError> {
-        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        // While the clock is in doubt: what others write now is not after it, and nothing is forgotten too soon.
+        let (now, monotonic) = (self.clock.earliest(), self.clock.monotonic());
         let started = micros(monotonic);
         let in_full_at = self.read_in_full_at.load(Ordering::Acquire);
         let in_full = in_full_at == NEVER

@@ -195,6 +195,12 @@ impl ResourceServer {
         self.revocations.is_fresh() && self.held_keys.are_fresh()
     }
 
+    /// Whether our clock was found to be another than that of the record: then calls are not served either.
+    #[must_use]
+    pub fn clock_differs(&self) -> bool {
+        self.held_keys.clock_differs()
+    }
+
     /// Writes the audit events of calls into the record; a task that somebody must own. To be stopped after the last
     /// connection, since it then waits for calls in progress only briefly. Called again, it does nothing.
     pub async fn write_audit(&self, shutdown: CancellationToken) {

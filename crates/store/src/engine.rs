@@ -20,6 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use protocol::secret::Secret;
+use protocol::world::Timestamp;
 
 pub(crate) use value::{Row, Value, params};
 pub(crate) use write::{Step, Write, Written};
@@ -264,6 +265,14 @@ impl Engine {
             }
         };
         in_time(READY_LIMIT, answer).await
+    }
+
+    /// The time by the clock of the record's own machine; a file has none.
+    pub(crate) async fn time_there(&self) -> Result<Option<Timestamp>, StoreError> {
+        match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.time().await.map(Some),
+            Driver::Sqlite(_) => Ok(None),
+        }
     }
 
     /// Looks the record over without changing it: reachable, schema current, every statement of this release

@@ -31,6 +31,9 @@ pub trait Maintenance: Send + Sync {
     /// Removes what is dead, in small writes, and counts the waiting authorizations anew.
     fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts>;
 
+    /// The time by the clock of the record, if that is another one than ours.
+    fn time(&self) -> Answer<'_, Option<Timestamp>>;
+
     /// Whether the record answers and takes writes, said in less than two seconds.
     fn ready(&self) -> Answer<'_, ()>;
 }
@@ -72,6 +75,10 @@ statement_list! {
 impl Maintenance for Engine {
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(self.ping())
+    }
+
+    fn time(&self) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(self.time_there())
     }
 
     fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts> {

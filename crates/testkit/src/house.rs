@@ -14,7 +14,7 @@ use authorization_server::keys::{Change, Keeper, KeeperParts};
 use bytes::Bytes;
 use http_body_util::Full;
 use protocol::keys::{KeyRing, MasterKey};
-use protocol::world::{Clock, Entropy};
+use protocol::world::{Clock, Entropy, Steady};
 use resource_server::ResourceServer;
 use store::{AuditFilter, AuditRow, Counts, Engine, EngineConfig, Queries, Store};
 use tempfile::TempDir;
@@ -77,6 +77,8 @@ pub struct House {
     pub store: Arc<Engine>,
     /// The clock.
     pub clock: Arc<TestClock>,
+    /// What the house makes of it.
+    pub time: Arc<Steady<Arc<TestClock>>>,
     /// The MCP server behind.
     pub mcp: Arc<FakeMcpServer>,
     /// The resource server.
@@ -219,7 +221,8 @@ impl House {
         ground.starts += 1;
         let engine = Arc::new(Engine::open(ground.engine.config()).await.map_err(text)?);
         let store: Arc<dyn Store> = Arc::clone(&engine) as Arc<dyn Store>;
-        let clock: Arc<dyn Clock> = Arc::clone(&ground.clock) as Arc<dyn Clock>;
+        let time = Arc::new(Steady::new(Arc::clone(&ground.clock)));
+        let clock: Arc<dyn Clock> = Arc::clone(&time) as Arc<dyn Clock>;
         let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::seeded(ground.plan.luck + ground.starts));
         let keeper = keeper(&ground.plan, &store, &clock, &entropy).await?;
         let issuer = format!("http://localhost:{}", ground.public_port);
@@ -258,6 +261,7 @@ impl House {
             http: if ground.port == ground.public_port { Http::default() } else { Http::via(ground.port) },
             store: engine,
             clock: Arc::clone(&ground.clock),
+            time,
             mcp: Arc::clone(&ground.mcp),
             resource_server,
             keeper,
@@ -294,6 +298,11 @@ impl House {
     /// Where the house listens: IP address and port.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ground.port)
+    }
+
+    /// The port of it.
+    pub const fn port(&self) -> u16 {
+        self.ground.port
     }
 
     /// What a request to the house names as `Host`.

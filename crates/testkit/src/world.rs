@@ -1,7 +1,7 @@
 //! Time that stands still and chance that counts.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Timestamp};
@@ -33,11 +33,20 @@ impl TestClock {
         Self { running_since: Some(Instant::now()), ..Self::default() }
     }
 
+    /// The same, at the time of day that it is.
+    #[expect(clippy::disallowed_methods, reason = "this is where a test's time may be the real one")]
+    pub fn real() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        Self { micros: AtomicI64::new(micros), ..Self::running() }
+    }
+
     /// Moves the clock forward: time passes.
     pub fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        self.micros.fetch_add(micros, Ordering::SeqCst);
+        // In this order: to whoever looks in between, the time of day must not seem to have jumped forward.
         self.monotonic.fetch_add(micros, Ordering::SeqCst);
+        self.micros.fetch_add(micros, Ordering::SeqCst);
     }
 
     /// Sets the time of day forward or back by so many seconds: no time passes.

@@ -1,5 +1,5 @@
-//! `/healthz`: the process lives. `/readyz`: it can do its work, that is, the record answers and takes writes, and revocations are known
-//! (product.md, P-2). Both answer in bounded time, to anybody, under any host.
+//! `/healthz`: the process lives. `/readyz`: it can do its work, that is, the record answers and takes writes, revocations are
+//! known (product.md, P-2), and our clock is that of the record (attacks.md, F-13). Both answer in bounded time, to anybody, under any host.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -42,7 +42,9 @@ pub(crate) async fn ready(Extension(visit): Extension<Arc<Visit>>) -> Response {
     let revocations = parts.resource_server.ready();
     let status = if store && revocations { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool| if good { "ok" } else { "unavailable" };
-    respond::json(status, &serde_json::json!({ "store": word(store), "revocations": word(revocations) }))
+    let clock = if parts.resource_server.clock_differs() { "differs" } else { "ok" };
+    let all = serde_json::json!({ "clock": clock, "revocations": word(revocations), "store": word(store) });
+    respond::json(status, &all)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ pub(crate) fn asks_only_for(granted: &ResourceUri, requested: &[String]) -> bool
 }
 
 /// How far the clocks of nodes may lie apart before a revocation would miss a token.
-const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);
+pub(crate) const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);
 
 /// What all nodes must hear when a grant ends (product.md, P-2).
 ///

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reseal::Sealing;
 use super::{Change, KeysError, Rotated, When, lifecycle, load_or_create, open};
+use crate::grants::CLOCKS_APART;
 
 /// How often the keys are read. With what a reading may take, it is less than the T of product.md, P-2.
 const EVERY: Duration = Duration::from_secs(2);
@@ -25,6 +26,9 @@ const EVERY: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(500);
 /// Nodes that start together do not read together for ever.
 const JITTER_MILLIS: u64 = 200;
+
+/// From what on a difference of clocks is told.
+const JUMPED: Duration = Duration::from_secs(30);
 
 /// In how many readings it is once looked whether something is to be sealed anew.
 const GO_OVER_EVERY: u64 = 15;
@@ -38,6 +42,8 @@ pub struct KeeperSettings {
     pub lead_time: Duration,
     /// How long a reading counts (product.md, P-2: T).
     pub freshness: Duration,
+    /// How far our clock may be from that of the record; `None` if nobody is to look.
+    pub clocks_apart: Option<Duration>,
 }
 
 impl Default for KeeperSettings {
@@ -46,6 +52,7 @@ impl Default for KeeperSettings {
             signing_rotation: Some(Duration::from_secs(90 * 24 * 60 * 60)),
             lead_time: Duration::from_secs(10 * 60),
             freshness: Duration::from_secs(5),
+            clocks_apart: Some(CLOCKS_APART),
         }
     }
 }
@@ -83,6 +90,7 @@ impl Keeper {
     /// [`KeysError`] if the master key is another one, or keys are missing or damaged.
     pub async fn open(parts: KeeperParts, settings: KeeperSettings) -> Result<Self, KeysError> {
         let begun = parts.clock.monotonic();
+        compare_clocks(&parts, settings.clocks_apart).await?;
         let records = load_or_create(&*parts.store, &parts.masters, &*parts.clock, &*parts.entropy).await?;
         let now = parts.clock.now();
         let keys = open(&parts.masters, &records, now)?;
@@ -119,7 +127,7 @@ impl Keeper {
         let records = self.take_over().await?;
         if self.is_due(&records) {
             let lead = When::AfterLead(self.settings.lead_time);
-            let now = self.parts.clock.now();
+            let now = self.parts.clock.earliest();
             match self.change().add(&records, KeyPurpose::Signing, now, lead).await? {
                 Rotated::Made { id, from } => {
                     tracing::info!(key = %id, ?from, "a new signing key was made");
@@ -144,6 +152,9 @@ impl Keeper {
 
     async fn take_over(&self) -> Result<Vec<KeyRecord>, KeysError> {
         let begun = self.parts.clock.monotonic();
+        let compared = compare_clocks(&self.parts, self.settings.clocks_apart).await;
+        self.freshness.note_clock(matches!(compared, Err(KeysError::ClocksApart { .. })));
+        compared?;
         let records = self.parts.store.list_keys().await?;
         let now = self.parts.clock.now();
         let plan = lifecycle::plan(&records, now);
@@ -157,10 +168,11 @@ impl Keeper {
         Ok(records)
     }
 
-    /// Whether the youngest signing key will be old when its successor can begin.
+    /// Whether the youngest signing key will be old when its successor can begin. By the earlier time, if it is in doubt: a
+    /// key from ten years ahead would be the youngest for ten years.
     fn is_due(&self, records: &[KeyRecord]) -> bool {
         let Some(age) = self.settings.signing_rotation else { return false };
-        let ahead: Timestamp = self.parts.clock.now().plus(self.settings.lead_time);
+        let ahead: Timestamp = self.parts.clock.earliest().plus(self.settings.lead_time);
         let youngest = records
             .iter()
             .filter(|key| key.purpose == KeyPurpose::Signing && key.withdrawn_at.is_none())
@@ -180,14 +192,19 @@ impl Keeper {
     }
 
     async fn read_for_ever(&self) {
-        let mut failing = false;
+        let (mut failing, mut in_doubt) = (false, false);
         for round in 0_u64.. {
+            in_doubt = self.tell_of_jump(in_doubt);
             match tokio::time::timeout(self.settings.freshness, self.read()).await {
                 Ok(Ok(())) if failing => {
                     failing = false;
                     tracing::info!("the keys are read again");
                 }
                 Ok(Ok(())) => {}
+                Ok(Err(error @ KeysError::ClocksApart { .. })) => {
+                    failing = true;
+                    tracing::error!(%error, "nothing is served by a wrong clock");
+                }
                 Ok(Err(error)) => {
                     failing = true;
                     tracing::warn!(error = &error as &dyn std::error::Error, "the keys cannot be read");
@@ -207,6 +224,21 @@ impl Keeper {
                 () = self.woken.notified() => {}
             }
         }
+    }
+
+    /// Says once that the time of day was set, and by how much; whether it is in doubt now.
+    fn tell_of_jump(&self, told: bool) -> bool {
+        let clock = &self.parts.clock;
+        let by = clock.now().since(clock.earliest());
+        let in_doubt = by >= JUMPED;
+        if in_doubt && !told {
+            tracing::warn!(
+                seconds = by.as_secs(),
+                "the time of day was set: until it has stayed for more than an hour, what ends ends by the later time and \
+                 what is removed is removed by the earlier one; a restart believes it at once"
+            );
+        }
+        in_doubt
     }
 
     /// Seals anew what is still under the previous master key. Not before the lead time has passed since the start: until
@@ -232,6 +264,19 @@ impl Keeper {
         let less = u64::from(chance) * JITTER_MILLIS / u64::from(u8::MAX);
         EVERY.saturating_sub(Duration::from_millis(less))
     }
+}
+
+/// Two nodes of which each is within the bound of the record agree well enough on what is over.
+async fn compare_clocks(parts: &KeeperParts, bound: Option<Duration>) -> Result<(), KeysError> {
+    let Some(bound) = bound else { return Ok(()) };
+    let asked_at = parts.clock.now();
+    let Some(there) = parts.store.time().await? else { return Ok(()) };
+    // The answer is of some moment between the two.
+    let (ahead, behind) = (asked_at.since(there), there.since(parts.clock.now()));
+    if ahead.max(behind) <= bound {
+        return Ok(());
+    }
+    Err(KeysError::ClocksApart { ahead: ahead.as_secs(), behind: behind.as_secs(), bound: bound.as_secs() })
 }
 
 impl fmt::Debug for Keeper {

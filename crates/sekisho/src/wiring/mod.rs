@@ -18,7 +18,7 @@ pub mod signals;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use protocol::world::{Clock, Entropy};
+use protocol::world::{Clock, Entropy, Steady};
 use store::{Engine, EngineConfig};
 use upstream::trust::{Trust, TrustError};
 
@@ -41,7 +41,7 @@ pub struct World {
 impl World {
     /// The real ones.
     pub fn real() -> Self {
-        Self { clock: Arc::new(SystemClock::default()), entropy: Arc::new(SystemEntropy) }
+        Self { clock: Arc::new(Steady::new(SystemClock::default())), entropy: Arc::new(SystemEntropy) }
     }
 }
 

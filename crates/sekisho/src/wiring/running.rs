@@ -192,7 +192,7 @@ async fn sweep(shared: Shared, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        if let Err(error) = shared.store.sweep(shared.world.clock.now()).await {
+        if let Err(error) = shared.store.sweep(shared.world.clock.earliest()).await {
             tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
         }
     }

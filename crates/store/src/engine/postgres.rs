@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::future::join3;
 use protocol::secret::Secret;
+use protocol::world::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut};
@@ -35,6 +36,8 @@ const MIGRATOR_LOCK: &str = "SELECT pg_advisory_xact_lock(32479219)";
 const HAS_MIGRATIONS: &str = "SELECT 1::bigint WHERE to_regclass('schema_migrations') IS NOT NULL";
 const FACTS: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'on' \
     ELSE current_setting('transaction_read_only') END, current_setting('synchronous_commit')";
+/// In microseconds since 1970.
+const TIME: &str = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
 /// Long work is given more time by the server too, and only within its own transaction.
 const BEGIN_LONG_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'";
 
@@ -102,6 +105,14 @@ impl Postgres {
                 Err(StoreError::unavailable("the database takes no writes"))
             }
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The time of its own clock.
+    pub(super) async fn time(&self) -> Result<Timestamp, StoreError> {
+        match self.read(TIME, &[], Patience::Request).await?.first().map(Vec::as_slice) {
+            Some([Value::Integer(micros)]) => Ok(Timestamp::from_micros(*micros)),
+            Some(_) | None => Err(StoreError::unavailable("the database does not tell the time")),
         }
     }
 
