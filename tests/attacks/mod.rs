@@ -1,6 +1,7 @@
 //! The attack catalogue: one module per section, each test named by the row it sends.
 
 mod authorize;
+mod bad_tokens;
 mod bounds;
 mod callback;
 mod consent;

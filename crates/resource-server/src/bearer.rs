@@ -18,6 +18,7 @@ use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Timestamp};
 
+use crate::caller::Caller;
 use crate::mcp_server::Identity;
 use crate::reason::CallReason;
 use crate::verdicts::{Access, Verdict, Verdicts};
@@ -85,11 +86,13 @@ impl Bearer {
         Self { keys, clock, verdicts: Verdicts::new(), verifying: ArcSwapOption::empty() }
     }
 
-    /// What this token means at the MCP server of these identities, if it is alive by its own claims.
+    /// What this token means at the MCP server of these identities, if it is alive by its own claims. One that is not
+    /// known is not verified for whoever presented too many bad ones.
     pub(crate) fn verify(
         &self,
         token: impl AsRef<[u8]>,
         identities: &[Identity],
+        caller: &Caller<'_>,
     ) -> Result<Arc<Verdict>, CallReason> {
         let token = token.as_ref();
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
@@ -98,7 +101,11 @@ impl Bearer {
         let verdict = match self.verdicts.find(&hash) {
             Some(known) if known.is_by(&keys) => known,
             Some(_) | None => {
-                let access = self.read(well_formed(token)?, &self.verifying(&keys).keys, now)?;
+                let token = well_formed(token)?;
+                if (caller.is_suspect)() {
+                    return Err(CallReason::TokensRefused);
+                }
+                let access = self.read(token, &self.verifying(&keys).keys, now)?;
                 self.verdicts.put(hash, Verdict::new(access, Arc::clone(&keys), now, monotonic))
             }
         };

@@ -33,6 +33,7 @@ pub(crate) use mcp_server::{FakeBody, FakeMcpServer, Seen, answer, events, event
 
 use crate::audit::Who;
 use crate::body::Body;
+use crate::caller::Caller;
 use crate::error::CallError;
 use crate::mcp_server::McpServer;
 use crate::people::Person;
@@ -44,6 +45,7 @@ use crate::verdicts::{Access as Verified, Verdict};
 pub(crate) const ISSUER: &str = "https://mcp.example.com";
 pub(crate) const CLIENT: &str = "dcr_test";
 pub(crate) const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+pub(crate) const SOMEBODY: Caller<'static> = Caller::at(ADDRESS);
 /// Some moment in 2026, in the middle of a second.
 pub(crate) const START: Timestamp = Timestamp::from_micros(1_790_000_000_500_000);
 
@@ -199,7 +201,7 @@ impl World {
     }
 
     pub(crate) async fn call(&self, request: Request<Full<Bytes>>) -> Result<Response<Body>, CallError> {
-        self.server.call("files", request, ADDRESS).await
+        self.server.call("files", request, SOMEBODY).await
     }
 
     /// A call of Alice's that must be answered: the status and the whole body.

@@ -10,6 +10,7 @@ mod audit;
 mod bearer;
 mod body;
 mod call;
+mod caller;
 mod challenge;
 mod counts;
 mod error;
@@ -33,6 +34,7 @@ mod verdicts;
 
 pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
 pub use body::{Body, BodyError};
+pub use caller::Caller;
 pub use counts::{CallCounts, Counting};
 pub use error::CallError;
 pub use held_keys::HeldKeys;

@@ -138,6 +138,9 @@ pub enum CallReason {
     /// Access was withdrawn.
     #[error("access was withdrawn")]
     TokenRevoked,
+    /// An access token that was never verified here, from an address that presented too many bad ones.
+    #[error("too many access tokens of this address were refused to verify one more")]
+    TokensRefused,
     /// The MCP server broke the connection before it answered.
     #[error("the mcp server broke the connection before it answered")]
     UpstreamBroken,
@@ -203,6 +206,7 @@ impl CallReason {
             Self::TokenOfAnotherIssuer => "token_of_another_issuer",
             Self::TokenOfAnotherResource => "token_of_another_resource",
             Self::TokenRevoked => "token_revoked",
+            Self::TokensRefused => "tokens_refused",
             Self::UpstreamBroken => "upstream_broken",
             Self::UpstreamEncoded => "upstream_encoded",
             Self::UpstreamMalformed => "upstream_malformed",
@@ -254,9 +258,21 @@ impl CallReason {
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => StatusCode::SERVICE_UNAVAILABLE,
-            Self::PersonCallsExhausted | Self::PersonStreamsExhausted => StatusCode::TOO_MANY_REQUESTS,
+            Self::PersonCallsExhausted | Self::PersonStreamsExhausted | Self::TokensRefused => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
+    }
+
+    /// Whether the access token itself was no good, so that whoever presents many of them can be stopped. A token that
+    /// was right and then withdrawn is known, and costs nothing.
+    #[must_use]
+    pub fn is_of_a_bad_token(&self) -> bool {
+        matches!(
+            self,
+            Self::TokenExpired | Self::TokenInvalid | Self::TokenMalformed | Self::TokenNotYetIssued
+        )
     }
 
     /// What the client is told: the shape and the code.
@@ -264,7 +280,9 @@ impl CallReason {
     pub const fn code(&self) -> CallCode {
         match self {
             // RFC 6750, section 3.1: no error code where the request had no authentication at all.
-            Self::MethodNotAllowed | Self::ServerUnknown | Self::TokenMissing => CallCode::Bare,
+            Self::MethodNotAllowed | Self::ServerUnknown | Self::TokenMissing | Self::TokensRefused => {
+                CallCode::Bare
+            }
             Self::AuthorizationRepeated => CallCode::OAuth(ErrorCode::InvalidRequest),
             Self::PersonStopped
             | Self::PersonUnknown
@@ -348,6 +366,7 @@ impl CallReason {
             | Self::TokenOfAnotherIssuer
             | Self::TokenOfAnotherResource
             | Self::TokenRevoked
+            | Self::TokensRefused
             | Self::VersionUnsupported => Blame::Client,
         }
     }
@@ -385,6 +404,9 @@ impl CallReason {
             },
             StatusCode::PAYLOAD_TOO_LARGE => "The message is too large.",
             StatusCode::REQUEST_TIMEOUT => "The message did not arrive in time.",
+            StatusCode::TOO_MANY_REQUESTS => {
+                "Too many access tokens from this address were refused. Wait a little."
+            }
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "The message must be application/json.",
             _ => "The request is not a valid MCP request.",
         }

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Place;
 use std::error::Error;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use crate::audit::{Audit, AuditWriter, Entry, PLACES_OF_A_PERSON, Who};
 use crate::bearer::{self, Bearer};
 use crate::body::Body;
 use crate::call::{Asked, Verb};
+use crate::caller::Caller;
 use crate::counts::{CallCounts, Counters, Counting, Ending};
 use crate::error::CallError;
 use crate::held_keys::HeldKeys;
@@ -144,8 +144,7 @@ impl ResourceServer {
         }
     }
 
-    /// Takes one request to the MCP endpoint of `server` through all steps. `Origin` and `Host` were judged before;
-    /// `address` is whom the audit will name.
+    /// Takes one request to the MCP endpoint of `server` through all steps. `Origin` and `Host` were judged before.
     ///
     /// # Errors
     /// [`CallError`], which says what the client is to be told.
@@ -153,14 +152,14 @@ impl ResourceServer {
         &self,
         server: &str,
         request: Request<B>,
-        address: IpAddr,
+        caller: Caller<'_>,
     ) -> Result<Response<Body>, CallError>
     where
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (server, verb) = self.resolve(server, &request)?;
-        let entry = self.admit(server, request.headers(), address).await?;
+        let entry = self.admit(server, request.headers(), &caller).await?;
         let asked = Asked::read(entry, verb, request, self.message_bytes).await?;
         let permit = self.decide(asked).await?;
         self.forward(permit).await
@@ -242,9 +241,9 @@ impl ResourceServer {
         &self,
         server: &Arc<McpServer>,
         headers: &HeaderMap,
-        address: IpAddr,
+        caller: &Caller<'_>,
     ) -> Result<Entry, CallError> {
-        self.try_admit(server, headers, address).await.map_err(|reason| {
+        self.try_admit(server, headers, caller).await.map_err(|reason| {
             let ending = match reason.status() {
                 StatusCode::UNAUTHORIZED => Ending::Unauthenticated,
                 _ => reason.ending(),
@@ -259,10 +258,10 @@ impl ResourceServer {
         &self,
         server: &Arc<McpServer>,
         headers: &HeaderMap,
-        address: IpAddr,
+        caller: &Caller<'_>,
     ) -> Result<Entry, CallReason> {
         let token = bearer::present(headers)?;
-        let verdict = match self.parts.bearer.verify(token, server.identities()) {
+        let verdict = match self.parts.bearer.verify(token, server.identities(), caller) {
             // It may be of a key that was made since we last heard of keys: then it is we who cannot tell.
             Err(CallReason::TokenInvalid) if !self.held_keys.are_fresh() => {
                 return Err(CallReason::RevocationsStale);
@@ -276,7 +275,10 @@ impl ResourceServer {
             return Err(CallReason::TokenRevoked);
         }
         let person = self.parts.people.find_live(verdict.access.user).await?;
-        self.parts.audit.reserve(Who { server: Arc::clone(server), verdict, person, address }).await
+        self.parts
+            .audit
+            .reserve(Who { server: Arc::clone(server), verdict, person, address: caller.address })
+            .await
     }
 
     /// Step 4: the policy's leave. Whom it does not admit at all causes no request to the MCP server.

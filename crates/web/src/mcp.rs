@@ -5,10 +5,12 @@
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use resource_server::{CallReason, Caller};
 
 use crate::body::Body;
 use crate::front::Visit;
 use crate::layers::cors;
+use crate::layers::limits::Budget;
 use crate::layers::origin::Origin;
 use crate::respond::{self, Failure};
 use crate::routes::MCP;
@@ -39,9 +41,13 @@ where
     if cors::is_preflight(request.method(), request.headers()) {
         return cors::preflight(&MCP, &visit.origin, request.headers());
     }
-    match visit.front.parts.resource_server.call(server, request, visit.address).await {
+    let (limiter, clock) = (&visit.front.limiter, &visit.front.parts.clock);
+    let is_suspect = || limiter.is_used_up(Budget::BadTokens, visit.address, clock.monotonic());
+    let caller = Caller { address: visit.address, is_suspect: &is_suspect };
+    match visit.front.parts.resource_server.call(server, request, caller).await {
         Ok(response) => response.map(Body::call),
         Err(error) => {
+            count_bad_token(visit, error.cause());
             Failure {
                 blame: error.blame().into(),
                 endpoint: MCP.name,
@@ -52,6 +58,17 @@ where
             .log(visit);
             respond::call(&error)
         }
+    }
+}
+
+/// Only what was refused draws on the budget: a token that is right costs its address nothing.
+fn count_bad_token(visit: &Visit, reason: &CallReason) {
+    if reason.is_of_a_bad_token() {
+        let now = visit.front.parts.clock.monotonic();
+        // One too many, of several at once, is told at the next.
+        let _ = visit.front.limiter.draw(Budget::BadTokens, visit.address, now);
+    } else if matches!(reason, CallReason::TokensRefused) {
+        visit.front.metrics.limited(Budget::BadTokens);
     }
 }
 

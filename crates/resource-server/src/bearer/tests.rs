@@ -1,7 +1,7 @@
 use http::HeaderValue;
 
 use super::*;
-use crate::fixture::{self, ISSUER, START, TestClock, World};
+use crate::fixture::{self, ADDRESS, ISSUER, SOMEBODY, START, TestClock, World};
 
 fn headers(values: &[&[u8]]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -59,6 +59,26 @@ fn files() -> [Identity; 1] {
 }
 
 /// P-23: while a house moves, tokens of the old name are good until a date, each name for its own resources.
+/// P-20: from where too many bad tokens came, a token is read only if it was verified before.
+#[tokio::test]
+async fn a_suspect_is_served_with_known_tokens_and_no_other_is_verified() {
+    let world = World::new().await;
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    let suspect = Caller { address: ADDRESS, is_suspect: &|| true };
+    let (known, fresh) = (world.token(|_| {}), world.token(|claims| claims.iat += 1));
+    assert!(bearer.verify(&known, &files(), &SOMEBODY).is_ok());
+    assert!(bearer.verify(&known, &files(), &suspect).is_ok());
+    for unknown in [fresh.clone(), format!("{fresh}x"), "a.b.c".to_owned()] {
+        let refused = bearer.verify(unknown, &files(), &suspect).map_err(|reason| reason.reason());
+        assert_eq!(refused.err(), Some("tokens_refused"));
+    }
+    assert!(bearer.verify(&fresh, &files(), &SOMEBODY).is_ok(), "it was not held against the token");
+    // What is dead is told so, suspect or not.
+    world.clock.advance(Duration::from_secs(3600));
+    let over = bearer.verify(&known, &files(), &suspect).map_err(|reason| reason.reason());
+    assert_eq!(over.err(), Some("token_expired"));
+}
+
 #[tokio::test]
 async fn tokens_of_a_former_issuer_are_good_until_the_date_and_for_its_own_resources_only() {
     const OLD: &str = "https://old.example.com";
@@ -72,30 +92,31 @@ async fn tokens_of_a_former_issuer_are_good_until_the_date_and_for_its_own_resou
         claims.iss = OLD.to_owned();
         claims.aud = format!("{OLD}/files/mcp");
     });
-    assert!(bearer.verify(&token, &both).is_ok());
-    assert!(bearer.verify(world.token(|_| {}), &both).is_ok());
+    assert!(bearer.verify(&token, &both, &SOMEBODY).is_ok());
+    assert!(bearer.verify(world.token(|_| {}), &both, &SOMEBODY).is_ok());
     let mixed = world.token(|claims| claims.iss = OLD.to_owned());
-    let mixed = bearer.verify(mixed, &both).map_err(|reason| reason.reason());
+    let mixed = bearer.verify(mixed, &both, &SOMEBODY).map_err(|reason| reason.reason());
     assert_eq!(mixed.err(), Some("token_of_another_resource"));
-    let elsewhere = bearer.verify(&token, &files()).map_err(|reason| reason.reason());
+    let elsewhere = bearer.verify(&token, &files(), &SOMEBODY).map_err(|reason| reason.reason());
     assert_eq!(elsewhere.err(), Some("token_of_another_issuer"), "where it is not listed");
     world.clock.advance(Duration::from_secs(60));
-    let late = bearer.verify(&token, &both).map_err(|reason| reason.reason());
+    let late = bearer.verify(&token, &both, &SOMEBODY).map_err(|reason| reason.reason());
     assert_eq!(late.err(), Some("token_of_another_issuer"));
-    assert!(bearer.verify(world.token(|_| {}), &both).is_ok(), "the new name has no end");
+    assert!(bearer.verify(world.token(|_| {}), &both, &SOMEBODY).is_ok(), "the new name has no end");
 }
 
 #[tokio::test]
 async fn a_good_token_says_who_calls() {
     let world = World::new().await;
     let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
-    let verdict = bearer.verify(world.token(|_| {}), &files()).unwrap();
+    let verdict = bearer.verify(world.token(|_| {}), &files(), &SOMEBODY).unwrap();
     let access = &verdict.access;
     assert_eq!((access.user, access.grant), (world.alice, world.grant));
     assert_eq!((access.client.as_str(), access.resource.as_str()), (fixture::CLIENT, FILES));
     assert_eq!(access.scope, Scope::parse("read write").unwrap());
     assert_eq!(access.issued_at, Timestamp::from_secs(START.secs()));
-    let without_scope = bearer.verify(world.token(|claims| claims.scope = None), &files()).unwrap();
+    let without_scope =
+        bearer.verify(world.token(|claims| claims.scope = None), &files(), &SOMEBODY).unwrap();
     assert!(without_scope.access.scope.is_empty());
 }
 
@@ -118,11 +139,11 @@ async fn claims_that_are_not_right_are_refused() {
         (|c| c.scope = Some("read  write".to_owned()), "token_invalid"),
     ];
     for (index, (change, expected)) in cases.iter().enumerate() {
-        let found = bearer.verify(world.token(change), &files()).map_err(|reason| reason.reason());
+        let found = bearer.verify(world.token(change), &files(), &SOMEBODY).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some(*expected), "case {index}");
     }
     assert!(
-        bearer.verify(world.token(|c| c.iat += 60), &files()).is_ok(),
+        bearer.verify(world.token(|c| c.iat += 60), &files(), &SOMEBODY).is_ok(),
         "another node's clock may be ahead"
     );
 }
@@ -135,7 +156,7 @@ async fn other_kinds_of_token_are_refused() {
     let keys = world.keys.load();
     for typ in ["JWT", "rt+jwt", "sekisho-identity+jwt", "id_token+jwt", ""] {
         let token = keys.signing.active().sign(typ, &world.claims()).unwrap();
-        let found = bearer.verify(&token, &files()).map_err(|reason| reason.reason());
+        let found = bearer.verify(&token, &files(), &SOMEBODY).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some("token_invalid"), "{typ}");
     }
     for token in [
@@ -145,7 +166,7 @@ async fn other_kinds_of_token_are_refused() {
         "..",
         "gho_16C7e42F292c6912E7710c838347Ae178B4a",
     ] {
-        let found = bearer.verify(token, &files()).map_err(|reason| reason.reason());
+        let found = bearer.verify(token, &files(), &SOMEBODY).map_err(|reason| reason.reason());
         assert_eq!(found.err(), Some("token_invalid"), "{token}");
     }
 }
@@ -157,12 +178,18 @@ async fn a_token_of_another_key_or_with_a_changed_byte_is_refused() {
     let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let foreign = fixture::keys(&*world.entropy);
     let token = foreign.signing.active().sign("at+jwt", &world.claims()).unwrap();
-    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    assert_eq!(
+        bearer.verify(&token, &files(), &SOMEBODY).map_err(|r| r.reason()).err(),
+        Some("token_invalid")
+    );
     let token = world.token(|_| {});
-    assert!(bearer.verify(&token, &files()).is_ok());
+    assert!(bearer.verify(&token, &files(), &SOMEBODY).is_ok());
     let (head, signature) = token.rsplit_once('.').unwrap();
     let changed = format!("{head}.{}{}", if signature.starts_with('A') { 'B' } else { 'A' }, &signature[1..]);
-    assert_eq!(bearer.verify(&changed, &files()).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    assert_eq!(
+        bearer.verify(&changed, &files(), &SOMEBODY).map_err(|r| r.reason()).err(),
+        Some("token_invalid")
+    );
 }
 
 #[tokio::test]
@@ -170,15 +197,18 @@ async fn a_remembered_verdict_is_judged_anew_at_every_call() {
     let world = World::new().await;
     let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let token = world.token(|_| {});
-    let first = bearer.verify(&token, &files()).unwrap();
-    assert!(Arc::ptr_eq(&first, &bearer.verify(&token, &files()).unwrap()), "verified once");
+    let first = bearer.verify(&token, &files(), &SOMEBODY).unwrap();
+    assert!(Arc::ptr_eq(&first, &bearer.verify(&token, &files(), &SOMEBODY).unwrap()), "verified once");
     let elsewhere =
-        bearer.verify(&token, &named("https://mcp.example.com/notes/mcp")).map_err(|r| r.reason());
+        bearer.verify(&token, &named("https://mcp.example.com/notes/mcp"), &SOMEBODY).map_err(|r| r.reason());
     assert_eq!(elsewhere.err(), Some("token_of_another_resource"));
     world.clock.advance(Duration::from_secs(599));
-    assert!(bearer.verify(&token, &files()).is_ok());
+    assert!(bearer.verify(&token, &files(), &SOMEBODY).is_ok());
     world.clock.advance(Duration::from_millis(500));
-    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_expired"));
+    assert_eq!(
+        bearer.verify(&token, &files(), &SOMEBODY).map_err(|r| r.reason()).err(),
+        Some("token_expired")
+    );
 }
 
 /// I-13.
@@ -187,10 +217,13 @@ async fn setting_the_clock_back_wakes_no_token_up() {
     let world = World::new().await;
     let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
     let token = world.token(|_| {});
-    assert!(bearer.verify(&token, &files()).is_ok());
+    assert!(bearer.verify(&token, &files(), &SOMEBODY).is_ok());
     world.clock.advance(Duration::from_secs(600));
     world.clock.set(START);
-    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_expired"));
+    assert_eq!(
+        bearer.verify(&token, &files(), &SOMEBODY).map_err(|r| r.reason()).err(),
+        Some("token_expired")
+    );
 }
 
 #[test]
@@ -210,7 +243,10 @@ fn a_key_that_was_withdrawn_is_worth_nothing_though_its_tokens_are_remembered() 
         jti: "jti".to_owned(),
     };
     let token = keys.load().signing.active().sign("at+jwt", &claims).unwrap();
-    assert!(bearer.verify(&token, &files()).is_ok());
+    assert!(bearer.verify(&token, &files(), &SOMEBODY).is_ok());
     keys.store(Arc::new(fixture::keys(&entropy)));
-    assert_eq!(bearer.verify(&token, &files()).map_err(|r| r.reason()).err(), Some("token_invalid"));
+    assert_eq!(
+        bearer.verify(&token, &files(), &SOMEBODY).map_err(|r| r.reason()).err(),
+        Some("token_invalid")
+    );
 }

@@ -63,7 +63,7 @@ async fn a_message_of_the_limit_is_taken_and_one_more_byte_is_not() {
         drop(feed);
         let (head, _) = post(&token, "").into_parts();
         let found =
-            world.server.call("files", Request::from_parts(head, body), crate::fixture::ADDRESS).await;
+            world.server.call("files", Request::from_parts(head, body), crate::fixture::SOMEBODY).await;
         assert_eq!(found.map(|r| r.status().as_u16()).map_err(|e| e.reason()), expected);
     }
 }
@@ -75,7 +75,7 @@ async fn a_body_that_breaks_off_is_refused() {
     feed.send("{\"jsonrpc\":");
     feed.break_off();
     let (head, _) = post(&world.token(|_| {}), "").into_parts();
-    let found = world.server.call("files", Request::from_parts(head, body), crate::fixture::ADDRESS).await;
+    let found = world.server.call("files", Request::from_parts(head, body), crate::fixture::SOMEBODY).await;
     assert_eq!(found.map_err(|error| error.reason()).err(), Some("body_unreadable"));
     nothing(&world.upstream);
 }

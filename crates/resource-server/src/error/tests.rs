@@ -44,6 +44,7 @@ fn table() -> Vec<Row> {
         (CallReason::TokenOfAnotherIssuer, "token_of_another_issuer", 401, "invalid_token", Client),
         (CallReason::TokenOfAnotherResource, "token_of_another_resource", 401, "invalid_token", Client),
         (CallReason::TokenRevoked, "token_revoked", 401, "invalid_token", Client),
+        (CallReason::TokensRefused, "tokens_refused", 429, "", Client),
         (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
         (CallReason::UpstreamEncoded, "upstream_encoded", 502, "-32603", Upstream),
         (CallReason::UpstreamMalformed, "upstream_malformed", 502, "-32603", Upstream),

@@ -5,7 +5,7 @@ use store::RevocationKind;
 
 use super::*;
 use crate::fixture::{
-    self, ADDRESS, PING, World, events, events_body, modern, post, request, text, tools_call,
+    self, PING, SOMEBODY, World, events, events_body, modern, post, request, text, tools_call,
 };
 
 fn bare(method: Method) -> Request<Full<Bytes>> {
@@ -23,7 +23,7 @@ async fn there_are_only_the_servers_and_methods_that_there_are() {
     let world = World::new().await;
     let token = world.token(|_| {});
     for name in ["", "other", "Files", "files/", "notes2"] {
-        let error = world.server.call(name, post(&token, PING), ADDRESS).await.unwrap_err();
+        let error = world.server.call(name, post(&token, PING), SOMEBODY).await.unwrap_err();
         assert_eq!(said(&error), (404, "server_unknown"), "{name}");
     }
     for method in
@@ -127,7 +127,7 @@ async fn what_was_not_read_lately_is_not_served_by() {
     assert_eq!(said(&world.call(post(&token, PING)).await.unwrap_err()), (503, "revocations_stale"));
     assert_eq!(said(&world.call(post("nonsense", PING)).await.unwrap_err()), (401, "token_invalid"));
     let low_risk = world.token(|claims| claims.aud = format!("{}/notes/mcp", fixture::ISSUER));
-    assert_eq!(world.server.call("notes", post(&low_risk, PING), ADDRESS).await.unwrap().status(), 200);
+    assert_eq!(world.server.call("notes", post(&low_risk, PING), SOMEBODY).await.unwrap().status(), 200);
 }
 
 /// P-13, PX-20: who is not admitted is told the same whatever they ask for, and causes nothing.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{HeaderValue, Method};
 
 use crate::error::CallError;
-use crate::fixture::{self, ADDRESS, PING, World, events, events_body, json, modern, post, request, text};
+use crate::fixture::{self, PING, SOMEBODY, World, events, events_body, json, modern, post, request, text};
 
 fn said(error: &CallError) -> (u16, &'static str) {
     (error.status().as_u16(), error.reason())
@@ -74,7 +74,7 @@ async fn a_session_of_another_person_client_or_server_is_no_session() {
     let notes = world.token(|claims| claims.aud = format!("{}/notes/mcp", fixture::ISSUER));
     let mut call = post(&notes, PING);
     call.headers_mut().insert("mcp-session-id", session.clone());
-    let error = world.server.call("notes", call, ADDRESS).await.unwrap_err();
+    let error = world.server.call("notes", call, SOMEBODY).await.unwrap_err();
     assert_eq!(said(&error), (404, "session_unknown"));
     let body: serde_json::Value = serde_json::from_slice(&error.body()).unwrap();
     assert_eq!(body["id"], 1);

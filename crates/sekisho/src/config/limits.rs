@@ -22,6 +22,10 @@ settings! {
         token_requests_per_second: u64 = "100", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Token and revocation requests a second of one client at one address; ten times as many at once.
         client_requests_per_second: u64 = "10", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Access tokens a second that one address may present at MCP endpoints and that are no good; ten times as many
+        /// at once. Over it, tokens that this node has verified before go on working, and any other from there is not
+        /// looked at.
+        bad_tokens_per_second: u64 = "50", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Sign-ins that one address, or one /64 network of IPv6, may have begun and not finished.
         pending_per_address: u64 = "200", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Sign-ins that may be begun and not finished in all.
@@ -62,6 +66,8 @@ settings! {
         token_requests_per_second: u64 = "1000", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Token and revocation requests a second of one client there; ten times as many at once.
         client_requests_per_second: u64 = "100", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Access tokens a second that are presented from there and are no good; ten times as many at once.
+        bad_tokens_per_second: u64 = "500", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Connections at the same time.
         connections: u64 = "10000", "10 to 1000000", parse::number::<10, 1_000_000>;
     }

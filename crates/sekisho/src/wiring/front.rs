@@ -38,6 +38,7 @@ pub fn settings(config: &Config) -> Result<web::Settings, Failure> {
     settings.browser_origins.extend(config.house.allowed_origins.iter().cloned());
     settings.rates = Rates {
         authorize: Some(rate(limits.pages_per_second)),
+        bad_tokens: Some(rate(limits.bad_tokens_per_second)),
         client: Some(rate(limits.client_requests_per_second)),
         login: Some(rate(limits.pages_per_second)),
         register: Some(rate(limits.registrations_per_second)),
@@ -65,6 +66,7 @@ pub fn known_networks(config: &Config) -> KnownNetworks {
         networks: network.networks.clone(),
         rates: Rates {
             authorize: Some(rate(network.pages_per_second)),
+            bad_tokens: Some(rate(network.bad_tokens_per_second)),
             client: Some(rate(network.client_requests_per_second)),
             login: Some(rate(network.pages_per_second)),
             register: Some(rate(network.registrations_per_second)),

@@ -15,7 +15,7 @@ use upstream::connectors::Connector;
 use upstream::connectors::development::{Development, DevelopmentSettings, Person};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
-use web::{ConnectionLimits, ListedServer, PublicUrl, Rates};
+use web::{ConnectionLimits, KnownNetworks, ListedServer, PublicUrl, Rates};
 
 use super::{Built, text};
 use crate::world::TestClock;
@@ -34,6 +34,8 @@ pub struct Plan {
     pub clients: Vec<(&'static str, Vec<String>, Option<&'static str>)>,
     /// How often an address may ask.
     pub rates: Rates,
+    /// Networks that are one caller each.
+    pub networks: KnownNetworks,
     /// How many sign-ins may be pending.
     pub pending: PendingCaps,
     /// How long a repeated refresh gets the same successor.
@@ -88,6 +90,7 @@ impl Default for Plan {
                 ),
             ],
             rates: Rates::unlimited(),
+            networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
             refresh_repeat: Duration::from_secs(60),
             connectors: Vec::new(),
@@ -237,6 +240,7 @@ pub(super) fn front(plan: &Plan, issuer: &str) -> Built<web::Settings> {
     let public_url: PublicUrl = issuer.parse().map_err(text)?;
     let mut settings = web::Settings::new(public_url);
     settings.rates = plan.rates;
+    settings.networks = plan.networks.clone();
     settings.body_timeout = plan.body_timeout;
     settings.trusted_proxies =
         plan.trusted_proxies.iter().map(|network| network.parse().map_err(text)).collect::<Built<_>>()?;

@@ -47,6 +47,8 @@ impl Rate {
 pub struct Rates {
     /// The authorization endpoint, for each address.
     pub authorize: Option<Rate>,
+    /// Access tokens that are no good, at all MCP endpoints, for each address.
+    pub bad_tokens: Option<Rate>,
     /// Token and revocation endpoints, for each client in each network.
     pub client: Option<Rate>,
     /// The pages of login and consent and the callback, for each address.
@@ -61,6 +63,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             authorize: Some(Rate::per_second(5, 200)),
+            bad_tokens: Some(Rate::per_second(50, 500)),
             client: Some(Rate::per_second(5, 100)),
             login: Some(Rate::per_second(10, 300)),
             register: Some(Rate::per_second(5, 200)),
@@ -73,12 +76,13 @@ impl Rates {
     /// No limits at all: for load tests, never for a house that strangers can reach.
     #[must_use]
     pub const fn unlimited() -> Self {
-        Self { authorize: None, client: None, login: None, register: None, token: None }
+        Self { authorize: None, bad_tokens: None, client: None, login: None, register: None, token: None }
     }
 
     fn of(&self, budget: Budget) -> Option<Rate> {
         match budget {
             Budget::Authorize => self.authorize,
+            Budget::BadTokens => self.bad_tokens,
             Budget::Client => self.client,
             Budget::Login => self.login,
             Budget::Register => self.register,
@@ -123,6 +127,7 @@ impl From<Vec<KnownNetwork>> for KnownNetworks {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Budget {
     Authorize,
+    BadTokens,
     Client,
     Login,
     Register,
@@ -133,6 +138,7 @@ impl Budget {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",
+            Self::BadTokens => "bad_tokens",
             Self::Client => "client",
             Self::Login => "login",
             Self::Register => "register",
@@ -189,6 +195,16 @@ impl Limiter {
         self.draw_from((budget, caller), rates, now)
     }
 
+    /// Whether the budget of an address has nothing left. Draws nothing.
+    pub(crate) fn is_used_up(&self, budget: Budget, address: IpAddr, now: Duration) -> bool {
+        let (caller, rates) = self.caller(address);
+        let Some((rate, cell)) = rates.of(budget).zip(self.whole_at.get(&(budget, caller))) else {
+            return false;
+        };
+        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
+        next(cell.load(Ordering::Relaxed), rate, now).is_err()
+    }
+
     /// Draws one request from the budget of a client in the network it calls from.
     pub(crate) fn draw_client(&self, client_id: &str, address: IpAddr, now: Duration) -> Result<(), Limited> {
         let (caller, rates) = self.caller(address);
@@ -215,16 +231,22 @@ impl Limiter {
     }
 }
 
-fn draw(cell: &AtomicU64, rate: Rate, now: u64) -> Result<(), Limited> {
+/// When the budget is whole again after one more request, if there is room for one.
+fn next(whole_at: u64, rate: Rate, now: u64) -> Result<u64, Limited> {
     let interval = rate.interval();
     let depth = interval.saturating_mul(u64::from(rate.burst.get()));
+    let next = whole_at.max(now).saturating_add(interval);
+    let allowed_from = next.saturating_sub(depth);
+    if now < allowed_from {
+        return Err(Limited { retry_after: Duration::from_micros(allowed_from - now) });
+    }
+    Ok(next)
+}
+
+fn draw(cell: &AtomicU64, rate: Rate, now: u64) -> Result<(), Limited> {
     let mut whole_at = cell.load(Ordering::Relaxed);
     loop {
-        let next = whole_at.max(now).saturating_add(interval);
-        let allowed_from = next.saturating_sub(depth);
-        if now < allowed_from {
-            return Err(Limited { retry_after: Duration::from_micros(allowed_from - now) });
-        }
+        let next = next(whole_at, rate, now)?;
         match cell.compare_exchange_weak(whole_at, next, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => return Ok(()),
             Err(seen) => whole_at = seen,
@@ -343,6 +365,21 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(limiter.draw_client("dcr_a", "203.0.113.1".parse().unwrap(), at(0)), Ok(()));
         }
+    }
+
+    #[test]
+    fn to_look_at_a_budget_draws_nothing_from_it() {
+        let limiter = limiter(Rate::per_second(1, 2));
+        let is_used_up = |millis| limiter.is_used_up(Budget::Register, ALICE, at(millis));
+        assert!(!is_used_up(0), "nobody has drawn yet");
+        for left in [true, false] {
+            assert_eq!(limiter.draw(Budget::Register, ALICE, at(0)), Ok(()));
+            for _ in 0..10 {
+                assert_eq!(is_used_up(0), !left);
+            }
+        }
+        assert!(is_used_up(999) && !is_used_up(1000));
+        assert!(!limiter.is_used_up(Budget::Login, ALICE, at(0)), "no rate is no limit");
     }
 
     #[test]
