@@ -104,9 +104,31 @@ pub enum OpenError {
         /// The newest known.
         known: i64,
     },
+    /// A newer release must not take away what an older one still uses.
+    #[error(
+        "this database still runs an older release, on schema {older}; stop it on every node before this release \
+         removes what it uses; nothing was touched"
+    )]
+    OlderRuns {
+        /// The schema it knows.
+        older: i64,
+    },
     /// The setting cannot be used.
     #[error("{0}")]
     Setting(String),
+    /// A release in between was left out.
+    #[error(
+        "the database has schema {found}, and this release removes what binaries before schema {needs} use: start \
+         {release} on every node first, then this one; nothing was touched"
+    )]
+    Skips {
+        /// The schema found.
+        found: i64,
+        /// The oldest schema from which one may come.
+        needs: i64,
+        /// The release that comes first.
+        release: String,
+    },
     /// The engine failed.
     #[error("{}", with_causes(.0))]
     Store(StoreError),
@@ -246,13 +268,33 @@ impl Engine {
     /// [`OpenError`], in words for the operator.
     pub async fn pending_migrations(&self) -> Result<Vec<&'static str>, OpenError> {
         let pending = match &self.inner.driver {
-            Driver::Postgres(postgres) => postgres.pending().await?,
+            Driver::Postgres(postgres) => postgres.shape().await?.pending()?,
             Driver::Sqlite(sqlite) => {
                 let files = sqlite.files();
-                blocking(move || files.pending()).await??
+                blocking(move || files.shape()).await??.pending()?
             }
         };
         Ok(pending.iter().map(|migration| migration.name).collect())
+    }
+
+    /// The newest schema that this release knows.
+    #[must_use]
+    pub fn newest_schema() -> i64 {
+        migrate::MIGRATIONS.last().map_or(0, |migration| migration.version)
+    }
+
+    /// The schema of the record; 0 if it is empty.
+    ///
+    /// # Errors
+    /// [`OpenError`], in words for the operator.
+    pub async fn schema(&self) -> Result<i64, OpenError> {
+        Ok(match &self.inner.driver {
+            Driver::Postgres(postgres) => postgres.shape().await?.version(),
+            Driver::Sqlite(sqlite) => {
+                let files = sqlite.files();
+                blocking(move || files.shape()).await??.version()
+            }
+        })
     }
 
     /// Whether the record answers and takes writes.
@@ -292,9 +334,11 @@ impl Engine {
                 blocking(move || files.check()).await??
             }
         };
-        let schema = migrate::MIGRATIONS.last().map_or(0, |migration| migration.version);
+        let (known, found) = (Self::newest_schema(), self.schema().await?);
         let statements = crate::statements().len();
-        Ok(format!("{}, {facts}, schema {schema}, all {statements} statements accepted", self.place()))
+        let beside =
+            if found > known { ", made by a newer release, which this one may run beside" } else { "" };
+        Ok(format!("{}, {facts}, schema {found}{beside}, all {statements} statements accepted", self.place()))
     }
 
     /// One row, found by a key: cheap enough for the thread that asks.

@@ -6,6 +6,7 @@
 mod connect;
 mod ear;
 mod health;
+mod migrations;
 mod pool;
 mod tls;
 mod transaction;
@@ -25,15 +26,14 @@ use self::connect::{Dialer, limited};
 use self::ear::Ear;
 use self::health::Health;
 use self::pool::Pool;
-use super::migrate::{self, Migration};
+use super::migrate::{self, Migration, Shape};
 use super::value::{Row, Value};
 use super::write::{Write, Written};
 use super::{Announcement, Listeners, OpenError, Patience};
 use crate::StoreError;
 
-/// The advisory lock that migrators take; the number only has to be the same for all of them ("sekisho").
-const MIGRATOR_LOCK: &str = "SELECT pg_advisory_xact_lock(32479219)";
 const HAS_MIGRATIONS: &str = "SELECT 1::bigint WHERE to_regclass('schema_migrations') IS NOT NULL";
+const HAS_META: &str = "SELECT 1::bigint WHERE to_regclass('meta') IS NOT NULL";
 const FACTS: &str = "SELECT CASE WHEN pg_is_in_recovery() THEN 'on' \
     ELSE current_setting('transaction_read_only') END, current_setting('synchronous_commit')";
 /// In microseconds since 1970.
@@ -189,19 +189,28 @@ impl Postgres {
 
     pub(super) async fn migrate(&self) -> Result<&'static [Migration], OpenError> {
         let lease = self.pool.lease().await?;
-        let pending = transaction::migrate(&lease).await?;
+        let pending = migrations::migrate(&lease, i64::MAX).await?;
         lease.give_back();
         Ok(pending)
     }
 
-    pub(super) async fn pending(&self) -> Result<&'static [Migration], OpenError> {
-        let known = !self.read(HAS_MIGRATIONS, &[], Patience::Work).await?.is_empty();
-        let applied = if known { self.read(migrate::LIST, &[], Patience::Work).await? } else { Vec::new() };
-        migrate::pending(&applied)
+    pub(super) async fn shape(&self) -> Result<Shape, StoreError> {
+        let has = async |sql| Ok::<_, StoreError>(!self.read(sql, &[], Patience::Request).await?.is_empty());
+        let applied = if has(HAS_MIGRATIONS).await? {
+            self.read(migrate::LIST, &[], Patience::Request).await?
+        } else {
+            Vec::new()
+        };
+        let oldest = if has(HAS_META).await? {
+            self.read(migrate::OLDEST, &[], Patience::Request).await?.pop()
+        } else {
+            None
+        };
+        Ok(Shape { applied, oldest })
     }
 
-    /// Prepares every statement on one connection.
-    async fn prepare_all(&self) -> Result<(), OpenError> {
+    /// Prepares every statement on one connection. Whether a node of an older release is running.
+    async fn prepare_all(&self) -> Result<Option<i64>, OpenError> {
         let lease = self.pool.lease().await?;
         for statement in crate::statements() {
             lease.connection()?.prepare_cached(statement.sql).await.map_err(|error| {
@@ -209,21 +218,25 @@ impl Postgres {
                 OpenError::Setting(format!("statement `{}` is not accepted: {why}", statement.name))
             })?;
         }
+        let older = migrations::older_running(lease.connection()?).await?;
         lease.give_back();
-        Ok(())
+        Ok(older)
     }
 
     /// Accepts it every statement, and writes?
     pub(super) async fn check(&self) -> Result<String, OpenError> {
-        limited(Patience::Work.to_read(), self.prepare_all()).await??;
+        let older = limited(Patience::Work.to_read(), self.prepare_all()).await??;
+        let beside = older.map_or_else(String::new, |schema| {
+            format!(", a node of an older release (schema {schema}) is connected")
+        });
         match self.read(FACTS, &[], Patience::Request).await?.first().map(Vec::as_slice) {
             Some([Value::Text(read_only), _]) if read_only != "off" => {
                 Err(OpenError::Setting(format!("{} is read-only", self.place)))
             }
-            Some([_, Value::Text(commits)]) if commits == "off" => {
-                Ok("writable, commits do not wait for the disk (`synchronous_commit` is off)".to_owned())
-            }
-            Some(_) | None => Ok("writable, commits are durable".to_owned()),
+            Some([_, Value::Text(commits)]) if commits == "off" => Ok(format!(
+                "writable, commits do not wait for the disk (`synchronous_commit` is off){beside}"
+            )),
+            Some(_) | None => Ok(format!("writable, commits are durable{beside}")),
         }
     }
 }

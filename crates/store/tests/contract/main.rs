@@ -29,6 +29,7 @@ mod faults;
 mod files;
 mod grants;
 mod hearing;
+mod history;
 mod keys;
 mod kill;
 mod maintenance;

@@ -17,6 +17,8 @@ pub(crate) enum Mode {
     Carry,
     /// Closes what is open and whatever comes.
     Cut,
+    /// Carries so many more messages of a client, each in a piece of its own, and then cuts.
+    CutAfter(usize),
     /// Carries a COMMIT to the server, and cuts when the server has answered it.
     LoseCommit,
     /// Takes everything and carries nothing.
@@ -90,6 +92,8 @@ async fn server(config: &Config) -> Result<Box<dyn Stream>, Error> {
 async fn carry(client: TcpStream, server: Box<dyn Stream>, mut mode: watch::Receiver<Mode>, seen: Arc<Seen>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = tokio::io::split(server);
+    // Under `CutAfter`.
+    let mut sent = 0;
     let (mut there, mut back) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         let now = *mode.borrow_and_update();
@@ -101,13 +105,15 @@ async fn carry(client: TcpStream, server: Box<dyn Stream>, mut mode: watch::Rece
                 }
                 continue;
             }
-            Mode::Carry | Mode::LoseCommit => {}
+            Mode::CutAfter(messages) if sent >= messages => return,
+            Mode::Carry | Mode::CutAfter(_) | Mode::LoseCommit => {}
         }
         tokio::select! {
             changed = mode.changed() => if changed.is_err() { return },
             read = from_client.read(&mut there) => {
                 let Ok(length @ 1..) = read else { return };
                 let Ok(()) = to_server.write_all(&there[..length]).await else { return };
+                sent += usize::from(matches!(now, Mode::CutAfter(_)));
                 if now == Mode::LoseCommit && holds(&there[..length], b"COMMIT\0") {
                     let mut answer = Vec::new();
                     while !holds(&answer, b"COMMIT\0") {

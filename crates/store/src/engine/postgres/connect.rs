@@ -24,7 +24,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::health::Health;
 use super::{tls, unavailable};
 use crate::StoreError;
-use crate::engine::OpenError;
+use crate::engine::{Engine, OpenError};
 
 /// How long making a connection may take in all: name, TCP, TLS, login, first words. Who waits for it may give up sooner.
 const DIAL_LIMIT: Duration = Duration::from_secs(3);
@@ -73,7 +73,7 @@ impl Dialer {
     pub(super) fn new(url: &Secret, ca: Option<&Path>, health: Arc<Health>) -> Result<Self, OpenError> {
         let parsed = url.expose(|url| url.parse::<Config>());
         let mut config = parsed.map_err(|error| OpenError::Setting(format!("the database URL: {error}")))?;
-        config.application_name("sekisho");
+        config.application_name(name());
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(DIAL_LIMIT);
         }
@@ -213,6 +213,11 @@ where
     tokio::spawn(work)
 }
 
+/// What we are called at the server: a newer release sees from it who still runs (`migrations`).
+fn name() -> String {
+    format!("sekisho schema {}", Engine::newest_schema())
+}
+
 /// The same configuration for each server alone: whom to ask next is decided here.
 fn one_by_one(config: &Config) -> Vec<Config> {
     let (hosts, addresses, ports) = (config.get_hosts(), config.get_hostaddrs(), config.get_ports());
@@ -232,7 +237,7 @@ fn only(config: &Config, place: usize) -> Config {
     use tokio_postgres::config::Host;
 
     let mut one = Config::new();
-    one.application_name("sekisho").ssl_mode(config.get_ssl_mode());
+    one.application_name(name()).ssl_mode(config.get_ssl_mode());
     one.ssl_negotiation(config.get_ssl_negotiation()).channel_binding(config.get_channel_binding());
     one.keepalives(config.get_keepalives()).keepalives_idle(config.get_keepalives_idle());
     // Among several there is one that takes writes, and no other will do.

@@ -10,9 +10,8 @@ use tokio_postgres::error::SqlState;
 use super::pool::{Kept, Lease, Pool};
 use super::{health, references, row, unavailable};
 use crate::StoreError;
-use crate::engine::migrate::{self, Migration};
+use crate::engine::Patience;
 use crate::engine::write::{Step, Touched, Write, Written};
-use crate::engine::{OpenError, Patience};
 
 /// How often a write is tried that the server undid because of another one: once, and three times more.
 const TRIES: usize = 4;
@@ -116,27 +115,4 @@ fn may_be_tried_again(error: &tokio_postgres::Error) -> bool {
 /// A key that must be unique was there, or one that must be there was not: a guard like any other.
 fn is_missed_key(error: &tokio_postgres::Error) -> bool {
     matches!(error.code(), Some(&SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION))
-}
-
-/// All pending migrations in one transaction, one migrator at a time.
-pub(super) async fn migrate(lease: &Lease) -> Result<&'static [Migration], OpenError> {
-    let connection = lease.connection()?;
-    connection.batch_execute("BEGIN").await.map_err(unavailable)?;
-    // A migration may take longer than a statement of everyday.
-    connection
-        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
-        .await
-        .map_err(unavailable)?;
-    connection.batch_execute(super::MIGRATOR_LOCK).await.map_err(unavailable)?;
-    connection.batch_execute(migrate::CREATE_POSTGRES).await.map_err(unavailable)?;
-    let applied = connection.query(migrate::LIST, &[]).await.map_err(unavailable)?;
-    let applied = applied.iter().map(row).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
-    let pending = migrate::pending(&applied)?;
-    for migration in pending {
-        connection.batch_execute(migration.postgres).await.map_err(unavailable)?;
-        let remembered = migration.remembered();
-        connection.execute(migrate::REMEMBER, &references(&remembered)).await.map_err(unavailable)?;
-    }
-    connection.batch_execute("COMMIT").await.map_err(unavailable)?;
-    Ok(pending)
 }

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, params_from_iter};
 use super::{rows, unavailable};
 use crate::StoreError;
 use crate::engine::OpenError;
-use crate::engine::migrate::{self, Migration};
+use crate::engine::migrate::{self, Migration, Shape};
 
 /// How long the writer waits for another process that holds the file, such as a backup.
 const WRITER_PATIENCE: Duration = Duration::from_secs(1);
@@ -94,26 +94,11 @@ impl Files {
 
     pub(in crate::engine) fn migrate(&self) -> Result<&'static [Migration], OpenError> {
         let mut connection = self.writing()?;
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
-        transaction.execute_batch(migrate::CREATE_SQLITE).map_err(unavailable)?;
-        let applied = rows(&transaction, migrate::LIST, &[]).map_err(unavailable)?;
-        let pending = migrate::pending(&applied)?;
-        for migration in pending {
-            transaction.execute_batch(migration.sqlite).map_err(unavailable)?;
-            let row = migration.remembered();
-            transaction.execute(migrate::REMEMBER, params_from_iter(&row)).map_err(unavailable)?;
-        }
-        transaction.commit().map_err(unavailable)?;
-        Ok(pending)
+        migrate(&mut connection, i64::MAX)
     }
 
-    pub(in crate::engine) fn pending(&self) -> Result<&'static [Migration], OpenError> {
-        let connection = self.reading()?;
-        let known = connection.table_exists(None, "schema_migrations").map_err(unavailable)?;
-        let applied =
-            if known { rows(&connection, migrate::LIST, &[]).map_err(unavailable)? } else { Vec::new() };
-        migrate::pending(&applied)
+    pub(in crate::engine) fn shape(&self) -> Result<Shape, StoreError> {
+        shape(&self.reading()?).map_err(unavailable)
     }
 
     /// Prepares every statement and takes the write lock once.
@@ -132,6 +117,36 @@ impl Files {
             if self.full { "are durable" } else { "do not wait for the disk" }
         ))
     }
+}
+
+/// Applies what is pending up to this version, all or nothing.
+pub(in crate::engine) fn migrate(
+    connection: &mut Connection,
+    up_to: i64,
+) -> Result<&'static [Migration], OpenError> {
+    let transaction =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(unavailable)?;
+    transaction.execute_batch(migrate::CREATE_SQLITE).map_err(unavailable)?;
+    let shape = shape(&transaction).map_err(unavailable)?;
+    let pending = migrate::up_to(shape.pending()?, up_to);
+    for migration in pending {
+        transaction.execute_batch(migration.sqlite).map_err(unavailable)?;
+        let row = migration.remembered();
+        transaction.execute(migrate::REMEMBER, params_from_iter(&row)).map_err(unavailable)?;
+    }
+    if !pending.is_empty() {
+        let oldest = migrate::oldest_after(shape.applied.len() + pending.len());
+        transaction.execute(migrate::REMEMBER_OLDEST, [oldest]).map_err(unavailable)?;
+    }
+    transaction.commit().map_err(unavailable)?;
+    Ok(pending)
+}
+
+fn shape(connection: &Connection) -> rusqlite::Result<Shape> {
+    let has = |table| connection.table_exists(None, table);
+    let applied = if has("schema_migrations")? { rows(connection, migrate::LIST, &[])? } else { Vec::new() };
+    let oldest = if has("meta")? { rows(connection, migrate::OLDEST, &[])?.pop() } else { None };
+    Ok(Shape { applied, oldest })
 }
 
 fn identity(path: &Path) -> Result<(u64, u64), Error> {
