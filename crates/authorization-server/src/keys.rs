@@ -8,6 +8,7 @@ mod change;
 mod keeper;
 mod lifecycle;
 mod reseal;
+mod restored;
 
 use protocol::jose::{JoseError, SigningKey};
 use protocol::keys::{KeyId, KeyRing, Keys, MacKey, MasterKey, NamedKey, OpenError, SealingKey};
@@ -20,6 +21,7 @@ pub use change::{Change, Rotated, When};
 pub use keeper::{Keeper, KeeperParts, KeeperSettings};
 pub use lifecycle::{KeyState, read_for, states};
 pub use reseal::{Progress, Resealed, Sealing, sealed_with, under_other_master, unlike_active};
+pub use restored::{Restorable, of_backup};
 
 /// Where the record keeps the fingerprint of its master key.
 const MASTER_KEY: &str = "master_key";

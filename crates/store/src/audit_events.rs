@@ -84,6 +84,8 @@ audit_kinds! {
     RegistrationRefused = "registration_refused";
     /// What was sealed with older keys was sealed anew with the working one.
     Resealed = "resealed";
+    /// The record was restored from a backup: everything that was allowed was ended.
+    Restored = "restored";
     /// A sealed value could not be opened where it stood.
     SealBroken = "seal_broken";
     /// A person signed in.

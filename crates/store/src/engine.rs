@@ -4,6 +4,7 @@
 //! retries what may be retried, and announces revocations; it must never let a transaction out, answer a write
 //! before it is durable, or retry a commit whose end it did not see.
 
+mod copying;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 mod migrate;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 
+pub(crate) use copying::restore;
 pub(crate) use value::{Row, Value, params};
 pub(crate) use write::{Step, Write, Written};
 

@@ -240,7 +240,8 @@ impl KeysRecord for Engine {
     }
 }
 
-fn put(key: &KeyRecord) -> Step {
+/// The step that stores a key.
+pub(crate) fn put(key: &KeyRecord) -> Step {
     let row = params![
         key.id,
         key.purpose.as_str(),

@@ -8,6 +8,7 @@
 mod audit_blocks;
 mod audit_events;
 mod authorizations;
+mod backup;
 mod browser_sessions;
 mod clients;
 mod codec;
@@ -34,6 +35,7 @@ pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
     NewAuthorization, PendingCaps, PutOutcome, Redeem, RedeemOutcome, UpstreamLeg,
 };
+pub use backup::{BackupError, Contents, Header, Progress, Restore, Restored, verify, verify_file};
 pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
 pub use clients::{ClientRecord, Clients};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};

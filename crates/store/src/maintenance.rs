@@ -34,6 +34,9 @@ pub trait Maintenance: Send + Sync {
     /// The time by the clock of the record, if that is another one than ours.
     fn time(&self) -> Answer<'_, Option<Timestamp>>;
 
+    /// When the record was last restored from a backup: a grant that ended at that very moment was ended by it.
+    fn last_restore(&self) -> Answer<'_, Option<Timestamp>>;
+
     /// Whether the record answers and takes writes, said in less than two seconds.
     fn ready(&self) -> Answer<'_, ()>;
 }
@@ -73,6 +76,10 @@ statement_list! {
 }
 
 impl Maintenance for Engine {
+    fn last_restore(&self) -> Answer<'_, Option<Timestamp>> {
+        Box::pin(self.restored_at())
+    }
+
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(self.ping())
     }

@@ -14,7 +14,7 @@ pub struct Statement {
 /// The statements of one file: a constant each, and the list of them.
 macro_rules! statement_list {
     ($($name:ident = $sql:expr;)+) => {
-        $(const $name: &str = $sql;)+
+        $(pub(crate) const $name: &str = $sql;)+
         pub(crate) const STATEMENTS: &[$crate::Statement] =
             &[$($crate::Statement { name: stringify!($name), sql: $name },)+];
     };
@@ -28,6 +28,7 @@ pub fn statements() -> Vec<Statement> {
         crate::audit_blocks::STATEMENTS,
         crate::audit_events::STATEMENTS,
         crate::authorizations::STATEMENTS,
+        crate::backup::STATEMENTS,
         crate::browser_sessions::STATEMENTS,
         crate::clients::STATEMENTS,
         crate::emergency_logins::STATEMENTS,

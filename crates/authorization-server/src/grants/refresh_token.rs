@@ -40,6 +40,9 @@ pub enum RefreshRefusal {
     /// The person may not any more.
     #[error("{0}")]
     Person(PersonRefusal),
+    /// The grant was ended because the record was restored from a backup.
+    #[error("the record was restored from a backup; the person has to sign in again")]
+    Restored,
     /// `resource` is not what was granted.
     #[error("`resource` is not the one that was granted")]
     ResourceMismatch,
@@ -70,6 +73,7 @@ impl RefreshRefusal {
             | Self::Foreign
             | Self::Malformed
             | Self::Person(_)
+            | Self::Restored
             | Self::Reused
             | Self::SetBack
             | Self::Unknown => ErrorCode::InvalidGrant,
@@ -88,6 +92,7 @@ impl RefreshRefusal {
             Self::Malformed => "refresh_token_malformed",
             Self::Person(refusal) => refusal.reason(),
             Self::ResourceMismatch => "resource_mismatch",
+            Self::Restored => "record_restored",
             Self::Reused => "refresh_token_reused",
             Self::ScopeExceeds => "scope_exceeds",
             Self::ScopeMalformed => "scope_malformed",
@@ -221,6 +226,7 @@ impl AuthorizationServer {
                 Ok(Some(response)) => return Ok(response),
                 Ok(None) => {}
                 Err(TokenError::Refresh(refusal)) => {
+                    let refusal = self.why_ended(found.as_ref(), refusal).await?;
                     self.refusal_of_refresh(found.as_ref(), refusal, caller, now).await?;
                     return Err(refusal.into());
                 }
@@ -279,6 +285,18 @@ impl AuthorizationServer {
         }))
     }
 
+    /// A grant that ended at the very moment of a restore was ended by it: nobody did anything wrong.
+    async fn why_ended(
+        &self,
+        found: Option<&GrantRecord>,
+        refusal: RefreshRefusal,
+    ) -> Result<RefreshRefusal, TokenError> {
+        let ended = found.and_then(|grant| grant.revoked_at).filter(|_| refusal == RefreshRefusal::Ended);
+        let Some(ended) = ended else { return Ok(refusal) };
+        let restored = self.parts.store.last_restore().await? == Some(ended);
+        Ok(if restored { RefreshRefusal::Restored } else { refusal })
+    }
+
     /// Ends the family, or only writes the event, as the refusal demands.
     async fn refusal_of_refresh(
         &self,
@@ -289,7 +307,7 @@ impl AuthorizationServer {
     ) -> Result<(), TokenError> {
         let kind = match refusal {
             RefreshRefusal::Reused => AuditKind::RefreshReused,
-            RefreshRefusal::SetBack => AuditKind::RefreshSetBack,
+            RefreshRefusal::Restored | RefreshRefusal::SetBack => AuditKind::RefreshSetBack,
             RefreshRefusal::Person(_)
             | RefreshRefusal::ResourceMismatch
             | RefreshRefusal::ScopeExceeds
@@ -308,7 +326,7 @@ impl AuthorizationServer {
         if refusal == RefreshRefusal::Reused {
             let end = EndGrant { grant: grant.id, revocation: super::revocation_of(grant.id, now), audit };
             self.parts.store.end_grant(end, now).await?;
-        } else if refusal == RefreshRefusal::SetBack {
+        } else if kind == AuditKind::RefreshSetBack {
             // Somebody must hear of it: the answer waits until it is written.
             self.parts.store.append_audit(vec![audit]).await?;
         } else {

@@ -9,6 +9,9 @@ use crate::config::secrets::SecretError;
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    /// There is no backup, or no restore.
+    #[error("{0}")]
+    Backup(#[from] store::BackupError),
     /// The configuration is wrong.
     #[error("the configuration is wrong\n\n{0}")]
     Configuration(#[from] Mistakes),
@@ -50,9 +53,12 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Arguments(_) | Self::Configuration(_) | Self::ConfigurationFile { .. } => ExitCode::from(2),
-            Self::Io { .. } | Self::Keys(_) | Self::Secret(_) | Self::Store(_) | Self::Wiring(_) => {
-                ExitCode::from(1)
-            }
+            Self::Backup(_)
+            | Self::Io { .. }
+            | Self::Keys(_)
+            | Self::Secret(_)
+            | Self::Store(_)
+            | Self::Wiring(_) => ExitCode::from(1),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The command line: one file per command.
 
 mod audit;
+mod backup;
 mod check;
 mod demo;
 mod docs;
@@ -9,6 +10,7 @@ mod failure;
 mod keys;
 mod people;
 mod progress;
+mod restore;
 mod serve;
 
 use std::path::PathBuf;
@@ -17,10 +19,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use self::audit::AuditArguments;
+pub use self::backup::BackupArguments;
 pub use self::demo::DemoArguments;
 pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
 pub use self::keys::KeysArguments;
+pub use self::restore::RestoreArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +33,7 @@ Examples:
   sekisho serve --config /etc/sekisho.toml       run it
   sekisho audit --config /etc/sekisho.toml --user alice@example.com
   sekisho keys list --config /etc/sekisho.toml
+  sekisho backup --config /etc/sekisho.toml --to sekisho-2026-11-01.backup
 
 Exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong;
 3 `check` found something that would not work.";
@@ -55,6 +60,10 @@ enum Command {
     Keys(KeysArguments),
     /// Let one person in while the identity provider is away
     EmergencyLogin(EmergencyLoginArguments),
+    /// Write the whole store into one file, beside a running Sekisho; or check such a file
+    Backup(BackupArguments),
+    /// Fill an empty store from a backup; everybody signs in again
+    Restore(RestoreArguments),
     /// Print a generated document
     #[command(hide = true)]
     Docs {
@@ -91,6 +100,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),
+        Command::Backup(arguments) => backup::run(&arguments),
+        Command::Restore(arguments) => restore::run(&arguments),
         Command::Docs { what } => docs::run(what),
     }
 }

@@ -98,7 +98,7 @@ impl Trusts {
 }
 
 /// How the record is reached.
-fn engine(config: &Config) -> Result<EngineConfig, Failure> {
+pub fn engine(config: &Config) -> Result<EngineConfig, Failure> {
     Ok(match &config.store.at {
         StoreAt::Sqlite(path) => EngineConfig::Sqlite { path: path.clone(), synchronous_full: true },
         StoreAt::Postgres(source) => EngineConfig::Postgres {

@@ -4,6 +4,7 @@
 //! connection; a pooler in between must therefore keep sessions together.
 
 mod connect;
+mod copying;
 mod ear;
 mod health;
 mod migrations;
@@ -21,6 +22,8 @@ use protocol::world::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_postgres::types::{IsNull, ToSql, Type, private::BytesMut};
+
+pub(super) use self::copying::restore;
 
 use self::connect::{Dialer, limited};
 use self::ear::Ear;

@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: a write is answered after the fsync that made it durable, and that fsync is
 //! shared, so durability costs nothing that speed would gain.
 
+mod copying;
 mod files;
 mod readers;
 mod writer;
@@ -12,6 +13,8 @@ use std::sync::Arc;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql, params_from_iter};
+
+pub(super) use self::copying::restore;
 
 use self::files::Files;
 use self::readers::Readers;

@@ -20,6 +20,7 @@ mod audit_blocks;
 mod audit_events;
 mod authorizations;
 mod away;
+mod backup;
 mod browser_sessions;
 mod clients;
 mod dialect;

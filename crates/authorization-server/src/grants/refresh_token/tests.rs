@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use protocol::id::{Grant, Id};
 use protocol::oauth::ErrorCode;
 use protocol::world::Clock;
-use store::{Grants, Queries, Revocations};
+use store::{Grants, KeysRecord as _, Queries, Revocations};
 
 use super::*;
 use crate::Settings;
@@ -38,6 +38,12 @@ async fn with(
     house.token(&all).await
 }
 
+/// As if the restore of the record had ended this grant.
+async fn restored_when_ended(house: &House, grant: Id<Grant>) {
+    let ended = house.store.find_grant(grant).await.unwrap().unwrap().revoked_at.unwrap();
+    house.store.put_meta("restored_at", &ended.micros().to_string()).await.unwrap();
+}
+
 #[tokio::test]
 async fn each_reason_is_reached_by_a_request() {
     let house = House::new().await;
@@ -48,6 +54,7 @@ async fn each_reason_is_reached_by_a_request() {
         Malformed,
         Person,
         ResourceMismatch,
+        Restored,
         Reused,
         ScopeExceeds,
         ScopeMalformed,
@@ -94,6 +101,8 @@ async fn each_reason_is_reached_by_a_request() {
     house.clock.advance(Duration::from_secs(61));
     assert_eq!(reached.reach(&refusal(house.refresh(&client, current).await)), "Reused");
     assert_eq!(reached.reach(&refusal(house.refresh(&client, successor.refresh()).await)), "Ended");
+    restored_when_ended(&house, grant).await;
+    assert_eq!(reached.reach(&refusal(house.refresh(&client, successor.refresh()).await)), "Restored");
     let (client, tokens) = house.tokens().await;
     house.clock.advance(Duration::from_secs(30 * 86_400));
     assert_eq!(reached.reach(&refusal(house.refresh(&client, tokens.refresh()).await)), "Expired");
@@ -273,6 +282,31 @@ async fn a_token_newer_than_the_record_is_written_down_as_set_back_and_ends_noth
     assert!(house.events(AuditKind::RefreshReused).await.is_empty());
     house.refresh(&client, tokens.refresh()).await.unwrap();
     assert_eq!(house.store.counts().await.unwrap().revocations, 0);
+}
+
+/// A restore ends all grants at one moment; whoever comes with a token of one, of whatever generation, is no thief.
+#[tokio::test]
+async fn a_grant_that_a_restore_ended_is_told_apart_from_a_stolen_one() {
+    let house = House::new().await;
+    let (client, tokens) = house.tokens().await;
+    let grant = house.grant_of(&tokens);
+    let next = Tokens::of(house.refresh(&client, tokens.refresh()).await.unwrap());
+    let ahead = token_of(&house, grant, 7).await;
+    house.clock.advance(Duration::from_secs(3600));
+    house.store.put_meta("restored_at", &house.clock.now().micros().to_string()).await.unwrap();
+    let mut audit =
+        store::AuditEvent::new(Id::from_bytes([8; 16]), house.clock.now(), AuditKind::Restored, Outcome::Ok);
+    audit.reason = Some("drill");
+    let revocation = super::super::revocation_of(grant, house.clock.now());
+    let end = store::EndGrant { grant, revocation, audit };
+    assert!(house.store.end_grant(end, house.clock.now()).await.unwrap());
+    for token in [tokens.refresh(), next.refresh(), ahead.as_str()] {
+        assert_eq!(refusal(house.refresh(&client, token).await), RefreshRefusal::Restored);
+    }
+    let told = house.events(AuditKind::RefreshSetBack).await;
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|event| event.reason.as_deref() == Some("record_restored")));
+    assert!(house.events(AuditKind::RefreshReused).await.is_empty());
 }
 
 #[tokio::test]

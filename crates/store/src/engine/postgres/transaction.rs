@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
-use tokio_postgres::Statement;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Statement};
 
-use super::pool::{Kept, Lease, Pool};
+use super::pool::{Lease, Pool};
 use super::{health, references, row, unavailable};
 use crate::StoreError;
 use crate::engine::Patience;
@@ -79,8 +79,21 @@ async fn attempt(lease: &Lease, write: &Write) -> Result<Attempt, StoreError> {
     Ok(attempt)
 }
 
+/// The steps of a write, one after the other, within a transaction that somebody else ends.
+pub(super) async fn within(client: &Client, write: &Write) -> Result<Written, StoreError> {
+    let mut touched = Vec::with_capacity(write.steps.len());
+    for one in &write.steps {
+        let statement = client.prepare(one.sql).await.map_err(unavailable)?;
+        touched.push(step(client, &statement, one).await);
+    }
+    match judge(write, touched)? {
+        Attempt::Ended(written) => Ok(written),
+        Attempt::Undone(error) => Err(error),
+    }
+}
+
 async fn step(
-    connection: &Kept,
+    connection: &Client,
     statement: &Statement,
     step: &Step,
 ) -> Result<Touched, tokio_postgres::Error> {

@@ -149,7 +149,7 @@ impl Work {
     fn attempt(&self, batch: &[Job]) -> rusqlite::Result<Vec<Answer>> {
         self.run_sql("BEGIN IMMEDIATE")?;
         if let [job] = batch {
-            let answer = self.steps(&job.write);
+            let answer = steps(&self.connection, &job.write);
             let done = matches!(answer, Ok(Written::Done(_)));
             self.still_open(&answer)?;
             #[cfg(feature = "failpoints")]
@@ -160,7 +160,7 @@ impl Work {
         let mut answers = Vec::with_capacity(batch.len());
         for job in batch {
             self.run_sql("SAVEPOINT one")?;
-            let answer = self.steps(&job.write);
+            let answer = steps(&self.connection, &job.write);
             self.still_open(&answer)?;
             if !matches!(answer, Ok(Written::Done(_))) {
                 self.run_sql("ROLLBACK TO one")?;
@@ -188,32 +188,33 @@ impl Work {
         }
     }
 
-    fn steps(&self, write: &Write) -> Answer {
-        let mut done = Vec::with_capacity(write.steps.len());
-        for (place, step) in write.steps.iter().enumerate() {
-            match self.step(step) {
-                Ok(touched) if step.expect.allows(touched.count) => done.push(touched),
-                Ok(_) => return Ok(Written::Missed(place)),
-                Err(error) if is_missed_key(&error) => return Ok(Written::Missed(place)),
-                Err(error) => return Err(StoreError::unavailable(error)),
-            }
-        }
-        Ok(Written::Done(done))
-    }
-
-    fn step(&self, step: &Step) -> rusqlite::Result<Touched> {
-        if step.returning {
-            let rows = rows(&self.connection, step.sql, &step.params)?;
-            return Ok(Touched { count: rows.len() as u64, rows });
-        }
-        let mut statement = self.connection.prepare_cached(step.sql)?;
-        let count = statement.execute(params_from_iter(&step.params))?;
-        Ok(Touched { count: count as u64, rows: Vec::new() })
-    }
-
     fn run_sql(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(|_| ())
     }
+}
+
+/// The steps of a write, within a transaction that somebody else ends.
+pub(super) fn steps(connection: &Connection, write: &Write) -> Answer {
+    let mut done = Vec::with_capacity(write.steps.len());
+    for (place, one) in write.steps.iter().enumerate() {
+        match step(connection, one) {
+            Ok(touched) if one.expect.allows(touched.count) => done.push(touched),
+            Ok(_) => return Ok(Written::Missed(place)),
+            Err(error) if is_missed_key(&error) => return Ok(Written::Missed(place)),
+            Err(error) => return Err(StoreError::unavailable(error)),
+        }
+    }
+    Ok(Written::Done(done))
+}
+
+fn step(connection: &Connection, step: &Step) -> rusqlite::Result<Touched> {
+    if step.returning {
+        let rows = rows(connection, step.sql, &step.params)?;
+        return Ok(Touched { count: rows.len() as u64, rows });
+    }
+    let mut statement = connection.prepare_cached(step.sql)?;
+    let count = statement.execute(params_from_iter(&step.params))?;
+    Ok(Touched { count: count as u64, rows: Vec::new() })
 }
 
 /// A key that must be unique was there, or one that must be there was not: a guard like any other.
