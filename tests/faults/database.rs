@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use http::Method;
 use http_body_util::Full;
 use testkit::client::Pkce;
@@ -119,6 +119,35 @@ async fn away(fault: Fault) -> Verdict {
 async fn f_08_what_needs_a_database_that_is_cut_off_says_so_soon_and_recovers() -> Verdict {
     away(Fault::Cut).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_08_what_needs_a_database_that_is_silent_says_so_soon_and_recovers() -> Verdict {
+    away(Fault::Stall).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_08_what_needs_tables_that_somebody_holds_says_so_soon_and_recovers() -> Verdict {
+    on_postgres(|url| async move {
+        let town = Town::over(&url, 1).await?;
+        let players = town.players().await?;
+        let held = players.family(0).await?;
+        let hold = "BEGIN; LOCK TABLE authorizations, grants, audit_events IN ACCESS EXCLUSIVE MODE; \
+                    SELECT pg_sleep(4); COMMIT";
+        let asked = async {
+            while town.record.rows(HELD).await?.is_empty() {}
+            all_away(&players, &held, false).await
+        };
+        let (held_up, away) = join(town.record.rows(hold), asked).await;
+        held_up?;
+        away?;
+        recovered(&players, &held).await?;
+        players.check(&town.record).await
+    })
+    .await
+}
+
+const HELD: &str = "SELECT 1 FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted \
+    AND relation = 'grants'::regclass";
 
 /// What ends all other connections to this database, so that the next ones take note of its settings.
 const DISCONNECT: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

@@ -8,6 +8,7 @@ mod f_08_store_away;
 pub(crate) mod invariants;
 mod kills;
 mod players;
+mod provider;
 #[expect(dead_code, reason = "the store's own tests count what went through")]
 #[path = "../../crates/store/tests/contract/proxy.rs"]
 mod proxy;

@@ -31,6 +31,7 @@ use upstream::egress::{Egress, Fetcher};
 use upstream::trust::Trust;
 use url::form_urlencoded;
 
+use crate::wire::{Target, Wire};
 use crate::world::TestClock;
 
 /// Who Sekisho is at the provider.
@@ -70,10 +71,33 @@ pub struct Held {
     pub refusal: Option<(String, String)>,
     /// Status with which the token endpoint answers, and nothing else.
     pub token_status: Option<u16>,
+    /// Answered to everything but the browser.
+    pub instead: Option<Instead>,
     keys: Keys,
     codes: HashMap<String, Code>,
     given: u32,
     seen: Vec<String>,
+}
+
+/// An answer in place of the right one.
+#[derive(Clone, Debug)]
+pub struct Instead {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Instead {
+    fn answer(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            response = response.header(*name, value);
+        }
+        response.body(Full::from(self.body.clone())).unwrap_or_default()
+    }
 }
 
 /// The published key, another under the same id, and one that nobody knows.
@@ -109,6 +133,10 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
+async fn bind() -> Result<TcpListener, String> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(text)
+}
+
 fn key(id: u8) -> Result<SigningKey, String> {
     let pkcs8 = SigningKey::generate_pkcs8().map_err(text)?;
     SigningKey::from_pkcs8(KeyId::from_bytes([id; 4]), &pkcs8).map_err(text)
@@ -123,8 +151,21 @@ impl Keys {
 impl OpenIdProvider {
     /// Starts on a loopback port that the system chose. `clock` is that of the house.
     pub async fn start(clock: &Arc<TestClock>) -> Result<Self, String> {
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.map_err(text)?;
+        let listener = bind().await?;
         let issuer = format!("http://{}", listener.local_addr().map_err(text)?);
+        Self::with(clock, issuer, listener)
+    }
+
+    /// The same, reached by a cable that can be broken.
+    pub async fn start_through(clock: &Arc<TestClock>) -> Result<(Self, Wire), String> {
+        let listener = bind().await?;
+        let address = listener.local_addr().map_err(text)?;
+        let wire = Wire::to(Target::Tcp(address.to_string())).await?;
+        let issuer = format!("http://127.0.0.1:{}", wire.port);
+        Ok((Self::with(clock, issuer, listener)?, wire))
+    }
+
+    fn with(clock: &Arc<TestClock>, issuer: String, listener: TcpListener) -> Result<Self, String> {
         let held = Held {
             person: Map::new(),
             claims: Map::new(),
@@ -132,6 +173,7 @@ impl OpenIdProvider {
             userinfo: Value::Null,
             refusal: None,
             token_status: None,
+            instead: None,
             keys: Keys::new(1)?,
             codes: HashMap::new(),
             given: 0,
@@ -190,6 +232,7 @@ impl OpenIdProvider {
             held.userinfo = Value::Null;
             held.refusal = None;
             held.token_status = None;
+            held.instead = None;
         });
     }
 
@@ -251,6 +294,10 @@ async fn answer(request: Request<Incoming>, desk: Desk) -> Result<Response<Full<
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let mut held = lock(&desk.held);
     held.seen.push(head.uri.path().to_owned());
+    let instead = held.instead.as_ref().filter(|_| head.uri.path() != "/authorize");
+    if let Some(instead) = instead {
+        return Ok(instead.answer());
+    }
     Ok(match head.uri.path() {
         "/.well-known/openid-configuration" => json_answer(&desk.discovery()),
         "/keys" => json_answer(&json!({ "keys": [held.keys.published.public_jwk()] })),
