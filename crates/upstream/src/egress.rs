@@ -17,8 +17,9 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use crate::cause::cause;
 use crate::dial::Dial;
-use crate::trust::Trust;
+use crate::route::Route;
 
 /// No document's host may take longer than this to be connected to, whatever the deadline of the whole.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -71,33 +72,46 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A fetcher that believes these certificates.
+    /// A fetcher that goes this way, or that believes these certificates and goes straight.
     #[must_use]
-    pub fn new(trust: &Trust) -> Self {
+    pub fn new(route: impl Into<Route>) -> Self {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_buf_size(HEAD)
-            .build(Dial::new(trust, CONNECT));
+            .build(Dial::new(&route.into(), CONNECT));
         Self { client }
+    }
+
+    /// Fetches as [`Egress::fetch`] does, and says in words for the operator why there is no answer.
+    ///
+    /// # Errors
+    /// If there is no complete answer within the limits.
+    pub async fn examine(&self, request: Request<Bytes>, limits: Limits) -> Result<Response<Bytes>, String> {
+        match tokio::time::timeout(limits.total, self.exchange(request, limits.max_body)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err((error, Some(why)))) => Err(format!("{error} ({why})")),
+            Ok(Err((error, None))) => Err(error.to_string()),
+            Err(_) => Err(FetchError::TimedOut.to_string()),
+        }
     }
 
     async fn exchange(
         &self,
         request: Request<Bytes>,
         max_body: usize,
-    ) -> Result<Response<Bytes>, FetchError> {
+    ) -> Result<Response<Bytes>, (FetchError, Option<String>)> {
         let mut request = request.map(Full::new);
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         #[cfg(feature = "failpoints")]
         crate::failpoint::passed("before_upstream_call");
         let response = self.client.request(request).await.map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, "no answer");
-            FetchError::Unreachable
+            (FetchError::Unreachable, Some(cause(&error)))
         })?;
         let (head, body) = response.into_parts();
-        let body = collect(body, max_body).await?;
+        let body = collect(body, max_body).await.map_err(|error| (error, None))?;
         #[cfg(feature = "failpoints")]
         crate::failpoint::passed("after_upstream_call");
         Ok(Response::from_parts(head, body))
@@ -111,9 +125,10 @@ impl Egress for Fetcher {
         limits: Limits,
     ) -> BoxFuture<'_, Result<Response<Bytes>, FetchError>> {
         Box::pin(async move {
-            tokio::time::timeout(limits.total, self.exchange(request, limits.max_body))
-                .await
-                .unwrap_or(Err(FetchError::TimedOut))
+            match tokio::time::timeout(limits.total, self.exchange(request, limits.max_body)).await {
+                Ok(answer) => answer.map_err(|(error, _)| error),
+                Err(_) => Err(FetchError::TimedOut),
+            }
         })
     }
 }

@@ -2,18 +2,23 @@
 //!
 //! Two ways lead out. The control plane ([`egress`]) fetches small documents for the [`connectors`], which sign
 //! people in at identity providers, and for the key services that unwrap the master key ([`kms`]). The data plane ([`mcp_server`]) carries MCP calls and streams the answers.
-//! Neither follows a redirect, reads a proxy from the environment, or decides who may do what.
+//! Neither follows a redirect, reads a proxy from the environment, or decides who may do what. The outbound [`proxy`] is
+//! the one that the operator configured.
 
 pub mod acme;
 pub mod connectors;
 pub mod egress;
 pub mod kms;
 pub mod mcp_server;
+pub mod proxy;
+pub mod route;
 pub mod trust;
 
+mod cause;
 mod dial;
 #[cfg(feature = "failpoints")]
 mod failpoint;
+mod line;
 
 #[cfg(feature = "failpoints")]
 pub use failpoint::watch_failpoints;

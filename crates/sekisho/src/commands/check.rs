@@ -182,7 +182,7 @@ async fn mcp_servers(config: &Config, trusts: &Trusts, report: &mut Report) {
         match wiring::mcp_servers::one(config, server, trusts) {
             Ok(client) => match tokio::time::timeout(PATIENCE, client.check()).await {
                 Ok(Ok(sentence)) => report.good(&what, sentence),
-                Ok(Err(error)) => report.bad(&what, error.to_string()),
+                Ok(Err(why)) => report.bad(&what, why),
                 Err(_) => report.bad(&what, "takes a connection and does not answer"),
             },
             Err(failure) => report.bad(&what, failure.to_string()),

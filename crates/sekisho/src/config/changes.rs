@@ -17,6 +17,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         former_public_urls: _,
         identity_providers: _,
         mcp_servers: _,
+        outbound_proxy: _,
         pre_registered: _,
         tokens: _,
         // Judged below, setting by setting.

@@ -44,8 +44,8 @@ settings! {
         region: Option<String> = optional, "a region such as \"eu-central-1\"", parse::text;
         /// The address of the service: required for Vault, else the service's own. http is for a loopback host only.
         endpoint: Option<Url> = optional, "an https URL", endpoint;
-        /// Certificate authorities for the service and for whoever gives credentials for it, in PEM, in place of the
-        /// system's.
+        /// Certificate authorities for the service and for whoever gives credentials for it, in PEM, beside those of
+        /// the system.
         ca_file: Option<String> = optional, "a path", parse::text;
         /// Where the transit engine is mounted (Vault).
         mount: String = "'transit'", "a path", parse::text;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
+use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
 use super::settings::settings;
@@ -29,6 +31,17 @@ settings! {
         first_byte_timeout: Duration = "'60s'", "1s to 1h", parse::duration::<1, 3_600>;
         /// Certificate authorities of the MCP server, in PEM, beside those of the system.
         ca_file: Option<String> = optional, "a path", parse::text;
+        /// The certificate that Sekisho shows to the MCP server, with its chain, in PEM, its own first; together with
+        /// `client_key_file`. Both are read again at a reload.
+        client_certificate_file: Option<String> = optional, "a path", parse::text;
+        /// The private key of that certificate, in PEM. Only its owner may be able to read it.
+        client_key_file: Option<String> = optional, "a path", parse::text;
+        /// The name that the certificate of the MCP server must be for, and that is asked for (SNI), if it is not the
+        /// host of `url`.
+        tls_server_name: Option<String> = optional, "a host name or an address", tls_server_name;
+        /// Which versions of HTTP are spoken. `auto`: HTTP/2 where TLS negotiates it. `off`: HTTP/1.1 alone.
+        /// `prior-knowledge`: HTTP/2 in clear from the first byte, for an http `url` whose server is known to speak it.
+        http2: Http2 = "'auto'", "\"auto\", \"off\" or \"prior-knowledge\"", http2;
     }
 }
 
@@ -48,6 +61,8 @@ pub struct McpServerConfig {
     pub settings: McpServer,
     /// Who may use it.
     pub access: AccessConfig,
+    /// `outbound_proxy`, or a table of that name.
+    pub outbound_proxy: OutboundProxyChoice,
 }
 
 /// First segments of paths that are Sekisho's own, now or later.
@@ -94,12 +109,55 @@ impl McpServerConfig {
     fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = McpServer::read(&mut section);
         let access = section.required("access", ACCESS, access);
+        let outbound_proxy = OutboundProxyChoice::read(&mut section);
         let reserved = settings.as_ref().is_some_and(|settings| is_reserved(&settings.name));
         if reserved {
             section.mistake("name", "is a path of Sekisho's own", "any other name");
         }
+        let judged = settings.as_ref().is_some_and(|settings| judge_tls(&section, settings));
         section.finish();
-        Some(Self { settings: settings?, access: access? }).filter(|_| !reserved)
+        let whole = Self { settings: settings?, access: access?, outbound_proxy: outbound_proxy? };
+        Some(whole).filter(|_| judged && !reserved)
+    }
+}
+
+/// What is told of TLS is used, or it is a mistake: nobody is to believe that it is.
+fn judge_tls(section: &Section<'_>, settings: &McpServer) -> bool {
+    let tls = settings.url.scheme() == "https";
+    let certificate = settings.client_certificate_file.is_some();
+    let (key, problem, allowed) = if certificate != settings.client_key_file.is_some() {
+        (
+            if certificate { "client_certificate_file" } else { "client_key_file" },
+            "is of use only together with the other one",
+            "both client_certificate_file and client_key_file, or neither",
+        )
+    } else if certificate && !tls {
+        ("client_certificate_file", "is of no use over http", "an https url, or no client certificate")
+    } else if settings.tls_server_name.is_some() && !tls {
+        ("tls_server_name", "is of no use over http", "an https url, or no tls_server_name")
+    } else if settings.http2 == Http2::PriorKnowledge && tls {
+        ("http2", "is for http; over https the version is negotiated", "\"auto\" or \"off\"")
+    } else {
+        return true;
+    };
+    section.mistake(key, problem, allowed);
+    false
+}
+
+fn tls_server_name(value: &toml::de::DeValue<'_>) -> Result<String, String> {
+    let name = parse::text(value)?;
+    match TlsServerName::parse(&name) {
+        Ok(_) => Ok(name),
+        Err(_) => Err("is neither a host name nor an address".to_owned()),
+    }
+}
+
+fn http2(value: &toml::de::DeValue<'_>) -> Result<Http2, String> {
+    match parse::text(value)?.as_str() {
+        "auto" => Ok(Http2::Auto),
+        "off" => Ok(Http2::Off),
+        "prior-knowledge" => Ok(Http2::PriorKnowledge),
+        _ => Err("is none of the three".to_owned()),
     }
 }
 

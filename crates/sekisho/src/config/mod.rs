@@ -13,6 +13,7 @@ pub mod limits;
 pub mod listeners;
 pub mod master_key;
 pub mod mcp_servers;
+pub mod outbound_proxy;
 mod parse;
 mod reader;
 pub mod reference;
@@ -36,6 +37,7 @@ use self::limits::{Limits, NetworkLimits};
 use self::listeners::{AcmeConfig, Challenge, ListenerConfig, TlsConfig};
 use self::master_key::MasterKeySource;
 use self::mcp_servers::McpServerConfig;
+use self::outbound_proxy::OutboundProxyConfig;
 pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
 use self::store::StoreConfig;
@@ -78,6 +80,8 @@ pub struct Config {
     pub identity_providers: Vec<IdentityProviderConfig>,
     /// `[[mcp_server]]`.
     pub mcp_servers: Vec<McpServerConfig>,
+    /// `[outbound_proxy]`.
+    pub outbound_proxy: Option<OutboundProxyConfig>,
 }
 
 impl Config {
@@ -115,6 +119,7 @@ impl Config {
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
+        let outbound_proxy = OutboundProxyConfig::read(&mut root);
         let whole = || {
             let (limits, networks) = limits?;
             Some(Self {
@@ -135,6 +140,7 @@ impl Config {
                 pre_registered: pre_registered?,
                 identity_providers: providers?,
                 mcp_servers: servers?,
+                outbound_proxy: outbound_proxy?,
             })
         };
         let config = whole();

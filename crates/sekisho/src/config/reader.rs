@@ -184,6 +184,11 @@ impl<'a> Section<'a> {
         self.entry(key).is_some()
     }
 
+    /// Whether `key` is a table.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.entry(key).is_some_and(|value| value.get_ref().is_table())
+    }
+
     /// Whether `key` is a list.
     pub(super) fn is_list(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|value| value.get_ref().is_array())

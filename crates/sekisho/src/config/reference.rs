@@ -12,6 +12,7 @@ use super::limits::{Limits, NetworkLimits};
 use super::listeners::{Acme, Listener, TlsFiles};
 use super::master_key::KeyServiceSettings;
 use super::mcp_servers::McpServer;
+use super::outbound_proxy::OutboundProxy;
 use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
@@ -27,6 +28,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Oidc::REFERENCE,
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
+    OutboundProxy::REFERENCE,
     Tokens::REFERENCE,
     KeysConfig::REFERENCE,
     KeyServiceSettings::REFERENCE,
@@ -50,8 +52,8 @@ Times are written `30s`, `10m`, `12h`, `30d`. Paths are relative to the folder o
 written into the file: `NAME_file` names a file that only its owner can read, `NAME_env` an environment
 variable, `NAME_command` a program and its arguments, whose output is the secret. These are `master_key_…` at
 the top of the file (required), `previous_master_key_…` beside it while the record goes over from one master key
-to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`, and
-`secret_…` in `[[client]]`.
+to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
+`secret_…` in `[[client]]`, and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

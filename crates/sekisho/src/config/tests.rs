@@ -1,8 +1,11 @@
 use std::path::Path;
 
+use upstream::route::Http2;
+
 use super::identity_providers::IdentityProviderKind;
 use super::listeners::TlsConfig;
 use super::mcp_servers::AccessConfig;
+use super::outbound_proxy::OutboundProxyChoice;
 use super::{Config, Mistakes};
 
 const GOOD: &str = r#"
@@ -352,4 +355,59 @@ fn a_network_of_ipv4_is_one_in_either_spelling() {
         parse(&text).unwrap().house.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(shown[..2], ["10.0.0.0/8", "10.0.0.0/8"]);
     assert!(shown[2].contains(':') && shown[3].contains(':'), "{shown:?}");
+}
+
+#[test]
+fn an_mcp_server_says_how_it_is_reached_and_the_proxy_is_for_all() {
+    let text = GOOD.replace("http://127.0.0.1:9000/mcp", "https://mcp.inside.example/mcp")
+        + "client_certificate_file = \"c.pem\"\nclient_key_file = \"c.key\"\ntls_server_name = \"10.0.0.7\"\n\
+           http2 = \"off\"\n[outbound_proxy]\nurl = \"http://proxy.example:3128\"\nusername = \"u\"\n\
+           password_env = \"P\"\nno_proxy = [\"inside.example\", \".a.b\", \"10.0.0.0/8\", \"::1\"]\n";
+    let config = parse(&text).expect("this configuration is good");
+    assert_eq!(config.mcp_servers[0].settings.http2, Http2::Off);
+    assert_eq!(config.mcp_servers[0].outbound_proxy, OutboundProxyChoice::Inherited);
+    assert_eq!(config.outbound_proxy.expect("it is there").settings.no_proxy.len(), 4);
+    let off = parse(&text.replace("http2", "outbound_proxy = \"off\"\nhttp2")).expect("good");
+    assert_eq!(off.mcp_servers[0].outbound_proxy, OutboundProxyChoice::Off);
+}
+
+#[test]
+fn what_is_told_of_the_way_outward_is_used_or_it_is_a_mistake() {
+    let server = |line: &str| format!("{GOOD}{line}\n");
+    let tls = |line: &str| server(line).replace("http://127.0.0.1:9000", "https://127.0.0.1:9000");
+    let proxy = |lines: &str| format!("{GOOD}[outbound_proxy]\n{lines}\n");
+    for (text, key) in [
+        (
+            server("client_certificate_file = \"c\"\nclient_key_file = \"k\""),
+            "mcp_server[0].client_certificate_file",
+        ),
+        (tls("client_certificate_file = \"c\""), "mcp_server[0].client_certificate_file"),
+        (tls("client_key_file = \"k\""), "mcp_server[0].client_key_file"),
+        (server("tls_server_name = \"a.example\""), "mcp_server[0].tls_server_name"),
+        (tls("tls_server_name = \"not a name\""), "mcp_server[0].tls_server_name"),
+        (tls("http2 = \"prior-knowledge\""), "mcp_server[0].http2"),
+        (server("http2 = \"h3\""), "mcp_server[0].http2"),
+        (server("outbound_proxy = \"http://p:1\""), "mcp_server[0].outbound_proxy"),
+        (server("outbound_proxy = {}"), "mcp_server[0].outbound_proxy.url"),
+        (proxy(""), "outbound_proxy.url"),
+        (proxy("url = \"socks5://p:1\""), "outbound_proxy.url"),
+        (proxy("url = \"http://u:secret@p:1\""), "outbound_proxy.url"),
+        (proxy("url = \"http://p:1/path\""), "outbound_proxy.url"),
+        (proxy("url = \"http://p:1\"\nusername = \"u\""), "outbound_proxy.username"),
+        (proxy("url = \"http://p:1\"\npassword_file = \"f\""), "outbound_proxy.username"),
+        (proxy("url = \"http://p:1\"\nusername = \"a:b\"\npassword_file = \"f\""), "outbound_proxy.username"),
+        (proxy("url = \"http://p:1\"\nno_proxy = [\"a.example:443\"]"), "outbound_proxy.no_proxy"),
+        (proxy("url = \"http://p:1\"\nno_proxy = [\"*\"]"), "outbound_proxy.no_proxy"),
+        (proxy("url = \"http://p:1\"\nno_proxy = [\"\"]"), "outbound_proxy.no_proxy"),
+    ] {
+        let found = mistakes(&text);
+        assert_eq!(
+            found.iter().map(|(_, key, _)| key.as_str()).collect::<Vec<_>>(),
+            [key],
+            "{text}: {found:?}"
+        );
+        assert!(!format!("{found:?}").contains("secret"));
+    }
+    let good = server("http2 = \"prior-knowledge\"");
+    assert_eq!(parse(&good).expect("good").mcp_servers[0].settings.http2, Http2::PriorKnowledge);
 }

@@ -47,10 +47,10 @@ impl AcmeKeeper {
         let folder = config.folder.join(&acme.settings.folder);
         private_file::create_folder(&folder)?;
         let directory_url = acme.settings.directory_url.to_string();
-        let trust = trusts.of(config, &directory_url, acme.settings.ca_file.as_deref())?;
+        let route = trusts.route(config, &directory_url, acme.settings.ca_file.as_deref())?;
         let keeper = Self {
             account_file: folder.join(account_file(&directory_url)),
-            acme: Acme::new(settings(config, acme, directory_url)?, Arc::new(Fetcher::new(&trust))),
+            acme: Acme::new(settings(config, acme, directory_url)?, Arc::new(Fetcher::new(route))),
             folder,
             shown: shown.to_vec(),
             clock: Arc::clone(clock),

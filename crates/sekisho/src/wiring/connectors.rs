@@ -58,8 +58,8 @@ pub fn one(
                 required_claims: BTreeMap::new(),
                 deadline: DEADLINE,
             };
-            let trust = trusts.of(config, &settings.issuer, settings.ca_file.as_deref())?;
-            let oidc = Oidc::new(oidc, Arc::new(Fetcher::new(&trust)), Arc::clone(clock));
+            let route = trusts.route(config, &settings.issuer, settings.ca_file.as_deref())?;
+            let oidc = Oidc::new(oidc, Arc::new(Fetcher::new(route)), Arc::clone(clock));
             oidc.map(|oidc| Arc::new(oidc) as Arc<dyn Connector>)
                 .map_err(|error| Failure::Wiring(error.to_string()))
         }

@@ -107,10 +107,10 @@ pub fn client(
 ) -> Result<KeyServiceClient, Failure> {
     let settings = &service.settings;
     // Whatever the endpoint: credentials may be had elsewhere, over https.
-    let trust = Trusts::default().of(config, "https://", settings.ca_file.as_deref())?;
+    let route = Trusts::default().route(config, "https://", settings.ca_file.as_deref())?;
     Ok(KeyServiceClient {
         service: service_of(service, settings)?,
-        egress: Arc::new(Fetcher::new(&trust)),
+        egress: Arc::new(Fetcher::new(route)),
         clock: Arc::clone(&world.clock),
         surroundings: surroundings(),
     })

@@ -7,11 +7,14 @@ use policy::{Access, ServerRules};
 use protocol::oauth::{ResourceUri, Scope, ScopeToken};
 use resource_server::ServerSettings;
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
+use upstream::route::{Route, TlsServerName};
 
 use super::Trusts;
+use super::outward::with_client_certificate;
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::mcp_servers::{AccessConfig, McpServerConfig};
+use crate::config::outbound_proxy::OutboundProxyChoice;
 
 /// The way to one MCP server. Dials nothing.
 pub fn one(config: &Config, server: &McpServerConfig, trusts: &Trusts) -> Result<McpServerClient, Failure> {
@@ -20,8 +23,26 @@ pub fn one(config: &Config, server: &McpServerConfig, trusts: &Trusts) -> Result
         connect_timeout: server.settings.connect_timeout,
         first_byte_timeout: server.settings.first_byte_timeout,
     };
-    let trust = trusts.of(config, &settings.url, server.settings.ca_file.as_deref())?;
-    McpServerClient::new(&settings, &trust).map_err(|error| Failure::Wiring(error.to_string()))
+    let route = route(config, server, trusts).map_err(|failure| {
+        Failure::Wiring(format!("[[mcp_server]] `{}`: {failure}", server.settings.name))
+    })?;
+    McpServerClient::new(&settings, route).map_err(|error| Failure::Wiring(error.to_string()))
+}
+
+fn route(config: &Config, server: &McpServerConfig, trusts: &Trusts) -> Result<Route, Failure> {
+    let wanted = &server.settings;
+    let trust = trusts.of(config, wanted.url.as_str(), wanted.ca_file.as_deref())?;
+    let name = wanted.tls_server_name.as_deref().map(TlsServerName::parse).transpose();
+    Ok(Route {
+        trust: with_client_certificate(config, wanted, trust)?,
+        proxy: match &server.outbound_proxy {
+            OutboundProxyChoice::Inherited => trusts.proxy(config)?,
+            OutboundProxyChoice::Off => None,
+            OutboundProxyChoice::Own(proxy) => Some(trusts.one_proxy(config, proxy)?),
+        },
+        tls_server_name: name.map_err(|error| Failure::Wiring(error.to_string()))?,
+        http2: wanted.http2,
+    })
 }
 
 fn resource(config: &Config, server: &McpServerConfig) -> Result<ResourceUri, Failure> {

@@ -9,6 +9,7 @@ pub mod front;
 pub mod listeners;
 pub mod master_keys;
 pub mod mcp_servers;
+pub mod outward;
 pub mod private_file;
 mod reload;
 pub mod roles;
@@ -16,13 +17,13 @@ mod running;
 pub mod signals;
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use protocol::world::{Clock, Entropy, Steady};
 use store::{Engine, EngineConfig};
-use upstream::trust::{Trust, TrustError};
 
 pub use self::master_keys::master_keys;
+pub use self::outward::Trusts;
 pub use self::running::{Running, start};
 use crate::commands::Failure;
 use crate::config::Config;
@@ -67,34 +68,6 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(Failure::io("cannot start the runtime"))
-}
-
-/// Whom we believe over TLS. The roots of the system are read once, and only if somebody is reached by https:
-/// reading them takes longer than all the rest of a start.
-#[derive(Debug, Default)]
-pub struct Trusts {
-    system: OnceLock<Trust>,
-}
-
-impl Trusts {
-    /// For a peer at this URL, with the operator's own authorities if a file is named.
-    fn of(&self, config: &Config, url: &str, ca_file: Option<&str>) -> Result<Trust, Failure> {
-        let wrong = |error: TrustError| Failure::Wiring(error.to_string());
-        if url.starts_with("http://") {
-            return Trust::nobody().map_err(wrong);
-        }
-        if let Some(file) = ca_file {
-            let path = config.folder.join(file);
-            let what = format!("cannot read the certificate authorities in `{}`", path.display());
-            let pem = std::fs::read(&path).map_err(Failure::io(what))?;
-            return Trust::new(&[pem]).map_err(wrong);
-        }
-        if let Some(system) = self.system.get() {
-            return Ok(system.clone());
-        }
-        let system = Trust::new(&[]).map_err(wrong)?;
-        Ok(self.system.get_or_init(|| system).clone())
-    }
 }
 
 /// How the record is reached.

@@ -93,13 +93,14 @@ fn pre_registered(
         .map_err(|error| wrong(error.to_string()))
 }
 
-/// The way to each MCP server. One whose settings are unchanged is the same as before, with its connections.
+/// The way to each MCP server. One whose settings, certificates and keys are unchanged is the same as before, with its
+/// connections.
 pub fn ways(config: &Config, shared: &Shared, before: &Ways) -> Result<Ways, Failure> {
     let mut ways = Ways::new();
     for server in &config.mcp_servers {
         let name = server.settings.name.clone();
         let way = Arc::new(mcp_servers::one(config, server, &shared.trusts)?);
-        let known = before.get(&name).filter(|known| known.settings() == way.settings());
+        let known = before.get(&name).filter(|known| known.is_as(&way));
         ways.insert(name, known.cloned().unwrap_or(way));
     }
     Ok(ways)

@@ -14,6 +14,7 @@ mod kill;
 mod leaked_keys;
 mod master_key;
 mod moving;
+mod outward;
 mod process;
 mod reload;
 mod runbook;

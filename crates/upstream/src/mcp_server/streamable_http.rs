@@ -17,8 +17,10 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
+use crate::cause::{cause, refused_us};
 use crate::dial::Dial;
-use crate::trust::Trust;
+use crate::proxy::Proxy;
+use crate::route::{Http2, Route};
 
 /// Shorter than the five seconds after which common HTTP servers close an idle connection: a request sent into a
 /// connection that is being closed may not be repeated, so it is lost.
@@ -80,6 +82,7 @@ pub struct McpServerClient {
     client: Client<Dial, Full<Bytes>>,
     uri: Uri,
     settings: McpServerSettings,
+    route: Route,
 }
 
 impl McpServerClient {
@@ -87,7 +90,8 @@ impl McpServerClient {
     ///
     /// # Errors
     /// If the URL is not one of an MCP endpoint.
-    pub fn new(settings: &McpServerSettings, trust: &Trust) -> Result<Self, McpServerUrlError> {
+    pub fn new(settings: &McpServerSettings, route: impl Into<Route>) -> Result<Self, McpServerUrlError> {
+        let route = route.into();
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
@@ -96,14 +100,21 @@ impl McpServerClient {
             .retry_canceled_requests(true)
             .http1_max_buf_size(BUFFER)
             .http2_keep_alive_interval(PING)
-            .build(Dial::new(trust, settings.connect_timeout));
-        Ok(Self { client, uri: endpoint(&settings.url)?, settings: settings.clone() })
+            .http2_only(route.http2 == Http2::PriorKnowledge)
+            .build(Dial::new(&route, settings.connect_timeout));
+        Ok(Self { client, uri: endpoint(&settings.url)?, settings: settings.clone(), route })
     }
 
-    /// What it was made from.
+    /// Whether the other was made from the same: the settings, and the contents of all certificates and keys.
     #[must_use]
-    pub const fn settings(&self) -> &McpServerSettings {
-        &self.settings
+    pub fn is_as(&self, other: &Self) -> bool {
+        self.settings == other.settings && self.route == other.route
+    }
+
+    /// The proxy that connections are made through, if there is one on the way to this MCP server.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.route.proxy.as_ref().filter(|proxy| proxy.leads_to(&self.uri))
     }
 
     /// Sends a call to the MCP endpoint, whatever URI and `Host` the request names, and answers when the head of
@@ -113,7 +124,15 @@ impl McpServerClient {
     ///
     /// # Errors
     /// If no head of an answer came in time.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, UpstreamError> {
+        self.exchange(request).await.map_err(|(error, _)| error)
+    }
+
+    /// The same; with an error comes what the connection died of, in words for the operator.
+    async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, (UpstreamError, Option<String>)> {
         *request.uri_mut() = self.uri.clone();
         // The version is negotiated per connection; the caller's own says nothing about it.
         *request.version_mut() = Version::HTTP_11;
@@ -125,16 +144,16 @@ impl McpServerClient {
         #[cfg(feature = "failpoints")]
         crate::failpoint::passed("after_upstream_call");
         match answer {
-            Ok(answer) => answer.map_err(|error| judge(&error)),
-            Err(_) => Err(UpstreamError::TimedOut),
+            Ok(answer) => answer.map_err(|error| (judge(&error), Some(cause(&error)))),
+            Err(_) => Err((UpstreamError::TimedOut, None)),
         }
     }
 
     /// Tries the MCP server out for `sekisho check`: what it answers to a caller without credentials.
     ///
     /// # Errors
-    /// If it does not answer at all; a status of 400 and above is an answer.
-    pub async fn check(&self) -> Result<String, UpstreamError> {
+    /// If it does not answer at all, with the reason in words; a status of 400 and above is an answer.
+    pub async fn check(&self) -> Result<String, String> {
         const PING_CALL: &[u8] = br#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let post = self.probe(Method::POST, Bytes::from_static(PING_CALL)).await?;
         let get = self.probe(Method::GET, Bytes::new()).await?;
@@ -148,13 +167,17 @@ impl McpServerClient {
         Ok(format!("answers {post} to POST and {get} to GET without a credential: {meaning}"))
     }
 
-    async fn probe(&self, method: Method, body: Bytes) -> Result<u16, UpstreamError> {
+    async fn probe(&self, method: Method, body: Bytes) -> Result<u16, String> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ok(self.send(request).await?.status().as_u16())
+        match self.exchange(request).await {
+            Ok(answer) => Ok(answer.status().as_u16()),
+            Err((error, Some(why))) => Err(format!("{error} ({why})")),
+            Err((error, None)) => Err(error.to_string()),
+        }
     }
 }
 
@@ -180,7 +203,7 @@ fn endpoint(text: &str) -> Result<Uri, McpServerUrlError> {
 
 fn judge(error: &hyper_util::client::legacy::Error) -> UpstreamError {
     tracing::debug!(error = error as &dyn Error, "no answer from the mcp server");
-    if error.is_connect() {
+    if error.is_connect() || refused_us(error) {
         return UpstreamError::Unreachable;
     }
     match error.source().and_then(|source| source.downcast_ref::<hyper::Error>()) {

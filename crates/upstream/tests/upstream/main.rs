@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod authority;
 mod callback;
 mod development;
 mod discovery;
@@ -13,6 +14,8 @@ mod lying_server;
 mod mcp_server;
 mod person;
 mod provider;
+mod route;
 mod signer;
+mod through_a_proxy;
 mod tls;
 mod world;
