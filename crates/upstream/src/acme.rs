@@ -22,11 +22,9 @@ use instant_acme::{
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use rcgen::{CertificateParams, CustomExtension, KeyPair};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use x509_parser::parse_x509_certificate;
 
 use crate::egress::{Egress, Limits};
+use crate::trust::validities;
 
 /// For one request to the authority.
 const LIMITS: Limits = Limits { total: Duration::from_secs(30), max_body: 1024 * 1024 };
@@ -334,11 +332,7 @@ async fn reason(order: &mut Order) -> Option<AcmeError> {
 /// From when to when the first certificate of a PEM text is valid.
 #[must_use]
 pub fn validity(pem: &[u8]) -> Option<(Timestamp, Timestamp)> {
-    let first = CertificateDer::pem_slice_iter(pem).next()?.ok()?;
-    let (_, certificate) = parse_x509_certificate(&first).ok()?;
-    let validity = certificate.validity();
-    let at = |time: i64| Timestamp::from_secs(time);
-    Some((at(validity.not_before.timestamp()), at(validity.not_after.timestamp())))
+    validities(pem).into_iter().next()
 }
 
 /// The way out for the library: through our own egress, in https alone.
@@ -405,7 +399,7 @@ mod tests {
         let Ok(Proof::TlsAlpn { certificate, .. }) = shown.proof(Challenge::TlsAlpn01) else {
             panic!("no proof")
         };
-        let (_, certificate) = parse_x509_certificate(&certificate).unwrap();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&certificate).unwrap();
         // RFC 8737, section 3: id-pe-acmeIdentifier, critical, an OCTET STRING of 32 bytes.
         let mut extensions = certificate.extensions().iter();
         let proof =

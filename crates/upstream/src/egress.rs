@@ -91,7 +91,7 @@ impl Fetcher {
     pub async fn examine(&self, request: Request<Bytes>, limits: Limits) -> Result<Response<Bytes>, String> {
         match tokio::time::timeout(limits.total, self.exchange(request, limits.max_body)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err((error, Some(why)))) => Err(format!("{error} ({why})")),
+            Ok(Err((error, Some(why)))) => Err(format!("{error}: {why}")),
             Ok(Err((error, None))) => Err(error.to_string()),
             Err(_) => Err(FetchError::TimedOut.to_string()),
         }

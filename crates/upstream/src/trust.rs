@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use protocol::secret::{Hash, Secret};
+use protocol::world::Timestamp;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
@@ -15,6 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
+use x509_parser::parse_x509_certificate;
 
 /// Whom the clients of this room believe over TLS, and who they say they are. Made once: reading the platform's roots
 /// takes milliseconds.
@@ -122,6 +124,19 @@ fn hash_of(kind: &str, parts: &[Vec<u8>]) -> Hash {
         whole.extend_from_slice(Hash::of(part).as_bytes());
     }
     Hash::of(&whole)
+}
+
+/// From when to when each certificate of a PEM text is valid, as far as they can be read.
+#[must_use]
+pub fn validities(pem: &[u8]) -> Vec<(Timestamp, Timestamp)> {
+    CertificateDer::pem_slice_iter(pem).filter_map(|der| validity_of(&der.ok()?)).collect()
+}
+
+fn validity_of(der: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let (_, certificate) = parse_x509_certificate(der).ok()?;
+    let validity = certificate.validity();
+    let at = |time: i64| Timestamp::from_secs(time);
+    Some((at(validity.not_before.timestamp()), at(validity.not_after.timestamp())))
 }
 
 fn verifier(

@@ -1,66 +1,62 @@
 //! `sekisho check`: starts nothing and says in words whether the set-up would work.
 
+mod doors;
+mod files;
+mod outward;
+mod report;
+
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use protocol::keys::{KeyRing, MasterKey};
-use protocol::world::Clock;
+use protocol::world::Clock as _;
 use store::Queries;
 
-use super::Failure;
+use self::report::Report;
 use super::docs::print;
+use super::{ConfigArgument, Failure};
 use crate::config::Config;
+use crate::config::master_key::MasterKeySource;
 use crate::config::store::StoreAt;
 use crate::wiring::{self, Trusts, World};
 use crate::world::SystemClock;
 
-/// How long an MCP server may take to answer a question that any of them can answer at once.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Findings, in the order they were made.
-#[derive(Debug, Default)]
-struct Report {
-    lines: Vec<String>,
-    bad: usize,
+/// Which configuration, and for whom the findings are.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Print the findings as JSON
+    #[arg(long)]
+    json: bool,
 }
 
-impl Report {
-    fn good(&mut self, what: &str, finding: impl AsRef<str>) {
-        self.lines.push(format!("  ok    {what}: {}", finding.as_ref()));
-    }
+const EXAMPLES: &str = "\
+Examples:
+  sekisho check --config /etc/sekisho.toml
+  sekisho check --config /etc/sekisho.toml --json | jq '.findings[] | select(.state != \"ok\")'
 
-    fn bad(&mut self, what: &str, finding: impl AsRef<str>) {
-        self.bad += 1;
-        self.lines.push(format!("  BAD   {what}: {}", finding.as_ref()));
-    }
+Run it where Sekisho will run, as the same user: it says what is reachable from there.
 
-    fn note(&mut self, what: &str, finding: impl AsRef<str>) {
-        self.lines.push(format!("  note  {what}: {}", finding.as_ref()));
-    }
-}
+Exit codes: 0 it would work; 2 the configuration is wrong; 3 something would not work.";
 
-pub(super) fn run(file: &Path) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
+    let file = &arguments.config.config;
     let config = wiring::load(file)?;
-    let report = wiring::runtime()?.block_on(examine(&config));
-    let ending = match report.bad {
-        0 => "It would work.".to_owned(),
-        1 => "1 thing would not work.".to_owned(),
-        bad => format!("{bad} things would not work."),
-    };
-    print(&format!("{}\n{}\n\n{ending}\n", file.display(), report.lines.join("\n")))?;
-    Ok(if report.bad == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
+    let report = wiring::runtime()?.block_on(examine(&config, file));
+    print(&if arguments.json { report.json(file) } else { report.text(file) })?;
+    Ok(if report.bad_ones() == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) })
 }
 
-async fn examine(config: &Config) -> Report {
+async fn examine(config: &Config, file: &Path) -> Report {
     let mut report = Report::default();
     report.good("configuration", "no mistakes");
     public_url(config, &mut report);
+    doors::examine(config, &mut report);
+    files::examine(config, file, &mut report);
     record(config, &mut report).await;
-    let trusts = Trusts::default();
-    identity_providers(config, &trusts, &mut report).await;
-    mcp_servers(config, &trusts, &mut report).await;
+    outward::examine(config, &Trusts::default(), &mut report).await;
     report
 }
 
@@ -99,7 +95,7 @@ fn public_url(config: &Config, report: &mut Report) {
 async fn record(config: &Config, report: &mut Report) {
     let master_key = match wiring::master_keys(config, &World::real()).await {
         Ok(key) => {
-            report.good("master key", "can be read");
+            report.good("master key", key_is_had(config));
             key
         }
         Err(failure) => {
@@ -115,6 +111,23 @@ async fn record(config: &Config, report: &mut Report) {
     match wiring::look_at_store(config).await {
         Ok(store) => opened(store.as_ref(), &master_key, config, report).await,
         Err(failure) => report.bad("store", failure.to_string()),
+    }
+}
+
+/// From where the master key was had.
+fn key_is_had(config: &Config) -> String {
+    match &config.master_key {
+        MasterKeySource::Secret(_) => "can be read".to_owned(),
+        MasterKeySource::Service(service) => {
+            let endpoint = service.settings.endpoint.as_ref();
+            let service = service.settings.service.name();
+            match endpoint {
+                Some(endpoint) => {
+                    format!("was unwrapped by {service} at {}", endpoint.origin().ascii_serialization())
+                }
+                None => format!("was unwrapped by {service}"),
+            }
+        }
     }
 }
 
@@ -157,35 +170,5 @@ async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Co
                 counts.users, counts.grants, counts.audit_events
             ),
         );
-    }
-}
-
-async fn identity_providers(config: &Config, trusts: &Trusts, report: &mut Report) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    for provider in &config.identity_providers {
-        let what = format!("identity provider {}", provider.settings.id);
-        match wiring::connectors::one(config, provider, &clock, trusts) {
-            Ok(connector) => match connector.check().await {
-                Ok(sentence) => report.good(&what, sentence),
-                Err(error) => report.bad(&what, error.to_string()),
-            },
-            Err(failure) => report.bad(&what, failure.to_string()),
-        }
-        let callback = format!("{}/login/callback/{}", config.house.pages_url(), provider.settings.id);
-        report.note(&what, format!("its redirect URI is {callback}"));
-    }
-}
-
-async fn mcp_servers(config: &Config, trusts: &Trusts, report: &mut Report) {
-    for server in &config.mcp_servers {
-        let what = format!("MCP server {}", server.settings.name);
-        match wiring::mcp_servers::one(config, server, trusts) {
-            Ok(client) => match tokio::time::timeout(PATIENCE, client.check()).await {
-                Ok(Ok(sentence)) => report.good(&what, sentence),
-                Ok(Err(why)) => report.bad(&what, why),
-                Err(_) => report.bad(&what, "takes a connection and does not answer"),
-            },
-            Err(failure) => report.bad(&what, failure.to_string()),
-        }
     }
 }

@@ -20,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 pub use self::audit::AuditArguments;
 pub use self::backup::BackupArguments;
+pub use self::check::CheckArguments;
 pub use self::demo::DemoArguments;
 pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
@@ -53,7 +54,7 @@ enum Command {
     /// Run with a configuration
     Serve(ConfigArgument),
     /// Say in words whether a configuration would work; starts nothing
-    Check(ConfigArgument),
+    Check(CheckArguments),
     /// Show who signed in, consented, refreshed, revoked and called what
     Audit(AuditArguments),
     /// Show, rotate and withdraw keys; go over to another master key
@@ -96,7 +97,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments.config),
-        Command::Check(arguments) => check::run(&arguments.config),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),

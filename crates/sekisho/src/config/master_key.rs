@@ -21,6 +21,17 @@ pub enum Service {
     Vault,
 }
 
+impl Service {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "AWS KMS",
+            Self::Google => "Google Cloud KMS",
+            Self::Vault => "Vault",
+        }
+    }
+}
+
 settings! {
     /// A key-management service that unwraps the master key at each start, in place of `master_key_…`.
     /// `sekisho keys wrap` makes the wrapped key. `[previous_master_key]` takes the same settings while the

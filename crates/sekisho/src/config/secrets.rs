@@ -127,6 +127,35 @@ fn run(words: &[String], what: &'static str) -> Result<String, SecretError> {
         .map_err(|_| SecretError::Command { what, why: "its output is not text".to_owned() })
 }
 
+/// Whether a file is for its owner alone.
+#[cfg(unix)]
+pub fn is_private(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path)?;
+    Ok(!open_to_others(metadata.uid(), metadata.mode()))
+}
+
+/// Whether a file is for its owner alone, where that is not known.
+#[cfg(not(unix))]
+pub fn is_private(path: &Path) -> std::io::Result<bool> {
+    std::fs::metadata(path).map(|_| true)
+}
+
+/// Whether everybody may change a file, or exchange what is in a folder. With the sticky bit only owners may.
+#[cfg(unix)]
+pub fn is_open_to_writers(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::MetadataExt as _;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let mode = std::fs::metadata(path)?.mode();
+    Ok(mode & 0o002 != 0 && mode & 0o1000 == 0)
+}
+
+/// Whether everybody may change a file, where that is not known.
+#[cfg(not(unix))]
+pub fn is_open_to_writers(path: &Path) -> std::io::Result<bool> {
+    std::fs::metadata(path).map(|_| false)
+}
+
 /// The text of a file that only its owner can read.
 pub fn read_private(path: &Path, what: &'static str) -> Result<String, SecretError> {
     let fail = |why| SecretError::File { what, path: path.to_owned(), why };

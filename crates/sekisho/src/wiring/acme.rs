@@ -19,7 +19,7 @@ use crate::config::listeners::AcmeConfig;
 use crate::config::{Config, listeners, secrets};
 
 /// The chain and then the key.
-const CERTIFICATE: &str = "certificate.pem";
+pub const CERTIFICATE: &str = "certificate.pem";
 /// Between two attempts: at first, and at most. Let's Encrypt bears five failures an hour for each name.
 const FIRST_PAUSE: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);

@@ -10,10 +10,7 @@ const LEAST: u64 = 8;
 
 /// Raises the limit of open files as far as the system allows, and says how many of the wanted connections fit.
 pub fn connections(wanted: u64) -> u64 {
-    let fit = match open_files() {
-        Some(files) => (files.saturating_sub(APART) / 2).max(LEAST),
-        None => wanted,
-    };
+    let fit = open_files().map_or(wanted, fitting);
     if fit < wanted {
         tracing::warn!(
             limit = fit,
@@ -23,6 +20,29 @@ pub fn connections(wanted: u64) -> u64 {
         );
     }
     fit.min(wanted)
+}
+
+/// How many connections fit into so many open files.
+pub fn fitting(files: u64) -> u64 {
+    (files.saturating_sub(APART) / 2).max(LEAST)
+}
+
+/// How many open files so many connections need.
+pub fn needed(connections: u64) -> u64 {
+    connections.saturating_mul(2).saturating_add(APART)
+}
+
+/// The limit of open files as it is, and as far as it can be raised; nothing is raised.
+#[cfg(unix)]
+pub fn allowed() -> Option<(u64, u64)> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    Some((limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX)))
+}
+
+/// The limit of open files, where there is none.
+#[cfg(not(unix))]
+pub const fn allowed() -> Option<(u64, u64)> {
+    None
 }
 
 #[cfg(unix)]

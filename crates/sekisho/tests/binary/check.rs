@@ -1,6 +1,41 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, UNIX_EPOCH};
+
+use protocol::world::Clock as _;
+use rcgen::{CertificateParams, KeyPair};
+use sekisho::world::SystemClock;
 use testkit::mcp_server::FakeMcpServer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::process::{Folder, text};
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn add(folder: &Folder, text: &str) {
+    let config = std::fs::read_to_string(folder.config()).unwrap();
+    std::fs::write(folder.config(), format!("{config}{text}")).unwrap();
+}
+
+/// A certificate for `name` whose last day is so many days from now, in `NAME.pem` and `NAME.key`.
+fn certificate(folder: &Folder, name: &str, days: i64) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    let day = Duration::from_secs(86_400);
+    let now = UNIX_EPOCH + Duration::from_secs(SystemClock::default().now().secs().unsigned_abs());
+    let far = day * u32::try_from(days.unsigned_abs()).unwrap();
+    let end = if days < 0 { now - far } else { now + far + day / 2 };
+    (params.not_before, params.not_after) = ((now - day * 90).into(), end.into());
+    std::fs::write(folder.path(&format!("{name}.pem")), params.self_signed(&key).unwrap().pem()).unwrap();
+    let key_file = folder.path(&format!("{name}.key"));
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    set_mode(&key_file, 0o600);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_says_that_a_good_set_up_would_work_and_starts_nothing() {
@@ -12,6 +47,8 @@ async fn check_says_that_a_good_set_up_would_work_and_starts_nothing() {
     for what in [
         "configuration",
         "public URL",
+        "listener 127.0.0.1",
+        "secret files",
         "master key",
         "store",
         "identity provider development",
@@ -72,4 +109,137 @@ fn a_wrong_configuration_is_shown_with_all_its_mistakes() {
         );
         assert!(said.contains("sekisho.toml:1"), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tells_programs_the_same_as_people() {
+    let server = FakeMcpServer::start().await.unwrap();
+    let folder = Folder::new(&server.url);
+    let output = folder.run(&["check", "--json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &found["would_work"]), (Some(0), &true.into()));
+    let lines = text(&folder.run(&["check"]).stdout);
+    for finding in found["findings"].as_array().unwrap() {
+        let word = finding["state"].as_str().unwrap();
+        let line = format!(
+            "  {word:<5} {}: {}",
+            finding["what"].as_str().unwrap(),
+            finding["finding"].as_str().unwrap()
+        );
+        assert!(lines.contains(&line), "{line}\n{lines}");
+    }
+    std::fs::remove_file(folder.path("master.key")).unwrap();
+    let output = folder.run(&["check", "--json"]);
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &found["would_work"]), (Some(3), &false.into()));
+}
+
+#[test]
+fn check_says_that_a_sekisho_runs_and_where_it_answers() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    let away = text(&folder.run(&["check"]).stdout);
+    assert!(away.contains("note  public URL: nobody answers there from this machine, directly"), "{away}");
+    let running = folder.serve();
+    let said = text(&folder.run(&["check"]).stdout);
+    assert!(said.contains("ok    public URL: a Sekisho answers there from this machine, directly"), "{said}");
+    let name = folder.issuer.trim_start_matches("http://");
+    let listens = format!("machines at {name}, people at {name}, in clear; somebody listens there already");
+    assert!(said.contains(&listens), "{said}");
+    drop(running);
+}
+
+#[test]
+fn check_finds_secrets_and_a_configuration_that_are_open_to_others() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    let secret = folder.path("proxy.password");
+    std::fs::write(&secret, "c4n4ry").unwrap();
+    set_mode(&secret, 0o644);
+    add(
+        &folder,
+        "[outbound_proxy]\nurl = \"http://127.0.0.1:9\"\nusername = \"u\"\npassword_file = \"proxy.password\"\n",
+    );
+    set_mode(Path::new(&folder.config()), 0o666);
+    let said = text(&folder.run(&["check"]).stdout);
+    assert!(
+        said.contains("BAD   secret files: `") && said.contains("proxy.password` can be read or changed"),
+        "{said}"
+    );
+    assert!(said.contains("ok    secret files: 1 file is for its owner alone"), "{said}");
+    assert!(said.contains("BAD   files: everybody may change `"), "{said}");
+    assert!(!said.contains("c4n4ry"), "{said}");
+    set_mode(folder.folder.path(), 0o777);
+    let said = text(&folder.run(&["check"]).stdout);
+    assert!(said.contains("BAD   files: everybody may exchange files in `"), "{said}");
+}
+
+#[test]
+fn check_names_certificates_that_expire_soon_have_expired_or_are_for_somebody_else() {
+    let folder = Folder::new("https://localhost:9/mcp");
+    for (name, days) in [("good.example", 60), ("soon.example", 5), ("late.example", -2), ("localhost", 10)] {
+        certificate(&folder, name, days);
+    }
+    add(&folder, "client_certificate_file = \"soon.example.pem\"\nclient_key_file = \"soon.example.key\"\n");
+    for name in ["good.example", "late.example", "localhost"] {
+        let tls = format!("certificate_file = \"{name}.pem\"\nkey_file = \"{name}.key\"\n");
+        add(&folder, &format!("[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener.tls]]\n{tls}"));
+    }
+    let said = text(&folder.run(&["check"]).stdout);
+    for expected in [
+        "good.example.pem: is valid until ",
+        "late.example.pem: expired on ",
+        "localhost.pem: expires on ",
+        ", in 10 days",
+        "note  client certificate for MCP server notes: expires on ",
+        "none of its certificates is for localhost; who comes",
+    ] {
+        assert!(said.contains(expected), "{expected}:\n{said}");
+    }
+    assert_eq!(
+        said.matches("none of its certificates is for localhost").count(),
+        4,
+        "two names, two listeners: {said}"
+    );
+}
+
+#[test]
+fn check_says_how_many_connections_the_open_files_allow() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 256 && exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_sekisho"), "check"]);
+    let output = command.args(["--config", &folder.config()]).output().unwrap();
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("note  open files: the limit is 256: no more than 80 connections at a time"),
+        "{said}"
+    );
+}
+
+/// A provider whose clock stands still, in another year.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_compares_the_clock_of_the_identity_provider_with_ours() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = format!("http://{}", listener.local_addr().unwrap());
+    let mut provider = JoinSet::new();
+    provider.spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
+            let answer =
+                "HTTP/1.1 404 Not Found\r\ndate: Fri, 15 Jan 2021 08:00:00 GMT\r\ncontent-length: 0\r\n\r\n";
+            // Whoever has heard enough hangs up.
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    add(
+        &folder,
+        &format!(
+            "[[identity_provider]]\nid = \"idp\"\nkind = \"oidc\"\nissuer = \"{issuer}\"\nclient_id = \"x\"\n"
+        ),
+    );
+    let said = text(&folder.run(&["check"]).stdout);
+    assert!(
+        said.contains("BAD   identity provider idp: our clock is ") && said.contains("s ahead of its"),
+        "{said}"
+    );
 }

@@ -265,7 +265,8 @@ async fn calls_and_streams_go_through_the_proxy_whose_password_is_told_to_nobody
     }
     let check = folder.run(&["check"]);
     let said = text(&check.stdout);
-    assert!(said.contains("ok    MCP server notes"), "{said}");
+    let way = format!("reached through the outbound proxy http://{}", proxy.address);
+    assert!(said.contains("ok    MCP server notes") && said.contains(&way), "{said}");
     refuse_and_keep_silent(&proxy, &folder, &bearer).await;
     running.send("-TERM");
     let (_, log) = running.ended();

@@ -29,6 +29,9 @@ pub use self::settings::{OidcSettings, OidcSettingsError};
 use super::{Callback, Connector, ConnectorError, ConnectorId, Identity, LegRequest};
 use crate::egress::{Egress, FetchError};
 
+/// How far the provider's clock and ours may be apart before nobody can sign in.
+pub const CLOCK_SKEW: std::time::Duration = id_token::SKEW;
+
 /// A connector to one OpenID provider.
 pub struct Oidc {
     settings: OidcSettings,

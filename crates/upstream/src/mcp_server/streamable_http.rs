@@ -175,7 +175,7 @@ impl McpServerClient {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         match self.exchange(request).await {
             Ok(answer) => Ok(answer.status().as_u16()),
-            Err((error, Some(why))) => Err(format!("{error} ({why})")),
+            Err((error, Some(why))) => Err(format!("{error}: {why}")),
             Err((error, None)) => Err(error.to_string()),
         }
     }

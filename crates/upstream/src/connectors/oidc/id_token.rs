@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use super::super::Malformation;
 
 /// How far the provider's clock and ours may be apart.
-const SKEW: Duration = Duration::from_secs(60);
+pub(super) const SKEW: Duration = Duration::from_secs(60);
 
 /// The claims of an ID token: those that are judged by type, the others as they came.
 #[derive(Debug, Deserialize)]
