@@ -58,6 +58,28 @@ async fn rg_13_a_flood_of_registrations_is_stopped_writes_nothing_and_harms_nobo
     scene.close().await;
 }
 
+/// Whoever is given a network of IPv6 has as many addresses, and as many networks of /64, as they like.
+#[tokio::test]
+async fn rg_13_addresses_of_one_network_of_ipv6_are_one_caller_and_its_neighbours_together_are_few() {
+    let scene =
+        Scene::with(Plan { rates: Rates::default(), trusted_proxies: vec!["127.0.0.0/8"], ..plan() }).await;
+    let register = async |address: String| {
+        let headers = [("content-type", "application/json"), ("x-forwarded-for", address.as_str())];
+        let url = scene.at("/oauth/register");
+        scene.house.http.post(&url, &headers, with("client_name", json!("x"))).await.unwrap().status
+    };
+    for n in 0..200 {
+        assert_eq!(register(format!("2001:db8:1:1:{n:x}::1")).await, StatusCode::CREATED, "{n}");
+    }
+    assert_eq!(register("2001:db8:1:1:ffff::1".to_owned()).await, StatusCode::TOO_MANY_REQUESTS);
+    for n in 0..600 {
+        assert_eq!(register(format!("2001:db8:1:{:x}::1", n + 2)).await, StatusCode::CREATED, "{n}");
+    }
+    assert_eq!(register("2001:db8:1:ffff::1".to_owned()).await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(register("2001:db8:2::1".to_owned()).await, StatusCode::CREATED);
+    scene.close().await;
+}
+
 #[tokio::test]
 async fn rg_14_huge_deep_and_ambiguous_bodies_are_refused() {
     let scene = Scene::new().await;

@@ -9,9 +9,9 @@ use super::reader::Section;
 use super::settings::settings;
 
 settings! {
-    /// What one address (for IPv6, one /64 network), and all together, may use. Over a rate the answer is 429 with
-    /// `Retry-After`, over a size 413, over a number of connections they wait. Each node counts for itself: behind a
-    /// balancer, N nodes let through up to N times as much.
+    /// What one address (for IPv6, one /64 network, and four times as much a /48), and all together, may use. Over a
+    /// rate the answer is 429 with `Retry-After`, over a size 413, over a number of connections they wait. Each node
+    /// counts for itself: behind a balancer, N nodes let through up to N times as much.
     Limits = "[limits]" {
         /// Registrations a second from one address; ten times as many at once. Registering stores nothing.
         registrations_per_second: u64 = "20", "1 to 1000000", parse::number::<1, 1_000_000>;

@@ -16,6 +16,9 @@ use quick_cache::sync::Cache;
 
 /// Callers remembered at once, over all budgets.
 const CALLERS: usize = 100_000;
+/// A /48 of IPv6 is what one customer is given, and holds 65,536 networks of /64: all of them together may use as much as
+/// so many.
+pub(crate) const WIDE: u8 = 4;
 
 /// A budget: so many requests at once, and from then on so many in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,14 @@ impl Rate {
     pub fn per_second(count: u32, burst: u32) -> Self {
         let at_least_one = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
         Self { burst: at_least_one(burst), count: at_least_one(count), per: Duration::from_secs(1) }
+    }
+
+    /// The same for [`WIDE`] callers together.
+    fn of_many(self) -> Self {
+        let times = |number: NonZeroU32| {
+            NonZeroU32::new(number.get().saturating_mul(u32::from(WIDE))).unwrap_or(number)
+        };
+        Self { burst: times(self.burst), count: times(self.count), per: self.per }
     }
 
     fn interval(&self) -> u64 {
@@ -191,18 +202,31 @@ impl Limiter {
 
     /// Draws one request from the budget of an address.
     pub(crate) fn draw(&self, budget: Budget, address: IpAddr, now: Duration) -> Result<(), Limited> {
+        // The narrow one first: who is refused by it takes nothing from the neighbours.
+        self.budgets(budget, address).try_for_each(|(key, rate)| self.draw_from(key, Some(rate), now))
+    }
+
+    /// The budgets of an address: its own, and that of the /48 around it. None where there is no limit.
+    fn budgets(
+        &self,
+        budget: Budget,
+        address: IpAddr,
+    ) -> impl Iterator<Item = ((Budget, u128), Rate)> + use<> {
         let (caller, rates) = self.caller(address);
-        self.draw_from((budget, caller), rates, now)
+        let rate = rates.of(budget);
+        let wide = wide_key(address).filter(|_| self.known.of(address).is_none());
+        let own = rate.map(|rate| ((budget, caller), rate));
+        let around = rate.zip(wide).map(|(rate, wide)| ((budget, wide), rate.of_many()));
+        own.into_iter().chain(around)
     }
 
     /// Whether the budget of an address has nothing left. Draws nothing.
     pub(crate) fn is_used_up(&self, budget: Budget, address: IpAddr, now: Duration) -> bool {
-        let (caller, rates) = self.caller(address);
-        let Some((rate, cell)) = rates.of(budget).zip(self.whole_at.get(&(budget, caller))) else {
-            return false;
-        };
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        next(cell.load(Ordering::Relaxed), rate, now).is_err()
+        self.budgets(budget, address).any(|(key, rate)| {
+            let cell = self.whole_at.get(&key);
+            cell.is_some_and(|cell| next(cell.load(Ordering::Relaxed), rate, now).is_err())
+        })
     }
 
     /// Draws one request from the budget of a client in the network it calls from.
@@ -212,11 +236,11 @@ impl Limiter {
         bytes.extend_from_slice(client_id.as_bytes());
         let hash = Hash::of(&bytes);
         let half = hash.as_bytes().first_chunk::<16>().copied().unwrap_or_default();
-        self.draw_from((Budget::Client, u128::from_be_bytes(half)), rates, now)
+        self.draw_from((Budget::Client, u128::from_be_bytes(half)), rates.of(Budget::Client), now)
     }
 
-    fn draw_from(&self, key: (Budget, u128), rates: &Rates, now: Duration) -> Result<(), Limited> {
-        let Some(rate) = rates.of(key.0) else { return Ok(()) };
+    fn draw_from(&self, key: (Budget, u128), rate: Option<Rate>, now: Duration) -> Result<(), Limited> {
+        let Some(rate) = rate else { return Ok(()) };
         let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let cell = match self.whole_at.get(&key) {
             Some(cell) => cell,
@@ -259,6 +283,14 @@ pub(crate) fn caller_key(address: IpAddr, known: Option<usize>) -> u128 {
     match known.and_then(|number| u32::try_from(number).ok()) {
         Some(number) => u128::from(number) + 1,
         None => network(address),
+    }
+}
+
+/// The /48 around an address of IPv6. A bit that no /64 and no address of IPv4 has set keeps it apart from its first /64.
+pub(crate) fn wide_key(address: IpAddr) -> Option<u128> {
+    match address.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => Some(v6.to_bits() & !(u128::MAX >> 48) | 1 << 63),
     }
 }
 
@@ -320,6 +352,29 @@ mod tests {
         assert_eq!(draw("192.0.2.1"), Ok(()));
         assert!(draw("::ffff:192.0.2.1").is_err());
         assert_eq!(draw("192.0.2.2"), Ok(()));
+    }
+
+    /// Whoever is given a /48 has 65,536 networks to call from.
+    #[test]
+    fn all_networks_of_a_48_together_use_no_more_than_four_of_them() {
+        let limiter = limiter(Rate::per_second(1, 3));
+        let draw = |text: String| limiter.draw(Budget::Register, text.parse().unwrap(), at(0));
+        for number in 0..12 {
+            assert_eq!(draw(format!("2001:db8:7:{number:x}::1")), Ok(()), "{number}");
+        }
+        let refused = draw("2001:db8:7:ffff::1".to_owned()).unwrap_err();
+        assert_eq!(refused.retry_after, Duration::from_millis(250));
+        let used_up = |text: &str| limiter.is_used_up(Budget::Register, text.parse().unwrap(), at(0));
+        assert!(used_up("2001:db8:7:ffff::1") && !used_up("2001:db8:8::1"));
+        assert_eq!(draw("2001:db8:8::1".to_owned()), Ok(()), "another /48");
+        assert_eq!(limiter.draw(Budget::Register, "2001:db8:7:ffff::1".parse().unwrap(), at(250)), Ok(()));
+        // Who has used up their own takes nothing from the neighbours.
+        for _ in 0..50 {
+            let _ = draw("2001:db8:9::1".to_owned());
+        }
+        for number in 1..10 {
+            assert_eq!(draw(format!("2001:db8:9:{number:x}::1")), Ok(()), "{number}");
+        }
     }
 
     #[test]

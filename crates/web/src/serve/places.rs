@@ -1,12 +1,13 @@
 //! How many connections one address may hold at once, so that nobody can take all the places there are.
 //!
-//! Counted by network, as budgets are: the address for IPv4, the /64 for IPv6, and a known network as one.
+//! Counted by network, as budgets are: the address for IPv4, the /64 for IPv6 and the /48 around it, and a known network as
+//! one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::layers::limits::{KnownNetworks, caller_key};
+use crate::layers::limits::{KnownNetworks, WIDE, caller_key, wide_key};
 
 /// The places that are taken, by network.
 #[derive(Debug)]
@@ -36,7 +37,15 @@ impl Places {
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let known = self.known.of(address);
         let most = known.map_or(self.most, |(_, network)| network.connections);
-        let key = caller_key(address, known.map(|(number, _)| number));
+        let own = self.seat(caller_key(address, known.map(|(number, _)| number)), most, address)?;
+        let around = match wide_key(address).filter(|_| known.is_none()) {
+            Some(wide) => Some(self.seat(wide, most.saturating_mul(usize::from(WIDE)), address)?),
+            None => None,
+        };
+        Some(Place { _own: own, _around: around })
+    }
+
+    fn seat(self: &Arc<Self>, key: u128, most: usize, address: IpAddr) -> Option<Seat> {
         let mut all = self.taken();
         let taken = all.entry(key).or_default();
         if taken.count >= most {
@@ -51,18 +60,24 @@ impl Places {
             return None;
         }
         taken.count += 1;
-        Some(Place { key, places: Arc::clone(self) })
+        Some(Seat { key, places: Arc::clone(self) })
     }
 }
 
-/// A place that is given back when it is dropped.
+/// A place that is given back when it is dropped: of the network itself, and of the /48 around it.
 #[derive(Debug)]
 pub(super) struct Place {
+    _own: Seat,
+    _around: Option<Seat>,
+}
+
+#[derive(Debug)]
+struct Seat {
     key: u128,
     places: Arc<Places>,
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let mut all = self.places.taken();
         if let Some(taken) = all.get_mut(&self.key) {
@@ -89,6 +104,19 @@ mod tests {
         let three = take("2001:db8::3").unwrap();
         assert!(take("2001:db8::4").is_none());
         drop((two, three, other));
+        assert!(places.taken().is_empty(), "nothing is kept about those who left");
+    }
+
+    #[test]
+    fn all_networks_of_a_48_together_have_no_more_places_than_four_of_them() {
+        let places = Arc::new(Places::new(2, KnownNetworks::default()));
+        let take = |number: u32| places.take(format!("2001:db8:7:{number:x}::1").parse().unwrap());
+        let mut held: Vec<Place> = (0..8).map(|number| take(number).unwrap()).collect();
+        assert!(take(8).is_none());
+        assert!(places.take("2001:db8:8::1".parse().unwrap()).is_some());
+        held.pop();
+        held.push(take(9).unwrap());
+        drop(held);
         assert!(places.taken().is_empty(), "nothing is kept about those who left");
     }
 }
