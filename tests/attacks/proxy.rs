@@ -324,6 +324,40 @@ async fn px_11_what_an_untrusted_peer_says_of_the_request_is_not_read() -> Verdi
     house.close().await
 }
 
+/// What we cannot read we cannot judge: no other coding is asked for, and one that comes all the same is not passed on.
+#[tokio::test]
+async fn px_19_an_answer_in_a_coding_that_was_not_asked_for_is_refused() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let coded = |codings: &[&'static str]| {
+        let mut answer = Response::new(Bytes::from_static(b"{\"c4n4ry\":1}"));
+        answer.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
+        for coding in codings {
+            answer.headers_mut().append("content-encoding", http::HeaderValue::from_static(coding));
+        }
+        answer
+    };
+    let own = json!({"name": "odd", "arguments": {}});
+    for codings in
+        [&["gzip"][..], &["br"], &["zstd"], &["GZIP"], &[""], &["identity, gzip"], &["identity", "br"]]
+    {
+        for (method, params) in [("tools/list", json!({})), ("tools/call", own.clone())] {
+            if method == "tools/list" {
+                flow.house.mcp.list_next(coded(codings));
+            } else {
+                flow.house.mcp.answer_next(coded(codings));
+            }
+            let answer = flow.house.call("notes", &tokens.access, method, params).await?;
+            assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{codings:?} {method}: {}", answer.text());
+            assert!(!answer.text().contains("c4n4ry"), "{}", answer.text());
+            let seen = flow.house.mcp.received().pop().ok_or("nothing arrived")?;
+            assert_eq!(seen.header("accept-encoding"), "identity");
+        }
+    }
+    flow.calls(&tokens.access).await?;
+    flow.house.close().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn px_22_se_14_answers_and_identities_of_two_people_do_not_mix() -> Verdict {
     let mut flow = Flow::new().await?;

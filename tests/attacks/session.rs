@@ -105,6 +105,38 @@ async fn se_01_a_session_is_good_for_its_person_client_and_server_only_and_survi
     flow.house.close().await
 }
 
+/// The same person, by the same client, with a token that is good there.
+#[tokio::test]
+async fn se_01_a_session_of_one_mcp_server_is_none_at_another() -> Verdict {
+    let mut flow = Flow::new().await?;
+    flow.login = "dario";
+    let notes = flow.tokens().await?;
+    let session = begin(&flow, &notes).await?;
+    flow.server = "ledger";
+    let ledger = flow.tokens().await?;
+    let (received, bearer) = (flow.house.mcp.received().len(), format!("Bearer {}", ledger.access));
+    let mut headers = vec![
+        ("authorization", bearer.as_str()),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2025-11-25"),
+        (SESSION, session.as_str()),
+    ];
+    let url = flow.house.resource("ledger");
+    let answer = flow.house.http.post_json(&url, &headers, &message("tools/list")).await?;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+    for method in [Method::GET, Method::DELETE] {
+        let asked = request(method.clone(), &url, &headers, bytes::Bytes::new())?;
+        assert_eq!(flow.house.http.send(asked).await?.status, StatusCode::NOT_FOUND, "{method}");
+    }
+    assert_eq!(flow.house.mcp.received().len(), received, "the other MCP server heard nothing of it");
+    headers.pop();
+    let answer = flow.house.http.post_json(&url, &headers, &message("tools/list")).await?;
+    assert_eq!(answer.status, StatusCode::OK, "the control: {}", answer.text());
+    let answer = send(&flow, &notes, "tools/list", &[(SESSION, &session)]).await?;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    flow.house.close().await
+}
+
 #[tokio::test]
 async fn se_02_a_session_is_no_authentication() -> Verdict {
     let mut flow = Flow::new().await?;

@@ -47,6 +47,32 @@ async fn cs_02_forms_of_two_tabs_cannot_be_swapped_and_both_can_be_sent() -> Ver
     flow.house.close().await
 }
 
+/// The page that names the client before anybody signs in is an approval too (product.md, P-10).
+#[tokio::test]
+async fn cs_02_pages_before_the_sign_in_cannot_be_swapped_either() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let clients = [flow.client.clone(), flow.house.client().await?];
+    let pkces = [flow.pkce(), flow.pkce()];
+    let first = open(&mut flow, &clients[0], &pkces[0]).await?;
+    let second = open(&mut flow, &clients[1], &pkces[1]).await?;
+    let value =
+        |page: &Page, name: &str| page.form().map(|form| form.value(name).unwrap_or_default().to_owned());
+    for (at, other) in [(&first, &second), (&second, &first)] {
+        for name in ["csrf", "authorization"] {
+            let form = at.form()?.with(name, &value(other, name)?);
+            let connector = form.buttons.iter().find(|(name, _)| name == "connector").cloned();
+            let button = connector.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+            let place = flow.browser.submit(at, form, button).await?;
+            page(&place.page()?.answer, StatusCode::FORBIDDEN)?;
+        }
+    }
+    let first = log_in(&mut flow.browser, first, "alice").await?;
+    let second = log_in(&mut flow.browser, second, "alice").await?;
+    finish(&mut flow, &first, &clients[0], &pkces[0]).await?;
+    finish(&mut flow, &second, &clients[1], &pkces[1]).await?;
+    flow.house.close().await
+}
+
 #[tokio::test]
 async fn cs_02_two_tabs_that_both_began_before_anybody_was_signed_in_can_both_be_finished() -> Verdict {
     // A client that opens one tab for each of its servers does just this.

@@ -59,6 +59,26 @@ async fn tk_31_nothing_but_an_access_token_is_a_bearer_token() -> Verdict {
     flow.house.close().await
 }
 
+/// RFC 9068, section 4: by the same key, with the same claims, but made for something else.
+#[tokio::test]
+async fn tk_31_what_we_signed_for_something_else_is_no_access_token() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let claims = tokens.claims()?;
+    let keys = flow.house.keeper.keys().load_full();
+    let sign =
+        |typ: &'static str| keys.signing.active().sign(typ, &claims).map_err(|error| error.to_string());
+    flow.calls(&sign("at+jwt")?).await?;
+    let received = flow.house.mcp.received().len();
+    for typ in
+        ["", "JWT", "jwt", "at", "sekisho-identity+jwt", "rt+jwt", "id_token+jwt", "at+jwt ", "at+jwt,JWT"]
+    {
+        rs401(&flow.house.echo("notes", &sign(typ)?).await?).map_err(while_trying(typ))?;
+    }
+    assert_eq!(flow.house.mcp.received().len(), received, "the MCP server saw none of it");
+    flow.house.close().await
+}
+
 #[tokio::test]
 async fn tk_31_nothing_but_a_refresh_token_refreshes_and_nothing_but_a_code_is_redeemed() -> Verdict {
     let mut flow = Flow::new().await?;
