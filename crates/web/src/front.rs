@@ -32,7 +32,7 @@ use crate::layers::limits::{KnownNetworks, Limiter, Rates};
 use crate::layers::origin::{Origin, OriginList, WELL_KNOWN_WEB_CLIENTS};
 use crate::layers::request_id::{self, RequestId, RequestIds};
 use crate::layers::security_headers::{HSTS, NOSNIFF};
-use crate::listener::{Serves, Visitors};
+use crate::listener::{Peer, Serves, Visitors};
 use crate::mcp;
 use crate::metrics::Metrics;
 use crate::public_url::PublicUrl;
@@ -178,14 +178,14 @@ impl Front {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        self.answer_at(Serves::ALL, peer, request).await
+        self.answer_at(Serves::ALL, peer.into(), request).await
     }
 
     /// The same at a listener that is for some only: whatever is for others is not there.
     pub(crate) async fn answer_at<B>(
         self: &Arc<Self>,
         serves: Serves,
-        peer: SocketAddr,
+        peer: Peer,
         request: Request<B>,
     ) -> Response<Body>
     where
@@ -198,7 +198,7 @@ impl Front {
             Some(_) => tracing::debug_span!("request", %id),
             None => tracing::info_span!("request", %id),
         };
-        let mut response = self.admit((id, serves), peer.ip(), request).instrument(span).await;
+        let mut response = self.admit((id, serves), peer, request).instrument(span).await;
         let headers = response.headers_mut();
         headers.insert(request_id::HEADER, id.header_value());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
@@ -211,7 +211,7 @@ impl Front {
     async fn admit<B>(
         self: &Arc<Self>,
         (id, serves): (RequestId, Serves),
-        peer: IpAddr,
+        peer: Peer,
         request: Request<B>,
     ) -> Response<Body>
     where
@@ -219,9 +219,10 @@ impl Front {
         B::Error: Into<axum::BoxError>,
     {
         let (parts, body) = request.into_parts();
-        let trusted = &self.settings.trusted_proxies;
+        let trusted = if peer.may_forward { self.settings.trusted_proxies.as_slice() } else { &[] };
+        let (peer, header) = (peer.address.ip(), self.settings.forwarded_header);
         let mut visit = Visit {
-            address: address::caller(peer, &parts.headers, trusted, self.settings.forwarded_header),
+            address: address::caller(peer, &parts.headers, trusted, header),
             front: Arc::clone(self),
             id,
             language: Language::default(),

@@ -19,7 +19,7 @@ use protocol::world::Timestamp;
 use crate::body::Body;
 use crate::front::Front;
 use crate::layers::host;
-use crate::listener::Serves;
+use crate::listener::{Peer, Serves};
 
 /// The doors of a public URL that the house had before.
 #[derive(Clone, Debug)]
@@ -99,7 +99,7 @@ impl fmt::Debug for Fronts {
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
     pub(crate) fronts: Arc<Fronts>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Peer,
     pub(crate) serves: Serves,
 }
 

@@ -30,12 +30,13 @@ mod text;
 mod tls;
 mod well_known;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::listener::Peer;
 
 pub use body::{Body, BodyError};
 pub use front::{Front, ListedServer, Parts, Settings};
@@ -79,8 +80,7 @@ pub async fn serve(
     limits: ConnectionLimits,
     shutdown: CancellationToken,
 ) -> Drained {
-    let doors =
-        move |peer: SocketAddr, serves: Serves| fronts::Door { fronts: Arc::clone(&fronts), peer, serves };
+    let doors = move |peer: Peer, serves: Serves| fronts::Door { fronts: Arc::clone(&fronts), peer, serves };
     serve::accept_all(listeners, doors, limits, shutdown).await
 }
 
@@ -92,7 +92,7 @@ pub async fn serve_metrics(
     shutdown: CancellationToken,
 ) -> Drained {
     let router = metrics::router(fronts);
-    let doors = move |_: SocketAddr, _: Serves| TowerToHyperService::new(router.clone());
+    let doors = move |_: Peer, _: Serves| TowerToHyperService::new(router.clone());
     let listeners = listeners.into_iter().map(Listener::from).collect();
     serve::accept_all(listeners, doors, limits, shutdown).await
 }

@@ -3,6 +3,8 @@
 //!
 //! Says which doors a socket opens; never who may pass them.
 
+use std::net::SocketAddr;
+
 use tokio::net::TcpListener;
 
 use crate::tls::Tls;
@@ -16,6 +18,21 @@ pub(crate) enum Visitors {
     Machines,
     /// People's browsers: authorization, login, consent.
     People,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    /// Whether it may say for whom it comes, if it is a trusted proxy. A balancer that speaks the PROXY protocol and names
+    /// nobody may not: it sees no HTTP, so a header is the word of whoever is behind it.
+    pub(crate) may_forward: bool,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, may_forward: true }
+    }
 }
 
 /// For whom a listener is.

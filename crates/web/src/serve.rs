@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use self::activity::{Activity, Look, Watched};
 use self::places::Places;
 use crate::layers::limits::KnownNetworks;
-use crate::listener::{Listener, Serves};
+use crate::listener::{Listener, Peer, Serves};
 use crate::tls::{Agreed, Tls};
 
 /// How long the loop rests when the system has no file or memory for another connection.
@@ -128,7 +128,7 @@ pub enum Drained {
 
 /// Accepts on all listeners until `shutdown`, then lets answers finish.
 ///
-/// `doors` makes the service of one connection from the address of its peer and from what its listener serves.
+/// `doors` makes the service of one connection from its peer and from what its listener serves.
 pub(crate) async fn accept_all<D, S, B>(
     listeners: Vec<Listener>,
     doors: D,
@@ -136,7 +136,7 @@ pub(crate) async fn accept_all<D, S, B>(
     shutdown: CancellationToken,
 ) -> Drained
 where
-    D: Fn(SocketAddr, Serves) -> S + Clone + Send + Sync + 'static,
+    D: Fn(Peer, Serves) -> S + Clone + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -269,7 +269,7 @@ struct Entrance {
 
 async fn accept<D, S, B>(listener: Listener, hall: &Arc<Hall>, doors: &D)
 where
-    D: Fn(SocketAddr, Serves) -> S + Clone + Send + Sync + 'static,
+    D: Fn(Peer, Serves) -> S + Clone + Send + Sync + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -309,27 +309,27 @@ struct Arrival {
 /// Finds out who it is, gives it a place, and speaks what the listener speaks.
 async fn receive<D, S, B>(mut arrival: Arrival, entrance: Entrance, doors: D)
 where
-    D: Fn(SocketAddr, Serves) -> S,
+    D: Fn(Peer, Serves) -> S,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let caller = match identify(&mut arrival, &entrance).await {
-        Ok(caller) => caller,
+    let peer = match identify(&mut arrival, &entrance).await {
+        Ok(peer) => peer,
         Err(error) => {
             tracing::debug!(peer = %arrival.peer, %error, "a connection was closed before it began");
             return;
         }
     };
-    let hall = Arc::clone(&arrival.hall);
+    let (hall, caller) = (Arc::clone(&arrival.hall), peer.address);
     let is_proxy = hall.is_proxy(caller.ip());
     let is_free = is_proxy || caller.ip().to_canonical().is_loopback();
     let place = if is_free { None } else { hall.places.take(caller.ip()) };
     if place.is_none() && !is_free {
         return;
     }
-    let service = doors(caller, entrance.serves);
+    let service = doors(peer, entrance.serves);
     let (protocols, patience) = if is_proxy {
         (&hall.proxies, hall.limits.proxy_idle_timeout)
     } else {
@@ -364,18 +364,21 @@ where
 }
 
 /// Prepares the socket and says on whose behalf it comes.
-async fn identify(arrival: &mut Arrival, entrance: &Entrance) -> std::io::Result<SocketAddr> {
+async fn identify(arrival: &mut Arrival, entrance: &Entrance) -> std::io::Result<Peer> {
     let hall = &arrival.hall;
     prepare(&arrival.stream, hall.limits.unread.saturating_mul(2))?;
     if !entrance.proxy_protocol {
-        return Ok(arrival.peer);
+        return Ok(arrival.peer.into());
     }
     if !hall.is_proxy(arrival.peer.ip()) {
         return Err(std::io::Error::other("the listener is for trusted proxies"));
     }
     let header = tokio::time::timeout(hall.limits.header_timeout, proxy::read(&mut arrival.stream));
     match hall.shutdown.run_until_cancelled(header).await {
-        Some(Ok(header)) => Ok(header?.unwrap_or(arrival.peer)),
+        Some(Ok(header)) => Ok(match header? {
+            Some(source) => source.into(),
+            None => Peer { address: arrival.peer, may_forward: false },
+        }),
         Some(Err(_)) => Err(std::io::ErrorKind::TimedOut.into()),
         None => Err(std::io::Error::other("stopping")),
     }

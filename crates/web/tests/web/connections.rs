@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use web::{ConnectionLimits, KnownNetwork, Listener, Rates};
 
-use crate::listeners::{Served, get, read_to_end, serve_as};
+use crate::house::{House, LOOPBACK};
+use crate::listeners::{Served, get, read_to_end, serve_as, serve_house};
 
 /// Deadlines that are over at once, for tests in which somebody waits for one.
 fn short() -> ConnectionLimits {
@@ -65,6 +66,32 @@ async fn a_balancer_says_for_whom_it_comes_and_nobody_else_does() {
         ConnectionLimits { trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()].into(), ..short() };
     let (served, _house) = serve_as(stranger, behind_a_balancer).await;
     assert_eq!(ask(&mut arrive(&served, "203.0.113.7:4711").await).await, "");
+}
+
+/// A balancer that sees no HTTP writes no header of HTTP: what stands there is the word of whoever is behind it. PX-11.
+#[tokio::test]
+async fn a_balancer_that_names_nobody_does_not_vouch_for_what_its_caller_writes() {
+    let once = |settings: &mut web::Settings| {
+        settings.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+        settings.rates = Rates { register: Some(web::Rate::per_second(1, 1)), ..Rates::unlimited() };
+    };
+    let nobody = [&b"\r\n\r\n\0\r\nQUIT\n\x20\x00\0\0"[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x00\0\0"];
+    for header in nobody.map(<[u8]>::to_vec).into_iter().chain([on_behalf_of("203.0.113.7:4711")]) {
+        let (served, _house) =
+            serve_house(House::with(LOOPBACK, once).await, short(), behind_a_balancer).await;
+        let mut answers = Vec::new();
+        for claimed in ["198.51.100.1", "198.51.100.2"] {
+            let body = "{\"redirect_uris\":[\"https://client.example/cb\"]}";
+            let request = format!(
+                "POST /oauth/register HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nconnection: close\r\nx-forwarded-for: {claimed}\r\n\
+                 content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let answer = served.exchange(&[header.as_slice(), request.as_bytes()].concat()).await;
+            answers.push(answer.split(' ').nth(1).unwrap_or_default().to_owned());
+        }
+        assert_eq!(answers, ["201", "429"], "one caller, whatever it claims: {header:?}");
+    }
 }
 
 #[tokio::test]

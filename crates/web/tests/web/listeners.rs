@@ -26,7 +26,15 @@ pub(crate) async fn serve_as(
     limits: ConnectionLimits,
     kind: impl FnOnce(TcpListener) -> Listener,
 ) -> (Served, House) {
-    let house = House::new(LOOPBACK).await;
+    serve_house(House::new(LOOPBACK).await, limits, kind).await
+}
+
+/// The same of this house.
+pub(crate) async fn serve_house(
+    house: House,
+    limits: ConnectionLimits,
+    kind: impl FnOnce(TcpListener) -> Listener,
+) -> (Served, House) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
