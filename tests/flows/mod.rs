@@ -8,4 +8,5 @@ mod race;
 mod restart;
 mod review_as;
 mod review_gateway;
+mod stops;
 mod streams;

@@ -31,6 +31,7 @@ mod register;
 mod revoke;
 mod sessions;
 mod settings;
+mod stop;
 #[cfg(test)]
 mod test_house;
 mod token;
@@ -64,6 +65,7 @@ pub use pages::{
 pub use register::RegisterError;
 pub use revoke::RevokeError;
 pub use settings::{Lifetimes, ScopeEntry, ServerEntry, Settings};
+pub use stop::{Stopping, Target};
 pub use token::TokenError;
 
 /// What the authorization server works with.

@@ -118,6 +118,9 @@ impl Revocations {
         for revocation in self.store.list_revocations(since).await? {
             self.apply(&revocation);
         }
+        for revocation in self.store.list_stopped_grants(since).await? {
+            self.apply(&revocation);
+        }
         self.read_until.store(now.micros(), Ordering::Release);
         self.read_at.store(started, Ordering::Release);
         if in_full {

@@ -48,6 +48,8 @@ audit_kinds! {
     Call = "call";
     /// An MCP call was refused.
     CallRefused = "call_refused";
+    /// A client that was blocked may be consented to again.
+    ClientAllowed = "client_allowed";
     /// A client was blocked for good.
     ClientBlocked = "client_blocked";
     /// Clients registered; a count per fingerprint and minute.
@@ -102,6 +104,10 @@ audit_kinds! {
     TokenRefreshed = "token_refreshed";
     /// A token request was refused.
     TokenRefused = "token_refused";
+    /// A person who was shut out may sign in again.
+    UserAllowed = "user_allowed";
+    /// A person was shut out.
+    UserBlocked = "user_blocked";
 }
 
 /// How what happened ended.

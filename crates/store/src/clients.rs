@@ -8,9 +8,9 @@ use protocol::secret::Hash;
 use protocol::world::Timestamp;
 
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, Step, params};
+use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, Revocation, StoreError, stop};
+use crate::{Answer, AuditEvent, Revocation, StopCounts, StoreError, audit_events, stop};
 
 /// A client that was consented to at least once, or blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +39,16 @@ pub trait Clients: Send + Sync {
     fn find_client<'a>(&'a self, client_id: &'a ClientId) -> Answer<'a, Option<ClientRecord>>;
 
     /// Blocks a client for good: leaves the tombstone (making the row if there is none) and ends all it has, as
-    /// [`Revocations::stop`](crate::Revocations::stop) does. Returns how many live grants were ended.
+    /// [`Revocations::stop`](crate::Revocations::stop) does. Returns what was ended.
     fn block_client(
         &self,
         client: ClientRecord,
         revocation: Revocation,
         audit: AuditEvent,
-    ) -> Answer<'_, u64>;
+    ) -> Answer<'_, StopCounts>;
+
+    /// Takes a block away: the client may be consented to again. Whether it was blocked; if not, nothing is written.
+    fn allow_client<'a>(&'a self, client_id: &'a ClientId, audit: AuditEvent) -> Answer<'a, bool>;
 }
 
 macro_rules! columns {
@@ -63,6 +66,7 @@ statement_list! {
          fingerprint = excluded.fingerprint, name = excluded.name, last_used_at = excluded.last_used_at \
          WHERE clients.blocked_at IS NULL"
     );
+    ALLOW = "UPDATE clients SET blocked_at = NULL WHERE client_id = $1 AND blocked_at IS NOT NULL";
     BLOCK = concat!(
         "INSERT INTO clients (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
          ON CONFLICT (client_id) DO UPDATE SET blocked_at = excluded.blocked_at \
@@ -80,10 +84,18 @@ impl Clients for Engine {
         client: ClientRecord,
         revocation: Revocation,
         audit: AuditEvent,
-    ) -> Answer<'_, u64> {
+    ) -> Answer<'_, StopCounts> {
         Box::pin(async move {
             let tombstone = row(&client, Some(audit.at));
             stop::stop(self, vec![Step::at_most_one(BLOCK, tombstone)], revocation, audit).await
+        })
+    }
+
+    fn allow_client<'a>(&'a self, client_id: &'a ClientId, audit: AuditEvent) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(ALLOW, params![client_id.as_str()])];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
         })
     }
 }

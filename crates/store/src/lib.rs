@@ -47,7 +47,7 @@ pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
-pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations};
+pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations, StopCounts};
 pub use sealed::{SealedColumn, SealedRow, SealedRows};
 pub use statements::{Statement, statements};
 pub use users::{AnsweredLeg, NewIdentity, SignIn, SignInOutcome, UserRecord, Users};

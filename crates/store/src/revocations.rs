@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use protocol::id::Grant;
 use protocol::world::Timestamp;
 
 use crate::codec::Decoder;
@@ -55,6 +56,17 @@ pub struct Revocation {
     pub expires_at: Timestamp,
 }
 
+/// How much a stop ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StopCounts {
+    /// Browser sessions.
+    pub browser_sessions: u64,
+    /// Codes that were not redeemed yet.
+    pub codes: u64,
+    /// Grants that were alive.
+    pub grants: u64,
+}
+
 /// Called with each revocation that this process commits, and with those of other nodes that it hears of.
 pub type RevocationListener = Arc<dyn Fn(&Revocation) + Send + Sync>;
 
@@ -66,10 +78,15 @@ pub trait Revocations: Send + Sync {
     /// twice as once.
     fn list_revocations(&self, since: Timestamp) -> Answer<'_, Vec<Revocation>>;
 
+    /// The grants that a stop written at or after `since` ended, each as a revocation of its own, as far as they were
+    /// used lately. The entry of a stop goes by the clocks of whoever issued and whoever stopped; these do not: no token
+    /// of an ended grant is ever good again.
+    fn list_stopped_grants(&self, since: Timestamp) -> Answer<'_, Vec<Revocation>>;
+
     /// Ends everything of what the revocation names: its live grants, its codes that are not redeemed, for a
-    /// person also the browser sessions; with the entry and the event in one write. Returns how many live grants
-    /// were ended. `audit.at` is the time of it.
-    fn stop(&self, revocation: Revocation, audit: AuditEvent) -> Answer<'_, u64>;
+    /// person also the browser sessions; with the entry and the event in one write. Returns what was ended.
+    /// `audit.at` is the time of it.
+    fn stop(&self, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts>;
 
     /// Has every revocation that this process commits announced, after its commit and before its write is
     /// answered; and those of other nodes, as far as they are heard of at once: look all the same. The listener must be quick and must not call the record.
@@ -83,6 +100,12 @@ statement_list! {
         expires_at = CASE WHEN revocations.expires_at > excluded.expires_at THEN revocations.expires_at \
         ELSE excluded.expires_at END, created_at = excluded.created_at \
         WHERE revocations.not_before < excluded.not_before";
+    // What was stopped within a quarter of an hour before counts too: a stop that is repeated moves its entry forward,
+    // and what the first one ended must still be named. A token that the entry misses is of a grant used as lately.
+    STOPPED_GRANTS = "SELECT g.id, r.expires_at FROM revocations r JOIN grants g \
+        ON g.revoked_at > r.created_at - 900000000 AND g.revoked_at <= r.created_at \
+        AND g.last_used_at > r.created_at - 900000000 \
+        WHERE r.created_at >= $1 AND r.kind <> 'grant' AND g.revoked_at IS NOT NULL";
     LIST = "SELECT kind, id, not_before, expires_at FROM revocations WHERE created_at >= $1 \
         ORDER BY created_at";
 }
@@ -92,7 +115,13 @@ impl Revocations for Engine {
         Box::pin(async move { self.many(LIST, params![since]).await?.into_iter().map(decode).collect() })
     }
 
-    fn stop(&self, revocation: Revocation, audit: AuditEvent) -> Answer<'_, u64> {
+    fn list_stopped_grants(&self, since: Timestamp) -> Answer<'_, Vec<Revocation>> {
+        Box::pin(async move {
+            self.many(STOPPED_GRANTS, params![since]).await?.into_iter().map(decode_stopped).collect()
+        })
+    }
+
+    fn stop(&self, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts> {
         Box::pin(stop::stop(self, Vec::new(), revocation, audit))
     }
 
@@ -111,6 +140,12 @@ pub(crate) fn entry(revocation: &Revocation, created_at: Timestamp) -> Step {
         created_at,
     ];
     Step::at_most_one(PUT, row)
+}
+
+fn decode_stopped(row: Row) -> Result<Revocation, StoreError> {
+    let mut row = Decoder::new("grants", row);
+    let (id, expires_at) = (row.id::<Grant>("id")?, row.time("expires_at")?);
+    Ok(Revocation { kind: RevocationKind::Grant, id: id.to_string(), not_before: expires_at, expires_at })
 }
 
 fn decode(row: Row) -> Result<Revocation, StoreError> {

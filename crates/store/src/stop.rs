@@ -7,7 +7,7 @@ use protocol::id::{Grant, Id, User};
 
 use crate::engine::{Engine, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{AuditEvent, Revocation, RevocationKind, StoreError, audit_events, revocations};
+use crate::{AuditEvent, Revocation, RevocationKind, StopCounts, StoreError, audit_events, revocations};
 
 /// A code that is not redeemed becomes a no: nothing of the consent is kept that could be redeemed.
 macro_rules! end_codes {
@@ -31,47 +31,74 @@ statement_list! {
     GRANTS_OF_CLIENT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND client_id = $2";
     GRANTS_OF_RESOURCE = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND resource = $2";
     GRANTS_OF_USER = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND user_id = $2";
+    EMERGENCY_OF_ALL = "DELETE FROM emergency_logins WHERE used_at IS NULL";
+    EMERGENCY_OF_USER = "DELETE FROM emergency_logins WHERE user_id = $1 AND used_at IS NULL";
     SESSIONS_OF_ALL = "DELETE FROM browser_sessions";
     SESSIONS_OF_USER = "DELETE FROM browser_sessions WHERE user_id = $1";
 }
 
-/// One write: `first`, then the end of all that the revocation names, then entry and event. Returns how many grants
-/// it ended.
+/// One write: `first`, then the end of all that the revocation names, then entry and event. Returns how much it ended.
 pub(crate) async fn stop(
     engine: &Engine,
     first: Vec<Step>,
     revocation: Revocation,
     audit: AuditEvent,
-) -> Result<u64, StoreError> {
+) -> Result<StopCounts, StoreError> {
     let now = audit.at;
     let mut steps = first;
-    steps.extend(before_grants(&revocation)?);
-    let counted = steps.len();
+    let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
+    steps.extend(emergency_logins(&revocation)?);
+    let codes = codes(&revocation)?.map(|step| push(&mut steps, step));
     let (sql, of) = grants(&revocation)?;
     let mut ended = params![now];
     ended.extend(of);
-    steps.push(Step::any(sql, ended));
+    let grants = push(&mut steps, Step::any(sql, ended));
     steps.push(revocations::entry(&revocation, now));
     audit_events::push(&mut steps, &audit)?;
     match engine.write(Write::new(steps).announcing(revocation).long()).await? {
-        Written::Done(touched) => Ok(touched.get(counted).map_or(0, |grants| grants.count)),
+        Written::Done(touched) => {
+            let count = |at: usize| touched.get(at).map_or(0, |step| step.count);
+            Ok(StopCounts {
+                browser_sessions: sessions.map_or(0, count),
+                codes: codes.map_or(0, count),
+                grants: count(grants),
+            })
+        }
         Written::Missed(_) => Err(StoreError::unavailable("a stop missed a key")),
     }
 }
 
-fn before_grants(revocation: &Revocation) -> Result<Vec<Step>, StoreError> {
+/// Adds a step; its place among the steps.
+fn push(steps: &mut Vec<Step>, step: Step) -> usize {
+    steps.push(step);
+    steps.len() - 1
+}
+
+fn sessions(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
+    Ok(match revocation.kind {
+        RevocationKind::Client | RevocationKind::Grant | RevocationKind::Resource => None,
+        RevocationKind::Issuer => Some(Step::any(SESSIONS_OF_ALL, params![])),
+        RevocationKind::User => Some(Step::any(SESSIONS_OF_USER, params![user(&revocation.id)?])),
+    })
+}
+
+/// Ways in that nobody has used yet.
+fn emergency_logins(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
+    Ok(match revocation.kind {
+        RevocationKind::Client | RevocationKind::Grant | RevocationKind::Resource => None,
+        RevocationKind::Issuer => Some(Step::any(EMERGENCY_OF_ALL, params![])),
+        RevocationKind::User => Some(Step::any(EMERGENCY_OF_USER, params![user(&revocation.id)?])),
+    })
+}
+
+fn codes(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
     let id = revocation.id.as_str();
     Ok(match revocation.kind {
-        RevocationKind::Client => vec![Step::any(CODES_OF_CLIENT, params![id])],
-        RevocationKind::Grant => Vec::new(),
-        RevocationKind::Issuer => {
-            vec![Step::any(SESSIONS_OF_ALL, params![]), Step::any(CODES_OF_ALL, params![])]
-        }
-        RevocationKind::Resource => vec![Step::any(CODES_OF_RESOURCE, params![id])],
-        RevocationKind::User => {
-            let user = user(id)?;
-            vec![Step::any(SESSIONS_OF_USER, params![user]), Step::any(CODES_OF_USER, params![user])]
-        }
+        RevocationKind::Client => Some(Step::any(CODES_OF_CLIENT, params![id])),
+        RevocationKind::Grant => None,
+        RevocationKind::Issuer => Some(Step::any(CODES_OF_ALL, params![])),
+        RevocationKind::Resource => Some(Step::any(CODES_OF_RESOURCE, params![id])),
+        RevocationKind::User => Some(Step::any(CODES_OF_USER, params![user(id)?])),
     })
 }
 

@@ -9,7 +9,9 @@ use protocol::world::Timestamp;
 use crate::codec::{Decoder, json};
 use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, BrowserSessionRecord, StoreError, audit_events};
+use crate::{
+    Answer, AuditEvent, BrowserSessionRecord, Revocation, StopCounts, StoreError, audit_events, stop,
+};
 
 /// A person who signed in at least once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +93,12 @@ pub trait Users: Send + Sync {
     /// The person with this id.
     fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>>;
 
+    /// Shuts a person out and ends all that is theirs, as [`Revocations::stop`](crate::Revocations::stop) does.
+    fn block_user(&self, id: Id<User>, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts>;
+
+    /// Lets a person in again. Whether they were shut out; if not, nothing is written.
+    fn allow_user(&self, id: Id<User>, audit: AuditEvent) -> Answer<'_, bool>;
+
     /// Signs a person in: makes or updates the person, opens the session, uses up the leg, all or nothing. A leg
     /// is answered at most once.
     fn sign_in(&self, sign_in: SignIn) -> Answer<'_, SignInOutcome>;
@@ -106,6 +114,8 @@ statement_list! {
     PEOPLE = concat!("SELECT ", columns!(), " FROM users WHERE id = $1 OR (connector = $2 AND subject = $3) \
         OR lower(email) = lower($4) ORDER BY id LIMIT 10");
     FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+    BLOCK = "UPDATE users SET disabled_at = $1 WHERE id = $2 AND disabled_at IS NULL";
+    ALLOW = "UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
     // Whoever is known keeps the id and the day of the first sign-in.
     SIGN_IN = concat!(
         "INSERT INTO users (id, connector, subject, name, email, groups, created_at, last_sign_in_at) \
@@ -125,6 +135,19 @@ statement_list! {
 impl Users for Engine {
     fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>> {
         Box::pin(async move { self.one(FIND, params![id]).await?.map(decode).transpose() })
+    }
+
+    fn block_user(&self, id: Id<User>, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts> {
+        let first = vec![Step::at_most_one(BLOCK, params![audit.at, id])];
+        Box::pin(stop::stop(self, first, revocation, audit))
+    }
+
+    fn allow_user(&self, id: Id<User>, audit: AuditEvent) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(ALLOW, params![id])];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+        })
     }
 
     fn sign_in(&self, sign_in: SignIn) -> Answer<'_, SignInOutcome> {

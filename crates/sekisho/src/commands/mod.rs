@@ -12,6 +12,7 @@ mod people;
 mod progress;
 mod restore;
 mod serve;
+mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
 pub use self::keys::KeysArguments;
 pub use self::restore::RestoreArguments;
+pub use self::stop::{AllowArguments, StopArguments};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +37,7 @@ Examples:
   sekisho audit --config /etc/sekisho.toml --user alice@example.com
   sekisho keys list --config /etc/sekisho.toml
   sekisho backup --config /etc/sekisho.toml --to sekisho-2026-11-01.backup
+  sekisho stop --config /etc/sekisho.toml --user alice@example.com --reason stolen
 
 Exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong;
 3 `check` found something that would not work.";
@@ -65,6 +68,10 @@ enum Command {
     Backup(BackupArguments),
     /// Fill an empty store from a backup; everybody signs in again
     Restore(RestoreArguments),
+    /// End what a person, a client, an MCP server or everybody has, on every node within seconds
+    Stop(StopArguments),
+    /// Let a person or a client in again that was stopped with --block
+    Allow(AllowArguments),
     /// Print a generated document
     #[command(hide = true)]
     Docs {
@@ -103,6 +110,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
+        Command::Stop(arguments) => stop::run(&arguments),
+        Command::Allow(arguments) => stop::allow(&arguments),
         Command::Docs { what } => docs::run(what),
     }
 }

@@ -358,5 +358,10 @@ pub fn parse_duration(text: &str) -> Option<std::time::Duration> {
     parse::seconds(text).map(std::time::Duration::from_secs)
 }
 
+/// Whether a text may be the name of an MCP server, for the command line.
+pub fn is_name(text: &str) -> bool {
+    parse::is_name(text)
+}
+
 #[cfg(test)]
 mod tests;

@@ -19,3 +19,4 @@ mod process;
 mod reload;
 mod runbook;
 mod stop;
+mod stopping;

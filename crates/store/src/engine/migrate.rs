@@ -40,6 +40,7 @@ migrations! {
     2 "0002_emergency_logins";
     3 "0003_key_activation";
     4 "0004_audit_blocks";
+    5 "0005_ended_grants";
 }
 
 /// The table by which the record knows its own shape. It is made by the migrator, before any migration.

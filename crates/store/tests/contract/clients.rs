@@ -7,6 +7,7 @@ use crate::engines::{Opened, contract};
 use crate::fixtures::*;
 
 contract! {
+    a_blocked_client_may_be_allowed_again,
     a_client_comes_back_as_it_went_in,
     a_second_consent_brings_the_client_up_to_date,
     a_blocked_client_takes_no_consent,
@@ -69,12 +70,12 @@ async fn blocking_ends_what_the_client_has(store: Opened) {
     granted(&store, 1, user).await;
     consented(&store, 2, user).await;
     let ended = store.block_client(client(), blocking(), event(AuditKind::ClientBlocked)).await.unwrap();
-    assert_eq!(ended, 1);
+    assert_eq!(ended.grants, 1);
     assert_eq!(store.find_grant(id(1)).await.unwrap().unwrap().revoked_at, Some(NOW));
     assert_eq!(store.redeem(redeeming(2, user), NOW).await.unwrap(), store::RedeemOutcome::Lost);
     assert_eq!(store.list_revocations(NOW).await.unwrap(), [blocking()]);
     let again = store.block_client(client(), blocking(), event(AuditKind::ClientBlocked)).await.unwrap();
-    assert_eq!(again, 0);
+    assert_eq!(again.grants, 0);
 }
 
 async fn client_ids_are_compared_to_the_byte(store: Opened) {
@@ -84,4 +85,13 @@ async fn client_ids_are_compared_to_the_byte(store: Opened) {
         let other = protocol::oauth::ClientId::parse(other).unwrap();
         assert_eq!(store.find_client(&other).await.unwrap(), None);
     }
+}
+
+async fn a_blocked_client_may_be_allowed_again(store: Opened) {
+    let user = person(&store, 1).await.id;
+    assert!(!store.allow_client(&client_id(), event(AuditKind::ClientAllowed)).await.unwrap());
+    store.block_client(client(), blocking(), event(AuditKind::ClientBlocked)).await.unwrap();
+    assert!(store.allow_client(&client_id(), event(AuditKind::ClientAllowed)).await.unwrap());
+    assert!(!store.allow_client(&client_id(), event(AuditKind::ClientAllowed)).await.unwrap(), "once");
+    consented(&store, 1, user).await;
 }

@@ -1,7 +1,7 @@
 use protocol::secret::Sealed;
 use store::{
     AuditKind, BrowserSessionRecord, BrowserSessions as _, EmergencyLoginRecord, EmergencyLogins as _,
-    UseEmergencyLogin,
+    RevocationKind, Revocations as _, UseEmergencyLogin,
 };
 
 use crate::engines::{Opened, contract};
@@ -12,6 +12,7 @@ contract! {
     an_emergency_login_ends_in_time,
     an_emergency_login_is_for_somebody_who_may_come_in,
     an_emergency_login_is_used_at_most_once,
+    a_stop_ends_the_emergency_logins_of_its_person_and_of_everybody,
 }
 
 async fn login(store: &Opened, number: u64) -> EmergencyLoginRecord {
@@ -74,4 +75,17 @@ async fn an_emergency_login_is_used_at_most_once(store: Opened) {
     assert_eq!(opened.into_iter().filter(|used| *used.as_ref().unwrap()).count(), 1);
     assert!(!store.has_emergency_login(NOW).await.unwrap());
     assert_eq!(store.find_emergency_login(&made.hash, NOW).await.unwrap(), None);
+}
+
+async fn a_stop_ends_the_emergency_logins_of_its_person_and_of_everybody(store: Opened) {
+    let (ada, bob) = (login(&store, 1).await, login(&store, 2).await);
+    assert!(put(&store, &ada).await && put(&store, &bob).await);
+    let of_ada = revocation(RevocationKind::User, &ada.user.to_string());
+    store.stop(of_ada, event(AuditKind::Stopped)).await.unwrap();
+    assert_eq!(store.find_emergency_login(&ada.hash, NOW).await.unwrap(), None);
+    assert!(!store.use_emergency_login(using(&ada, 1)).await.unwrap());
+    assert!(store.find_emergency_login(&bob.hash, NOW).await.unwrap().is_some());
+    let all = revocation(RevocationKind::Issuer, "https://mcp.example.com");
+    store.stop(all, event(AuditKind::Stopped)).await.unwrap();
+    assert!(!store.has_emergency_login(NOW).await.unwrap());
 }

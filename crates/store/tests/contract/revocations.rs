@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use store::{
     AuditKind, Authorizations as _, BrowserSessions as _, EndGrant, Grants as _, Queries as _, RedeemOutcome,
-    Revocation, RevocationKind, Revocations as _,
+    Revocation, RevocationKind, Revocations as _, StopCounts,
 };
 use tokio::task::JoinSet;
 
@@ -19,6 +19,7 @@ contract! {
     stopping_the_issuer_ends_everything,
     a_code_redeemed_while_its_person_is_stopped_gives_no_live_grant,
     a_revocation_that_names_nothing_is_an_error,
+    the_grants_that_a_stop_ended_are_named_one_by_one,
 }
 
 fn stopped() -> store::AuditEvent {
@@ -103,7 +104,7 @@ async fn stopping_a_person_ends_what_is_theirs_and_nothing_else(store: Opened) {
     consented(&store, 4, bob).await;
 
     let ended = store.stop(revocation(RevocationKind::User, &ada.to_string()), stopped()).await.unwrap();
-    assert_eq!(ended, 1);
+    assert_eq!(ended.grants, 1);
     assert_eq!(store.find_grant(id(1)).await.unwrap().unwrap().revoked_at, Some(NOW));
     assert_eq!(store.find_grant(id(2)).await.unwrap().unwrap().revoked_at, None);
     assert_eq!(store.find_browser_session(&hash("session", 1), NOW).await.unwrap(), None);
@@ -125,8 +126,8 @@ async fn stopping_a_client_or_a_resource_ends_what_is_there(store: Opened) {
         granted(&store, number, user).await;
         consented(&store, 10 + number, user).await;
         let other = store.stop(revocation(kind, &id::<()>(99).to_string()), stopped()).await.unwrap();
-        assert_eq!(other, 0, "{kind:?}");
-        assert_eq!(store.stop(revocation(kind, &name), stopped()).await.unwrap(), 1, "{kind:?}");
+        assert_eq!(other, StopCounts::default(), "{kind:?}");
+        assert_eq!(store.stop(revocation(kind, &name), stopped()).await.unwrap().grants, 1, "{kind:?}");
         let redeemed = store.redeem(redeeming(10 + number, user), NOW).await.unwrap();
         let code_lives = kind == RevocationKind::Grant;
         assert_eq!(redeemed == RedeemOutcome::Redeemed, code_lives, "{kind:?}");
@@ -139,7 +140,8 @@ async fn stopping_the_issuer_ends_everything(store: Opened) {
     granted(&store, 2, user).await;
     consented(&store, 3, user).await;
     let all = revocation(RevocationKind::Issuer, "https://mcp.example.com");
-    assert_eq!(store.stop(all, stopped()).await.unwrap(), 2);
+    let ended = store.stop(all, stopped()).await.unwrap();
+    assert_eq!(ended, StopCounts { browser_sessions: 1, codes: 1, grants: 2 });
     assert_eq!(store.redeem(redeeming(3, user), NOW).await.unwrap(), RedeemOutcome::Lost);
     assert_eq!(store.counts().await.unwrap().browser_sessions, 0);
 }
@@ -173,4 +175,26 @@ async fn a_revocation_that_names_nothing_is_an_error(store: Opened) {
     assert!(store.stop(revocation(RevocationKind::User, "ada"), stopped()).await.is_err());
     assert!(store.stop(revocation(RevocationKind::Grant, ""), stopped()).await.is_err());
     assert_eq!(store.counts().await.unwrap().revocations, 0);
+}
+
+/// RV-05: whatever the clock of the node that issued a token, its grant is named.
+async fn the_grants_that_a_stop_ended_are_named_one_by_one(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    let bob = person(&store, 2).await.id;
+    granted(&store, 1, ada).await;
+    granted(&store, 2, bob).await;
+    assert_eq!(store.list_stopped_grants(NOW).await.unwrap(), []);
+    let of_ada = revocation(RevocationKind::User, &ada.to_string());
+    store.stop(of_ada.clone(), stopped()).await.unwrap();
+    let named = store.list_stopped_grants(NOW).await.unwrap();
+    let names: Vec<_> = named.iter().map(|entry| (entry.kind, entry.id.clone())).collect();
+    assert_eq!(names, [(RevocationKind::Grant, id::<()>(1).to_string())]);
+    assert_eq!((named[0].not_before, named[0].expires_at), (of_ada.expires_at, of_ada.expires_at));
+    assert_eq!(store.list_stopped_grants(NOW.plus(MINUTE)).await.unwrap(), [], "asked for what is new");
+    // The same stop again, a little later: what the first one ended is still named.
+    let mut later = stopped();
+    later.at = NOW.plus(MINUTE * 5);
+    let moved = Revocation { not_before: of_ada.not_before.plus(MINUTE * 5), ..of_ada };
+    store.stop(moved, later).await.unwrap();
+    assert_eq!(store.list_stopped_grants(NOW.plus(MINUTE * 5)).await.unwrap().len(), 1);
 }

@@ -1,4 +1,7 @@
-use store::{BrowserSessions as _, Engine, Queries as _, SignInOutcome, UserRecord, Users as _};
+use store::{
+    AuditKind, BrowserSessions as _, Engine, Queries as _, RevocationKind, SignInOutcome, StopCounts,
+    UserRecord, Users as _,
+};
 use tokio::task::JoinSet;
 
 use crate::engines::{Opened, contract};
@@ -13,6 +16,7 @@ contract! {
     subjects_are_compared_to_the_byte,
     who_is_shut_out_does_not_sign_in,
     the_event_of_a_sign_in_names_the_person_as_known,
+    who_is_blocked_has_nothing_left_and_may_be_let_in_again,
 }
 
 async fn a_person_comes_back_as_they_went_in(store: Opened) {
@@ -131,4 +135,18 @@ async fn a_person_is_found_by_id_by_subject_and_by_address(store: Opened) {
     for nobody in ["", ":", "nobody@example.com", "00000000-0000-7000-8000-000000000000", &one.subject] {
         assert!(store.find_people(nobody).await.unwrap().is_empty(), "{nobody}");
     }
+}
+
+async fn who_is_blocked_has_nothing_left_and_may_be_let_in_again(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    granted(&store, 1, ada).await;
+    let entry = revocation(RevocationKind::User, &ada.to_string());
+    assert!(!store.allow_user(ada, event(AuditKind::UserAllowed)).await.unwrap());
+    let ended = store.block_user(ada, entry, event(AuditKind::UserBlocked)).await.unwrap();
+    assert_eq!(ended, StopCounts { browser_sessions: 1, codes: 0, grants: 1 });
+    assert_eq!(store.find_user(ada).await.unwrap().unwrap().disabled_at, Some(NOW));
+    assert_eq!(store.sign_in(signing_in(1)).await.unwrap(), SignInOutcome::Disabled);
+    assert!(store.allow_user(ada, event(AuditKind::UserAllowed)).await.unwrap());
+    assert!(!store.allow_user(ada, event(AuditKind::UserAllowed)).await.unwrap(), "once");
+    assert!(matches!(store.sign_in(signing_in(1)).await.unwrap(), SignInOutcome::SignedIn(_)));
 }
