@@ -9,7 +9,8 @@ mod file;
 mod restore;
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write as Output};
+use std::fs::File;
+use std::io::{BufReader, Read, Write as Output};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ pub use file::Header;
 pub(crate) use restore::STATEMENTS;
 pub use restore::{Restore, Restored};
 
-pub(crate) use self::file::Reader;
 use self::file::Writer;
+pub(crate) use self::file::{Reader, is_plain};
 use crate::engine::{Engine, Row, Value};
 use crate::{KeyPurpose, KeyRecord, StoreError};
 
@@ -53,7 +54,7 @@ pub(crate) const OF_ONE_RECORD: &str = "oldest_schema";
 pub(crate) const PORTION: usize = 1000;
 pub(crate) const PIECES: usize = 4;
 
-/// How far it is: rows done, and rows in all as far as that is known.
+/// How far it is: rows or bytes done, and in all as far as that is known.
 pub type Progress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 /// A piece of a record on its way.
@@ -135,24 +136,22 @@ fn write(
 ///
 /// # Errors
 /// [`BackupError`] if it is none, is damaged or was cut off, or is of a newer release.
-pub fn verify(from: impl Read, progress: &Progress) -> Result<Contents, BackupError> {
+pub fn verify(from: impl Read) -> Result<Contents, BackupError> {
     let mut reader = Reader::begin(from)?;
     let header = reader.header().clone();
     let mut contents =
         Contents { header, counts: BTreeMap::new(), meta: BTreeMap::new(), keys: Vec::new(), sum: [0; 32] };
-    let (mut table, mut columns, mut done) = (String::new(), Vec::new(), 0);
+    let (mut table, mut columns) = (String::new(), Vec::new());
     loop {
         match reader.next()? {
             Piece::Begin { .. } => return Err(BackupError::Damaged),
             Piece::Table { name, columns: named } => {
-                if !TABLES.contains(&name.as_str()) || contents.counts.insert(name.clone(), 0).is_some() {
+                if contents.counts.insert(name.clone(), 0).is_some() {
                     return Err(BackupError::Damaged);
                 }
                 (table, columns) = (name, named);
             }
             Piece::Rows(rows) => {
-                done += rows.len() as u64;
-                progress(done, done);
                 *contents.counts.get_mut(&table).ok_or(BackupError::Damaged)? += rows.len() as u64;
                 for row in rows {
                     contents.take(&table, &columns, row)?;
@@ -165,12 +164,31 @@ pub fn verify(from: impl Read, progress: &Progress) -> Result<Contents, BackupEr
     Ok(contents)
 }
 
-/// The same for a file.
+/// The same for a file. Progress is told in bytes.
 ///
 /// # Errors
 /// As [`verify`], or if it cannot be read.
 pub fn verify_file(path: &Path, progress: &Progress) -> Result<Contents, BackupError> {
-    verify(std::io::BufReader::with_capacity(1 << 18, std::fs::File::open(path)?), progress)
+    let file = File::open(path)?;
+    let all = file.metadata()?.len();
+    verify(BufReader::with_capacity(1 << 18, Counted { file, done: 0, all, progress }))
+}
+
+/// A file that tells how far it was read.
+struct Counted<'a> {
+    file: File,
+    done: u64,
+    all: u64,
+    progress: &'a Progress,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.done += count as u64;
+        (self.progress)(self.done, self.all.max(self.done));
+        Ok(count)
+    }
 }
 
 impl Contents {

@@ -58,8 +58,9 @@ pub fn of_backup(
     let revocation = Revocation {
         kind: RevocationKind::Issuer,
         id: public_url.to_owned(),
-        // Not ahead, as that of a grant is: what is issued from now on is good.
-        not_before: now,
+        // Not ahead, as that of a grant is: what is issued from now on is good, and a token knows its second only. What
+        // was issued in this second before now has a key that is withdrawn.
+        not_before: now.minus(Duration::from_secs(1)),
         expires_at: now.plus(Lifetimes::LONGEST_ACCESS_TOKEN + CLOCKS_APART),
     };
     let id = protocol::id::Id::mint(now, entropy);

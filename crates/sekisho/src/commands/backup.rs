@@ -2,8 +2,8 @@
 //!
 //! Never over a file that is there, never half a file under the name that was asked for, and never the master key.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,9 +48,7 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<ExitCode, Failure> {
     let (Some(config), Some(to)) = (&arguments.config, &arguments.to) else {
         return Err(Failure::Arguments("`--config` says whose store is backed up".to_owned()));
     };
-    wiring::runtime()?.block_on(make(config, to))?;
-    // Read again: a backup that cannot be read is none.
-    let contents = verified(to)?;
+    let contents = wiring::runtime()?.block_on(make(config, to))?;
     print(&format!("{}\n{KEY_ELSEWHERE}", told(to, &contents)))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -58,25 +56,29 @@ pub(super) fn run(arguments: &BackupArguments) -> Result<ExitCode, Failure> {
 const KEY_ELSEWHERE: &str = "THE MASTER KEY IS NOT IN IT. What is sealed in the store stays sealed in the backup: keep the \
     master key elsewhere, and as long as this file; without it the backup cannot be restored.\n";
 
-async fn make(config: &Path, to: &Path) -> Result<BTreeMap<String, u64>, Failure> {
+async fn make(config: &Path, to: &Path) -> Result<Contents, Failure> {
     let config = wiring::load(config)?;
     let store = wiring::open_existing_store(&config).await?;
     if to.symlink_metadata().is_ok() {
-        return Err(Failure::Arguments(format!(
-            "`{}` is there already, and is not overwritten",
-            to.display()
-        )));
+        return Err(is_there(to));
     }
     let partial = Partial::create(to)?;
     let made_by = env!("CARGO_PKG_VERSION");
     let now = World::real().clock.now();
     let shown = Arc::new(Told::new("rows"));
     let out = partial.file.try_clone().map_err(Failure::io(partial.what()))?;
-    let counts = store.back_up(out, (made_by, now), telling(&shown)).await;
+    let made = store.back_up(out, (made_by, now), telling(&shown)).await;
     shown.finish();
-    let counts = counts?;
+    made?;
+    // Read again before it has its name: a backup that cannot be read is none.
+    partial.file.sync_all().map_err(Failure::io(partial.what()))?;
+    let contents = verified(&partial.path)?;
     partial.keep(to)?;
-    Ok(counts)
+    Ok(contents)
+}
+
+fn is_there(to: &Path) -> Failure {
+    Failure::Arguments(format!("`{}` is there already, and is not overwritten", to.display()))
 }
 
 /// What is told of progress.
@@ -87,15 +89,18 @@ pub(super) fn telling(told: &Arc<Told>) -> Progress {
 
 /// Every byte checked, and what is in it.
 pub(super) fn verified(file: &Path) -> Result<Contents, Failure> {
-    let silent: Progress = Arc::new(|_, _| {});
-    store::verify_file(file, &silent)
-        .map_err(|error| Failure::Arguments(format!("`{}`: {error}", file.display())))
+    let shown = Arc::new(Told::new("bytes read again"));
+    let contents = store::verify_file(file, &telling(&shown));
+    shown.finish();
+    contents.map_err(|error| Failure::BackupFile { file: file.to_owned(), error })
 }
 
 /// In words.
 pub(super) fn told(file: &Path, contents: &Contents) -> String {
     let count = |table: &str| contents.counts.get(table).copied().unwrap_or_default();
-    let fact = |name: &str| contents.meta.get(name).map_or("unknown", String::as_str);
+    // What a file says that anybody may have made is shown, and never obeyed by a terminal.
+    let shown = |text: &str| text.escape_debug().to_string();
+    let fact = |name: &str| contents.meta.get(name).map_or_else(|| "unknown".to_owned(), |fact| shown(fact));
     let header = &contents.header;
     format!(
         "{}: whole. Taken at {:?} from {} by Sekisho {}, schema {}.\n\
@@ -103,8 +108,8 @@ pub(super) fn told(file: &Path, contents: &Contents) -> String {
          Public URL {}, master key `{}`.\n",
         file.display(),
         header.taken_at(),
-        header.engine,
-        header.made_by,
+        shown(&header.engine),
+        shown(&header.made_by),
         header.schema,
         count("users"),
         count("grants"),
@@ -138,12 +143,20 @@ impl Partial {
         format!("cannot write `{}`", self.path.display())
     }
 
-    /// On the disk, and only then under its name.
+    /// Gives it its name, unless something has it by now.
     fn keep(mut self, to: &Path) -> Result<(), Failure> {
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        self.file.sync_all().map_err(Failure::io(self.what()))?;
-        fs::rename(&self.path, to).map_err(Failure::io(format!("cannot write `{}`", to.display())))?;
-        self.kept = true;
+        match fs::hard_link(&self.path, to) {
+            // The first name is removed with this value.
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(is_there(to)),
+            // Not every file system knows second names.
+            Err(_) => {
+                fs::rename(&self.path, to)
+                    .map_err(Failure::io(format!("cannot write `{}`", to.display())))?;
+                self.kept = true;
+            }
+        }
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(Failure::io(self.what()))
     }
 }

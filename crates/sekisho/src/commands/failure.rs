@@ -12,6 +12,14 @@ pub enum Failure {
     /// There is no backup, or no restore.
     #[error("{0}")]
     Backup(#[from] store::BackupError),
+    /// A file is no backup that could be restored.
+    #[error("`{}`: {error}", file.display())]
+    BackupFile {
+        /// The file.
+        file: std::path::PathBuf,
+        /// Why not.
+        error: store::BackupError,
+    },
     /// The configuration is wrong.
     #[error("the configuration is wrong\n\n{0}")]
     Configuration(#[from] Mistakes),
@@ -54,6 +62,7 @@ impl Failure {
         match self {
             Self::Arguments(_) | Self::Configuration(_) | Self::ConfigurationFile { .. } => ExitCode::from(2),
             Self::Backup(_)
+            | Self::BackupFile { .. }
             | Self::Io { .. }
             | Self::Keys(_)
             | Self::Secret(_)

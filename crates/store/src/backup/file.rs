@@ -16,7 +16,7 @@ use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupError, Piece};
+use super::{BackupError, Piece, TABLES};
 use crate::engine::{Row, Value};
 
 const MAGIC: &[u8] = b"SEKISHO-BACKUP\n";
@@ -233,6 +233,10 @@ impl<R: Read> Reader<R> {
         match kind {
             KIND_TABLE => {
                 let table: Table = serde_json::from_slice(&payload).map_err(json)?;
+                if !TABLES.contains(&table.name.as_str()) || !table.columns.iter().all(|name| is_plain(name))
+                {
+                    return Err(BackupError::Damaged);
+                }
                 self.width = table.columns.len();
                 Ok(Piece::Table { name: table.name, columns: table.columns })
             }
@@ -280,6 +284,11 @@ impl<R: Read> Reader<R> {
         }
         Ok((kind, payload))
     }
+}
+
+/// A name as ours are: it may stand in a statement.
+pub(crate) fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 fn rows(mut bytes: &[u8], width: usize) -> Result<Vec<Row>, BackupError> {

@@ -65,14 +65,14 @@ const RESTORED_AT: &str = "restored_at";
 const RESTORED_FROM: &str = "restored_from";
 
 impl Restore {
-    /// How often the record will have been restored.
-    pub(crate) fn epoch(&self) -> u64 {
+    /// How often the record will have been restored; `there` is what the one says that it takes the place of.
+    pub(crate) fn epoch(&self, there: u64) -> u64 {
         let before = self.contents.meta.get(EPOCH).and_then(|epoch| epoch.parse::<u64>().ok());
-        before.unwrap_or(0).saturating_add(1)
+        before.unwrap_or(0).max(there).saturating_add(1)
     }
 
     /// The end of everything, and at which place of it the grants are counted.
-    pub(crate) fn end_of_everything(&self) -> Result<(Write, usize), StoreError> {
+    pub(crate) fn end_of_everything(&self, epoch: u64) -> Result<(Write, usize), StoreError> {
         let now = self.audit.at;
         let set = |key: &'static str, value: String| Step::one(SET_META, params![key, value]);
         let mut steps = vec![
@@ -81,7 +81,7 @@ impl Restore {
             Step::any(OPEN_AUTHORIZATIONS_OF_ALL, params![]),
             Step::any(stop::GRANTS_OF_ALL, params![now]),
             revocations::entry(&self.revocation, now),
-            set(EPOCH, self.epoch().to_string()),
+            set(EPOCH, epoch.to_string()),
             set(RESTORED_AT, now.micros().to_string()),
             set(RESTORED_FROM, self.contents.header.taken_at.to_string()),
             Step::any(WITHDRAW_ALL, params![now, self.signing.purpose.as_str()]),

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::{Driver, Engine, EngineConfig, Row, Value, blocking, postgres, sqlite};
 use crate::StoreError;
-use crate::backup::{BackupError, OF_ONE_RECORD, Piece, Reader, Restore, Restored, TABLES};
+use crate::backup::{BackupError, OF_ONE_RECORD, Piece, Reader, Restore, Restored, TABLES, is_plain};
 
 impl Engine {
     /// Sends the whole record, as of one moment.
@@ -55,8 +55,7 @@ pub(super) fn nobody_takes_it<T>(_: T) -> BackupError {
 
 /// Names come from a catalogue or a checked file; a name that is no plain one is none of ours.
 pub(super) fn names(columns: &[String]) -> Result<String, BackupError> {
-    let plain = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    if columns.is_empty() || !columns.iter().all(plain) {
+    if columns.is_empty() || !columns.iter().all(|name| is_plain(name)) {
         return Err(BackupError::Damaged);
     }
     Ok(columns.join(", "))

@@ -325,6 +325,77 @@ async fn a_file_is_moved_aside_only_when_asked_and_never_under_a_running_sekisho
     assert_eq!(mode & 0o077, 0, "for its owner alone");
 }
 
+/// After a kill the log lies beside the file; who then removes the file alone must not get what is in the log back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_what_was_there_is_not_read_into_what_is_restored() {
+    let folder = Folder::new();
+    let store = Engine::open(folder.sqlite("first.db")).await.unwrap();
+    filled(&store).await;
+    back_up(&store, &folder.path("backup")).await;
+    let old = Engine::open(folder.sqlite("record.db")).await.unwrap();
+    for number in 1..30 {
+        old.put_meta(&format!("old {number}"), &"x".repeat(3000)).await.unwrap();
+    }
+    // As a killed process leaves it.
+    let log = std::fs::read(folder.path("record.db-wal")).unwrap();
+    assert!(log.len() > 30_000, "{}", log.len());
+    drop(old);
+    for there in [None, Some(b"no database, a longer file than none".as_slice())] {
+        for suffix in ["", "-shm", "-wal"] {
+            drop(std::fs::remove_file(folder.path(&format!("record.db{suffix}"))));
+        }
+        if let Some(bytes) = there {
+            std::fs::write(folder.path("record.db"), bytes.repeat(200)).unwrap();
+        }
+        std::fs::write(folder.path("record.db-wal"), &log).unwrap();
+        let mut restore = restoring(&folder.path("backup"), 77).unwrap();
+        restore.replace = true;
+        let restored = Engine::restore(folder.sqlite("record.db"), restore).await.unwrap();
+        assert_eq!(restored.moved_to.is_some(), there.is_some());
+        assert!(!folder.path("record.db-wal").exists(), "{there:?}");
+        let new = Engine::open(folder.sqlite("record.db")).await.unwrap();
+        assert!(new.find_grant(id(1)).await.unwrap().is_some());
+        assert!(new.meta("old 1").await.unwrap().is_none());
+        is_consistent(&folder.path("record.db"));
+        let aside = folder.path("record.db.before-epoch-1-wal");
+        // With a file beside it SQLite has had a look at it.
+        assert!(there.is_some() || std::fs::read(&aside).unwrap() == log, "nothing is lost");
+        drop(std::fs::remove_file(aside));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restores_of_one_backup_one_after_the_other_count_on_and_two_at_once_are_refused() {
+    let folder = Folder::new();
+    let store = Engine::open(folder.sqlite("record.db")).await.unwrap();
+    filled(&store).await;
+    back_up(&store, &folder.path("backup")).await;
+    drop(store);
+    let replacing = || {
+        let mut restore = restoring(&folder.path("backup"), 77).unwrap();
+        restore.replace = true;
+        Engine::restore(folder.sqlite("record.db"), restore)
+    };
+    let mut aside = Vec::new();
+    for epoch in 1..=3 {
+        // A restore that was killed leaves these.
+        std::fs::write(folder.path("record.db.restoring"), "half of it").unwrap();
+        std::fs::write(folder.path(&format!("record.db.before-epoch-{epoch}")), "of another time").unwrap();
+        let restored = replacing().await.unwrap();
+        assert_eq!(restored.epoch, epoch);
+        aside.extend(restored.moved_to);
+    }
+    assert_eq!(aside.len(), 3);
+    assert!(aside.iter().all(|path| std::fs::metadata(path).unwrap().len() > 1000), "{aside:?}");
+    assert!(!folder.path("record.db.restoring").exists());
+    let busy = File::open(folder.0.path()).unwrap();
+    busy.lock().unwrap();
+    let refused = replacing().await.unwrap_err();
+    assert!(refused.to_string().contains("another restore is at work"), "{refused}");
+    drop(busy);
+    replacing().await.unwrap();
+}
+
 /// How many grants the drill has; 1,000,000 for the figures in docs/backup.md.
 fn drill() -> u64 {
     std::env::var("STORE_DRILL_GRANTS").ok().and_then(|count| count.parse().ok()).unwrap_or(5_000)

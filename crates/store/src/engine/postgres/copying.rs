@@ -116,11 +116,13 @@ async fn fill(client: &Client, restore: Restore) -> Result<Restored, BackupError
     let sent = reading.await.map_err(StoreError::unavailable)?;
     inserted.and(sent)?;
     migrations::within(client, i64::MAX).await?;
-    let (write, grants) = restore.end_of_everything()?;
+    // The database was empty: nothing is there to be counted on from.
+    let epoch = restore.epoch(0);
+    let (write, grants) = restore.end_of_everything(epoch)?;
     let Written::Done(touched) = transaction::within(client, &write).await? else { return Err(missed()) };
     run(client, "COMMIT").await?;
     let grants_ended = touched.get(grants).map_or(0, |grants| grants.count);
-    Ok(Restored { grants_ended, epoch: restore.epoch(), moved_to: None })
+    Ok(Restored { grants_ended, epoch, moved_to: None })
 }
 
 async fn is_empty(client: &Client, schema: i64) -> Result<(), BackupError> {
