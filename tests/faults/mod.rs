@@ -5,8 +5,10 @@ pub(crate) mod chance;
 mod clocks;
 mod database;
 mod f_08_store_away;
+mod failover;
 pub(crate) mod invariants;
 mod kills;
+mod pair;
 mod players;
 mod provider;
 #[expect(dead_code, reason = "the store's own tests count what went through")]

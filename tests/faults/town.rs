@@ -14,6 +14,7 @@ use testkit::mcp_server::FakeMcpServer;
 use testkit::wire::{Balancer, Target, Wire};
 use tokio::sync::watch;
 
+use super::pair::Pair;
 use super::players::Players;
 use crate::record::Record;
 
@@ -42,6 +43,9 @@ pub(crate) struct Node {
     process: Mutex<Option<Process>>,
 }
 
+/// A node's cable to the record and the URL of it, if that is on a server.
+type Reach = (Option<Wire>, Option<String>);
+
 struct Process {
     child: Child,
     said: watch::Receiver<String>,
@@ -53,10 +57,37 @@ pub(crate) fn shipped() -> PathBuf {
     std::env::var("SEKISHO_BIN").map_or_else(|_| that_dies(), PathBuf::from)
 }
 
-/// The binary of the next release, for a rolling restart from one to the other.
-#[expect(clippy::disallowed_methods, reason = "the test run says which binary is meant")]
-pub(crate) fn next_release() -> PathBuf {
-    std::env::var("SEKISHO_NEXT_BIN").map_or_else(|_| shipped(), PathBuf::from)
+/// A binary, and how many releases after this one it takes itself for.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    pub(crate) program: PathBuf,
+    pub(crate) ahead: usize,
+}
+
+impl Release {
+    /// The one that ships.
+    pub(crate) fn this() -> Self {
+        Self { program: shipped(), ahead: 0 }
+    }
+
+    /// The one that `SEKISHO_NEXT_BIN` names; else this one with migrations that only tests know: the first of them adds
+    /// something, the second takes away what is older.
+    #[expect(clippy::disallowed_methods, reason = "the test run says which binary is meant")]
+    pub(crate) fn next() -> Self {
+        std::env::var("SEKISHO_NEXT_BIN")
+            .map_or_else(|_| Self::later(1), |program| Self { program: program.into(), ahead: 0 })
+    }
+
+    /// So many releases after this one.
+    pub(crate) fn later(ahead: usize) -> Self {
+        Self { program: that_dies(), ahead }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("NO_COLOR", "1").env("SEKISHO_TEST_RELEASE", self.ahead.to_string()).stdin(Stdio::null());
+        command
+    }
 }
 
 fn that_dies() -> PathBuf {
@@ -88,7 +119,35 @@ impl Town {
         Self::of(Record::Sqlite(PathBuf::new()), 1, more).await
     }
 
-    async fn of(mut record: Record, count: usize, more: &str) -> Result<Self, String> {
+    /// So many nodes over two PostgreSQL servers, all running. Their cables lead to the standby.
+    pub(crate) async fn over_pair(pair: &Pair, count: usize) -> Result<Self, String> {
+        let reach = async || {
+            let wire = Wire::to(Target::Unix(pair.standby.socket())).await?;
+            let url = pair.url(wire.port);
+            Ok((Some(wire), Some(url)))
+        };
+        Self::built(pair.primary.record(), count, "", reach).await
+    }
+
+    async fn of(record: Record, count: usize, more: &str) -> Result<Self, String> {
+        let at = record.clone();
+        let reach = async || match &at {
+            Record::Postgres(_) => {
+                let wire = Wire::to(at.target()?).await?;
+                let url = at.through(wire.port)?;
+                Ok((Some(wire), Some(url)))
+            }
+            Record::Sqlite(_) => Ok((None, None)),
+        };
+        Self::built(record, count, more, reach).await
+    }
+
+    async fn built(
+        mut record: Record,
+        count: usize,
+        more: &str,
+        reach: impl AsyncFn() -> Result<Reach, String>,
+    ) -> Result<Self, String> {
         let folder = TempDir::new().map_err(text)?;
         if let Record::Sqlite(path) = &mut record {
             *path = folder.path().join("record.db");
@@ -102,7 +161,7 @@ impl Town {
         for number in 0..count {
             let place = folder.path().join(format!("node{number}"));
             let server = format!("url = \"http://127.0.0.1:{}/mcp\"\n{more}", mcp_wire.port);
-            nodes.push(Node::prepare(place, &issuer, &record, &server).await?);
+            nodes.push(Node::prepare(place, &issuer, reach().await?, &server)?);
         }
         balancer.set(nodes.iter().map(|node| node.port).collect());
         let town = Self { issuer, balancer, nodes, record, mcp, mcp_wire, _folder: folder };
@@ -120,17 +179,16 @@ impl Town {
 }
 
 impl Node {
-    async fn prepare(folder: PathBuf, issuer: &str, record: &Record, server: &str) -> Result<Self, String> {
+    fn prepare(folder: PathBuf, issuer: &str, (wire, url): Reach, server: &str) -> Result<Self, String> {
         std::fs::create_dir(&folder).map_err(text)?;
         write_private(&folder.join("master.key"), MASTER_KEY)?;
         let port = free_port()?;
-        let (wire, store) = match record {
-            Record::Postgres(_) => {
-                let wire = Wire::to(record.target()?).await?;
-                write_private(&folder.join("postgres.url"), &record.through(wire.port)?)?;
-                (Some(wire), "postgres_file = \"postgres.url\"\npool_size = 8".to_owned())
+        let store = match url {
+            Some(url) => {
+                write_private(&folder.join("postgres.url"), &url)?;
+                "postgres_file = \"postgres.url\"\npool_size = 8".to_owned()
             }
-            Record::Sqlite(path) => (None, format!("sqlite = \"{}\"", path.display())),
+            None => format!("sqlite = \"{}\"", folder.with_file_name("record.db").display()),
         };
         let config = format!(
             "public_url = \"{issuer}\"\nlisten = [\"127.0.0.1:{port}\"]\nmaster_key_file = \"master.key\"\n\
@@ -150,16 +208,16 @@ impl Node {
 
     /// Starts the binary that can be made to die, and waits until it is ready.
     pub(crate) async fn start(&self) -> Result<(), String> {
-        self.start_as(&that_dies()).await
+        self.start_as(&Release::later(0)).await
     }
 
     /// Starts a binary and waits until it is ready.
-    pub(crate) async fn start_as(&self, program: &Path) -> Result<(), String> {
+    pub(crate) async fn start_as(&self, release: &Release) -> Result<(), String> {
         drop(std::fs::remove_file(self.orders()));
         let (reader, writer) = std::io::pipe().map_err(text)?;
-        let mut command = Command::new(program);
+        let mut command = release.command();
         command.arg("serve").arg("--config").arg(self.folder.join("sekisho.toml"));
-        command.env("NO_COLOR", "1").env("SEKISHO_FAILPOINTS", self.orders()).stdin(Stdio::null());
+        command.env("SEKISHO_FAILPOINTS", self.orders());
         command.stdout(writer.try_clone().map_err(text)?).stderr(writer);
         let child = command.spawn().map_err(text)?;
         drop(command);
@@ -178,6 +236,16 @@ impl Node {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(format!("not ready: {}", self.said())),
         }
+    }
+
+    /// `sekisho check` with its configuration, by any release: how it ended, and what it said.
+    pub(crate) async fn check(&self, release: &Release) -> Result<(Option<i32>, String), String> {
+        let mut command = release.command();
+        command.arg("check").arg("--config").arg(self.folder.join("sekisho.toml"));
+        let ended =
+            tokio::task::spawn_blocking(move || command.output()).await.map_err(text)?.map_err(text)?;
+        let said = [ended.stdout, ended.stderr].concat();
+        Ok((ended.status.code(), String::from_utf8_lossy(&said).into_owned()))
     }
 
     /// Everything that it wrote to its log since it was started.

@@ -1,7 +1,9 @@
-//! Sekisho as it is shipped, but for one thing: it ends at the n-th passage of a failpoint, as by `kill -9`.
+//! Sekisho as it is shipped, but for two things: it ends at the n-th passage of a failpoint, as by `kill -9`, and it can
+//! take itself for a later release.
 //!
 //! `SEKISHO_FAILPOINTS` names a file. When it is there, what it says (a point or `any`, and a number) is counted down from
-//! the next passage on, and the file is taken away. Nothing of this is in the shipped binary.
+//! the next passage on, and the file is taken away. `SEKISHO_TEST_RELEASE` says how many releases it is ahead: so many migrations more it knows.
+//! Nothing of this is in the shipped binary.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +21,9 @@ fn main() -> ExitCode {
         store::watch_failpoints(passed);
         upstream::watch_failpoints(passed);
     }
+    #[expect(clippy::disallowed_methods, reason = "only a test sets it, and only for this binary")]
+    let ahead = std::env::var("SEKISHO_TEST_RELEASE");
+    store::become_later_release(ahead.ok().and_then(|ahead| ahead.parse().ok()).unwrap_or(0));
     sekisho::commands::main()
 }
 

@@ -47,8 +47,12 @@ impl Postgres {
         Ok(postgres)
     }
 
-    /// What `TEST_POSTGRES_URL` is set to.
-    pub(crate) fn url(&self) -> String {
+    /// Tells tests where it is, and with which programs they make servers of their own.
+    pub(crate) fn tell<'a>(&self, command: &'a mut Command, programs: &Path) -> &'a mut Command {
+        command.env("TEST_POSTGRES_URL", self.url()).env("TEST_POSTGRES_PROGRAMS", programs)
+    }
+
+    fn url(&self) -> String {
         format!("postgresql:///postgres?host={}&user=postgres", self.folder.display())
     }
 

@@ -161,21 +161,22 @@ fn build() -> Result<(), Failure> {
 pub(crate) fn with_postgres(program: &str, more: &[&str]) -> Result<(), Failure> {
     let programs = needs::postgres().ok_or("PostgreSQL's server is missing: `cargo xtask test --install`")?;
     let postgres = Postgres::start(&programs)?;
-    must(Command::new(program).args(more).env("TEST_POSTGRES_URL", postgres.url()))
+    must(postgres.tell(Command::new(program).args(more), &programs))
 }
 
 /// Every test of the workspace, on both engines where PostgreSQL is there.
 fn tests() -> Result<(), Failure> {
-    let postgres = needs::postgres().map(|programs| Postgres::start(&programs)).transpose()?;
+    let programs = needs::postgres();
+    let postgres = programs.as_deref().map(Postgres::start).transpose()?;
     let mut command = if needs::has_nextest() {
         cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
     } else {
         println!("cargo-nextest is not installed: the same tests by `cargo test`");
         cargo(&["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"])
     };
-    match &postgres {
-        Some(postgres) => command.env("TEST_POSTGRES_URL", postgres.url()),
-        None => command.env_remove("TEST_POSTGRES_URL"),
+    match postgres.as_ref().zip(programs.as_deref()) {
+        Some((postgres, programs)) => postgres.tell(&mut command, programs),
+        None => command.env_remove("TEST_POSTGRES_URL").env_remove("TEST_POSTGRES_PROGRAMS"),
     };
     must(command.env("SEKISHO_BIN", kept_binary()?))
 }

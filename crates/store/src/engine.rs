@@ -7,6 +7,8 @@
 mod copying;
 #[cfg(feature = "failpoints")]
 mod failpoint;
+#[cfg(feature = "failpoints")]
+mod later;
 mod migrate;
 mod postgres;
 mod sqlite;
@@ -15,6 +17,8 @@ mod write;
 
 #[cfg(feature = "failpoints")]
 pub use failpoint::{Failpoint, MARK as FAILPOINT_MARK, watch_failpoints};
+#[cfg(feature = "failpoints")]
+pub use later::become_later_release;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -282,7 +286,7 @@ impl Engine {
     /// The newest schema that this release knows.
     #[must_use]
     pub fn newest_schema() -> i64 {
-        migrate::MIGRATIONS.last().map_or(0, |migration| migration.version)
+        migrate::known().last().map_or(0, |migration| migration.version)
     }
 
     /// The schema of the record; 0 if it is empty.

@@ -41,7 +41,7 @@ pub use clients::{ClientRecord, Clients};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
 pub use engine::{Engine, EngineConfig, OpenError};
 #[cfg(feature = "failpoints")]
-pub use engine::{FAILPOINT_MARK, Failpoint, watch_failpoints};
+pub use engine::{FAILPOINT_MARK, Failpoint, become_later_release, watch_failpoints};
 pub use error::StoreError;
 pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};

@@ -43,6 +43,15 @@ migrations! {
     5 "0005_ended_grants";
 }
 
+/// All that this binary knows.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn known() -> &'static [Migration] {
+    MIGRATIONS
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) use super::later::known;
+
 /// The table by which the record knows its own shape. It is made by the migrator, before any migration.
 pub(crate) const CREATE_SQLITE: &str = "CREATE TABLE IF NOT EXISTS schema_migrations \
     (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, checksum BLOB NOT NULL) STRICT";
@@ -88,7 +97,7 @@ pub(crate) struct Shape {
 impl Shape {
     /// What is still to be applied; nothing if a newer release has been here and left room for this one.
     pub(crate) fn pending(&self) -> Result<&'static [Migration], OpenError> {
-        pending(MIGRATIONS, self)
+        pending(known(), self)
     }
 
     /// The newest schema that was applied.
@@ -114,7 +123,7 @@ fn oldest_of(migrations: &[Migration]) -> i64 {
 
 /// What the record is told after so many of our migrations.
 pub(crate) fn oldest_after(applied: usize) -> String {
-    oldest_of(MIGRATIONS.get(..applied).unwrap_or(MIGRATIONS)).to_string()
+    oldest_of(known().get(..applied).unwrap_or(known())).to_string()
 }
 
 /// Those of them up to a version.
