@@ -7,8 +7,9 @@ use crate::repository::root;
 use crate::run::{cargo, output};
 
 /// What `sekisho docs` can print, and where each stands.
-const DOCUMENTS: [(&str, &str); 3] = [
+const DOCUMENTS: [(&str, &str); 4] = [
     ("configuration", "docs/configuration.md"),
+    ("configuration-schema", "docs/configuration.schema.json"),
     ("errors", "docs/errors.md"),
     ("audit-events", "docs/audit-events.md"),
 ];

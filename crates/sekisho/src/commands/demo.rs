@@ -19,6 +19,9 @@ use crate::wiring::{self, World, listeners, private_file};
 /// How the demo knows its own configuration from somebody else's, which it must not write over.
 const WRITTEN_BY: &str = "# Written by `sekisho demo`";
 
+/// The schema beside the configuration, with which an editor knows the settings.
+const SCHEMA: &str = "sekisho.schema.json";
+
 /// How the demo is started.
 #[derive(Debug, Args)]
 pub struct DemoArguments {
@@ -45,7 +48,11 @@ async fn demo(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
     prepare_folder(&arguments.data, &world)?;
     let text = configuration(&listeners, &examples)?;
     let file = arguments.data.join("sekisho.toml");
-    std::fs::write(&file, &text).map_err(Failure::io(format!("cannot write `{}`", file.display())))?;
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text).map_err(Failure::io(format!("cannot write `{}`", path.display())))
+    };
+    write(&arguments.data.join(SCHEMA), &crate::config::schema::json())?;
+    write(&file, &text)?;
     let config = Config::parse(&text, &file)?;
     let running = wiring::start(&config, world.clone(), listeners)
         .await
@@ -127,6 +134,7 @@ fn configuration(listeners: &[TcpListener], examples: &ExampleServers) -> Result
     let port = listeners.first().map(listeners::port).transpose()?.unwrap_or_default();
     Ok(format!(
         r#"{WRITTEN_BY} at each start, because the example MCP servers get other ports.
+#:schema ./{SCHEMA}
 public_url = "http://localhost:{port}"
 listen = [{addresses}]
 master_key_file = "master.key"

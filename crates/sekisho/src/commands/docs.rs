@@ -1,32 +1,72 @@
-//! `sekisho docs`: prints the documents that are generated from the code.
+//! `sekisho docs`: prints what is generated from the code: documents, the schema, completions, the manual.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
+use clap::{CommandFactory as _, Subcommand};
+use clap_complete::Shell;
 
-use super::Failure;
+use super::{Cli, Failure};
+
+/// For `sekisho docs --help`.
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  sekisho docs configuration-schema > sekisho.schema.json
+  sekisho docs completions bash > ~/.local/share/bash-completion/completions/sekisho
+  sekisho docs man ~/.local/share/man/man1
+
+With `#:schema ./sekisho.schema.json` above everything in sekisho.toml, editors know the settings.";
 
 /// A generated document.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Debug, Subcommand)]
 pub(super) enum Document {
-    /// docs/audit-events.md
+    /// Print what is written down, as Markdown
     AuditEvents,
-    /// docs/configuration.md
+    /// Print the completions of a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Print every setting, as Markdown
     Configuration,
-    /// docs/errors.md
+    /// Print the JSON Schema of the configuration, for editors
+    ConfigurationSchema,
+    /// Print every error, as Markdown
     Errors,
+    /// Write the manual into a folder, a page for each command
+    Man {
+        /// The folder; it is made if it is not there
+        folder: PathBuf,
+    },
 }
 
 pub(super) fn run(what: Document) -> Result<ExitCode, Failure> {
-    let text = match what {
-        Document::AuditEvents => audit_events(),
-        Document::Configuration => crate::config::reference::markdown(),
-        Document::Errors => web::errors_reference(),
-    };
-    print(&text)?;
+    match what {
+        Document::AuditEvents => print(&audit_events())?,
+        Document::Completions { shell } => print(&completions(shell))?,
+        Document::Configuration => print(&crate::config::reference::markdown())?,
+        Document::ConfigurationSchema => print(&crate::config::schema::json())?,
+        Document::Errors => print(&web::errors_reference())?,
+        Document::Man { folder } => man(&folder)?,
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn completions(shell: Shell) -> String {
+    let mut text = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sekisho", &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// `sekisho.1`, and a page such as `sekisho-keys-list.1` for each command.
+fn man(folder: &Path) -> Result<(), Failure> {
+    let write = || {
+        std::fs::create_dir_all(folder)?;
+        clap_mangen::generate_to(Cli::command(), folder)
+    };
+    write().map_err(Failure::io(format!("cannot write the manual into `{}`", folder.display())))
 }
 
 fn audit_events() -> String {

@@ -73,9 +73,10 @@ enum Command {
     /// Let a person or a client in again that was stopped with --block
     Allow(AllowArguments),
     /// Print a generated document
-    #[command(hide = true)]
+    #[command(after_help = docs::EXAMPLES)]
     Docs {
         /// Which one.
+        #[command(subcommand)]
         what: docs::Document,
     },
 }

@@ -17,10 +17,12 @@ pub mod outbound_proxy;
 mod parse;
 mod reader;
 pub mod reference;
+pub mod schema;
 pub mod secrets;
 mod settings;
 pub mod store;
 pub mod tokens;
+mod written;
 
 use std::path::{Path, PathBuf};
 

@@ -58,6 +58,14 @@ to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_prov
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP
 server until it is written.
+
+Editors that know JSON Schema for TOML (Taplo, Even Better TOML in VS Code, Tombi) explain and complete the settings
+and underline what is wrong: `sekisho docs configuration-schema > sekisho.schema.json`, and above everything in
+`sekisho.toml` the line
+
+    #:schema ./sekisho.schema.json
+
+The Debian package has the schema in `/usr/share/sekisho/configuration.schema.json`, and its example names it.
 ";
 
 /// The whole of `docs/configuration.md`.
@@ -85,6 +93,7 @@ pub fn markdown() -> String {
     page
 }
 
-fn paragraph(doc: &[&str]) -> String {
+/// A documentation comment as text.
+pub(super) fn paragraph(doc: &[&str]) -> String {
     doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n")
 }

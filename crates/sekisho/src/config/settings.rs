@@ -1,7 +1,7 @@
 //! The macro in which every section of the configuration is declared.
 //!
 //! A setting is written once: its documentation, name, type, default, what is allowed and how it is
-//! read. `docs/configuration.md` is printed from the same lines, so it cannot say anything else.
+//! read. `docs/configuration.md` and the JSON Schema are printed from the same lines, so they cannot say anything else.
 
 /// One setting, as the reference shows it.
 #[derive(Clone, Copy, Debug)]
@@ -12,8 +12,13 @@ pub(super) struct SettingReference {
     pub default: &'static str,
     /// What may be written.
     pub allowed: &'static str,
+    /// How the value is written.
+    pub written: super::written::Written,
     /// The documentation, line by line.
     pub doc: &'static [&'static str],
+    /// Whether the reader takes a value: the schema is held against it.
+    #[cfg(test)]
+    pub takes: fn(&toml::de::DeValue<'_>) -> bool,
 }
 
 /// One table of the configuration, as the reference shows it.
@@ -55,7 +60,10 @@ macro_rules! settings {
                             key: stringify!($field),
                             default: $crate::config::settings::settings!(@text $default),
                             allowed: $allowed,
+                            written: <$type as $crate::config::written::AsWritten>::WRITTEN,
                             doc: &[$($doc),*],
+                            #[cfg(test)]
+                            takes: |value: &toml::de::DeValue<'_>| ($parse)(value).is_ok(),
                         },
                     )*],
                 };

@@ -27,7 +27,11 @@ access = ["group:engineering"]
 "#;
 
 fn parse(text: &str) -> Result<Config, Mistakes> {
-    Config::parse(text, Path::new("/etc/sekisho/sekisho.toml"))
+    let read = Config::parse(text, Path::new("/etc/sekisho/sekisho.toml"));
+    if read.is_ok() {
+        assert_eq!(super::schema::tests::refusals(text), Vec::<String>::new(), "{text}");
+    }
+    read
 }
 
 fn mistakes(text: &str) -> Vec<(usize, String, String)> {

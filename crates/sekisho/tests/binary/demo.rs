@@ -59,6 +59,22 @@ async fn the_demo_prints_what_to_paste_and_a_person_can_use_it() {
 }
 
 #[test]
+fn an_editor_finds_the_schema_that_the_configuration_of_the_demo_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    start(data.to_str().unwrap()).kill();
+    let written = std::fs::read_to_string(data.join("sekisho.toml")).unwrap();
+    let named = written.lines().find_map(|line| line.strip_prefix("#:schema ")).unwrap();
+    let schema: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(data.join(named)).unwrap()).unwrap();
+    let validator = jsonschema::draft7::new(&schema).unwrap();
+    let mut config = serde_json::to_value(written.parse::<toml::Table>().unwrap()).unwrap();
+    assert!(validator.is_valid(&config), "{written}");
+    config["lissen"] = true.into();
+    assert!(!validator.is_valid(&config));
+}
+
+#[test]
 fn st_04_the_demo_makes_a_master_key_only_beside_a_new_store() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");

@@ -8,6 +8,7 @@ mod canaries;
 mod check;
 mod demo;
 mod descriptors;
+mod docs;
 mod emergency;
 mod key_service;
 mod kill;

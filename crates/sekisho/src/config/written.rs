@@ -1,0 +1,60 @@
+//! How the value of a setting is written in TOML: what an editor must know of its type.
+//!
+//! The JSON Schema is made from this, and from what the setting says is allowed.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use protocol::world::Timestamp;
+use url::Url;
+
+use super::listeners::Challenge;
+use super::master_key::Service;
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Written {
+    /// `true` or `false`.
+    Boolean,
+    /// A list of texts.
+    List,
+    /// A whole number.
+    Number,
+    /// A text.
+    Text,
+    /// A text such as `10m`.
+    Time,
+    /// A text that begins with `http://` or `https://`.
+    Url,
+}
+
+/// A type that settings have.
+#[diagnostic::on_unimplemented(message = "say in `config/written.rs` how a `{Self}` is written in TOML")]
+pub(super) trait AsWritten {
+    /// How it is written.
+    const WRITTEN: Written;
+}
+
+macro_rules! written {
+    ($($written:ident: $($type:ty),+;)+) => {
+        $($(impl AsWritten for $type { const WRITTEN: Written = Written::$written; })+)+
+    };
+}
+
+written! {
+    Boolean: bool;
+    List: web::Serves;
+    Number: u64;
+    Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2;
+    Time: Duration;
+    Url: Url;
+}
+
+impl<T: AsWritten> AsWritten for Option<T> {
+    const WRITTEN: Written = T::WRITTEN;
+}
+
+impl<T: AsWritten> AsWritten for Vec<T> {
+    const WRITTEN: Written = Written::List;
+}
