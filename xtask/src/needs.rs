@@ -1,6 +1,6 @@
 //! What the tests need beside Rust, gcc, git and Node: where it is, and how it is installed.
 //!
-//! All but PostgreSQL's server and Pebble goes into the clone. Without `--install` nothing is changed.
+//! All but PostgreSQL's server, Pebble, Chromium and man goes into the clone. Without `--install` nothing is changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,14 @@ const OLDEST_NODE: u32 = 22;
 /// One thing that a part of the tests cannot do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
+    /// A real browser.
+    Chromium,
     /// The packages of `tests/clients`.
     ClientModules,
     /// The packages of `tests/conformance`, Node 22 among them.
     ConformanceModules,
+    /// The program that shows the manual.
+    Man,
     /// Let's Encrypt's test server.
     Pebble,
     /// PostgreSQL's server programs.
@@ -31,9 +35,11 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::PostgreSql,
         Self::Pebble,
+        Self::Man,
+        Self::Chromium,
         Self::ConformanceModules,
         Self::ClientModules,
         Self::PythonSdk,
@@ -43,12 +49,14 @@ impl Need {
     /// What it is, for whom, and what `--install` does.
     pub(crate) fn sentence(self) -> &'static str {
         match self {
+            Self::Chromium => "a browser, to look at the pages: `apt-get install chromium`",
             Self::ClientModules => {
                 "MCP clients and a server of the TypeScript SDK: `npm ci` in tests/clients"
             }
             Self::ConformanceModules => {
                 "MCP conformance suite, Node 22, OpenID provider: `npm ci` in tests/conformance"
             }
+            Self::Man => "`man`, to render the manual: `apt-get install man-db`",
             Self::Pebble => "an ACME authority, for certificates: `apt-get install pebble`",
             Self::PostgreSql => "PostgreSQL's server, for the store's contract: `apt-get install postgresql`",
             Self::PythonSdk => "MCP client of the Python SDK: a virtual environment in .tools/venv",
@@ -60,8 +68,10 @@ impl Need {
 
     fn is_met(self) -> bool {
         match self {
+            Self::Chromium => on_path("chromium") || std::env::var_os("SEKISHO_CHROMIUM").is_some(),
             Self::ClientModules => modules_are_current("tests/clients"),
             Self::ConformanceModules => modules_are_current("tests/conformance") && node().is_some(),
+            Self::Man => on_path("man"),
             Self::Pebble => on_path("pebble") && on_path("pebble-challtestsrv"),
             Self::PostgreSql => postgres().is_some(),
             Self::PythonSdk => python_is_current(""),
@@ -72,8 +82,10 @@ impl Need {
     /// Installs it.
     pub(crate) fn install(self) -> Result<(), Failure> {
         match self {
+            Self::Chromium => install_package("chromium"),
             Self::ClientModules => install_modules("tests/clients"),
             Self::ConformanceModules => install_modules("tests/conformance"),
+            Self::Man => install_package("man-db"),
             Self::Pebble => install_package("pebble"),
             Self::PostgreSql => install_package("postgresql"),
             Self::PythonSdk => install_python(""),

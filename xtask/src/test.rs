@@ -18,7 +18,7 @@ struct Stage {
     run: fn() -> Result<(), Failure>,
 }
 
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 13] = [
     Stage { name: "format", needs: &[], run: format },
     Stage { name: "clippy", needs: &[], run: clippy },
     Stage { name: "product", needs: &[], run: product },
@@ -28,6 +28,7 @@ const STAGES: [Stage; 12] = [
     Stage { name: "tests", needs: &[], run: tests },
     Stage { name: "doctests", needs: &[], run: doctests },
     Stage { name: "helpers", needs: &[Need::ConformanceModules], run: helpers },
+    Stage { name: "pages", needs: &[Need::ConformanceModules, Need::Chromium], run: pages },
     Stage { name: "conformance", needs: &[Need::ConformanceModules], run: conformance },
     Stage { name: "gateway", needs: &[Need::ConformanceModules], run: gateway },
     Stage {
@@ -194,6 +195,11 @@ fn node() -> Result<Command, Failure> {
 /// The headless browser that the next two stages trust.
 fn helpers() -> Result<(), Failure> {
     must(node()?.args(["--test", "tests/conformance/helpers.test.mjs"]))
+}
+
+/// Every page in a real browser, judged by axe-core.
+fn pages() -> Result<(), Failure> {
+    must(node()?.arg("tests/conformance/pages.mjs"))
 }
 
 fn conformance() -> Result<(), Failure> {

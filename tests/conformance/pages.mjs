@@ -1,0 +1,122 @@
+// Every page for people in a real browser, judged by axe-core: in both languages, in light and in dark, on a phone's width.
+//
+//   SEKISHO_BIN=…/sekisho node pages.mjs      with Chromium on the path and the Node of package-lock.json
+//   PICTURES=folder                           keeps a picture of each page
+//
+// A violation of WCAG 2.2 A or AA, or of axe's best practices, fails; so does a page that its own Content-Security-Policy stops.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { chromium } from './chromium.mjs';
+import { finish, test } from './report.mjs';
+import { binary, serve } from './sekisho.mjs';
+
+const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const NARROW = 360, WIDE = 1280;
+const PAGES = ['index', 'login', 'development', 'consent', 'emergency', 'error', 'not-found'];
+
+const sections = `[[identity_provider]]
+id = "development"
+kind = "development"
+title = "Example people"
+
+[[mcp_server]]
+name = "notes"
+title = "Notes"
+url = "http://127.0.0.1:9/mcp"
+access = "everyone who may log in"
+read = "read the notes on the board"
+write = "put notes on the board"
+`;
+
+/** What an application does before it opens the browser. */
+async function authorizationUrl(issuer, redirect) {
+  const metadata = await (await fetch(`${issuer}/.well-known/oauth-authorization-server`)).json();
+  const registered = await (await fetch(metadata.registration_endpoint, {
+    method: 'POST', headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ client_name: 'Example application', redirect_uris: [redirect], token_endpoint_auth_method: 'none' }),
+  })).json();
+  const url = new URL(metadata.authorization_endpoint);
+  url.search = new URLSearchParams({
+    response_type: 'code', client_id: registered.client_id, redirect_uri: redirect, state: 'a', resource: `${issuer}/notes/mcp`,
+    code_challenge: randomBytes(32).toString('base64url'), code_challenge_method: 'S256', scope: 'read write',
+  });
+  return url.href;
+}
+
+async function judge(person, page, language, seen) {
+  assert.equal(await person.evaluate('document.documentElement.lang'), language, page);
+  await person.evaluate(`${axe}; undefined`);
+  for (const scheme of ['light', 'dark']) {
+    await person.scheme(scheme);
+    for (const width of [NARROW, WIDE]) {
+      await person.width(width);
+      const overflow = await person.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth');
+      assert.ok(overflow <= 0, `${page} is ${overflow} px wider than ${width}`);
+      if (process.env.PICTURES) await person.picture(path.join(process.env.PICTURES, `${page}-${language}-${scheme}-${width}.png`));
+      const found = await person.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations, passes }) =>
+        ({ passes: passes.length, violations: violations.map((v) => v.impact + ': ' + v.id + ': ' + v.help + '\\n    ' + v.nodes.map((n) => n.html + ' ' + n.failureSummary).join('\\n    ')) }))`);
+      assert.deepEqual(found.violations, [], `${page}, ${scheme}, ${width} px:\n${found.violations.join('\n')}`);
+      assert.ok(found.passes > 5, `${page}: axe looked at nothing`);
+    }
+  }
+  assert.deepEqual(person.complaints, [], page);
+  seen.add(page);
+}
+
+async function walk(browser, sekisho, callback, language) {
+  const { url } = sekisho, seen = new Set();
+  const look = (person, page) => judge(person, page, language, seen);
+  const person = await browser.person(language);
+  await person.goto(`${url}/`);
+  await look(person, 'index');
+  const begun = await authorizationUrl(url, callback);
+  await person.goto(begun);
+  await look(person, 'login');
+  await person.press('button[name=connector]');
+  await look(person, 'development');
+  await person.type('#login', 'alice');
+  await person.press('button[type=submit]');
+  await look(person, 'consent');
+  await person.evaluate(`new Promise((active) => { const button = document.querySelector('button[value=allow]');
+    (function wait() { if (button.disabled) setTimeout(wait, 20); else active(); })(); })`);
+  const back = await person.press('button[value=allow]');
+  assert.ok(back.startsWith(callback) && back.includes('code='), back);
+  await person.goto(begun.replace(/redirect_uri=[^&]*/, 'redirect_uri=https%3A%2F%2Felsewhere.example%2F'));
+  await look(person, 'error');
+  await person.goto(`${url}/no-such-page`);
+  if ((await person.evaluate('document.contentType')) === 'text/html') await look(person, 'not-found');
+  const config = path.join(sekisho.folder, 'sekisho.toml');
+  execFileSync(binary(), ['emergency-login', '--config', config, '--user', 'alice@example.com', '--why', 'drill']);
+  const stranger = await browser.person(language);
+  await stranger.goto(await authorizationUrl(url, callback));
+  await look(stranger, 'login');
+  await stranger.press('a[href^="/login/emergency"]');
+  await look(stranger, 'emergency');
+  await stranger.type('#code', 'no code');
+  await stranger.press('button[type=submit]');
+  await look(stranger, 'error');
+  return seen;
+}
+
+const application = createServer((_, response) => response.end('<!doctype html><title>Back</title>'));
+await new Promise((listening) => application.listen(0, '127.0.0.1', listening));
+try {
+  const sekisho = await serve('pages', sections);
+  const browser = await chromium();
+  for (const language of ['en', 'ja'])
+    await test(`pages in ${language}`, async () => {
+      const seen = await walk(browser, sekisho, `http://127.0.0.1:${application.address().port}/callback`, language);
+      assert.deepEqual([...seen].sort(), [...PAGES].sort());
+    });
+} catch (error) {
+  await test('the browser starts', () => { throw error; });
+} finally {
+  application.closeAllConnections();
+  application.close();
+  await finish('pages');
+}
