@@ -9,6 +9,7 @@
 )]
 
 mod check;
+mod dist;
 mod fuzz;
 mod generate;
 mod needs;
@@ -29,6 +30,8 @@ usage: cargo xtask <command>
   generate            writes the documents that are generated from the code
   test                everything: lints, laws, tests, conformance, real clients; changes nothing on the machine
   test --install      the same, and installs first what is missing, saying what
+  dist                makes archive, Debian package, bill of materials and checksums, in target/dist
+  licences FILE       writes the licences of what is linked into the binary
   postgres <command>  runs a command with a PostgreSQL of its own, as `TEST_POSTGRES_URL`
   bench               measures the release binary beside its peers
   fuzz                lists the readers that can be fuzzed
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         ["generate"] => generate::run(),
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
+        ["dist"] => dist::run(),
+        ["licences", file] => dist::licences(file),
         ["postgres", command, more @ ..] => test::with_postgres(command, more),
         ["bench", more @ ..] => run::bench(more),
         ["fuzz", more @ ..] => fuzz::run(more),
