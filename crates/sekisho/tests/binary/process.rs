@@ -148,9 +148,10 @@ impl Running {
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// Waits until it says something that holds `sign`.
+    /// Waits until it says something that holds `sign`, if it did not say it before it was ready: what works beside the
+    /// start may be done before it.
     pub(crate) fn says(&self, sign: &str) {
-        let heard = self.lines.iter().any(|line| line.contains(sign));
+        let heard = self.said.contains(sign) || self.lines.iter().any(|line| line.contains(sign));
         assert!(heard, "it ended and did not say `{sign}`");
     }
 
