@@ -2,6 +2,8 @@
 //!
 //! The level comes from `SEKISHO_LOG` (default `info`), in the syntax of `tracing-subscriber`.
 
+mod lines;
+
 use std::any::Any;
 use std::io::IsTerminal;
 use std::panic::{self, Location};
@@ -10,17 +12,21 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Installs the subscriber. A second call changes nothing.
-pub fn install(default_level: &str) {
+pub use lines::Log;
+
+/// Installs the subscriber. A second call changes nothing. What comes back is held until the program ends.
+pub fn install(default_level: &str) -> Log {
     let filter = EnvFilter::try_from_env("SEKISHO_LOG").unwrap_or_else(|_| EnvFilter::new(default_level));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = lines::Lines::begin(std::io::stderr());
+    let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone()).with_target(false);
     let installed = if std::io::stderr().is_terminal() {
         registry.with(layer).try_init()
     } else {
         registry.with(layer.json().flatten_event(true)).try_init()
     };
     drop(installed);
+    Log(lines)
 }
 
 /// What a program that fell leaves on the disk holds every key that it held: it leaves nothing. (`prlimit --core` gives a

@@ -34,7 +34,7 @@ pub struct DemoArguments {
 }
 
 pub(super) fn run(arguments: &DemoArguments) -> Result<ExitCode, Failure> {
-    telemetry::install("warn");
+    let _log = telemetry::install("warn");
     telemetry::log_panics();
     telemetry::leave_no_core();
     wiring::runtime()?.block_on(demo(arguments))

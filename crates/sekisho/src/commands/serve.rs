@@ -8,7 +8,7 @@ use crate::telemetry;
 use crate::wiring::{self, World, listeners};
 
 pub(super) fn run(file: &Path) -> Result<ExitCode, Failure> {
-    telemetry::install("info");
+    let _log = telemetry::install("info");
     telemetry::log_panics();
     telemetry::leave_no_core();
     let config = wiring::load(file)?;

@@ -13,6 +13,7 @@ mod emergency;
 mod key_service;
 mod kill;
 mod leaked_keys;
+mod log;
 mod master_key;
 mod moving;
 mod outward;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 
 use tempfile::TempDir;
 use testkit::http::Http;
@@ -81,6 +81,15 @@ access = "everyone who may log in"
         Running::of(command, "ready")
     }
 
+    /// The same, but what it says when it is ready is not read before somebody sends.
+    pub(crate) fn serve_unheard(&self) -> (Running, Sender<()>) {
+        let config = self.config();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+        command.args(["serve", "--config", &config]);
+        let (sender, listen) = std::sync::mpsc::channel();
+        (Running::of_when(command, "ready", Some(listen)), sender)
+    }
+
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         let mut all = arguments.to_vec();
@@ -115,7 +124,11 @@ impl Running {
         Self::of(command, sign)
     }
 
-    fn of(mut command: Command, sign: &str) -> Self {
+    fn of(command: Command, sign: &str) -> Self {
+        Self::of_when(command, sign, None)
+    }
+
+    fn of_when(mut command: Command, sign: &str, listen: Option<Receiver<()>>) -> Self {
         let (reader, writer) = std::io::pipe().unwrap();
         command.env("NO_COLOR", "1").stdin(Stdio::null());
         command.stdout(writer.try_clone().unwrap()).stderr(writer);
@@ -133,7 +146,12 @@ impl Running {
         }
         // Read on, so that the process never waits for somebody to listen.
         let (sender, receiver) = std::sync::mpsc::channel();
-        std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            if let Some(listen) = listen {
+                let _ = listen.recv();
+            }
+            lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
         Self { child, said, lines: receiver }
     }
 
