@@ -2,42 +2,25 @@
 
 use bytes::Bytes;
 
-use crate::flows::Session;
-use crate::load::{Seen, Template, count, repeat};
+use crate::flows::{self, Session};
+use crate::load::{Target, Template, repeat};
+use crate::nginx::Nginx;
 use crate::peer::Peer;
-use crate::product::{Product, SERVER};
-use crate::rounds::Rounds;
+use crate::pin::Core;
+use crate::product::{Product, SERVER, Setup};
+use crate::rounds::Line;
 use crate::table::Table;
 use crate::{Outcome, Plan};
 
-/// Who is measured.
+/// Who is measured beside Sekisho.
 #[derive(Debug)]
-pub(crate) struct Peers<'a> {
+struct Peers {
     /// The MCP server.
-    pub upstream: &'a Peer,
+    upstream: Peer,
     /// The proxy that checks nothing.
-    pub passthrough: &'a Peer,
-    /// Sekisho.
-    pub product: &'a Product,
-    /// A token.
-    pub session: &'a Session,
-}
-
-#[derive(Debug, Default)]
-struct Line {
-    rate: Rounds,
-    cpu: Rounds,
-    p50: Rounds,
-    p99: Rounds,
-}
-
-impl Line {
-    fn push(&mut self, seen: &Seen, cpu_seconds: f64) {
-        self.rate.push(seen.rate());
-        self.cpu.push(cpu_seconds * 1e6 / count(seen.micros.len().max(1)));
-        self.p50.push(seen.quantile(0.5));
-        self.p99.push(seen.quantile(0.99));
-    }
+    passthrough: Peer,
+    /// The other one.
+    nginx: Option<Nginx>,
 }
 
 /// A call whose answer is a stream of events.
@@ -45,8 +28,14 @@ pub(crate) fn stream(path: &str, token: &str) -> Template {
     call_of("stream", path, Some(token))
 }
 
-fn call(path: &str, token: Option<&str>) -> Template {
+/// A call of a tool that only reads.
+pub(crate) fn call(path: &str, token: Option<&str>) -> Template {
     call_of("search", path, token)
+}
+
+/// The same through Sekisho.
+pub(crate) fn checked(session: &Session) -> Template {
+    call(&format!("/{SERVER}/mcp"), Some(&session.access_token))
 }
 
 fn call_of(tool: &str, path: &str, token: Option<&str>) -> Template {
@@ -69,60 +58,91 @@ fn call_of(tool: &str, path: &str, token: Option<&str>) -> Template {
 }
 
 /// Measures at 1, 32 and 256 connections.
-pub(crate) async fn measure(plan: &Plan, peers: &Peers<'_>, table: &mut Table) -> Outcome<()> {
-    for connections in [1, 32, 256] {
-        let (mut direct, mut bare, mut sekisho) = (Line::default(), Line::default(), Line::default());
-        for _ in 0..plan.rounds {
-            let plain = call("/mcp", None);
-            direct.push(&repeat(&peers.upstream.url, plain.clone(), connections, plan.seconds).await?, 0.0);
-            let before = peers.passthrough.cpu_seconds()?;
-            let seen = repeat(&peers.passthrough.url, plain, connections, plan.seconds).await?;
-            bare.push(&seen, peers.passthrough.cpu_seconds()? - before);
-            let checked = call(&format!("/{SERVER}/mcp"), Some(&peers.session.access_token));
-            let before = peers.product.peer.cpu_seconds()?;
-            let seen = repeat(&peers.product.peer.url, checked, connections, plan.seconds).await?;
-            sekisho.push(&seen, peers.product.peer.cpu_seconds()? - before);
-        }
-        show(connections, &direct, &bare, &sekisho, table);
+pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
+    let upstream = Peer::start_self(&["upstream"], Core::Load).await?;
+    let passthrough = Peer::start_self(&["passthrough", &upstream.url], Core::Measured).await?;
+    let nginx = Nginx::start(&upstream.url).await?;
+    let product = Product::start(&Setup::new(&upstream.url)).await?;
+    let session = flows::sign_in(&product).await?;
+    if nginx.is_none() {
+        table.row("nginx as a reverse proxy", "not measured: there is no nginx", "–");
     }
+    let peers = Peers { upstream, passthrough, nginx };
+    for connections in [1, 32, 256] {
+        let lines = at(plan, &peers, (&product, &session), connections).await?;
+        show(connections, &lines, peers.nginx.is_some(), table);
+    }
+    let (now, most) = (product.peer.rss_mib()?, product.peer.peak_mib()?);
+    table.row(
+        "RSS after these calls, and the most during them",
+        &format!("{now:.1} MiB, {most:.1} MiB"),
+        "120 MiB",
+    );
     Ok(())
 }
 
-fn show(connections: usize, direct: &Line, bare: &Line, sekisho: &Line, table: &mut Table) {
+#[derive(Debug, Default)]
+struct Lines {
+    direct: Line,
+    bare: Line,
+    nginx: Line,
+    sekisho: Line,
+}
+
+async fn at(plan: &Plan, peers: &Peers, sekisho: (&Product, &Session), connections: usize) -> Outcome<Lines> {
+    let mut lines = Lines::default();
+    let plain = call("/mcp", None);
+    let (product, session) = sekisho;
+    for _ in 0..plan.rounds {
+        let round = async |peer: &Peer| {
+            repeat(&Target::of(&peer.url)?, plain.clone(), connections, plan.seconds).await
+        };
+        lines.direct.round(&peers.upstream, round(&peers.upstream)).await?;
+        lines.bare.round(&peers.passthrough, round(&peers.passthrough)).await?;
+        if let Some(nginx) = &peers.nginx {
+            lines.nginx.round(&nginx.peer, round(&nginx.peer)).await?;
+        }
+        let seen = repeat(&product.target, checked(session), connections, plan.seconds);
+        lines.sekisho.round(&product.peer, seen).await?;
+    }
+    Ok(lines)
+}
+
+fn show(connections: usize, lines: &Lines, nginx: bool, table: &mut Table) {
     let at = format!("MCP call, {connections} connections");
+    let Lines { direct, bare, nginx: other, sekisho } = lines;
+    let with_nginx = |text: String| if nginx { text } else { String::new() };
+    let rates = (direct.rate.median(), bare.rate.median(), other.rate.median());
+    let beside = with_nginx(format!("; nginx {:.0}", rates.2));
+    let rate = sekisho.rate.show("/s", 0);
     table.row(
         &format!("{at}: calls per second"),
-        &format!(
-            "{}; bare hyper {:.0}; direct {:.0}",
-            sekisho.rate.show("/s", 0),
-            bare.rate.median(),
-            direct.rate.median()
-        ),
+        &format!("{rate}; bare hyper {:.0}{beside}; direct {:.0}", rates.1, rates.0),
         "–",
     );
     let goal = if connections == 32 { "1.5 × bare hyper" } else { "–" };
     let ratio = sekisho.cpu.median() / bare.cpu.median();
+    let beside = with_nginx(format!("; nginx {}", other.cpu.show("µs", 1)));
+    let (own, least) = (sekisho.cpu.show("µs", 1), bare.cpu.show("µs", 1));
     table.row(
         &format!("{at}: CPU per call"),
-        &format!("{}; bare hyper {}: {ratio:.2} ×", sekisho.cpu.show("µs", 1), bare.cpu.show("µs", 1)),
+        &format!("{own}; bare hyper {least}: {ratio:.2} ×{beside}"),
         goal,
     );
     let added = |line: &Line| (line.p50.median() - direct.p50.median()).max(0.0);
     let ratio = added(sekisho) / added(bare).max(0.001);
     let goal = if connections == 1 { "1.4 × what bare hyper adds" } else { "–" };
+    let beside = with_nginx(format!("; nginx {:.0} µs", added(other)));
     table.row(
         &format!("{at}: added p50"),
-        &format!("{:.0} µs; bare hyper {:.0} µs: {ratio:.2} ×", added(sekisho), added(bare)),
+        &format!("{:.0} µs; bare hyper {:.0} µs: {ratio:.2} ×{beside}", added(sekisho), added(bare)),
         goal,
     );
+    let beside = with_nginx(format!("; nginx {:.0} µs", other.p99.median()));
+    let (p99, least) = (sekisho.p99.show("µs", 0), bare.p99.median());
     table.row(
         &format!("{at}: p99"),
-        &format!(
-            "{}; bare hyper {:.0} µs; direct {:.0} µs",
-            sekisho.p99.show("µs", 0),
-            bare.p99.median(),
-            direct.p99.median()
-        ),
+        &format!("{p99}; bare hyper {least:.0} µs{beside}; direct {:.0} µs", direct.p99.median()),
         "–",
     );
 }

@@ -11,14 +11,16 @@ use testkit::client::{LOOPBACK_REDIRECT, Pkce, TestClient, parameter};
 use tokio::task::JoinSet;
 use url::Url;
 
-use crate::load::{Connection, Seen, Template, count, gather, now, repeat};
+use crate::load::{Connection, Seen, Template, gather, now, repeat};
 use crate::product::{Product, SERVER};
-use crate::rounds::Rounds;
+use crate::rounds::Line;
 use crate::table::Table;
 use crate::{Outcome, Plan};
 
 /// Connections of the closed loops here.
-const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
+/// Grants that each of them revokes in a round.
+pub(crate) const REVOCATIONS: usize = 100;
 
 /// A person who has signed in once, and what came of it.
 #[derive(Clone, Debug)]
@@ -44,113 +46,124 @@ pub(crate) async fn sign_in(product: &Product) -> Outcome<Session> {
     Ok(Session { cookies: browser.cookie_header(&url), access_token: text(&tokens, "access_token")?, client })
 }
 
-fn text(value: &Value, name: &str) -> Outcome<String> {
+/// A member of a JSON object that is a text.
+pub(crate) fn text(value: &Value, name: &str) -> Outcome<String> {
     value.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| format!("no {name} in {value}"))
 }
 
-#[derive(Debug, Default)]
-struct PerCore {
-    rate: Rounds,
-    per_core: Rounds,
+/// Everything of the authorization server: registrations, code flows, refreshes, revocations.
+pub(crate) async fn measure(plan: &Plan, product: &Product, goals: bool, table: &mut Table) -> Outcome<()> {
+    let session = sign_in(product).await?;
+    let flow = Arc::new(Flow::new(product, &session));
+    let [mut registrations, mut flows, mut refreshes, mut revocations] = [(); 4].map(|()| Line::default());
+    for _ in 0..plan.rounds {
+        let seen = repeat(&product.target, registration(), CONNECTIONS, plan.seconds);
+        registrations.round(&product.peer, seen).await?;
+        flows.round(&product.peer, run_flows(product, &flow, plan.seconds)).await?;
+        let holders = hold(product, &flow, 1).await?;
+        refreshes.round(&product.peer, refresh(&flow, holders, plan.seconds)).await?;
+        let holders = hold(product, &flow, REVOCATIONS).await?;
+        revocations.round(&product.peer, revoke(&flow, holders)).await?;
+    }
+    let row = |table: &mut Table, what: &str, line: &Line, goal: &str| {
+        let (cost, rate) = (line.per_core.show("/s and core", 0), line.rate.show("/s", 0));
+        let slow = line.p99.median() / 1e3;
+        table.row(what, &format!("{cost}; {rate}; p99 {slow:.1} ms"), if goals { goal } else { "–" });
+    };
+    row(table, "registrations", &registrations, "20,000 /s and core");
+    row(table, "code flows (authorize, consent, token), durable", &flows, "1,500 /s and core");
+    row(table, "refreshes, durable", &refreshes, "4,000 /s and core");
+    row(table, "revocations of a refresh token, durable", &revocations, "–");
+    Ok(())
 }
 
-impl PerCore {
-    fn push(&mut self, seen: &Seen, cpu_seconds: f64) {
-        self.rate.push(seen.rate());
-        self.per_core.push(count(seen.micros.len()) / cpu_seconds.max(0.001));
-    }
-
-    fn show(&self, work: &str, goal: &str, table: &mut Table) {
-        let measured = format!("{}; {}", self.per_core.show("/s and core", 0), self.rate.show("/s", 0));
-        table.row(work, &measured, goal);
-    }
-}
-
-/// Open registrations.
-pub(crate) async fn registrations(plan: &Plan, product: &Product, table: &mut Table) -> Outcome<()> {
+/// An open registration.
+pub(crate) fn registration() -> Template {
     let body = format!(
         r#"{{"client_name":"Bench","redirect_uris":["{LOOPBACK_REDIRECT}"],"grant_types":["authorization_code","refresh_token"],"response_types":["code"],"token_endpoint_auth_method":"none","application_type":"native"}}"#
     );
-    let template = Template {
+    Template {
         method: Method::POST,
         path: "/oauth/register".to_owned(),
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: Bytes::from(body),
-    };
-    let mut line = PerCore::default();
-    for _ in 0..plan.rounds {
-        let before = product.peer.cpu_seconds()?;
-        let seen = repeat(&product.peer.url, template.clone(), CONNECTIONS, plan.seconds).await?;
-        line.push(&seen, product.peer.cpu_seconds()? - before);
     }
-    line.show("registrations", "20,000 /s and core", table);
-    Ok(())
 }
 
-/// Authorize, consent and token with a browser session: three requests each.
-pub(crate) async fn code_flows(
-    plan: &Plan,
-    product: &Product,
-    session: &Session,
-    table: &mut Table,
-) -> Outcome<()> {
-    let mut line = PerCore::default();
-    let flow = Arc::new(Flow::new(product, session));
-    for _ in 0..plan.rounds {
-        let before = product.peer.cpu_seconds()?;
+/// Authorize, consent and token with a browser session, over and over: three requests each.
+async fn run_flows(product: &Product, flow: &Arc<Flow>, seconds: f64) -> Outcome<Seen> {
+    let flow = Arc::clone(flow);
+    many(product, seconds, move |connection| {
         let flow = Arc::clone(&flow);
-        let seen = many(product, plan.seconds, move |connection| {
-            let flow = Arc::clone(&flow);
-            async move {
-                let mut connection = connection;
-                let tokens = flow.run(&mut connection).await;
-                (connection, tokens.map(drop))
-            }
-        })
-        .await?;
-        line.push(&seen, product.peer.cpu_seconds()? - before);
-    }
-    line.show("code flows (authorize, consent, token), durable", "1,500 /s and core", table);
-    Ok(())
+        async move {
+            let mut connection = connection;
+            let tokens = flow.run(&mut connection).await;
+            (connection, tokens.map(drop))
+        }
+    })
+    .await
 }
 
-/// Refreshes, each connection with a grant of its own.
-pub(crate) async fn refreshes(
-    plan: &Plan,
-    product: &Product,
-    session: &Session,
-    table: &mut Table,
-) -> Outcome<()> {
-    let mut line = PerCore::default();
-    let flow = Arc::new(Flow::new(product, session));
-    for _ in 0..plan.rounds {
-        let mut holders = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let mut connection = Connection::open(&product.peer.url).await?;
-            let refresh_token = text(&flow.run(&mut connection).await?, "refresh_token")?;
-            holders.push((connection, refresh_token));
-        }
-        let before = product.peer.cpu_seconds()?;
-        let begin = now();
-        let end = begin + Duration::from_secs_f64(plan.seconds);
-        let mut tasks = JoinSet::new();
-        for (mut connection, mut refresh_token) in holders {
-            let flow = Arc::clone(&flow);
-            tasks.spawn(async move {
-                let mut micros = Vec::new();
-                while now() < end {
-                    let sent = now();
-                    refresh_token = flow.refresh(&mut connection, &refresh_token).await?;
-                    micros.push(sent.elapsed().as_secs_f64() * 1e6);
-                }
-                Ok::<_, String>(micros)
-            });
-        }
-        let seen = gather(tasks, begin).await?;
-        line.push(&seen, product.peer.cpu_seconds()? - before);
+/// Connections, each with refresh tokens of grants of its own.
+#[derive(Debug)]
+pub(crate) struct Holders(Vec<(Connection, Vec<String>)>);
+
+/// Obtains so many grants for each connection.
+pub(crate) async fn hold(product: &Product, flow: &Arc<Flow>, each: usize) -> Outcome<Holders> {
+    let mut tasks = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let mut connection = Connection::open(&product.target).await?;
+        let flow = Arc::clone(flow);
+        tasks.spawn(async move {
+            let mut held = Vec::new();
+            for _ in 0..each {
+                held.push(text(&flow.run(&mut connection).await?, "refresh_token")?);
+            }
+            Ok::<_, String>((connection, held))
+        });
     }
-    line.show("refreshes, durable", "4,000 /s and core", table);
-    Ok(())
+    tasks.join_all().await.into_iter().collect::<Outcome<Vec<_>>>().map(Holders)
+}
+
+/// Refreshes over and over, each connection its first grant.
+pub(crate) async fn refresh(flow: &Arc<Flow>, holders: Holders, seconds: f64) -> Outcome<Seen> {
+    let begin = now();
+    let end = begin + Duration::from_secs_f64(seconds);
+    let mut tasks = JoinSet::new();
+    for (mut connection, mut held) in holders.0 {
+        let flow = Arc::clone(flow);
+        tasks.spawn(async move {
+            let mut refresh_token = held.pop().ok_or("no refresh token")?;
+            let mut micros = Vec::new();
+            while now() < end {
+                let sent = now();
+                let tokens = flow.refresh(&mut connection, &refresh_token).await?;
+                refresh_token = text(&tokens, "refresh_token")?;
+                micros.push(sent.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok::<_, String>(micros)
+        });
+    }
+    gather(tasks, begin).await
+}
+
+/// Revokes every grant that is held (RFC 7009).
+pub(crate) async fn revoke(flow: &Arc<Flow>, holders: Holders) -> Outcome<Seen> {
+    let begin = now();
+    let mut tasks = JoinSet::new();
+    for (mut connection, held) in holders.0 {
+        let flow = Arc::clone(flow);
+        tasks.spawn(async move {
+            let mut micros = Vec::new();
+            for refresh_token in held {
+                let sent = now();
+                flow.revoke(&mut connection, &refresh_token).await?;
+                micros.push(sent.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok::<_, String>(micros)
+        });
+    }
+    gather(tasks, begin).await
 }
 
 /// Runs `one` over and over on each connection.
@@ -161,7 +174,7 @@ where
 {
     let mut open = Vec::new();
     for _ in 0..CONNECTIONS {
-        open.push(Connection::open(&product.peer.url).await?);
+        open.push(Connection::open(&product.target).await?);
     }
     let begin = now();
     let end = begin + Duration::from_secs_f64(seconds);
@@ -185,7 +198,7 @@ where
 
 /// The three requests of a code flow, ready to be sent.
 #[derive(Debug)]
-struct Flow {
+pub(crate) struct Flow {
     authorize: Template,
     consent_headers: Vec<(String, String)>,
     client: TestClient,
@@ -193,7 +206,8 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(product: &Product, session: &Session) -> Self {
+    /// For this person and client.
+    pub(crate) fn new(product: &Product, session: &Session) -> Self {
         let pkce = Pkce::new("bench");
         let fields = session.client.authorization_request(&resource(product), &pkce.challenge);
         let url = session.client.authorization_url(&fields);
@@ -220,7 +234,8 @@ impl Flow {
         }
     }
 
-    async fn run(&self, connection: &mut Connection) -> Outcome<Value> {
+    /// One whole flow; the token response.
+    pub(crate) async fn run(&self, connection: &mut Connection) -> Outcome<Value> {
         let (parts, page) = connection.send(&self.authorize).await?;
         let base = Url::parse(&self.client.issuer).map_err(|error| error.to_string())?;
         let answer = testkit::http::Answer { status: parts.status, headers: parts.headers, body: page };
@@ -254,26 +269,41 @@ impl Flow {
         .await
     }
 
-    async fn refresh(&self, connection: &mut Connection, refresh_token: &str) -> Outcome<String> {
+    /// One refresh; the token response.
+    pub(crate) async fn refresh(&self, connection: &mut Connection, refresh_token: &str) -> Outcome<Value> {
         let fields = [
             ("grant_type", "refresh_token"),
             ("refresh_token", refresh_token),
             ("client_id", self.client.client_id.as_str()),
         ];
-        text(&self.token(connection, &fields).await?, "refresh_token")
+        self.token(connection, &fields).await
+    }
+
+    /// One revocation.
+    pub(crate) async fn revoke(&self, connection: &mut Connection, token: &str) -> Outcome<()> {
+        let request =
+            form_post("/oauth/revoke", &[("token", token), ("client_id", self.client.client_id.as_str())]);
+        let (parts, body) = connection.send(&request).await?;
+        if parts.status.is_success() {
+            return Ok(());
+        }
+        Err(format!("revocation answered {}: {}", parts.status, String::from_utf8_lossy(&body)))
     }
 
     async fn token(&self, connection: &mut Connection, fields: &[(&str, &str)]) -> Outcome<Value> {
-        let request = Template {
-            method: Method::POST,
-            path: "/oauth/token".to_owned(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
-            body: Bytes::from(testkit::http::form(fields)),
-        };
-        let (parts, body) = connection.send(&request).await?;
+        let (parts, body) = connection.send(&form_post("/oauth/token", fields)).await?;
         if !parts.status.is_success() {
             return Err(format!("token answered {}: {}", parts.status, String::from_utf8_lossy(&body)));
         }
         serde_json::from_slice(&body).map_err(|error| error.to_string())
+    }
+}
+
+fn form_post(path: &str, fields: &[(&str, &str)]) -> Template {
+    Template {
+        method: Method::POST,
+        path: path.to_owned(),
+        headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+        body: Bytes::from(testkit::http::form(fields)),
     }
 }

@@ -1,13 +1,14 @@
 //! A closed loop: so many connections, each sending its next request when the last is answered.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use protocol::world::Timestamp;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use url::Url;
@@ -20,6 +21,32 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
+/// The time of day.
+#[expect(clippy::disallowed_methods, reason = "what is put into a record must fit the real time")]
+pub(crate) fn today() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// Where requests go, and which host they name.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// Address and port.
+    pub address: String,
+    /// What `Host` says.
+    pub authority: String,
+}
+
+impl Target {
+    /// The host of a URL.
+    pub(crate) fn of(url: &str) -> Outcome<Self> {
+        let url = Url::parse(url).map_err(|error| error.to_string())?;
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
+        let authority = format!("{host}:{}", port.unwrap_or_default());
+        Ok(Self { address: authority.clone(), authority })
+    }
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -29,21 +56,15 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the host of a URL.
-    pub(crate) async fn open(url: &str) -> Outcome<Self> {
-        let url = Url::parse(url).map_err(|error| error.to_string())?;
-        let authority = format!(
-            "{}:{}",
-            url.host_str().unwrap_or_default(),
-            url.port_or_known_default().unwrap_or_default()
-        );
-        let stream = TcpStream::connect(&authority).await.map_err(|error| error.to_string())?;
+    /// Connects.
+    pub(crate) async fn open(target: &Target) -> Outcome<Self> {
+        let stream = TcpStream::connect(&target.address).await.map_err(|error| error.to_string())?;
         drop(stream.set_nodelay(true));
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let mut driver = JoinSet::new();
         driver.spawn(async move { drop(connection.await) });
-        Ok(Self { sender, authority, _driver: driver })
+        Ok(Self { sender, authority: target.authority.clone(), _driver: driver })
     }
 
     /// Sends one request and reads the answer to its end.
@@ -111,20 +132,43 @@ pub(crate) fn count(n: usize) -> f64 {
 }
 
 /// Sends the same request over and over on each of `connections`.
-pub(crate) async fn repeat(url: &str, template: Template, connections: usize, seconds: f64) -> Outcome<Seen> {
+pub(crate) async fn repeat(
+    target: &Target,
+    template: Template,
+    connections: usize,
+    seconds: f64,
+) -> Outcome<Seen> {
+    repeat_paced(target, template, connections, seconds, None).await
+}
+
+/// The same, each connection sending at a pace of its own if one is given: late requests are sent at once, so that the
+/// rate is kept as long as it can be.
+pub(crate) async fn repeat_paced(
+    target: &Target,
+    template: Template,
+    connections: usize,
+    seconds: f64,
+    pace: Option<Duration>,
+) -> Outcome<Seen> {
     let template = Arc::new(template);
     let mut open = Vec::new();
     for _ in 0..connections {
-        open.push(Connection::open(url).await?);
+        open.push(Connection::open(target).await?);
     }
     let begin = now();
     let end = begin + Duration::from_secs_f64(seconds);
     let mut tasks = JoinSet::new();
-    for mut connection in open {
+    for (index, mut connection) in open.into_iter().enumerate() {
         let template = Arc::clone(&template);
+        // Spread, so that they do not all send at once.
+        let first = begin + pace.unwrap_or_default().mul_f64(count(index) / count(connections));
         tasks.spawn(async move {
             let mut micros = Vec::with_capacity(16_384);
+            let mut ticks = pace.map(|pace| tokio::time::interval_at(first.into(), pace));
             loop {
+                if let Some(ticks) = &mut ticks {
+                    ticks.tick().await;
+                }
                 let sent = now();
                 if sent >= end {
                     return Ok::<_, String>(micros);

@@ -1,6 +1,6 @@
-//! The table of `docs/performance.md`.
+//! The table of one part of `docs/performance.md`.
 
-use crate::Plan;
+use crate::{Plan, pin};
 
 /// Rows as they come.
 #[derive(Debug)]
@@ -9,26 +9,25 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// An empty table that says how it was made.
-    pub(crate) fn new(plan: &Plan) -> Self {
-        let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-        let text = format!(
-            "Made by `cargo xtask bench` on {cores} cores: medians of {} rounds of {} s that take turns, with the \
-             least and the most in brackets. Load generator, MCP server, peers and Sekisho share the cores.\n\n\
-             | work | measured | to reach |\n|---|---|---|\n",
-            plan.rounds, plan.seconds
-        );
-        Self { text }
+    /// An empty table.
+    pub(crate) fn new() -> Self {
+        Self { text: "| what | measured | to reach |\n|---|---|---|\n".to_owned() }
     }
 
     /// Adds a row, and shows it at once: a bench takes minutes.
-    pub(crate) fn row(&mut self, work: &str, measured: &str, goal: &str) {
-        anstream::eprintln!("{work}: {measured}");
-        self.text.push_str(&format!("| {work} | {measured} | {goal} |\n"));
+    pub(crate) fn row(&mut self, what: &str, measured: &str, goal: &str) {
+        anstream::eprintln!("{what}: {measured}");
+        self.text.push_str(&format!("| {what} | {measured} | {goal} |\n"));
     }
 
-    /// Prints the table.
-    pub(crate) fn print(&self) {
-        anstream::println!("{}", self.text);
+    /// Prints the table under the words that say how it was made.
+    pub(crate) fn print(&self, part: &str, plan: &Plan, how: &str) {
+        let (cores, rounds, seconds) = (pin::cores(), plan.rounds, plan.seconds);
+        let pinned = if pin::possible() { "pinned" } else { "not pinned" };
+        anstream::println!(
+            "`cargo xtask bench {part}`: {cores} cores, {pinned}; {rounds} rounds, of {seconds} s where they have a \
+             length. {how}\n\n{}",
+            self.text
+        );
     }
 }

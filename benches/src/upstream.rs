@@ -1,5 +1,5 @@
-//! The MCP server behind everything that is measured: answers each request with the same JSON at once, and the tool
-//! `stream` with one event and then nothing.
+//! The MCP server behind everything that is measured: answers each request with the same JSON at once, the tool
+//! `stream` with one event and then nothing, and `tools/list` with one tool that only reads.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -24,6 +24,16 @@ fn answer() -> Bytes {
     Bytes::from(format!(
         r#"{{"jsonrpc":"2.0","id":1,"result":{{"resultType":"complete","content":[{{"type":"text","text":"{text}"}}]}}}}"#
     ))
+}
+
+/// The list of tools, for whoever wants to know which of them only read (MCP server/tools, "Listing Tools").
+fn tools(asked: &[u8]) -> Bytes {
+    let asked: serde_json::Value = serde_json::from_slice(asked).unwrap_or_default();
+    let tool = serde_json::json!({
+        "name": "search", "inputSchema": { "type": "object" }, "annotations": { "readOnlyHint": true },
+    });
+    let result = serde_json::json!({ "resultType": "complete", "tools": [tool] });
+    Bytes::from(serde_json::json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }).to_string())
 }
 
 /// One event, and then nothing for ever.
@@ -62,10 +72,14 @@ pub(crate) async fn serve() -> Outcome<()> {
             let body = body.clone();
             async move {
                 let streams = request.headers().get("mcp-name").is_some_and(|name| name == "stream");
-                drop(request.into_body().collect().await);
-                let (body, media) = match streams {
-                    true => (Either::Right(OneEvent { sent: false }), "text/event-stream"),
-                    false => (Either::Left(Full::new(body)), "application/json"),
+                let lists = request.headers().get("mcp-method").is_some_and(|name| name == "tools/list");
+                let asked = request.into_body().collect().await.map(http_body_util::Collected::to_bytes);
+                let (body, media) = if streams {
+                    (Either::Right(OneEvent { sent: false }), "text/event-stream")
+                } else if lists {
+                    (Either::Left(Full::new(tools(&asked.unwrap_or_default()))), "application/json")
+                } else {
+                    (Either::Left(Full::new(body)), "application/json")
                 };
                 let mut response = Response::new(body);
                 let media = http::HeaderValue::from_static(media);

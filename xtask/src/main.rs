@@ -8,6 +8,7 @@
     reason = "a tool for people at a terminal: it prints, measures its stages and reads CI"
 )]
 
+mod bench;
 mod check;
 mod dist;
 mod fuzz;
@@ -33,7 +34,9 @@ usage: cargo xtask <command>
   dist                makes archive, Debian package, bill of materials and checksums, in target/dist
   licences FILE       writes the licences of what is linked into the binary
   postgres <command>  runs a command with a PostgreSQL of its own, as `TEST_POSTGRES_URL`
-  bench               measures the release binary beside its peers
+  bench [PART…]       measures the release binary beside its peers and writes docs/performance.md; all parts if none
+                      is named; `--quick` first only tries them
+  soak MINUTES        the same people do everything over and over; tells what grows
   fuzz                lists the readers that can be fuzzed
   fuzz TARGET [--seconds N]
                       fuzzes one of them, or `all`, guided by coverage; 60 seconds each if nothing is said";
@@ -49,7 +52,8 @@ fn main() -> ExitCode {
         ["dist"] => dist::run(),
         ["licences", file] => dist::licences(file),
         ["postgres", command, more @ ..] => test::with_postgres(command, more),
-        ["bench", more @ ..] => run::bench(more),
+        ["bench", more @ ..] => bench::bench(more),
+        ["soak", minutes] => bench::soak(minutes),
         ["fuzz", more @ ..] => fuzz::run(more),
         _ => Err(USAGE.into()),
     };

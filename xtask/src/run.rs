@@ -53,11 +53,3 @@ pub(crate) fn built(profile: &str, name: &str) -> Result<PathBuf, Failure> {
     let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target directory")?;
     Ok(PathBuf::from(target).join(profile).join(name))
 }
-
-/// `cargo xtask bench`: the release binary first, then the load generator against it.
-pub(crate) fn bench(more: &[&str]) -> Result<(), Failure> {
-    must(&mut cargo(&["build", "--release", "--locked", "--package", "sekisho"]))?;
-    let mut words = vec!["run", "--release", "--locked", "--package", "bench", "--"];
-    words.extend(more);
-    must(&mut cargo(&words))
-}
