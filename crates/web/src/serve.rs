@@ -11,8 +11,9 @@ mod proxy;
 use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -24,12 +25,13 @@ use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use ipnet::IpNet;
+use pin_project_lite::pin_project;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 use self::activity::{Activity, Look, Watched};
@@ -228,10 +230,30 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        let cut_off = self.cut_off.clone();
-        self.tasks.spawn(async move {
-            cut_off.run_until_cancelled(future).await;
-        });
+        self.tasks.spawn(Cut { future, cut_off: self.cut_off.clone().cancelled_owned() });
+    }
+}
+
+pin_project! {
+    /// A task until it is cut off. Not an `async` block: that would keep room for the future twice, where it is captured and
+    /// where it is pinned, and connections may be open by the ten thousand.
+    struct Cut<F> {
+        #[pin]
+        future: F,
+        #[pin]
+        cut_off: WaitForCancellationFutureOwned,
+    }
+}
+
+impl<F: Future> Future for Cut<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.cut_off.poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        this.future.poll(context).map(drop)
     }
 }
 
