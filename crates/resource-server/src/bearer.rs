@@ -106,7 +106,8 @@ impl Bearer {
                     return Err(CallReason::TokensRefused);
                 }
                 let access = self.read(token, &self.verifying(&keys).keys, now)?;
-                self.verdicts.put(hash, Verdict::new(access, Arc::clone(&keys), now, monotonic))
+                let verdict = Verdict::new(access, Arc::clone(&keys), now, monotonic);
+                self.verdicts.put(hash, verdict, (now, monotonic))
             }
         };
         is_for(&verdict.access, identities, now)?;

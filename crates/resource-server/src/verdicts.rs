@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -20,6 +21,8 @@ use crate::assertion::Assertion;
 
 /// Tokens of 10 minutes, so this is some 150 new ones a second before the oldest are verified again.
 const REMEMBERED: usize = 100_000;
+/// So many more than twice those that were alive are kept before the ones that are over are looked for.
+pub(crate) const SLACK: usize = 256;
 
 /// What a verified access token means (house.md, 1.4).
 #[derive(Debug, PartialEq, Eq)]
@@ -80,26 +83,47 @@ impl fmt::Debug for Verdict {
 }
 
 /// The verdicts of the tokens seen last.
-pub(crate) struct Verdicts(Cache<Hash, Arc<Verdict>>);
+pub(crate) struct Verdicts {
+    known: Cache<Hash, Arc<Verdict>>,
+    /// How many there were when those that are over were last forgotten.
+    alive: AtomicUsize,
+}
 
 impl Verdicts {
     pub(crate) fn new() -> Self {
-        Self(Cache::new(REMEMBERED))
+        Self { known: Cache::new(REMEMBERED), alive: AtomicUsize::new(0) }
     }
 
     pub(crate) fn find(&self, token: &Hash) -> Option<Arc<Verdict>> {
-        self.0.get(token)
+        self.known.get(token)
     }
 
-    pub(crate) fn put(&self, token: Hash, verdict: Verdict) -> Arc<Verdict> {
+    /// `now` and `monotonic` are of the same moment.
+    pub(crate) fn put(
+        &self,
+        token: Hash,
+        verdict: Verdict,
+        (now, monotonic): (Timestamp, Duration),
+    ) -> Arc<Verdict> {
+        // Now and then, so that it costs each new token the same: a verdict with its assertion takes 2 KiB.
+        let alive = self.alive.load(Ordering::Relaxed);
+        if self.known.len() >= alive.saturating_mul(2).saturating_add(SLACK) {
+            self.known.retain(|_, verdict| !verdict.is_over(now, monotonic));
+            self.alive.store(self.known.len(), Ordering::Relaxed);
+        }
         let verdict = Arc::new(verdict);
-        self.0.insert(token, Arc::clone(&verdict));
+        self.known.insert(token, Arc::clone(&verdict));
         verdict
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.known.len()
     }
 }
 
 impl fmt::Debug for Verdicts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verdicts").field("len", &self.0.len()).finish_non_exhaustive()
+        f.debug_struct("Verdicts").field("len", &self.known.len()).finish_non_exhaustive()
     }
 }

@@ -2,6 +2,7 @@ use http::HeaderValue;
 
 use super::*;
 use crate::fixture::{self, ADDRESS, ISSUER, SOMEBODY, START, TestClock, World};
+use crate::verdicts::SLACK;
 
 fn headers(values: &[&[u8]]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -118,6 +119,21 @@ async fn a_good_token_says_who_calls() {
     let without_scope =
         bearer.verify(world.token(|claims| claims.scope = None), &files(), &SOMEBODY).unwrap();
     assert!(without_scope.access.scope.is_empty());
+}
+
+#[tokio::test]
+async fn what_tokens_meant_is_forgotten_when_they_are_over() {
+    let world = World::new().await;
+    let bearer = Bearer::new(Arc::clone(&world.keys), Arc::clone(&world.clock) as _);
+    for _ in 0..4 {
+        for _ in 0..SLACK {
+            let iat = world.clock.now().secs();
+            let token = world.token(|claims| (claims.iat, claims.exp) = (iat, iat + 600));
+            assert!(bearer.verify(token, &files(), &SOMEBODY).is_ok());
+        }
+        world.clock.advance(Duration::from_secs(601));
+    }
+    assert!(bearer.verdicts.len() <= 2 * SLACK, "{} remembered", bearer.verdicts.len());
 }
 
 #[tokio::test]
