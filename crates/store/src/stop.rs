@@ -29,7 +29,8 @@ statement_list! {
     GRANT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND id = $2";
     GRANTS_OF_ALL = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL";
     GRANTS_OF_CLIENT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND client_id = $2";
-    GRANTS_OF_RESOURCE = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND resource = $2";
+    // By name too: a grant keeps the resource it was made for when the house moves, and goes on under the new one (P-23).
+    GRANTS_OF_RESOURCE = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND (resource = $2 OR server = $3)";
     GRANTS_OF_USER = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND user_id = $2";
     EMERGENCY_OF_ALL = "DELETE FROM emergency_logins WHERE used_at IS NULL";
     EMERGENCY_OF_USER = "DELETE FROM emergency_logins WHERE user_id = $1 AND used_at IS NULL";
@@ -49,7 +50,7 @@ pub(crate) async fn stop(
     let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
     steps.extend(emergency_logins(&revocation)?);
     let codes = codes(&revocation)?.map(|step| push(&mut steps, step));
-    let (sql, of) = grants(&revocation)?;
+    let (sql, of) = grants(&revocation, audit.server.as_deref())?;
     let mut ended = params![now];
     ended.extend(of);
     let grants = push(&mut steps, Step::any(sql, ended));
@@ -102,17 +103,18 @@ fn codes(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
     })
 }
 
-fn grants(revocation: &Revocation) -> Result<(&'static str, Option<Value>), StoreError> {
+/// `server` is our name of the MCP server, if the stop is of one.
+fn grants(revocation: &Revocation, server: Option<&str>) -> Result<(&'static str, Vec<Value>), StoreError> {
     let id = revocation.id.as_str();
     Ok(match revocation.kind {
-        RevocationKind::Client => (GRANTS_OF_CLIENT, Some(id.into())),
+        RevocationKind::Client => (GRANTS_OF_CLIENT, params![id]),
         RevocationKind::Grant => {
             let grant = id.parse::<Id<Grant>>().map_err(StoreError::unavailable)?;
-            (GRANT, Some(grant.into()))
+            (GRANT, params![grant])
         }
-        RevocationKind::Issuer => (GRANTS_OF_ALL, None),
-        RevocationKind::Resource => (GRANTS_OF_RESOURCE, Some(id.into())),
-        RevocationKind::User => (GRANTS_OF_USER, Some(user(id)?.into())),
+        RevocationKind::Issuer => (GRANTS_OF_ALL, Vec::new()),
+        RevocationKind::Resource => (GRANTS_OF_RESOURCE, params![id, server]),
+        RevocationKind::User => (GRANTS_OF_USER, params![user(id)?]),
     })
 }
 

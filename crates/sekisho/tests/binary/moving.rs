@@ -146,6 +146,26 @@ async fn after_the_date_the_old_name_is_a_strangers_and_the_grants_go_on_under_t
     running.kill();
 }
 
+/// A grant keeps the resource that it was made for; the MCP server is the same, and so is what its operator stops.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_of_an_mcp_server_ends_the_grants_from_before_the_house_moved() {
+    let moved = Moved::new().await;
+    let plain = std::fs::read_to_string(moved.folder.config()).unwrap();
+    moved.list_until("\"2999-12-31\"");
+    moved.serve().kill();
+    // Years later, nobody remembers the former name.
+    std::fs::write(moved.folder.config(), plain).unwrap();
+    let running = moved.serve();
+    let client = moved.at(&moved.new);
+    let refreshed = client.refresh(moved.tokens["refresh_token"].as_str().unwrap()).await.unwrap();
+    assert_eq!(refreshed.status, StatusCode::OK, "{}", refreshed.text());
+    let stopped = moved.folder.run(&["stop", "--server", "notes", "--reason", "it lies"]);
+    assert!(stopped.status.success(), "{}", text(&stopped.stderr));
+    let again = client.refresh(refreshed.json()["refresh_token"].as_str().unwrap()).await.unwrap();
+    assert_eq!((again.status, again.error().as_str()), (StatusCode::BAD_REQUEST, "invalid_grant"));
+    running.kill();
+}
+
 fn claims(token: &Value) -> Value {
     let payload = token.as_str().unwrap().split('.').nth(1).unwrap();
     let bytes: Vec<u8> = data(payload);
