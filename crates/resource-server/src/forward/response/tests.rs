@@ -74,12 +74,15 @@ fn statuses_and_media_types_pass_by_list() {
     }
 }
 
-/// PX-19.
 #[test]
-fn an_answer_that_is_compressed_does_not_pass() {
+fn px_19_an_answer_that_is_compressed_does_not_pass() {
     for (coding, status, expected) in [
         ("gzip", 200, Err("upstream_encoded")),
         ("br", 200, Err("upstream_encoded")),
+        ("zstd", 200, Err("upstream_encoded")),
+        ("GZIP", 200, Err("upstream_encoded")),
+        ("identity, gzip", 200, Err("upstream_encoded")),
+        ("", 200, Err("upstream_encoded")),
         ("identity", 200, Ok(Passage::Through(Media::Json))),
         ("gzip", 400, Ok(Passage::InOurWords)),
     ] {
@@ -88,6 +91,29 @@ fn an_answer_that_is_compressed_does_not_pass() {
         let found = judge(StatusCode::from_u16(status).unwrap(), &headers, false, &call());
         assert_eq!(found.map(|(_, passage)| passage).map_err(|r| r.reason()), expected, "{coding} {status}");
     }
+}
+
+/// Whatever the client would take, the MCP server is asked for plain text; one that compresses all the same is not heard.
+#[tokio::test]
+async fn px_19_nothing_compressed_is_asked_for_or_passed_on() {
+    let world = World::new().await;
+    for coding in ["gzip", "br", "zstd"] {
+        world.upstream.answers(move |_| {
+            let mut answer = json(r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"hidden"}]}}"#);
+            answer.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding));
+            Some(answer)
+        });
+        for (method, params) in [("tools/list", ""), ("resources/list", "")] {
+            let mut call = modern(&world.token(|_| {}), method, params);
+            call.headers_mut().insert("accept-encoding", HeaderValue::from_static("gzip, br, zstd, *"));
+            let refused = world.call(call).await.unwrap_err();
+            assert_eq!((refused.reason(), refused.status().as_u16()), ("upstream_encoded", 502), "{method}");
+            assert!(!String::from_utf8_lossy(&refused.body()).contains("hidden"));
+        }
+    }
+    let seen = world.upstream.seen();
+    assert_eq!(seen.len(), 6);
+    assert!(seen.iter().all(|asked| asked.header("accept-encoding") == Some("identity")), "{seen:?}");
 }
 
 #[tokio::test]
