@@ -5,6 +5,7 @@ mod main_path;
 mod nodes;
 mod people;
 mod race;
+mod registrations;
 mod restart;
 mod review_as;
 mod review_gateway;

@@ -62,7 +62,7 @@ pub use pages::{
     Account, Caller, ClientOnPage, ConnectorOnPage, ConsentPage, FormToken, GrantLifetime, LoginPage, Next,
     ScopeOnPage, ServerOnPage, Vouching,
 };
-pub use register::RegisterError;
+pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use settings::{Lifetimes, ScopeEntry, ServerEntry, Settings};
 pub use stop::{Stopping, Target};
@@ -81,6 +81,8 @@ pub struct Parts {
     pub keys: Arc<ArcSwap<Keys>>,
     /// How lately the keys were read: no token is issued by keys that may have been withdrawn.
     pub keys_read: Arc<Freshness>,
+    /// What is registered, for the audit.
+    pub registrations: Arc<Registrations>,
     /// The record.
     pub store: Arc<dyn Store>,
 }

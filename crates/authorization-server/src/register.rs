@@ -1,15 +1,18 @@
 //! Dynamic client registration (RFC 7591), stateless (product.md, P-4): the metadata goes into the id, and the record
-//! is not visited, so that a flood of registrations costs nothing but its own answers.
+//! is not visited, so that a flood of registrations costs nothing but its own answers. The audit has counts of them.
 //!
 //! Server-owned members of the request (`client_id`, `client_secret`, `trusted` ..) are not read (attacks.md, RG-05).
+
+mod told;
 
 use protocol::oauth::{ClientMetadata, ErrorCode, MetadataError, RegistrationResponse, dynamic_client};
 use thiserror::Error;
 
 use crate::blame::Blame;
 use crate::clients::Client;
-use crate::pages::Caller;
 use crate::{AuthorizationServer, capabilities};
+
+pub use told::Registrations;
 
 /// A refused registration.
 #[derive(Debug, Error)]
@@ -70,7 +73,16 @@ impl AuthorizationServer {
     ///
     /// # Errors
     /// [`RegisterError`] if the metadata is malformed, too large, or asks for what is not offered.
-    pub fn register(&self, body: &[u8], _caller: &Caller) -> Result<RegistrationResponse, RegisterError> {
+    pub fn register(&self, body: &[u8]) -> Result<RegistrationResponse, RegisterError> {
+        let registered = self.try_register(body);
+        match &registered {
+            Ok(registered) => self.parts.registrations.count(&registered.metadata.fingerprint()),
+            Err(error) => self.parts.registrations.count_refused(error),
+        }
+        registered
+    }
+
+    fn try_register(&self, body: &[u8]) -> Result<RegistrationResponse, RegisterError> {
         let metadata = decide(ClientMetadata::parse_registration(body, &self.settings.redirects)?)?;
         let now = self.parts.clock.now();
         let keys = self.parts.keys.load();

@@ -52,7 +52,7 @@ audit_kinds! {
     ClientAllowed = "client_allowed";
     /// A client was blocked for good.
     ClientBlocked = "client_blocked";
-    /// Clients registered; a count per fingerprint and minute.
+    /// Clients registered: a count for each fingerprint of their metadata and minute; beyond 8, for the others together.
     ClientsRegistered = "clients_registered";
     /// A code was presented again after it had been redeemed.
     CodeReplayed = "code_replayed";
@@ -82,7 +82,7 @@ audit_kinds! {
     RefreshReused = "refresh_reused";
     /// A refresh token is newer than the record: the record was set back.
     RefreshSetBack = "refresh_set_back";
-    /// A client's registration was refused.
+    /// Registrations of clients were refused: a count for each reason and minute.
     RegistrationRefused = "registration_refused";
     /// What was sealed with older keys was sealed anew with the working one.
     Resealed = "resealed";

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use authorization_server::AuthorizationServer;
 use authorization_server::keys::{Change, Keeper, KeeperParts};
+use authorization_server::{AuthorizationServer, Registrations};
 use bytes::Bytes;
 use http_body_util::Full;
 use protocol::keys::{KeyRing, MasterKey};
@@ -81,6 +81,8 @@ pub struct House {
     pub time: Arc<Steady<Arc<TestClock>>>,
     /// The MCP server behind.
     pub mcp: Arc<FakeMcpServer>,
+    /// What is registered, for the audit; it is told when a test says so.
+    pub registrations: Arc<Registrations>,
     /// The resource server.
     pub resource_server: Arc<ResourceServer>,
     /// The keys in memory.
@@ -227,10 +229,12 @@ impl House {
         let keeper = keeper(&ground.plan, &store, &clock, &entropy).await?;
         let issuer = format!("http://localhost:{}", ground.public_port);
         let mcp_url = ground.plan.mcp_url.clone().unwrap_or_else(|| ground.mcp.url.clone());
+        let registrations = Registrations::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let parts = authorization_server::Parts {
             store: Arc::clone(&store),
             keys: Arc::clone(keeper.keys()),
             keys_read: Arc::clone(keeper.freshness()),
+            registrations: Arc::clone(&registrations),
             connectors: plan::connectors(&ground.plan, &issuer)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
@@ -263,6 +267,7 @@ impl House {
             clock: Arc::clone(&ground.clock),
             time,
             mcp: Arc::clone(&ground.mcp),
+            registrations,
             resource_server,
             keeper,
             ground,

@@ -6,7 +6,7 @@ use super::*;
 use crate::test_house::*;
 
 fn refused(house: &House, json: &str) -> RegisterError {
-    house.server.register(json.as_bytes(), &caller()).unwrap_err()
+    house.server.register(json.as_bytes()).unwrap_err()
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn the_answer_shows_what_was_registered_and_nothing_that_was_not() {
     let house = House::new().await;
     let json = br#"{"redirect_uris": ["https://c.example/cb"], "client_id": "mine", "client_secret": "mine", "trusted": true,
         "scope": "read write admin", "registration_client_uri": "https://evil.example/"}"#;
-    let response = serde_json::to_value(house.server.register(json, &caller()).unwrap()).unwrap();
+    let response = serde_json::to_value(house.server.register(json).unwrap()).unwrap();
     let members: Vec<&str> = response.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         members,

@@ -195,6 +195,7 @@ impl House {
             keys: Arc::clone(keeper.keys()),
             // Time stands still here, or moves by days.
             keys_read: Arc::new(Freshness::for_ever()),
+            registrations: Registrations::new(store.clone(), clock.clone(), entropy.clone()),
             store: store.clone() as Arc<dyn Store>,
         };
         Self {
@@ -209,7 +210,7 @@ impl House {
 
     /// Registers a client with this JSON and returns its id and secret.
     pub(crate) fn register(&self, json: &str) -> (String, Option<String>) {
-        let registered = self.server.register(json.as_bytes(), &caller()).unwrap();
+        let registered = self.server.register(json.as_bytes()).unwrap();
         (registered.client_id.as_str().to_owned(), registered.client_secret.map(Secret::reveal))
     }
 

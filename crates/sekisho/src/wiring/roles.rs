@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
-use authorization_server::{AuthorizationServer, Lifetimes, PreRegisteredClient};
+use authorization_server::{AuthorizationServer, Lifetimes, PreRegisteredClient, Registrations};
 use protocol::oauth::{ClientId, RedirectPolicy};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
@@ -21,6 +21,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// The keys; they rotate.
     pub keeper: Arc<Keeper>,
+    /// What is registered, for the audit.
+    pub registrations: Arc<Registrations>,
     /// Time and chance.
     pub world: World,
     /// Whom we believe over TLS.
@@ -64,6 +66,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         store: Arc::clone(&shared.store),
         keys: Arc::clone(shared.keeper.keys()),
         keys_read: Arc::clone(shared.keeper.freshness()),
+        registrations: Arc::clone(&shared.registrations),
         connectors: connectors.collect::<Result<_, _>>()?,
         clock: Arc::clone(&shared.world.clock),
         entropy: Arc::clone(&shared.world.entropy),

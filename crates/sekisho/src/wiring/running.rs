@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use authorization_server::Registrations;
 use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
 use protocol::keys::Keys;
 use store::Store;
@@ -58,7 +59,9 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
     };
     let keeper = Arc::new(Keeper::open(parts, keeper_settings(config)).await?);
     claim_public_url(config, store.as_ref(), &world).await?;
-    let shared = Shared { store, keeper, world, trusts: Arc::default() };
+    let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
+    let registrations = Registrations::new(Arc::clone(&store), clock, entropy);
+    let shared = Shared { store, keeper, registrations, world, trusts: Arc::default() };
     let assembly = Assembly::first(Arc::new(config.clone()), &shared)?;
     assembly.resource_server.revocations().read().await?;
     let running = Running {
@@ -141,6 +144,7 @@ impl Running {
         self.tasks.spawn(Arc::clone(&self.shared.keeper).run(self.close_audit.clone()));
         let close = self.close_audit.clone();
         self.audit.spawn(async move { resource_server.write_audit(close).await });
+        self.audit.spawn(Arc::clone(&self.shared.registrations).run(self.close_audit.clone()));
         self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
     }
 

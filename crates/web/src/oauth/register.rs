@@ -30,7 +30,7 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
             return refused_form(refusal, ErrorCode::InvalidClientMetadata);
         }
     };
-    match visit.authorization_server().register(&bytes, &visit.caller()) {
+    match visit.authorization_server().register(&bytes) {
         Ok(registered) => respond::json(StatusCode::CREATED, &registered),
         Err(error) => {
             Failure {

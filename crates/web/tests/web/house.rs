@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
-use authorization_server::{AuthorizationServer, Lifetimes, ScopeEntry, ServerEntry};
+use authorization_server::{AuthorizationServer, Lifetimes, Registrations, ScopeEntry, ServerEntry};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -212,6 +212,7 @@ impl House {
                 entropy: Arc::clone(&entropy),
                 keys: Arc::clone(&keys),
                 keys_read: Arc::clone(&keys_read),
+                registrations: Registrations::new(store.clone(), world.clone(), entropy.clone()),
                 store: Arc::clone(&store),
             },
         );
