@@ -12,7 +12,6 @@ use crate::Outcome;
 use crate::load::{Target, now};
 use crate::peer::Peer;
 use crate::pin::{self, Core};
-use crate::soak;
 
 /// The name of the MCP server.
 pub(crate) const SERVER: &str = "bench";
@@ -28,8 +27,6 @@ pub(crate) struct Setup {
     pub read_only_calls: bool,
     /// More sections.
     pub more: String,
-    /// Whether its time of day is set forward again and again.
-    pub quick_clock: bool,
     /// Where it runs.
     pub core: Core,
 }
@@ -42,7 +39,6 @@ impl Setup {
             postgres: None,
             read_only_calls: true,
             more: String::new(),
-            quick_clock: false,
             core: Core::Measured,
         }
     }
@@ -121,9 +117,6 @@ pub(crate) fn prepare(setup: &Setup, public_port: Option<u16>) -> Outcome<(TempD
     if let Some(url) = &setup.postgres {
         write_secret(&folder.path().join("postgres.url"), url)?;
     }
-    if setup.quick_clock {
-        soak::set_clock(folder.path(), 0)?;
-    }
     Ok((folder, port))
 }
 
@@ -142,11 +135,6 @@ fn write_secret(path: &Path, text: &str) -> Outcome<()> {
 /// Starts the binary in a prepared folder.
 pub(crate) fn spawn(setup: &Setup, folder: &Path) -> Outcome<Child> {
     let mut command = pin::command(binary()?, setup.core);
-    if let (true, Some(library)) = (setup.quick_clock, soak::quick_clock()) {
-        // Read anew each second. A rate would shorten what waits, too.
-        command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", folder.join(soak::CLOCK));
-        command.env("FAKETIME_CACHE_DURATION", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-    }
     command
         .args(["serve", "--config"])
         .arg(folder.join("sekisho.toml"))
@@ -207,11 +195,6 @@ impl Product {
         let path = self.folder.path().join("sekisho.db");
         let config = EngineConfig::Sqlite { path, synchronous_full: true };
         Engine::open(config).await.map_err(|error| error.to_string())
-    }
-
-    /// Where its files are.
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Bytes of its SQLite file and what lies beside that.

@@ -19,7 +19,7 @@ impl Series {
         Self { name, unit, digits, kept: false, values: Vec::new() }
     }
 
-    /// Of something that is kept for ever.
+    /// Of something that is kept, for ever or for longer than a run.
     pub(crate) const fn kept(name: &'static str, unit: &'static str) -> Self {
         Self { name, unit, digits: 0, kept: true, values: Vec::new() }
     }
