@@ -98,3 +98,23 @@ async fn a_known_network_pays_for_its_own_bad_tokens_only() -> Verdict {
     assert_eq!(echo(&flow, &tokens.access, MALLORY).await?.status, 200);
     flow.close().await
 }
+
+/// A Monday morning: everybody behind one address comes with a token that ended overnight, and all of them at once.
+#[tokio::test]
+async fn tokens_that_are_over_are_no_attack_and_are_always_told_to_refresh() -> Verdict {
+    let mut flow = Flow::with(limited()).await?;
+    let old = flow.tokens().await?;
+    flow.house.advance(Duration::from_secs(3600)).await?;
+    for number in 0..BURST * 3 {
+        rs401(&echo(&flow, &old.access, MALLORY).await?).map_err(while_trying(&number.to_string()))?;
+    }
+    let fresh = flow.tokens().await?;
+    assert_eq!(echo(&flow, &fresh.access, MALLORY).await?.status, 200);
+    // Nor does it help whoever is stopped to say that theirs are over, or not to.
+    for number in 0..BURST {
+        rs401(&echo(&flow, &bad(number, &fresh.access)?, MALLORY).await?)?;
+    }
+    rs401(&echo(&flow, &old.access, MALLORY).await?)?;
+    assert_eq!(echo(&flow, &bad(BURST, &fresh.access)?, MALLORY).await?.status, 429);
+    flow.close().await
+}

@@ -266,13 +266,10 @@ impl CallReason {
     }
 
     /// Whether the access token itself was no good, so that whoever presents many of them can be stopped. A token that
-    /// was right and then withdrawn is known, and costs nothing.
+    /// was right and then withdrawn is known, and one that is over is not verified: neither costs anything.
     #[must_use]
     pub fn is_of_a_bad_token(&self) -> bool {
-        matches!(
-            self,
-            Self::TokenExpired | Self::TokenInvalid | Self::TokenMalformed | Self::TokenNotYetIssued
-        )
+        matches!(self, Self::TokenInvalid | Self::TokenMalformed | Self::TokenNotYetIssued)
     }
 
     /// What the client is told: the shape and the code.

@@ -352,3 +352,19 @@ fn a_signing_key_is_a_p256_key_and_is_not_shown() {
     assert_eq!(format!("{:?}", key(0xab)), "SigningKey(abababab)");
     assert!(key(1).public_jwk().get("d").is_none());
 }
+
+#[test]
+fn what_a_token_says_of_its_end_is_read_without_a_key_or_not_at_all() {
+    let token = key(1).sign("at+jwt", &claims()).unwrap();
+    assert_eq!(claimed_expiry(&token), Some(1_700_000_600));
+    let says = |payload: &str| claimed_expiry(&format!("e30.{}.", URL_SAFE_NO_PAD.encode(payload)));
+    assert_eq!(says(r#"{"exp":-9223372036854775808}"#), Some(i64::MIN));
+    for nothing in [r#"{}"#, r#"{"exp":"1"}"#, r#"{"exp":1.5}"#, r#"{"exp":1,"exp":2}"#, "[1]", "null", ""] {
+        assert_eq!(says(nothing), None, "{nothing}");
+    }
+    for no_token in ["", ".", "..", "a.b.c", "e30"] {
+        assert_eq!(claimed_expiry(no_token), None, "{no_token}");
+    }
+    let long = format!("{{\"exp\":1,\"x\":\"{}\"}}", "x".repeat(20_000));
+    assert_eq!(says(&long), None, "what is too long is not read");
+}

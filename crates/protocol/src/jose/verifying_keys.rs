@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -27,6 +28,21 @@ pub struct Expect<'a> {
     pub typ: Option<&'a [&'a str]>,
     /// The algorithms it may be signed with.
     pub algorithms: &'a [Algorithm],
+}
+
+/// When a token says of itself that it ends (`exp`, in seconds since 1970), if it says so. Nothing is verified: to be
+/// believed against whoever presents it, and never for them.
+#[must_use]
+pub fn claimed_expiry(token: &str) -> Option<i64> {
+    #[derive(Deserialize)]
+    struct Claims {
+        exp: i64,
+    }
+    if token.len() > MAX_TOKEN {
+        return None;
+    }
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    object::<Claims>(&claims).map(|claims| claims.exp)
 }
 
 /// Public keys by their `kid`.
