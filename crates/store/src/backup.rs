@@ -29,24 +29,6 @@ pub(crate) use self::file::{Reader, is_plain};
 use crate::engine::{Engine, Row, Value};
 use crate::{KeyPurpose, KeyRecord, StoreError};
 
-/// All tables, those first that others refer to. Which columns each has the engine says. (`schema_migrations` is made
-/// anew where the backup is read.)
-pub(crate) const TABLES: [&str; 13] = [
-    "clients",
-    "users",
-    "browser_sessions",
-    "emergency_logins",
-    "authorizations",
-    "grants",
-    "revocations",
-    "meta",
-    "keys",
-    "audit_subjects",
-    "audit_events",
-    "audit_blocks",
-    "audit_seals",
-];
-
 /// A fact about the shape of a record, not about what is in it: never carried from one to another.
 pub(crate) const OF_ONE_RECORD: &str = "oldest_schema";
 

@@ -85,7 +85,8 @@ pub trait Revocations: Send + Sync {
 
     /// Ends everything of what the revocation names: its live grants, its codes that are not redeemed, for a
     /// person also the browser sessions; with the entry and the event in one write. Returns what was ended.
-    /// `audit.at` is the time of it.
+    /// `audit.at` is the time of it; `audit.server`, of a stop of a resource, is our name of the MCP server, whose grants
+    /// under another resource identifier end too.
     fn stop(&self, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts>;
 
     /// Has every revocation that this process commits announced, after its commit and before its write is

@@ -101,16 +101,16 @@ pub(super) fn allow(arguments: &AllowArguments) -> Result<ExitCode, Failure> {
 
 async fn stop(arguments: &StopArguments, config: &Config) -> Result<String, Failure> {
     let store = wiring::open_existing_store(config).await?;
-    let World { clock, entropy } = World::real();
-    let stopping = Stopping {
-        clock: clock.as_ref(),
-        entropy: entropy.as_ref(),
-        issuer: &config.house.public_url,
-        store: store.as_ref(),
-    };
+    let world = World::real();
+    let stopping = stopping(config, &world, store.as_ref());
     let target = target(arguments, config, store.as_ref()).await?;
     let ended = stopping.stop(&target, arguments.block, arguments.reason.as_deref()).await?;
-    Ok(told(&target, arguments.block, ended, clock.now().plus(EVERYWHERE)))
+    Ok(told(&target, arguments.block, ended, world.clock.now().plus(EVERYWHERE)))
+}
+
+fn stopping<'a>(config: &'a Config, world: &'a World, store: &'a dyn Store) -> Stopping<'a> {
+    let World { clock, entropy } = world;
+    Stopping { clock: clock.as_ref(), entropy: entropy.as_ref(), issuer: &config.house.public_url, store }
 }
 
 async fn target(arguments: &StopArguments, config: &Config, store: &dyn Store) -> Result<Target, Failure> {
@@ -168,13 +168,8 @@ fn told(target: &Target, block: bool, ended: StopCounts, by: Timestamp) -> Strin
 
 async fn let_in(arguments: &AllowArguments, config: &Config) -> Result<String, Failure> {
     let store = wiring::open_existing_store(config).await?;
-    let World { clock, entropy } = World::real();
-    let stopping = Stopping {
-        clock: clock.as_ref(),
-        entropy: entropy.as_ref(),
-        issuer: &config.house.public_url,
-        store: store.as_ref(),
-    };
+    let world = World::real();
+    let stopping = stopping(config, &world, store.as_ref());
     let note = arguments.reason.as_deref();
     let (who, was_out) = if let Some(user) = &arguments.user {
         let user = people::find_one(store.as_ref(), user).await?;

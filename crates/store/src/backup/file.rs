@@ -16,8 +16,8 @@ use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{BackupError, Piece, TABLES};
-use crate::engine::{Row, Value};
+use super::{BackupError, Piece};
+use crate::engine::{Row, TABLES, Value};
 
 const MAGIC: &[u8] = b"SEKISHO-BACKUP\n";
 const FORMAT: u32 = 1;

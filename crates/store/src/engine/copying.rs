@@ -6,9 +6,9 @@ use std::io::BufReader;
 
 use tokio::sync::mpsc;
 
-use super::{Driver, Engine, EngineConfig, Row, Value, blocking, postgres, sqlite};
+use super::{Driver, Engine, EngineConfig, Row, TABLES, Value, blocking, postgres, sqlite};
 use crate::StoreError;
-use crate::backup::{BackupError, OF_ONE_RECORD, Piece, Reader, Restore, Restored, TABLES, is_plain};
+use crate::backup::{BackupError, OF_ONE_RECORD, Piece, Reader, Restore, Restored, is_plain};
 
 impl Engine {
     /// Sends the whole record, as of one moment.

@@ -6,10 +6,9 @@ use super::value::{Row, Value};
 use super::{Announcement, Patience};
 use crate::Revocation;
 
-/// The order in which the steps of a write touch tables: two writes that want the same rows then wait for each
-/// other and cannot lock each other out.
-#[cfg(any(test, debug_assertions))]
-const ORDER: [&str; 12] = [
+/// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
+/// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
+pub(crate) const TABLES: [&str; 13] = [
     "clients",
     "users",
     "browser_sessions",
@@ -22,6 +21,7 @@ const ORDER: [&str; 12] = [
     "audit_subjects",
     "audit_events",
     "audit_blocks",
+    "audit_seals",
 ];
 
 /// A unit of work.
@@ -144,7 +144,7 @@ fn tables(steps: &[Step]) -> Vec<&'static str> {
 
 #[cfg(any(test, debug_assertions))]
 fn in_order(steps: &[Step]) -> bool {
-    let place = |table: &&str| ORDER.iter().position(|known| known == table);
+    let place = |table: &&str| TABLES.iter().position(|known| known == table);
     let places: Option<Vec<usize>> = tables(steps).iter().map(place).collect();
     places.is_some_and(|places| places.is_sorted())
 }

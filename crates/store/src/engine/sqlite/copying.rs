@@ -149,7 +149,7 @@ fn looked_at(path: &Path) -> rusqlite::Result<(Option<&'static str>, u64)> {
         return Err(rusqlite::Error::InvalidQuery);
     }
     let is_used = |table: &&str| *table != "meta" && count(&connection, table).is_ok_and(|count| count > 0);
-    let used = crate::backup::TABLES.into_iter().find(is_used);
+    let used = crate::engine::TABLES.into_iter().find(is_used);
     // Without the table nobody restored anything.
     let epoch = connection.query_row(EPOCH, [], |row| row.get::<_, i64>(0)).unwrap_or(0);
     Ok((used, u64::try_from(epoch).unwrap_or(0)))
