@@ -19,6 +19,7 @@ mod grants;
 mod keys;
 mod maintenance;
 mod queries;
+mod replays;
 mod revocations;
 mod sealed;
 mod statements;
@@ -47,6 +48,7 @@ pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
+pub use replays::{ReplayKind, Replays};
 pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations, StopCounts};
 pub use sealed::{SealedColumn, SealedRow, SealedRows};
 pub use statements::{Statement, statements};
@@ -63,6 +65,7 @@ pub trait Store:
     + EmergencyLogins
     + Authorizations
     + Grants
+    + Replays
     + Revocations
     + KeysRecord
     + SealedRows

@@ -22,6 +22,8 @@ pub struct SweepCounts {
     pub emergency_logins: u64,
     /// Grants past the end of the life they could have had.
     pub grants: u64,
+    /// Things used once that nobody would take any more.
+    pub replays: u64,
     /// Revocations that no living token could fall under.
     pub revocations: u64,
 }
@@ -44,6 +46,8 @@ pub trait Maintenance: Send + Sync {
 /// What nobody decided stays as long again as it lived: anybody can make one, and what strangers leave behind must not
 /// outgrow the cap on what may wait (product.md, P-4).
 const UNDECIDED: Duration = Duration::from_secs(10 * 60);
+/// What was used once stays a while after it is over.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 /// What somebody decided and came to nothing stays a day, so that a late visitor is told what happened.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The row of a client that nobody uses (product.md, P-4).
@@ -66,6 +70,8 @@ statement_list! {
     BROWSER_SESSIONS = "DELETE FROM browser_sessions WHERE hash IN (SELECT hash FROM browser_sessions \
         WHERE expires_at < $1 LIMIT 500)";
     EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
+        WHERE expires_at < $1 LIMIT 500)";
+    REPLAYS = "DELETE FROM replays WHERE (kind, hash) IN (SELECT kind, hash FROM replays \
         WHERE expires_at < $1 LIMIT 500)";
     REVOCATIONS = "DELETE FROM revocations WHERE (kind, id) IN (SELECT kind, id FROM revocations \
         WHERE expires_at < $1 LIMIT 500)";
@@ -91,6 +97,7 @@ impl Maintenance for Engine {
     fn sweep(&self, now: Timestamp) -> Answer<'_, SweepCounts> {
         Box::pin(async move {
             let (day_ago, unused) = (now.minus(DAY), now.minus(CLIENT_UNUSED));
+            let hour_ago = now.minus(HOUR);
             let undecided = now.minus(UNDECIDED);
             let undecided = remove(self, || vec![step(UNDECIDED_AUTHORIZATIONS, undecided)]).await?;
             let open = remove(self, || vec![step(OPEN_AUTHORIZATIONS, day_ago)]).await?;
@@ -98,6 +105,8 @@ impl Maintenance for Engine {
             let grants = remove(self, together).await?;
             let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
             let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
+            // Clocks of nodes differ: what is over here may be good there for some minutes yet.
+            let replays = remove(self, || vec![step(REPLAYS, hour_ago)]).await?;
             let revocations = remove(self, || vec![step(REVOCATIONS, now)]).await?;
             let clients = remove(self, || vec![Step::any(CLIENTS, params![unused, now])]).await?;
             authorizations::count_waiting(self, now).await?;
@@ -109,6 +118,7 @@ impl Maintenance for Engine {
                 clients,
                 emergency_logins,
                 grants,
+                replays,
                 revocations,
             })
         })

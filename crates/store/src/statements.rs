@@ -37,6 +37,7 @@ pub fn statements() -> Vec<Statement> {
         crate::maintenance::STATEMENTS,
         crate::queries::audit::STATEMENTS,
         crate::queries::STATEMENTS,
+        crate::replays::STATEMENTS,
         crate::revocations::STATEMENTS,
         crate::sealed::STATEMENTS,
         crate::stop::STATEMENTS,

@@ -41,6 +41,7 @@ migrations! {
     3 "0003_key_activation";
     4 "0004_audit_blocks";
     5 "0005_ended_grants";
+    6 "0006_replays";
 }
 
 /// All that this binary knows.

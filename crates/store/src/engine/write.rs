@@ -8,12 +8,13 @@ use crate::Revocation;
 
 /// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
 /// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "clients",
     "users",
     "browser_sessions",
     "emergency_logins",
     "authorizations",
+    "replays",
     "grants",
     "revocations",
     "meta",

@@ -126,7 +126,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     let more = "INSERT INTO revocations VALUES ('grant', 'somebody', 1, 2, 3); INSERT INTO audit_seals (id, digest, count, sealed_at) VALUES (1, x'00ff', 1, 5); \
         INSERT INTO audit_seals (id, previous, digest, count, sealed_at) VALUES (2, 1, x'01', 1, 6); \
         INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES (x'0a', 1, 2, 1, x'ff00'); \
-        INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
+        INSERT INTO replays VALUES ('client_assertion', x'0d', 7); INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
         SELECT x'0a', x'0b', id, x'0c', 1, 2 FROM users";
     tamper.execute_batch(more).unwrap();
     drop(tamper);
@@ -154,7 +154,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     let restored = Engine::restore(folder.sqlite("third.db"), again).await.unwrap();
     assert_eq!((restored.epoch, restored.grants_ended), (2, 0));
     let (first, third) = (folder.path("first.db"), folder.path("third.db"));
-    for table in ["clients", "users", "audit_subjects", "audit_blocks", "audit_seals"] {
+    for table in ["clients", "replays", "users", "audit_subjects", "audit_blocks", "audit_seals"] {
         assert_eq!(rows(&first, table), rows(&third, table), "{table}");
     }
     let kept = rows(&third, "audit_events");

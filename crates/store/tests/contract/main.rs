@@ -36,6 +36,7 @@ mod kill;
 mod maintenance;
 mod migrate;
 mod proxy;
+mod replays;
 mod revocations;
 mod twins;
 mod users;

@@ -1,0 +1,74 @@
+//! Things that may be used once: the `jti` of an assertion or a proof (RFC 7519, section 4.1.7; RFC 7523, section 3). What is
+//! here was used; what is not was not.
+//!
+//! A restore keeps the rows of the backup and knows nothing of what was used since. So whoever takes a thing refuses one that
+//! was issued at or before [`last_restore`](crate::Maintenance::last_restore): it may be a repeat that nobody remembers.
+
+use protocol::secret::Hash;
+use protocol::world::Timestamp;
+
+use crate::Answer;
+use crate::engine::{Engine, Step, Write, Written, params};
+use crate::statements::statement_list;
+
+/// What is used once. The hash must cover all that makes the thing one of its kind: of a `jti` its issuer too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ReplayKind {
+    /// An assertion as authorization grant, as ID-JAG is (RFC 7523, section 2.1).
+    AuthorizationGrant,
+    /// An assertion by which a client authenticates (RFC 7523, section 2.2).
+    ClientAssertion,
+    /// A proof of possession (RFC 9449, section 4.2).
+    DpopProof,
+}
+
+impl ReplayKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::AuthorizationGrant, Self::ClientAssertion, Self::DpopProof];
+
+    /// As it is written down.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationGrant => "authorization_grant",
+            Self::ClientAssertion => "client_assertion",
+            Self::DpopProof => "dpop_proof",
+        }
+    }
+}
+
+/// The record of what was used.
+pub trait Replays: Send + Sync {
+    /// Uses a thing up, on all nodes at most once. Whether this was the use of it: not if it was used before, and not if it
+    /// is over. `expires_at` is when nobody takes it any more, tolerance included: until then it is remembered.
+    fn use_once(
+        &self,
+        kind: ReplayKind,
+        hash: Hash,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'_, bool>;
+}
+
+statement_list! {
+    USE = "INSERT INTO replays (kind, hash, expires_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (kind, hash) DO UPDATE SET expires_at = excluded.expires_at WHERE replays.expires_at <= $4";
+}
+
+impl Replays for Engine {
+    fn use_once(
+        &self,
+        kind: ReplayKind,
+        hash: Hash,
+        expires_at: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            if expires_at <= now {
+                return Ok(false);
+            }
+            let used = Step::one(USE, params![kind.as_str(), hash, expires_at, now]);
+            Ok(matches!(self.write(Write::new(vec![used])).await?, Written::Done(_)))
+        })
+    }
+}
