@@ -15,7 +15,7 @@ use crate::load::{Connection, Seen, Template, gather, now, repeat};
 use crate::product::{Product, SERVER};
 use crate::rounds::Line;
 use crate::table::Table;
-use crate::{Outcome, Plan};
+use crate::{Outcome, Plan, passthrough};
 
 /// Connections of the closed loops here.
 pub(crate) const CONNECTIONS: usize = 32;
@@ -84,7 +84,7 @@ pub(crate) fn registration() -> Template {
     );
     Template {
         method: Method::POST,
-        path: "/oauth/register".to_owned(),
+        path: passthrough::REGISTER.to_owned(),
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: Bytes::from(body),
     }

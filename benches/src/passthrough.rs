@@ -1,8 +1,12 @@
 //! The peer: a bare hyper reverse proxy that checks nothing, the least that forwarding costs in Rust.
+//!
+//! Registrations it answers itself, with one text for all, so that a flood of them has something to be compared with.
 
 use std::net::Ipv4Addr;
 
-use http::{Request, Response, Uri};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -13,6 +17,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
+
+/// Where registrations go, here and at Sekisho.
+pub(crate) const REGISTER: &str = "/oauth/register";
 
 type Forwarder = Client<HttpConnector, Incoming>;
 
@@ -38,12 +45,26 @@ pub(crate) async fn serve(target: &str) -> Outcome<()> {
     }
 }
 
+type Answer = Response<Either<Incoming, Full<Bytes>>>;
+
 async fn forward(
     client: Forwarder,
     target: Uri,
     mut request: Request<Incoming>,
-) -> Result<Response<Incoming>, hyper_util::client::legacy::Error> {
+) -> Result<Answer, hyper_util::client::legacy::Error> {
+    if request.uri().path() == REGISTER {
+        return Ok(registered(request).await);
+    }
     *request.uri_mut() = target;
     request.headers_mut().remove(http::header::HOST);
-    client.request(request).await
+    client.request(request).await.map(|answer| answer.map(Either::Left))
+}
+
+/// As long as an answer of ours, to a body that was read to its end.
+async fn registered(request: Request<Incoming>) -> Answer {
+    let read = request.into_body().collect().await.is_ok();
+    let body = Full::new(Bytes::from_static(&[b' '; 640]));
+    let mut answer = Response::new(Either::Right(body));
+    *answer.status_mut() = if read { StatusCode::CREATED } else { StatusCode::BAD_REQUEST };
+    answer
 }
