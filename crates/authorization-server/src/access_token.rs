@@ -67,6 +67,7 @@ impl AuthorizationServer {
             iat: validity.iat,
             exp: validity.exp,
             jti: Secret::random("", &*self.parts.entropy).reveal(),
+            service_account: None,
         };
         let keys = self.parts.keys.load();
         keys.signing.active().sign(TYP, &claims).map(Secret::new).map_err(|error| {

@@ -29,6 +29,7 @@ mod pending;
 mod prompt;
 mod register;
 mod revoke;
+mod service_accounts;
 mod sessions;
 mod settings;
 mod stop;
@@ -64,7 +65,8 @@ pub use pages::{
 };
 pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
-pub use settings::{Lifetimes, ScopeEntry, ServerEntry, Settings};
+pub use service_accounts::keep_service_account;
+pub use settings::{Lifetimes, ScopeEntry, ServerEntry, ServiceAccount, Settings};
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
 

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use policy::ServerRules;
-use protocol::oauth::{RedirectPolicy, ResourceUri, Scope, ScopeToken};
+use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
 use crate::clients::PreRegisteredClient;
@@ -32,6 +32,19 @@ pub struct Settings {
     pub redirects: RedirectPolicy,
     /// The MCP servers, each a resource.
     pub servers: Vec<ServerEntry>,
+    /// The service accounts.
+    pub service_accounts: Vec<ServiceAccount>,
+}
+
+/// A service account: a machine that acts for itself and not for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceAccount {
+    /// The pre-registered clients that may act as it; no client acts as two.
+    pub clients: Vec<ClientId>,
+    /// Its name.
+    pub name: String,
+    /// The name people are shown.
+    pub title: String,
 }
 
 impl Settings {

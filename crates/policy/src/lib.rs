@@ -9,7 +9,7 @@ mod question;
 mod rules;
 
 pub use decision::Decision;
-pub use question::{Access, Person, Question, ReadOnly, ServerRules};
+pub use question::{Access, AdmittedAccount, Person, Question, ReadOnly, ServerRules};
 pub use rules::decide;
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use protocol::id::{Id, User};
 use protocol::mcp::McpCall;
 use protocol::oauth::Scope;
 
-/// Whom an MCP server admits (product.md, P-13). Nobody is admitted until the configuration says who.
+/// Which people an MCP server admits (product.md, P-13). Nobody is admitted until the configuration says who.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// "everyone who may log in", spelled out in the configuration.
+    /// "everyone who may log in", spelled out in the configuration: people, never a service account, which cannot log
+    /// in.
     Everyone,
     /// Members of at least one of these groups, as the identity provider names them. An empty list admits nobody.
     Groups(Vec<String>),
@@ -20,17 +21,38 @@ pub enum Access {
 pub struct ServerRules {
     /// The server's name in URLs and in the audit.
     pub name: String,
-    /// Who may connect.
+    /// Which people may connect.
     pub access: Access,
+    /// Which service accounts may connect: those that are spelled out, and no other.
+    pub service_accounts: Vec<AdmittedAccount>,
 }
 
-/// A signed-in person, as the record knows them.
+/// A service account that an MCP server admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmittedAccount {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The scope it may have there at most; `None` for every scope of the server.
+    pub scope: Option<Scope>,
+}
+
+impl ServerRules {
+    /// What is admitted of a service account, if it is.
+    #[must_use]
+    pub fn admitted_account(&self, name: &str) -> Option<&AdmittedAccount> {
+        self.service_accounts.iter().find(|account| account.name == name)
+    }
+}
+
+/// A signed-in person, as the record knows them, or a service account.
 #[derive(Debug, Clone, Copy)]
 pub struct Person<'a> {
     /// Our own id of the person.
     pub user: Id<User>,
     /// Groups from the identity provider's verified claims.
     pub groups: &'a [String],
+    /// The name of the service account, if it is one and no person. Then groups count for nothing.
+    pub service_account: Option<&'a str>,
 }
 
 /// Whether the tool that is called says of itself that it changes nothing (`readOnlyHint`).

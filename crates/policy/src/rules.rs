@@ -17,19 +17,44 @@ pub fn decide(question: &Question<'_>) -> Decision {
     match question {
         Question::MayConnect { person, server } => admit(person, server),
         Question::MayCall { call, person, read_only, scope, server } => match admit(person, server) {
-            Decision::Allow { .. } => decide_call(&call.method, &call.kind, *read_only, scope),
+            Decision::Allow { .. } => {
+                let decide = |scope: &Scope| decide_call(&call.method, &call.kind, *read_only, scope);
+                let account = person.service_account.and_then(|name| server.admitted_account(name));
+                match account.and_then(|account| account.scope.as_ref()) {
+                    Some(most) => within(most, scope, decide),
+                    None => decide(scope),
+                }
+            }
             refused @ (Decision::Deny { .. } | Decision::NeedScope { .. }) => refused,
         },
     }
 }
 
 fn admit(person: &Person<'_>, server: &ServerRules) -> Decision {
+    if let Some(name) = person.service_account {
+        return match server.admitted_account(name) {
+            Some(_) => Decision::Allow { rule: "access_service_account" },
+            None => Decision::Deny { rule: "access_no_service_account" },
+        };
+    }
     match &server.access {
         Access::Everyone => Decision::Allow { rule: "access_everyone" },
         Access::Groups(admitted) if person.groups.iter().any(|group| admitted.contains(group)) => {
             Decision::Allow { rule: "access_group" }
         }
         Access::Groups(_) => Decision::Deny { rule: "access_no_group" },
+    }
+}
+
+/// Decides for a service account that is admitted with this scope at most: a token from before its entry was narrowed is
+/// worth no more than one of today, and it is asked for no scope that it cannot have, which would send it for a token
+/// again and again.
+fn within(most: &Scope, scope: &Scope, decide: impl FnOnce(&Scope) -> Decision) -> Decision {
+    match decide(&most.intersection(scope)) {
+        Decision::NeedScope { scope, .. } if !scope.is_subset(most) => {
+            Decision::Deny { rule: "access_service_account_scope" }
+        }
+        decision @ (Decision::Allow { .. } | Decision::Deny { .. } | Decision::NeedScope { .. }) => decision,
     }
 }
 

@@ -16,7 +16,7 @@ fn call(method: &str, kind: CallKind) -> McpCall {
 }
 
 fn server(access: Access) -> ServerRules {
-    ServerRules { name: "notes".to_owned(), access }
+    ServerRules { name: "notes".to_owned(), access, service_accounts: Vec::new() }
 }
 
 fn groups(names: &[&str]) -> Vec<String> {
@@ -33,7 +33,7 @@ fn rule(decision: &Decision) -> (&'static str, &'static str, String) {
 
 fn may_call(method: &str, kind: CallKind, read_only: ReadOnly, scope: &str) -> Decision {
     let (call, server, scope) = (call(method, kind), server(Access::Everyone), Scope::parse(scope).unwrap());
-    let person = Person { user: Id::from_bytes([1; 16]), groups: &[] };
+    let person = Person { user: Id::from_bytes([1; 16]), groups: &[], service_account: None };
     decide(&Question::MayCall { call: &call, person, read_only, scope: &scope, server: &server })
 }
 
@@ -48,7 +48,7 @@ fn a_person_is_admitted_by_one_common_group_or_because_everyone_is() {
     ];
     for (access, mine, (answer, name)) in table {
         let server = server(access);
-        let person = Person { user: Id::from_bytes([1; 16]), groups: &mine };
+        let person = Person { user: Id::from_bytes([1; 16]), groups: &mine, service_account: None };
         let decision = decide(&Question::MayConnect { person, server: &server });
         assert_eq!(rule(&decision), (answer, name, String::new()), "{server:?} {mine:?}");
     }
@@ -89,7 +89,7 @@ fn responses_and_notifications_need_no_scope_but_a_call_in_disguise_does() {
 #[test]
 fn whoever_may_not_connect_may_not_call_whatever_the_scope() {
     let (server, scope) = (server(Access::Groups(groups(&["dev"]))), Scope::parse("read write").unwrap());
-    let person = Person { user: Id::from_bytes([1; 16]), groups: &[] };
+    let person = Person { user: Id::from_bytes([1; 16]), groups: &[], service_account: None };
     for (method, kind) in [("tools/call", request()), ("initialize", request()), ("", CallKind::Response)] {
         let call = call(method, kind);
         let question = Question::MayCall {
@@ -113,5 +113,61 @@ fn more_scope_never_turns_a_yes_into_a_no() {
                 assert!(!matches!(less, Decision::Allow { .. }) || matches!(more, Decision::Allow { .. }));
             }
         }
+    }
+}
+
+fn admitting(accounts: &[(&str, Option<&str>)]) -> ServerRules {
+    let admitted = |&(name, scope): &(&str, Option<&str>)| AdmittedAccount {
+        name: name.to_owned(),
+        scope: scope.map(|text| Scope::parse(text).unwrap()),
+    };
+    ServerRules { service_accounts: accounts.iter().map(admitted).collect(), ..server(Access::Everyone) }
+}
+
+fn service_account(name: &str) -> Person<'_> {
+    Person { user: Id::from_bytes([9; 16]), groups: &[], service_account: Some(name) }
+}
+
+#[test]
+fn a_service_account_is_admitted_where_it_is_spelled_out_and_nowhere_else() {
+    let named = admitting(&[("ci", None)]);
+    let mut grouped = server(Access::Groups(groups(&["service-account:ci", "ci"])));
+    for (server, name, expected) in [
+        (&named, "ci", ("allow", "access_service_account")),
+        (&named, "CI", ("deny", "access_no_service_account")),
+        (&server(Access::Everyone), "ci", ("deny", "access_no_service_account")),
+        (&grouped, "ci", ("deny", "access_no_service_account")),
+    ] {
+        // Groups of a service account would be somebody's mistake, and count for nothing.
+        let mine = groups(&["ci"]);
+        let person = Person { groups: &mine, ..service_account(name) };
+        let (answer, rule, _) = rule(&decide(&Question::MayConnect { person, server }));
+        assert_eq!((answer, rule), expected, "{server:?} {name}");
+    }
+    // Nor is a person let in by a group that is called like a service account.
+    grouped = ServerRules { access: Access::Groups(groups(&["ops"])), ..named };
+    let mine = groups(&["ci", "service-account:ci"]);
+    let person = Person { user: Id::from_bytes([1; 16]), groups: &mine, service_account: None };
+    let decision = decide(&Question::MayConnect { person, server: &grouped });
+    assert_eq!(rule(&decision).1, "access_no_group");
+}
+
+#[test]
+fn a_service_account_does_no_more_than_its_entry_says_whatever_its_token_holds() {
+    let reads = admitting(&[("ci", Some("read"))]);
+    let all = admitting(&[("ci", None)]);
+    for (server, scope, read_only, expected) in [
+        (&reads, "read write", ReadOnly::Yes, ("allow", "tool_reads")),
+        (&reads, "read write", ReadOnly::No, ("deny", "access_service_account_scope")),
+        (&reads, "read", ReadOnly::No, ("deny", "access_service_account_scope")),
+        (&reads, "", ReadOnly::Yes, ("need", "tool_reads")),
+        (&all, "read", ReadOnly::No, ("need", "tool_writes")),
+        (&all, "read write", ReadOnly::No, ("allow", "tool_writes")),
+    ] {
+        let (call, scope) = (call("tools/call", request()), Scope::parse(scope).unwrap());
+        let person = service_account("ci");
+        let decision = decide(&Question::MayCall { call: &call, person, read_only, scope: &scope, server });
+        let (answer, rule, _) = rule(&decision);
+        assert_eq!((answer, rule), expected, "{scope} {read_only:?}");
     }
 }

@@ -89,6 +89,7 @@ impl Assertions {
             groups: who.person.groups.clone(),
             name: who.person.name.clone(),
             email: who.person.email.clone(),
+            service_account: who.person.service_account.clone(),
         };
         let keys = self.keys.load();
         let token = keys.signing.active().sign(TYP, &claims).map_err(|_| CallReason::AssertionUnsigned)?;

@@ -116,7 +116,11 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         name: name.to_owned(),
         title: format!("The {name}"),
         resource: ResourceUri::parse(&format!("{ISSUER}/{name}/mcp")).unwrap(),
-        rules: ServerRules { name: name.to_owned(), access: Access::Groups(vec!["staff".to_owned()]) },
+        rules: ServerRules {
+            name: name.to_owned(),
+            access: Access::Groups(vec!["staff".to_owned()]),
+            service_accounts: Vec::new(),
+        },
         challenge_scope: Scope::parse("read write").unwrap(),
         assertion_audience: format!("https://{name}.internal/mcp"),
         low_risk: false,
@@ -190,6 +194,7 @@ impl World {
             iat: now,
             exp: now + 600,
             jti: "jti".to_owned(),
+            service_account: None,
         }
     }
 

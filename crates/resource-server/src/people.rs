@@ -25,6 +25,8 @@ pub(crate) struct Person {
     pub(crate) name: Option<String>,
     pub(crate) email: Option<String>,
     pub(crate) groups: Vec<String>,
+    /// The name of the service account, if it is one and no person.
+    pub(crate) service_account: Option<String>,
     /// What they hold at this moment.
     pub(crate) presence: Arc<Presence>,
     stopped: bool,
@@ -36,7 +38,23 @@ impl Person {
     pub(crate) fn for_tests(user: Id<User>) -> Self {
         let (name, groups) = (Some("alice".to_owned()), vec!["staff".to_owned()]);
         let presence = Arc::new(Presence::new(Bounds { calls: 100, events: 1000, streams: 10 }));
-        Self { user, name, email: None, groups, presence, stopped: false, read_at: Duration::ZERO }
+        let service_account = None;
+        Self {
+            user,
+            name,
+            email: None,
+            groups,
+            service_account,
+            presence,
+            stopped: false,
+            read_at: Duration::ZERO,
+        }
+    }
+
+    /// As the policy is asked about them.
+    pub(crate) fn asking(&self) -> policy::Person<'_> {
+        let service_account = self.service_account.as_deref();
+        policy::Person { user: self.user, groups: &self.groups, service_account }
     }
 
     /// Whether an MCP server would be told the same of both.
@@ -45,6 +63,7 @@ impl Person {
             && self.name == other.name
             && self.email == other.email
             && self.groups == other.groups
+            && self.service_account == other.service_account
     }
 }
 
@@ -84,8 +103,10 @@ impl People {
             .get_or_insert_async(&user, async {
                 let read_at = self.clock.monotonic();
                 let record = self.store.find_user(user).await?.ok_or(CallReason::PersonUnknown)?;
+                let service_account = record.service_account().map(str::to_owned);
                 Ok(Arc::new(Person {
                     user,
+                    service_account,
                     name: record.name,
                     email: record.email,
                     groups: record.groups,

@@ -132,8 +132,7 @@ pub(crate) fn hint(asked: &Asked, record_reading: bool) -> Hint<'_> {
 }
 
 fn person(asked: &Asked) -> Person<'_> {
-    let person = &asked.who().person;
-    Person { user: person.user, groups: &person.groups }
+    asked.who().person.asking()
 }
 
 /// Who may write may read (MCP 2026-07-28, authorization: scope hierarchies). `None` if the scope is as it is.

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use policy::{Decision, Person, Question};
+use policy::{Decision, Question};
 use upstream::mcp_server::streamable_http::McpServerClient;
 
 use crate::audit::Who;
@@ -63,8 +63,10 @@ fn may_stay(standing: &Servers, who: &Who, is_answer: bool) -> Result<(), CallRe
     if !is_answer && !Arc::ptr_eq(server.client(), who.server.client()) {
         return Err(CallReason::ServerUnknown);
     }
-    let person = Person { user: who.person.user, groups: &who.person.groups };
-    match policy::decide(&Question::MayConnect { person, server: &server.settings().rules }) {
+    match policy::decide(&Question::MayConnect {
+        person: who.person.asking(),
+        server: &server.settings().rules,
+    }) {
         Decision::Allow { .. } => Ok(()),
         Decision::Deny { .. } | Decision::NeedScope { .. } => Err(CallReason::PersonNotAllowed),
     }

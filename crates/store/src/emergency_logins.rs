@@ -43,7 +43,8 @@ pub struct UseEmergencyLogin {
 
 /// The emergency logins in the record.
 pub trait EmergencyLogins: Send + Sync {
-    /// Stores one, with its event. Whether the person is there to be let in and is not shut out.
+    /// Stores one, with its event. Whether the person is there to be let in and is not shut out. A service
+    /// account never is let in.
     fn put_emergency_login(&self, login: EmergencyLoginRecord, audit: AuditEvent) -> Answer<'_, bool>;
 
     /// The login with this code and its person, if it is not used, not over, and the person is not shut out.
@@ -62,14 +63,16 @@ pub trait EmergencyLogins: Send + Sync {
 
 statement_list! {
     PUT = "INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
-        SELECT $1, $2, id, $3, $4, $5 FROM users WHERE id = $6 AND disabled_at IS NULL";
+        SELECT $1, $2, id, $3, $4, $5 FROM users WHERE id = $6 AND disabled_at IS NULL \
+        AND connector <> 'service-account'";
     FIND = "SELECT e.id, e.hash, e.user_id, e.sealed, e.created_at, e.expires_at, \
         u.id, u.connector, u.subject, u.name, u.email, u.groups, u.created_at, u.last_sign_in_at, u.disabled_at \
         FROM emergency_logins e JOIN users u ON u.id = e.user_id \
         WHERE e.hash = $1 AND e.expires_at > $2 AND e.used_at IS NULL AND u.disabled_at IS NULL";
     OPEN = "SELECT expires_at FROM emergency_logins WHERE used_at IS NULL AND expires_at > $1 LIMIT 1";
     OPEN_SESSION = "INSERT INTO browser_sessions (hash, user_id, created_at, authenticated_at, expires_at) \
-        SELECT $1, id, $2, $3, $4 FROM users WHERE id = $5 AND disabled_at IS NULL";
+        SELECT $1, id, $2, $3, $4 FROM users WHERE id = $5 AND disabled_at IS NULL \
+        AND connector <> 'service-account'";
     USE = "UPDATE emergency_logins SET used_at = $1 \
         WHERE hash = $2 AND user_id = $3 AND used_at IS NULL AND expires_at > $1";
 }

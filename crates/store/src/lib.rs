@@ -52,7 +52,9 @@ pub use replays::{ReplayKind, Replays};
 pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations, StopCounts};
 pub use sealed::{SealedColumn, SealedRow, SealedRows};
 pub use statements::{Statement, statements};
-pub use users::{AnsweredLeg, NewIdentity, SignIn, SignInOutcome, UserRecord, Users};
+pub use users::{
+    AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,
+};
 
 /// What every method of the record returns.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;

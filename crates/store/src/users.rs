@@ -13,7 +13,11 @@ use crate::{
     Answer, AuditEvent, BrowserSessionRecord, Revocation, StopCounts, StoreError, audit_events, stop,
 };
 
-/// A person who signed in at least once.
+/// The connector of service accounts: reserved, so that no identity provider vouches for one and no browser session is
+/// ever opened for it.
+pub const SERVICE_ACCOUNT: &str = "service-account";
+
+/// A person who signed in at least once, or a service account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRecord {
     /// Our own id: the `sub` of our tokens.
@@ -34,6 +38,25 @@ pub struct UserRecord {
     pub last_sign_in_at: Timestamp,
     /// When the person was shut out.
     pub disabled_at: Option<Timestamp>,
+}
+
+impl UserRecord {
+    /// The name of the service account, if this is one and no person.
+    #[must_use]
+    pub fn service_account(&self) -> Option<&str> {
+        (self.connector == SERVICE_ACCOUNT).then_some(self.subject.as_str())
+    }
+}
+
+/// A service account as the configuration has it.
+#[derive(Debug, Clone)]
+pub struct NewServiceAccount {
+    /// The id if it is new; otherwise it keeps the one it has.
+    pub id: Id<User>,
+    /// Its name: the subject of its row.
+    pub name: String,
+    /// What people are shown.
+    pub title: String,
 }
 
 /// What a connector said of a person who just came back from it.
@@ -93,6 +116,9 @@ pub trait Users: Send + Sync {
     /// The person with this id.
     fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>>;
 
+    /// The row of a service account; made at its first use, so that it can be stopped, and its title brought up to date.
+    fn keep_service_account(&self, account: NewServiceAccount, now: Timestamp) -> Answer<'_, UserRecord>;
+
     /// Shuts a person out and ends all that is theirs, as [`Revocations::stop`](crate::Revocations::stop) does.
     fn block_user(&self, id: Id<User>, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts>;
 
@@ -114,6 +140,13 @@ statement_list! {
     PEOPLE = concat!("SELECT ", columns!(), " FROM users WHERE id = $1 OR (connector = $2 AND subject = $3) \
         OR lower(email) = lower($4) ORDER BY id LIMIT 10");
     FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+    FIND_SERVICE_ACCOUNT = concat!("SELECT ", columns!(),
+        " FROM users WHERE connector = 'service-account' AND subject = $1");
+    KEEP_SERVICE_ACCOUNT = concat!(
+        "INSERT INTO users (id, connector, subject, name, groups, created_at, last_sign_in_at) \
+         VALUES ($1, 'service-account', $2, $3, '[]', $4, $4) \
+         ON CONFLICT (connector, subject) DO UPDATE SET name = excluded.name RETURNING ", columns!()
+    );
     BLOCK = "UPDATE users SET disabled_at = $1 WHERE id = $2 AND disabled_at IS NULL";
     ALLOW = "UPDATE users SET disabled_at = NULL WHERE id = $1 AND disabled_at IS NOT NULL";
     // Whoever is known keeps the id and the day of the first sign-in.
@@ -123,9 +156,10 @@ statement_list! {
          ON CONFLICT (connector, subject) DO UPDATE SET name = excluded.name, email = excluded.email, \
          groups = excluded.groups, last_sign_in_at = excluded.last_sign_in_at RETURNING ", columns!()
     );
-    // By the natural key, because which id the person has is known only to the row.
+    // By the natural key, because which id the person has is known only to the row. A service account never signs in.
     OPEN_SESSION = "INSERT INTO browser_sessions (hash, user_id, created_at, authenticated_at, expires_at) \
-        SELECT $1, id, $2, $3, $4 FROM users WHERE connector = $5 AND subject = $6 AND disabled_at IS NULL";
+        SELECT $1, id, $2, $3, $4 FROM users WHERE connector = $5 AND subject = $6 AND disabled_at IS NULL \
+        AND connector <> 'service-account'";
     ANSWER_LEG = "UPDATE authorizations SET state = 'pending', upstream_connector = NULL, \
         upstream_state_hash = NULL, upstream_leg_hash = NULL, upstream_nonce_hash = NULL, \
         upstream_verifier = NULL WHERE id = $1 AND state = 'upstream_leg' AND upstream_state_hash = $2 \
@@ -135,6 +169,23 @@ statement_list! {
 impl Users for Engine {
     fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>> {
         Box::pin(async move { self.one(FIND, params![id]).await?.map(decode).transpose() })
+    }
+
+    fn keep_service_account(&self, account: NewServiceAccount, now: Timestamp) -> Answer<'_, UserRecord> {
+        Box::pin(async move {
+            let (name, title) = (account.name.as_str(), account.title.as_str());
+            let known = self.one(FIND_SERVICE_ACCOUNT, params![name]).await?.map(decode).transpose()?;
+            if let Some(known) = known.filter(|known| known.name.as_deref() == Some(title)) {
+                return Ok(known);
+            }
+            let row = params![account.id, name, title, now];
+            let write = Write::new(vec![Step::one(KEEP_SERVICE_ACCOUNT, row).returning()]);
+            let Written::Done(touched) = self.write(write).await? else {
+                return Err(StoreError::unavailable("a service account missed its key"));
+            };
+            let row = touched.into_iter().flat_map(|step| step.rows).next();
+            decode(row.ok_or_else(|| StoreError::unavailable("a service account returned no row"))?)
+        })
     }
 
     fn block_user(&self, id: Id<User>, revocation: Revocation, audit: AuditEvent) -> Answer<'_, StopCounts> {

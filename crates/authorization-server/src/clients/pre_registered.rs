@@ -1,6 +1,7 @@
 //! Clients that the operator wrote into the configuration (requirements.md, AS-106). They are known, so they are told
 //! of errors at once, and their names are shown as verified.
 
+use protocol::id::{Id, User};
 use protocol::oauth::{
     ClientId, ClientIdKind, ClientMetadata, GrantType, MetadataError, RedirectPolicy, TokenEndpointAuthMethod,
 };
@@ -20,8 +21,8 @@ pub struct PreRegisteredClient {
 /// Why a client cannot be registered by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PreRegisteredError {
-    /// The id is taken for another way of registering.
-    #[error("a `client_id` that begins with `dcr_` or `https://` is of another kind")]
+    /// The id is taken for another way of registering, or could be taken for a person's (RFC 9700, section 4.15).
+    #[error("a `client_id` that begins with `dcr_` or `https://` or is a UUID is of another kind")]
     ClientId,
     /// The rest is refused as it would be from a client.
     #[error("{0}")]
@@ -43,7 +44,8 @@ impl PreRegisteredClient {
         secret: Option<Secret>,
         redirects: &RedirectPolicy,
     ) -> Result<Self, PreRegisteredError> {
-        if client_id.kind() != ClientIdKind::PreRegistered {
+        let could_be_a_person = client_id.as_str().parse::<Id<User>>().is_ok();
+        if client_id.kind() != ClientIdKind::PreRegistered || could_be_a_person {
             return Err(PreRegisteredError::ClientId);
         }
         if secret.as_ref().is_some_and(Secret::is_empty) {
@@ -110,6 +112,7 @@ mod tests {
         for (id, uris, secret, name) in [
             ("dcr_mine", [LOOPBACK].as_slice(), None, "ClientId"),
             ("https://client.example/id", &[LOOPBACK], None, "ClientId"),
+            ("01890a5d-ac96-774b-bcce-b302099a8057", &[LOOPBACK], None, "ClientId"),
             ("mine", &[], None, "Metadata"),
             ("mine", &["http://client.example/cb"], None, "Metadata"),
             ("mine", &[LOOPBACK], Some(""), "Secret"),

@@ -136,7 +136,7 @@ fn entry(name: &str, resource: &str, access: Access) -> ServerEntry {
         name: name.to_owned(),
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(resource).unwrap(),
-        rules: ServerRules { name: name.to_owned(), access },
+        rules: ServerRules { name: name.to_owned(), access, service_accounts: Vec::new() },
         scopes: vec![scope("read", true), scope("write", false)],
         title: name.to_uppercase(),
     }
@@ -165,6 +165,7 @@ pub(crate) fn settings() -> Settings {
             entry("notes", NOTES, Access::Everyone),
             entry("vault", VAULT, Access::Groups(vec!["ops".to_owned()])),
         ],
+        service_accounts: Vec::new(),
     }
 }
 

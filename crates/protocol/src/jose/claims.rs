@@ -35,6 +35,9 @@ pub struct AccessTokenClaims {
     pub exp: i64,
     /// Its own id.
     pub jti: String,
+    /// The name of the service account, if `sub` is one and no person (RFC 9700, section 4.15).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub service_account: Option<String>,
 }
 
 /// The claims of an ID token that we read (OpenID Connect Core, section 2).
@@ -115,6 +118,9 @@ pub struct IdentityAssertionClaims {
     /// The person's verified address.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub email: Option<String>,
+    /// The name of the service account, if `sub` is one and no person (RFC 9700, section 4.15).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub service_account: Option<String>,
 }
 
 /// One audience or several (RFC 7519, section 4.1.3).

@@ -66,6 +66,9 @@ async fn make(arguments: &EmergencyLoginArguments) -> Result<String, Failure> {
     let World { clock, entropy } = world;
     let keys = keys::read(store.as_ref(), &masters, clock.as_ref()).await?;
     let user = people::find_one(store.as_ref(), &arguments.user).await?;
+    if user.service_account().is_some() {
+        return Err(Failure::Arguments("a service account cannot log in, by no code either".to_owned()));
+    }
     let emergency =
         Emergency { store: store.as_ref(), keys: &keys, clock: clock.as_ref(), entropy: entropy.as_ref() };
     let name = people::name(&user);

@@ -1,8 +1,24 @@
 //! Which person is meant on the command line: by id, by `connector:subject`, or by e-mail address.
 
-use store::{Queries, UserRecord};
+use authorization_server::keep_service_account;
+use store::{Queries, SERVICE_ACCOUNT, Store, UserRecord};
 
 use super::Failure;
+use crate::config::Config;
+use crate::wiring::{World, roles};
+
+/// The service account of the configuration that is meant, if one is: it can be stopped before its first use.
+pub(super) async fn find_service_account(
+    config: &Config,
+    store: &dyn Store,
+    world: &World,
+    text: &str,
+) -> Result<Option<UserRecord>, Failure> {
+    let Some((SERVICE_ACCOUNT, name)) = text.split_once(':') else { return Ok(None) };
+    let accounts = roles::service_accounts(config)?;
+    let Some(account) = accounts.iter().find(|account| account.name == name) else { return Ok(None) };
+    Ok(Some(keep_service_account(account, store, world.entropy.as_ref(), world.clock.now()).await?))
+}
 
 /// The one person of that name.
 pub(super) async fn find_one(store: &dyn Queries, text: &str) -> Result<UserRecord, Failure> {

@@ -25,6 +25,7 @@ const STOP_EXAMPLES: &str = "\
 Examples:
   sekisho stop --config sekisho.toml --user alice@example.com --reason \"laptop stolen\"
   sekisho stop --config sekisho.toml --user okta:00u1 --block --reason \"left the company\"
+  sekisho stop --config sekisho.toml --user service-account:ci --block
   sekisho stop --config sekisho.toml --client dcr_AAEC --block
   sekisho stop --config sekisho.toml --server wiki
   sekisho stop --config sekisho.toml --all --yes
@@ -46,7 +47,7 @@ pub struct StopArguments {
     /// Everybody and everything
     #[arg(long, group = "target", conflicts_with = "block")]
     pub all: bool,
-    /// All of one person: an id, connector:subject, or e-mail address
+    /// All of one person or service account: an id, connector:subject, service-account:NAME, or e-mail address
     #[arg(long, group = "target", value_name = "PERSON")]
     pub user: Option<String>,
     /// All of one client
@@ -103,7 +104,7 @@ async fn stop(arguments: &StopArguments, config: &Config) -> Result<String, Fail
     let store = wiring::open_existing_store(config).await?;
     let world = World::real();
     let stopping = stopping(config, &world, store.as_ref());
-    let target = target(arguments, config, store.as_ref()).await?;
+    let target = target(arguments, config, &world, store.as_ref()).await?;
     let ended = stopping.stop(&target, arguments.block, arguments.reason.as_deref()).await?;
     Ok(told(&target, arguments.block, ended, world.clock.now().plus(EVERYWHERE)))
 }
@@ -113,9 +114,18 @@ fn stopping<'a>(config: &'a Config, world: &'a World, store: &'a dyn Store) -> S
     Stopping { clock: clock.as_ref(), entropy: entropy.as_ref(), issuer: &config.house.public_url, store }
 }
 
-async fn target(arguments: &StopArguments, config: &Config, store: &dyn Store) -> Result<Target, Failure> {
+async fn target(
+    arguments: &StopArguments,
+    config: &Config,
+    world: &World,
+    store: &dyn Store,
+) -> Result<Target, Failure> {
     if let Some(user) = &arguments.user {
-        return Ok(Target::User(Box::new(people::find_one(store, user).await?)));
+        let found = match people::find_service_account(config, store, world, user).await? {
+            Some(account) => account,
+            None => people::find_one(store, user).await?,
+        };
+        return Ok(Target::User(Box::new(found)));
     }
     if let Some(client) = &arguments.client {
         return Ok(Target::Client(client_id(client)?));
@@ -147,6 +157,12 @@ fn told(target: &Target, block: bool, ended: StopCounts, by: Timestamp) -> Strin
     };
     let time = jiff::Timestamp::from_microsecond(by.micros()).unwrap_or_default().strftime("%H:%M:%S");
     let after = match (target, block) {
+        (Target::User(user), true) if user.service_account().is_some() => {
+            format!("It gets no token until `sekisho allow --user {}`.", user.id)
+        }
+        (Target::User(user), false) if user.service_account().is_some() => {
+            "It may ask for a token again; --block keeps it out.".to_owned()
+        }
         (Target::User(user), true) => {
             format!("They cannot sign in until `sekisho allow --user {}`.", user.id)
         }

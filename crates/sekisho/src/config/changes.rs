@@ -19,6 +19,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         mcp_servers: _,
         outbound_proxy: _,
         pre_registered: _,
+        service_accounts: _,
         tokens: _,
         // Judged below, setting by setting.
         house,

@@ -18,7 +18,7 @@ settings! {
     /// A client that is known beforehand. Most need no entry: they register by themselves.
     PreRegistered = "[[client]]" {
         /// Its `client_id`.
-        client_id: String = required, "printable ASCII, not beginning with dcr_ or https://", parse::text;
+        client_id: String = required, "printable ASCII, not beginning with dcr_ or https://, and no UUID", parse::text;
         /// The name that people are shown.
         name: Option<String> = optional, "a text", parse::text;
         /// Where it may be called back. A loopback URI matches with any port.
@@ -41,16 +41,22 @@ impl PreRegisteredConfig {
         root.tables("client").into_iter().map(Self::read_one).collect()
     }
 
+    /// Whether it proves that it is itself: only such a client may act as a service account.
+    pub fn is_confidential(&self) -> bool {
+        self.secret.is_some()
+    }
+
     fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = PreRegistered::read(&mut section);
         let secret = SecretSource::read(&mut section, "secret", false);
-        let reserved = |id: &str| id.starts_with("dcr_") || id.starts_with("https://");
+        let is_id = |id: &str| id.parse::<protocol::id::Id<protocol::id::User>>().is_ok();
+        let reserved = |id: &str| id.starts_with("dcr_") || id.starts_with("https://") || is_id(id);
         let taken = settings.as_ref().is_some_and(|settings| reserved(&settings.client_id));
         if taken {
             section.mistake(
                 "client_id",
                 "begins like an id of another kind",
-                "anything but dcr_… and https://…",
+                "anything but dcr_…, https://… and a UUID, which could be taken for a person",
             );
         }
         section.finish();

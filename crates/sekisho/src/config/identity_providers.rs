@@ -99,6 +99,10 @@ impl IdentityProviderConfig {
 
     fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = IdentityProvider::read(&mut section);
+        if settings.as_ref().is_some_and(|settings| settings.id == store::SERVICE_ACCOUNT) {
+            section.mistake("id", "is the name of what vouches for service accounts", "any other name");
+            return None;
+        }
         let kind = match settings.as_ref().map(|settings| settings.kind.as_str()) {
             Some("development") => Self::development(&mut section),
             Some("oidc") => Self::oidc(&mut section),

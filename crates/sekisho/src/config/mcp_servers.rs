@@ -47,11 +47,29 @@ settings! {
 
 /// `access`: who may use an MCP server. Nobody may until it is written.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum AccessConfig {
+pub struct AccessConfig {
+    /// Which people.
+    pub people: PeopleConfig,
+    /// `service-account:NAME` and `service-account:NAME:SCOPE`, each name once.
+    pub service_accounts: Vec<AdmittedAccountConfig>,
+}
+
+/// Which people may use an MCP server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum PeopleConfig {
     /// `"everyone who may log in"`.
     Everyone,
-    /// `["group:…"]`.
+    /// `["group:…"]`; empty if only service accounts may.
     Groups(Vec<String>),
+}
+
+/// A service account that may use an MCP server.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct AdmittedAccountConfig {
+    /// Its name.
+    pub name: String,
+    /// The scopes it may have; none for all of them.
+    pub scopes: Vec<String>,
 }
 
 /// One MCP server, read.
@@ -84,7 +102,10 @@ pub const RESERVED: [&str; 15] = [
     "scim",
 ];
 
-const ACCESS: &str = "[\"group:NAME\", …] or \"everyone who may log in\"";
+const EVERYONE: &str = "everyone who may log in";
+const ACCESS: &str = "[\"group:NAME\", \"service-account:NAME\", \"service-account:NAME:SCOPE\", …] or \"everyone who may log in\"";
+/// The scopes of an MCP server.
+const SCOPES: [&str; 2] = ["read", "write"];
 
 impl McpServerConfig {
     /// The title that people see.
@@ -167,18 +188,52 @@ fn is_reserved(name: &str) -> bool {
 
 fn access(value: &toml::de::DeValue<'_>) -> Result<AccessConfig, String> {
     if let Some(written) = value.as_str() {
-        return match written {
-            "everyone who may log in" => Ok(AccessConfig::Everyone),
-            _ => Err("is not an access rule".to_owned()),
-        };
+        let everyone = AccessConfig { people: PeopleConfig::Everyone, service_accounts: Vec::new() };
+        return if written == EVERYONE { Ok(everyone) } else { Err("is not an access rule".to_owned()) };
     }
-    let groups = parse::texts(value)?;
-    if groups.is_empty() {
+    let entries = parse::texts(value)?;
+    if entries.is_empty() {
         return Err("names nobody".to_owned());
     }
-    let named = groups.iter().map(|group| match group.strip_prefix("group:") {
-        Some(name) if !name.is_empty() => Ok(name.to_owned()),
-        Some(_) | None => Err("holds something that is not group:NAME".to_owned()),
-    });
-    named.collect::<Result<Vec<_>, _>>().map(AccessConfig::Groups)
+    let (mut everyone, mut groups, mut service_accounts) = (false, Vec::new(), Vec::new());
+    for entry in &entries {
+        if entry == EVERYONE {
+            everyone = true;
+        } else if let Some(group) = entry.strip_prefix("group:").filter(|group| !group.is_empty()) {
+            groups.push(group.to_owned());
+        } else if let Some(account) = entry.strip_prefix("service-account:") {
+            admit(&mut service_accounts, account)?;
+        } else {
+            return Err("holds something that is neither group:NAME nor service-account:NAME".to_owned());
+        }
+    }
+    let people = if everyone { PeopleConfig::Everyone } else { PeopleConfig::Groups(groups) };
+    Ok(AccessConfig { people, service_accounts })
+}
+
+/// `NAME` or `NAME:SCOPE`. Who may write may read.
+fn admit(accounts: &mut Vec<AdmittedAccountConfig>, entry: &str) -> Result<(), String> {
+    let (name, scope) = entry.split_once(':').map_or((entry, None), |(name, scope)| (name, Some(scope)));
+    if !parse::is_name(name) || scope.is_some_and(|scope| !SCOPES.contains(&scope)) {
+        return Err(
+            "holds something that is neither service-account:NAME nor service-account:NAME:SCOPE".to_owned()
+        );
+    }
+    let wanted: &[&str] = match scope {
+        None => &[],
+        Some("write") => &SCOPES,
+        Some(_) => &["read"],
+    };
+    let wanted: Vec<String> = wanted.iter().map(|&scope| scope.to_owned()).collect();
+    match accounts.iter_mut().find(|account| account.name == name) {
+        Some(known) if known.scopes.is_empty() != wanted.is_empty() => {
+            return Err("admits a service account both with every scope and with one".to_owned());
+        }
+        Some(known) => {
+            let more: Vec<_> = wanted.into_iter().filter(|scope| !known.scopes.contains(scope)).collect();
+            known.scopes.extend(more);
+        }
+        None => accounts.push(AdmittedAccountConfig { name: name.to_owned(), scopes: wanted }),
+    }
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod reader;
 pub mod reference;
 pub mod schema;
 pub mod secrets;
+pub mod service_accounts;
 mod settings;
 pub mod store;
 pub mod tokens;
@@ -42,6 +43,7 @@ use self::mcp_servers::McpServerConfig;
 use self::outbound_proxy::OutboundProxyConfig;
 pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
+use self::service_accounts::ServiceAccount;
 use self::store::StoreConfig;
 use self::tokens::Tokens;
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub identity_providers: Vec<IdentityProviderConfig>,
     /// `[[mcp_server]]`.
     pub mcp_servers: Vec<McpServerConfig>,
+    /// `[[service_account]]`.
+    pub service_accounts: Vec<ServiceAccount>,
     /// `[outbound_proxy]`.
     pub outbound_proxy: Option<OutboundProxyConfig>,
 }
@@ -121,6 +125,7 @@ impl Config {
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
+        let accounts = ServiceAccount::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let outbound_proxy = OutboundProxyConfig::read(&mut root);
         let whole = || {
             let (limits, networks) = limits?;
@@ -142,6 +147,7 @@ impl Config {
                 pre_registered: pre_registered?,
                 identity_providers: providers?,
                 mcp_servers: servers?,
+                service_accounts: accounts?,
                 outbound_proxy: outbound_proxy?,
             })
         };
@@ -183,6 +189,7 @@ impl Config {
         unique(root, "client", self.pre_registered.iter().map(|client| client.settings.client_id.as_str()));
         unique(root, "former_public_url", self.former_public_urls.iter().map(|former| former.url.as_str()));
         self.judge_former(root);
+        self.judge_service_accounts(root);
         if let Some(name) = &self.house.default_server
             && !self.mcp_servers.iter().any(|server| server.settings.name == *name)
         {
@@ -199,6 +206,29 @@ impl Config {
         self.judge_listeners(root);
         self.judge_acme(root);
         self.judge_development(root);
+    }
+
+    /// Whoever is named is there, and a client says by its id alone as what it acts.
+    fn judge_service_accounts(&self, root: &Section<'_>) {
+        unique(root, "service_account", self.service_accounts.iter().map(|account| account.name.as_str()));
+        let clients = || self.service_accounts.iter().flat_map(|account| &account.clients);
+        unique(root, "service_account", clients().map(String::as_str));
+        for id in clients() {
+            let found = self.pre_registered.iter().find(|client| client.settings.client_id == *id);
+            if !found.is_some_and(PreRegisteredConfig::is_confidential) {
+                root.mistake(
+                    "service_account",
+                    "has a client that is not in this file, or that has no secret",
+                    "the client_id of a confidential [[client]]",
+                );
+            }
+        }
+        let known = |name: &String| self.service_accounts.iter().any(|account| account.name == *name);
+        let admitted = self.mcp_servers.iter().flat_map(|server| &server.access.service_accounts);
+        for account in admitted.filter(|account| !known(&account.name)) {
+            let problem = format!("admits the service account `{}`, which is not there", account.name);
+            root.mistake("mcp_server", problem, "the name of one of [[service_account]]");
+        }
     }
 
     /// What a host is answered with depends on nothing but the host.

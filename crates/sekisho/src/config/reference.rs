@@ -13,6 +13,7 @@ use super::listeners::{Acme, Listener, TlsFiles};
 use super::master_key::KeyServiceSettings;
 use super::mcp_servers::McpServer;
 use super::outbound_proxy::OutboundProxy;
+use super::service_accounts::ServiceAccount;
 use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
@@ -37,6 +38,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Audit::REFERENCE,
     Clients::REFERENCE,
     PreRegistered::REFERENCE,
+    ServiceAccount::REFERENCE,
 ];
 
 const INTRODUCTION: &str = "\
@@ -57,7 +59,9 @@ to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_prov
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP
-server until it is written.
+server until it is written. A service account (`[[service_account]]`) may use it if the list holds
+`\"service-account:NAME\"`, or `\"service-account:NAME:read\"` for that scope alone; \"everyone who may log in\", which
+may stand in the list too, admits people only.
 
 Editors that know JSON Schema for TOML (Taplo, Even Better TOML in VS Code, Tombi) explain and complete the settings
 and underline what is wrong: `sekisho docs configuration-schema > sekisho.schema.json`, and above everything in

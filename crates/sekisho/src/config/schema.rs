@@ -214,12 +214,15 @@ fn one_of(keys: &[&str], needed: bool) -> Value {
     json!({"oneOf": cases})
 }
 
-/// `access`, which is a list of groups or a sentence.
+/// `access`, which is a list of groups and service accounts, or a sentence.
 fn access(server: &mut Table) {
-    let groups = json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^group:."}});
+    let everyone = "everyone who may log in";
+    let entry = format!("^(group:.+|service-account:[a-z][a-z0-9-]*(:read|:write)?|{everyone})$");
+    let list = json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": entry}});
     let schema = json!({
-        "description": "Who may use the MCP server: a list of groups, or everyone. Nobody may until it is written.",
-        "anyOf": [{"const": "everyone who may log in"}, groups],
+        "description": "Who may use the MCP server: a list of groups and service accounts, or everyone. Nobody may \
+            until it is written.",
+        "anyOf": [{"const": everyone}, list],
     });
     server.properties.insert("access".to_owned(), schema);
     server.required.push("access");

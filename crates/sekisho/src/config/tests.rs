@@ -4,7 +4,7 @@ use upstream::route::Http2;
 
 use super::identity_providers::IdentityProviderKind;
 use super::listeners::TlsConfig;
-use super::mcp_servers::AccessConfig;
+use super::mcp_servers::{AccessConfig, AdmittedAccountConfig, PeopleConfig};
 use super::outbound_proxy::OutboundProxyChoice;
 use super::{Config, Mistakes};
 
@@ -47,7 +47,7 @@ fn a_small_configuration_is_enough_and_the_rest_has_defaults() {
     assert_eq!(config.limits.message_bytes, 4 * 1024 * 1024);
     assert_eq!(config.folder, Path::new("/etc/sekisho/"));
     assert!(config.clients.private_schemes.contains(&"vscode".to_owned()));
-    assert_eq!(config.mcp_servers[0].access, AccessConfig::Groups(vec!["engineering".to_owned()]));
+    assert_eq!(config.mcp_servers[0].access.people, PeopleConfig::Groups(vec!["engineering".to_owned()]));
     let IdentityProviderKind::Development(people) = &config.identity_providers[0].kind else {
         panic!("the provider is the development one");
     };
@@ -414,4 +414,85 @@ fn what_is_told_of_the_way_outward_is_used_or_it_is_a_mistake() {
     }
     let good = server("http2 = \"prior-knowledge\"");
     assert_eq!(parse(&good).expect("good").mcp_servers[0].settings.http2, Http2::PriorKnowledge);
+}
+
+const MACHINES: &str = r#"
+[[client]]
+client_id = "runner"
+redirect_uris = ["https://runner.example.com/callback"]
+secret_env = "RUNNER"
+[[client]]
+client_id = "public"
+redirect_uris = ["https://runner.example.com/callback"]
+[[service_account]]
+name = "ci"
+title = "Builds"
+clients = ["runner"]
+[[service_account]]
+name = "backup"
+"#;
+
+#[test]
+fn an_mcp_server_admits_the_service_accounts_that_it_names_and_their_scopes() {
+    let access = |list: &str| {
+        let text = GOOD.replace("[\"group:engineering\"]", list) + MACHINES;
+        parse(&text).map(|config| config.mcp_servers[0].access.clone())
+    };
+    let account = |name: &str, scopes: &[&str]| AdmittedAccountConfig {
+        name: name.to_owned(),
+        scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+    };
+    let groups = |names: &[&str]| PeopleConfig::Groups(names.iter().map(|&name| name.to_owned()).collect());
+    for (list, people, service_accounts) in [
+        ("[\"service-account:ci\"]", groups(&[]), vec![account("ci", &[])]),
+        (
+            "[\"group:a\", \"service-account:ci:read\", \"service-account:backup\"]",
+            groups(&["a"]),
+            vec![account("ci", &["read"]), account("backup", &[])],
+        ),
+        (
+            "[\"everyone who may log in\", \"service-account:ci:write\"]",
+            PeopleConfig::Everyone,
+            vec![account("ci", &["read", "write"])],
+        ),
+        (
+            "[\"service-account:ci:read\", \"service-account:ci:write\"]",
+            groups(&[]),
+            vec![account("ci", &["read", "write"])],
+        ),
+        // A group may be called as it likes: it is a group.
+        ("[\"group:service-account:ci\"]", groups(&["service-account:ci"]), Vec::new()),
+    ] {
+        assert_eq!(access(list).expect(list), AccessConfig { people, service_accounts }, "{list}");
+    }
+    for wrong in [
+        "[\"service-account:\"]",
+        "[\"service-account:ci:admin\"]",
+        "[\"service-account:ci:\"]",
+        "[\"service-account:ci\", \"service-account:ci:read\"]",
+        "[\"service-account:gone\"]",
+        "[\"Service-Account:ci\"]",
+        "\"service-account:ci\"",
+    ] {
+        access(wrong).expect_err(wrong);
+    }
+}
+
+#[test]
+fn a_service_account_has_confidential_clients_of_its_own_and_no_identity_provider_is_called_so() {
+    let whole = format!("{GOOD}{MACHINES}");
+    assert_eq!(parse(&whole).expect("good").service_accounts[1].title(), "backup");
+    for (from, to, key) in [
+        ("clients = [\"runner\"]", "clients = [\"public\"]", "service_account"),
+        ("clients = [\"runner\"]", "clients = [\"gone\"]", "service_account"),
+        ("name = \"backup\"", "name = \"backup\"\nclients = [\"runner\"]", "service_account"),
+        ("name = \"backup\"", "name = \"ci\"", "service_account"),
+        ("id = \"development\"", "id = \"service-account\"", "identity_provider[0].id"),
+        ("\"public\"", "\"01890a5d-ac96-774b-bcce-b302099a8057\"", "client[1].client_id"),
+    ] {
+        let text = whole.replacen(from, to, 1);
+        assert_ne!(text, whole);
+        let found = mistakes(&text);
+        assert!(found.iter().any(|(_, at, _)| at == key), "{from} -> {to}: {found:?}");
+    }
 }

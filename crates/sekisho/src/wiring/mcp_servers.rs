@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authorization_server::{ScopeEntry, ServerEntry};
-use policy::{Access, ServerRules};
+use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::oauth::{ResourceUri, Scope, ScopeToken};
 use resource_server::ServerSettings;
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
@@ -13,7 +13,7 @@ use super::Trusts;
 use super::outward::with_client_certificate;
 use crate::commands::Failure;
 use crate::config::Config;
-use crate::config::mcp_servers::{AccessConfig, McpServerConfig};
+use crate::config::mcp_servers::{McpServerConfig, PeopleConfig};
 use crate::config::outbound_proxy::OutboundProxyChoice;
 
 /// The way to one MCP server. Dials nothing.
@@ -50,12 +50,17 @@ fn resource(config: &Config, server: &McpServerConfig) -> Result<ResourceUri, Fa
     ResourceUri::parse(&text).map_err(|error| Failure::Wiring(error.to_string()))
 }
 
-fn rules(server: &McpServerConfig) -> ServerRules {
-    let access = match &server.access {
-        AccessConfig::Everyone => Access::Everyone,
-        AccessConfig::Groups(groups) => Access::Groups(groups.clone()),
+fn rules(server: &McpServerConfig) -> Result<ServerRules, Failure> {
+    let access = match &server.access.people {
+        PeopleConfig::Everyone => Access::Everyone,
+        PeopleConfig::Groups(groups) => Access::Groups(groups.clone()),
     };
-    ServerRules { name: server.settings.name.clone(), access }
+    let admitted = server.access.service_accounts.iter().map(|account| {
+        let scope = account.scopes.iter().map(|name| token(name)).collect::<Result<Scope, Failure>>()?;
+        Ok(AdmittedAccount { name: account.name.clone(), scope: (!scope.is_empty()).then_some(scope) })
+    });
+    let service_accounts = admitted.collect::<Result<_, Failure>>()?;
+    Ok(ServerRules { name: server.settings.name.clone(), access, service_accounts })
 }
 
 fn token(text: &str) -> Result<ScopeToken, Failure> {
@@ -72,7 +77,7 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
         name: server.settings.name.clone(),
         refresh_repeat: repeat,
         resource: resource(config, server)?,
-        rules: rules(server),
+        rules: rules(server)?,
         scopes: vec![
             scope("read", server.settings.read.as_ref())?,
             scope("write", server.settings.write.as_ref())?,
@@ -87,7 +92,7 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         name: server.settings.name.clone(),
         title: server.title().to_owned(),
         resource: resource(config, server)?,
-        rules: rules(server),
+        rules: rules(server)?,
         challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
         assertion_audience: server.settings.url.to_string(),
         low_risk: false,

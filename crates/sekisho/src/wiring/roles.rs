@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
-use authorization_server::{AuthorizationServer, Lifetimes, PreRegisteredClient, Registrations};
+use authorization_server::{
+    AuthorizationServer, Lifetimes, PreRegisteredClient, Registrations, ServiceAccount,
+};
 use protocol::oauth::{ClientId, RedirectPolicy};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
@@ -57,6 +59,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         other_issuers: config.former_names(),
         redirects,
         servers: servers.collect::<Result<_, _>>()?,
+        service_accounts: service_accounts(config)?,
     };
     let connectors = config
         .identity_providers
@@ -72,6 +75,16 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         entropy: Arc::clone(&shared.world.entropy),
     };
     Ok(AuthorizationServer::new(settings, parts))
+}
+
+/// The service accounts as configured.
+pub fn service_accounts(config: &Config) -> Result<Vec<ServiceAccount>, Failure> {
+    let client = |id: &String| ClientId::parse(id).map_err(|error| Failure::Wiring(error.to_string()));
+    let accounts = config.service_accounts.iter().map(|account| {
+        let clients = account.clients.iter().map(client).collect::<Result<_, _>>()?;
+        Ok(ServiceAccount { clients, name: account.name.clone(), title: account.title().to_owned() })
+    });
+    accounts.collect()
 }
 
 /// A single MCP server needs no name.

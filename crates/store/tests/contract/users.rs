@@ -17,6 +17,8 @@ contract! {
     who_is_shut_out_does_not_sign_in,
     the_event_of_a_sign_in_names_the_person_as_known,
     who_is_blocked_has_nothing_left_and_may_be_let_in_again,
+    a_service_account_is_one_row_whoever_asks_for_it_first,
+    a_service_account_never_signs_in_and_gets_no_emergency_login,
 }
 
 async fn a_person_comes_back_as_they_went_in(store: Opened) {
@@ -149,4 +151,54 @@ async fn who_is_blocked_has_nothing_left_and_may_be_let_in_again(store: Opened) 
     assert!(store.allow_user(ada, event(AuditKind::UserAllowed)).await.unwrap());
     assert!(!store.allow_user(ada, event(AuditKind::UserAllowed)).await.unwrap(), "once");
     assert!(matches!(store.sign_in(signing_in(1)).await.unwrap(), SignInOutcome::SignedIn(_)));
+}
+
+fn account(number: u64, title: &str) -> store::NewServiceAccount {
+    store::NewServiceAccount { id: id(number), name: "ci".to_owned(), title: title.to_owned() }
+}
+
+async fn a_service_account_is_one_row_whoever_asks_for_it_first(store: Opened) {
+    let nodes = [store.engine.clone(), store.another().await];
+    let mut callers = JoinSet::new();
+    for caller in 0..16 {
+        let node: Engine = nodes[caller as usize % 2].clone();
+        callers.spawn(async move { node.keep_service_account(account(caller, "CI"), NOW).await.unwrap() });
+    }
+    let mut kept = callers.join_all().await;
+    kept.dedup();
+    let [one] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((one.service_account(), one.name.as_deref()), (Some("ci"), Some("CI")));
+    assert_eq!((one.connector.as_str(), one.subject.as_str()), (store::SERVICE_ACCOUNT, "ci"));
+    let renamed = store.keep_service_account(account(99, "Builds"), NOW.plus(DAY)).await.unwrap();
+    assert_eq!((renamed.id, renamed.name.as_deref(), renamed.created_at), (one.id, Some("Builds"), NOW));
+    assert_eq!(store.find_people("service-account:ci").await.unwrap(), std::slice::from_ref(&renamed));
+    assert_eq!(person(&store, 50).await.service_account(), None);
+    // It is stopped as a person is.
+    let entry = revocation(RevocationKind::User, &renamed.id.to_string());
+    store.block_user(renamed.id, entry, event(AuditKind::UserBlocked)).await.unwrap();
+    let again = store.keep_service_account(account(98, "Builds"), NOW).await.unwrap();
+    assert_eq!(again.disabled_at, Some(NOW));
+}
+
+async fn a_service_account_never_signs_in_and_gets_no_emergency_login(store: Opened) {
+    use store::EmergencyLogins as _;
+    let kept = store.keep_service_account(account(1, "CI"), NOW).await.unwrap();
+    let mut sign_in = signing_in(1);
+    sign_in.user.connector = store::SERVICE_ACCOUNT.to_owned();
+    sign_in.user.subject = "ci".to_owned();
+    assert_eq!(store.sign_in(sign_in).await.unwrap(), SignInOutcome::Disabled);
+    let mut stranger = signing_in(2);
+    stranger.user.connector = store::SERVICE_ACCOUNT.to_owned();
+    assert_eq!(store.sign_in(stranger).await.unwrap(), SignInOutcome::Disabled);
+    let login = store::EmergencyLoginRecord {
+        id: id(1),
+        hash: hash("emergency", 1),
+        user: kept.id,
+        sealed: protocol::secret::Sealed::from_bytes(vec![1]),
+        created_at: NOW,
+        expires_at: NOW.plus(DAY),
+    };
+    assert!(!store.put_emergency_login(login, event(AuditKind::EmergencyLoginMade)).await.unwrap());
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.users, counts.browser_sessions), (1, 0));
 }

@@ -179,6 +179,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .iter()
             .map(|(name, access)| entry(plan, issuer, name, access))
             .collect::<Built<_>>()?,
+        service_accounts: Vec::new(),
     })
 }
 
@@ -197,7 +198,7 @@ fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<Server
         name: name.to_owned(),
         refresh_repeat: plan.refresh_repeat,
         resource: resource(issuer, name)?,
-        rules: ServerRules { name: name.to_owned(), access: access.clone() },
+        rules: ServerRules { name: name.to_owned(), access: access.clone(), service_accounts: Vec::new() },
         scopes: vec![scope("read")?, scope("write")?],
         title: format!("The {name} server"),
     })
@@ -223,7 +224,11 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             name: (*name).to_owned(),
             title: format!("The {name} server"),
             resource: resource(issuer, name)?,
-            rules: ServerRules { name: (*name).to_owned(), access: access.clone() },
+            rules: ServerRules {
+                name: (*name).to_owned(),
+                access: access.clone(),
+                service_accounts: Vec::new(),
+            },
             challenge_scope: [token("read")?, token("write")?].into_iter().collect(),
             assertion_audience: mcp_url.to_owned(),
             low_risk: false,

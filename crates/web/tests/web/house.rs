@@ -131,7 +131,7 @@ fn connectors(public_url: &str) -> Vec<Arc<dyn Connector>> {
 }
 
 fn rules() -> ServerRules {
-    ServerRules { name: "notes".to_owned(), access: Access::Everyone }
+    ServerRules { name: "notes".to_owned(), access: Access::Everyone, service_accounts: Vec::new() }
 }
 
 fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_server::Settings {
@@ -153,6 +153,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         pending: PendingCaps { per_address: 100, total: 1000 },
         redirects: RedirectPolicy::default(),
         servers: vec![server],
+        service_accounts: Vec::new(),
     }
 }
 

@@ -48,6 +48,9 @@ networks = ["203.0.113.0/24"]
 client_id = "dashboard"
 redirect_uris = ["https://dashboard.example.com/callback"]
 secret_env = "DASHBOARD"
+[[service_account]]
+name = "ci"
+clients = ["dashboard"]
 [[listener]]
 address = "127.0.0.1:8443"
 tls = { acme = true }
