@@ -75,34 +75,58 @@ impl Service<Uri> for Dial {
     }
 }
 
+/// A proxy, and how tunnels through it are made.
+#[derive(Clone)]
+pub(crate) struct Through {
+    proxy: Proxy,
+    tunnel: Tunnel<HttpsConnector<HttpConnector>>,
+}
+
+impl Through {
+    /// `deadline` is for the connection to the proxy.
+    pub(crate) fn new(proxy: &Proxy, deadline: Duration) -> Self {
+        let to_proxy = HttpsConnectorBuilder::new()
+            .with_tls_config(proxy.trust().config())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp(deadline));
+        let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
+        let tunnel = match proxy.authorization() {
+            Some(authorization) => tunnel.with_auth(authorization.clone()),
+            None => tunnel,
+        };
+        Self { proxy: proxy.clone(), tunnel }
+    }
+
+    /// Whether connections to this peer are made through the proxy.
+    pub(crate) fn leads_to(&self, peer: &Uri) -> bool {
+        self.proxy.leads_to(peer)
+    }
+
+    pub(crate) fn tunnel(&self) -> Tunnel<HttpsConnector<HttpConnector>> {
+        self.tunnel.clone()
+    }
+}
+
+fn tcp(deadline: Duration) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEPALIVE));
+    tcp.set_connect_timeout(Some(deadline));
+    tcp
+}
+
 /// Lines to peers: straight there, or through a proxy.
 #[derive(Clone)]
 struct Lines {
     tcp: HttpConnector,
-    proxy: Option<(Proxy, Tunnel<HttpsConnector<HttpConnector>>)>,
+    proxy: Option<Through>,
 }
 
 impl Lines {
     fn new(proxy: Option<&Proxy>, deadline: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_connect_timeout(Some(deadline));
-        let proxy = proxy.map(|proxy| {
-            let to_proxy = HttpsConnectorBuilder::new()
-                .with_tls_config(proxy.trust().config())
-                .https_or_http()
-                .enable_http1()
-                .wrap_connector(tcp.clone());
-            let tunnel = Tunnel::new(proxy.uri().clone(), to_proxy);
-            let tunnel = match proxy.authorization() {
-                Some(authorization) => tunnel.with_auth(authorization.clone()),
-                None => tunnel,
-            };
-            (proxy.clone(), tunnel)
-        });
-        Self { tcp, proxy }
+        Self { tcp: tcp(deadline), proxy: proxy.map(|proxy| Through::new(proxy, deadline)) }
     }
 }
 
@@ -112,19 +136,19 @@ impl Service<Uri> for Lines {
     type Future = Making<Line>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        if let Some((_, tunnel)) = &mut self.proxy {
-            ready!(tunnel.poll_ready(context))?;
+        if let Some(through) = &mut self.proxy {
+            ready!(through.tunnel.poll_ready(context))?;
         }
         self.tcp.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         match &mut self.proxy {
-            Some((proxy, tunnel)) if proxy.leads_to(&uri) => {
+            Some(through) if through.leads_to(&uri) => {
                 let Some(peer) = with_port(uri) else {
                     return Box::pin(async { Err(io::Error::from(io::ErrorKind::InvalidInput).into()) });
                 };
-                let connecting = tunnel.call(peer);
+                let connecting = through.tunnel.call(peer);
                 Box::pin(async move {
                     let stream = connecting.await.map_err(|error| ProxyRefused(error.into()))?;
                     Ok(Line::Tunnel(Box::new(stream)))
@@ -141,10 +165,10 @@ impl Service<Uri> for Lines {
 /// The proxy did not let us through, or cannot be reached itself.
 #[derive(Debug, thiserror::Error)]
 #[error("the outbound proxy")]
-pub(crate) struct ProxyRefused(#[source] BoxError);
+pub(crate) struct ProxyRefused(#[source] pub(crate) BoxError);
 
 /// A tunnel leads to a port (RFC 9112, section 3.2.3); without one in the URI, to that of the scheme.
-fn with_port(uri: Uri) -> Option<Uri> {
+pub(crate) fn with_port(uri: Uri) -> Option<Uri> {
     if uri.port_u16().is_some() {
         return Some(uri);
     }

@@ -133,7 +133,7 @@ impl Egress for Fetcher {
     }
 }
 
-async fn collect(mut body: Incoming, max_body: usize) -> Result<Bytes, FetchError> {
+pub(crate) async fn collect(mut body: Incoming, max_body: usize) -> Result<Bytes, FetchError> {
     // A length that is announced is judged before a byte of it is read.
     if body.size_hint().lower() > u64::try_from(max_body).unwrap_or(u64::MAX) {
         return Err(FetchError::TooLarge);

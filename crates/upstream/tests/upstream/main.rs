@@ -8,6 +8,7 @@ mod callback;
 mod development;
 mod discovery;
 mod egress;
+mod guarded;
 mod id_token;
 mod keys;
 mod lying_server;

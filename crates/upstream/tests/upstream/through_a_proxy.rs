@@ -24,7 +24,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// `sekisho:` and the password in base64.
 const SENT: &str = "c2VraXNobzpjb3JyZWN0IGhvcnNlIGJhdHRlcnkgc3RhcGxl";
 
-type Heads = Arc<Mutex<Vec<String>>>;
+pub(crate) type Heads = Arc<Mutex<Vec<String>>>;
 
 /// Reads one head, byte by byte: what follows belongs to the tunnel.
 async fn read_head(stream: &mut TcpStream) -> String {
@@ -36,7 +36,7 @@ async fn read_head(stream: &mut TcpStream) -> String {
 }
 
 /// Leads every tunnel to the port that is asked for, on this machine: it alone knows the names.
-async fn honest() -> (LyingServer, Heads) {
+pub(crate) async fn honest() -> (LyingServer, Heads) {
     let heads = Heads::default();
     let kept = Arc::clone(&heads);
     let proxy = LyingServer::start(move |mut stream, _| {
