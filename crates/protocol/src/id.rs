@@ -31,6 +31,9 @@ pub enum EmergencyLogin {}
 /// The standing permission of a person for a client (RFC 6749, section 1.3).
 #[derive(Debug)]
 pub enum Grant {}
+/// One attempt of a client to connect.
+#[derive(Debug)]
+pub enum SignIn {}
 /// A person.
 #[derive(Debug)]
 pub enum User {}
@@ -51,6 +54,13 @@ impl<T> Id<T> {
         entropy.fill(&mut chance);
         let millis = u64::try_from(now.micros() / 1000).unwrap_or(0);
         Self::from_bytes(uuid::Builder::from_unix_timestamp_millis(millis, &chance).into_uuid().into_bytes())
+    }
+
+    /// When it was minted, by its own word: the first 48 bits (RFC 9562, section 5.7).
+    #[must_use]
+    pub fn minted_at(&self) -> Timestamp {
+        let millis = self.bytes.iter().take(6).fold(0_i64, |millis, byte| (millis << 8) | i64::from(*byte));
+        Timestamp::from_micros(millis.saturating_mul(1000))
     }
 
     /// The id with these bytes, as the record keeps them.

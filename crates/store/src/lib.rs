@@ -22,6 +22,7 @@ mod queries;
 mod replays;
 mod revocations;
 mod sealed;
+mod sign_ins;
 mod statements;
 mod stop;
 mod users;
@@ -51,6 +52,10 @@ pub use queries::{AuditFilter, AuditRow, Counts, Queries};
 pub use replays::{ReplayKind, Replays};
 pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations, StopCounts};
 pub use sealed::{SealedColumn, SealedRow, SealedRows};
+pub use sign_ins::{
+    Begun, NewSignIn, NextStep, PartOf, Seen, SignInEvent, SignInFilter, SignInRow, SignInStep,
+    SignInStepRow, SignInWrite, SignIns, StepOf, Timeline,
+};
 pub use statements::{Statement, statements};
 pub use users::{
     AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,
@@ -71,6 +76,7 @@ pub trait Store:
     + Revocations
     + KeysRecord
     + SealedRows
+    + SignIns
     + AuditBlocks
     + AuditEvents
     + Queries

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::world::Timestamp;
 
+use crate::codec::Decoder;
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, StoreError, authorizations};
@@ -26,6 +27,8 @@ pub struct SweepCounts {
     pub replays: u64,
     /// Revocations that no living token could fall under.
     pub revocations: u64,
+    /// Attempts to connect that began 14 days ago, and of those without a person the oldest beyond so many.
+    pub sign_ins: u64,
 }
 
 /// The upkeep of the record.
@@ -52,6 +55,10 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The row of a client that nobody uses (product.md, P-4).
 const CLIENT_UNUSED: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// How long it can be asked why a client did not connect (product.md, P-19).
+const SIGN_INS: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+/// So many attempts without a person are kept: anybody can make one.
+const SIGN_INS_OF_NOBODY: u32 = 50_000;
 /// Rows per write: no caller waits long behind a sweep.
 const LIMIT: u64 = 500;
 
@@ -79,6 +86,17 @@ statement_list! {
         (SELECT c.client_id FROM clients c WHERE c.blocked_at IS NULL AND c.last_used_at < $1 AND NOT EXISTS \
         (SELECT 1 FROM grants g WHERE g.client_id = c.client_id AND g.revoked_at IS NULL \
         AND g.expires_at > $2 AND g.idle_expires_at > $2) LIMIT 500)";
+    // The address goes with its attempt: it stands under the same id.
+    SUBJECTS_OF_SIGN_INS = "DELETE FROM audit_subjects WHERE id IN (SELECT id FROM sign_ins \
+        WHERE begun_at < $1 ORDER BY begun_at, id LIMIT 500)";
+    SIGN_INS_OVER = "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins \
+        WHERE begun_at < $1 ORDER BY begun_at, id LIMIT 500)";
+    FIRST_OF_NOBODY = "SELECT begun_at FROM sign_ins WHERE user_id IS NULL \
+        ORDER BY begun_at DESC, id DESC LIMIT 1 OFFSET $1";
+    SUBJECTS_OF_NOBODY = "DELETE FROM audit_subjects WHERE id IN (SELECT id FROM sign_ins \
+        WHERE user_id IS NULL AND begun_at < $1 ORDER BY begun_at, id LIMIT 500)";
+    SIGN_INS_OF_NOBODY_OVER = "DELETE FROM sign_ins WHERE id IN (SELECT id FROM sign_ins \
+        WHERE user_id IS NULL AND begun_at < $1 ORDER BY begun_at, id LIMIT 500)";
 }
 
 impl Maintenance for Engine {
@@ -109,6 +127,7 @@ impl Maintenance for Engine {
             let replays = remove(self, || vec![step(REPLAYS, hour_ago)]).await?;
             let revocations = remove(self, || vec![step(REVOCATIONS, now)]).await?;
             let clients = remove(self, || vec![Step::any(CLIENTS, params![unused, now])]).await?;
+            let sign_ins = sign_ins(self, now).await?;
             authorizations::count_waiting(self, now).await?;
             // Each grant went with the one authorization that gave it.
             let authorizations = undecided + open + grants;
@@ -120,9 +139,21 @@ impl Maintenance for Engine {
                 grants,
                 replays,
                 revocations,
+                sign_ins,
             })
         })
     }
+}
+
+/// Those that are too old, and those of nobody that are too many, oldest first.
+async fn sign_ins(engine: &Engine, now: Timestamp) -> Result<u64, StoreError> {
+    let over = now.minus(SIGN_INS);
+    let old = remove(engine, || vec![step(SUBJECTS_OF_SIGN_INS, over), step(SIGN_INS_OVER, over)]).await?;
+    let beyond = engine.many(FIRST_OF_NOBODY, params![SIGN_INS_OF_NOBODY]).await?;
+    let Some(row) = beyond.into_iter().next() else { return Ok(old) };
+    let last = Decoder::new("sign_ins", row).time("begun_at")?;
+    let nobody = || vec![step(SUBJECTS_OF_NOBODY, last), step(SIGN_INS_OF_NOBODY_OVER, last)];
+    Ok(old + remove(engine, nobody).await?)
 }
 
 fn step(sql: &'static str, before: Timestamp) -> Step {

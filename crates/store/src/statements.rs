@@ -40,6 +40,7 @@ pub fn statements() -> Vec<Statement> {
         crate::replays::STATEMENTS,
         crate::revocations::STATEMENTS,
         crate::sealed::STATEMENTS,
+        crate::sign_ins::STATEMENTS,
         crate::stop::STATEMENTS,
         crate::users::STATEMENTS,
     ]

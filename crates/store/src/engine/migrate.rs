@@ -42,6 +42,7 @@ migrations! {
     4 "0004_audit_blocks";
     5 "0005_ended_grants";
     6 "0006_replays";
+    7 "0007_sign_ins";
 }
 
 /// All that this binary knows.

@@ -8,7 +8,7 @@ use crate::Revocation;
 
 /// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
 /// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
-pub(crate) const TABLES: [&str; 14] = [
+pub(crate) const TABLES: [&str; 15] = [
     "clients",
     "users",
     "browser_sessions",
@@ -23,6 +23,7 @@ pub(crate) const TABLES: [&str; 14] = [
     "audit_events",
     "audit_blocks",
     "audit_seals",
+    "sign_ins",
 ];
 
 /// A unit of work.

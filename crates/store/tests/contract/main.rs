@@ -38,5 +38,6 @@ mod migrate;
 mod proxy;
 mod replays;
 mod revocations;
+mod sign_ins;
 mod twins;
 mod users;
