@@ -3,12 +3,14 @@
 //! Beside it the same flood at a bare server that answers all registrations with one text and passes the calls on: load
 //! generator and MCP server share a core, and what the flood does to them there is not of Sekisho.
 //!
-//! The limits by address are off: each registration is read, checked, answered. The calls only read and are not written
-//! down, so that whatever changes in the record is of the flood.
+//! The limits by address are off, and then as shipped: without them each registration is read, checked, answered. The
+//! calls only read and are not written down, so that whatever changes in the record is of the flood.
 
 use std::time::Duration;
 
-use crate::flows::{self, CONNECTIONS};
+use http::StatusCode;
+
+use crate::flows::{self, CONNECTIONS, Session};
 use crate::load::{Seen, Target, Template, count, repeat_paced};
 use crate::peer::Peer;
 use crate::pin::Core;
@@ -33,6 +35,14 @@ struct Place<'a> {
     peer: &'a Peer,
     target: Target,
     call: Template,
+    /// With what a registration may be refused.
+    refused: Option<StatusCode>,
+}
+
+impl<'a> Place<'a> {
+    fn of(product: &'a Product, session: &Session, refused: Option<StatusCode>) -> Self {
+        Self { peer: &product.peer, target: product.target.clone(), call: calls::checked(session), refused }
+    }
 }
 
 /// What the rounds at one place saw.
@@ -46,26 +56,32 @@ struct Floods {
     cpu: Rounds,
 }
 
-/// Measures in turns: calm, flood, and the same at the bare server.
+/// Measures in turns: calm, flood, the same with the limits that are shipped, and the same at the bare server.
 pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
     let upstream = Peer::start_self(&["upstream"], Core::Load).await?;
     let bare = Peer::start_self(&["passthrough", &upstream.url], Core::Measured).await?;
     let setup = Setup { read_only_calls: false, ..Setup::new(&upstream.url) };
     let product = Product::start(&setup).await?;
     let session = flows::sign_in(&product).await?;
-    let ours = Place { peer: &product.peer, target: product.target.clone(), call: calls::checked(&session) };
-    let least = Place { peer: &bare, target: Target::of(&bare.url)?, call: calls::call("/mcp", None) };
-    going_on(&ours, plan.seconds).await?;
-    going_on(&least, plan.seconds).await?;
+    let limited = Product::start(&Setup { registrations: None, ..setup.clone() }).await?;
+    let places = [
+        Place::of(&product, &session, None),
+        Place::of(&limited, &flows::sign_in(&limited).await?, Some(StatusCode::TOO_MANY_REQUESTS)),
+        Place { peer: &bare, target: Target::of(&bare.url)?, call: calls::call("/mcp", None), refused: None },
+    ];
+    for place in &places {
+        going_on(place, plan.seconds).await?;
+    }
     let record = product.record().await?;
     let (rows_before, bytes_before) = (rows(&record).await?, product.bytes());
-    let (mut seen, mut control) = (Floods::default(), Floods::default());
+    let mut seen: [Floods; 3] = Default::default();
     for _ in 0..FLOODS {
-        round(plan, &ours, &mut seen).await?;
-        round(plan, &least, &mut control).await?;
+        for (place, seen) in places.iter().zip(&mut seen) {
+            round(plan, place, seen).await?;
+        }
     }
     let (rows_after, bytes_after) = (rows(&record).await?, product.bytes());
-    show(plan, &seen, &control, table);
+    show(plan, &seen, table);
     // Registrations are counted, some lines a minute however many there are.
     let told = rows_after.audit_events - rows_before.audit_events;
     let rows_after = store::Counts { audit_events: rows_before.audit_events, ..rows_after };
@@ -102,22 +118,26 @@ async fn round(plan: &Plan, place: &Place<'_>, seen: &mut Floods) -> Outcome<()>
     Ok(())
 }
 
-fn show(plan: &Plan, seen: &Floods, control: &Floods, table: &mut Table) {
+fn show(plan: &Plan, [open, limited, bare]: &[Floods; 3], table: &mut Table) {
     let total = plan.seconds * LONG * count(FLOODS);
-    let least = |rounds: &Rounds| format!("{:.0}", rounds.median());
-    let reached = format!("{}; bare server {}", seen.reached.show("/s", 0), least(&control.reached));
+    let beside = |rounds: fn(&Floods) -> &Rounds| {
+        let (limited, bare) = (rounds(limited).median(), rounds(bare).median());
+        format!("with the limits that are shipped {limited:.0}, bare server {bare:.0}")
+    };
+    let reached = format!("{}; {}", open.reached.show("/s", 0), beside(|floods| &floods.reached));
     table.row(
         "registrations offered, and answered",
         &format!("{OFFERED} /s for {total:.0} s; {reached}"),
         "10,000 /s for 60 s",
     );
-    let cpu = format!("{}; bare server {} %", seen.cpu.show("% of a core", 0), least(&control.cpu));
+    let cpu = format!("{}; {}", open.cpu.show("% of a core", 0), beside(|floods| &floods.cpu));
     table.row("CPU meanwhile", &cpu, "–");
-    let usual = format!("{} of {CALLS}; bare server {}", seen.usual.show("/s", 0), least(&control.usual));
+    let usual = format!("{} of {CALLS}; {}", open.usual.show("/s", 0), beside(|floods| &floods.usual));
     table.row("calls that go on", &usual, "–");
     for (what, floods, goal) in [
-        ("p99 of these calls", seen, "2 ×"),
-        ("p99 of the same calls beside the same flood, bare server", control, "–"),
+        ("p99 of these calls, no limits: every registration is answered", open, "2 ×"),
+        ("p99 of these calls, the limits that are shipped: nearly all are told to wait", limited, "2 ×"),
+        ("p99 of the same calls beside the same flood, bare server", bare, "–"),
     ] {
         let (calm, flooded) = (floods.calm.show("µs", 0), floods.flooded.show("µs", 0));
         let ratio = floods.ratio.show("×", 2);
@@ -127,10 +147,10 @@ fn show(plan: &Plan, seen: &Floods, control: &Floods, table: &mut Table) {
 
 async fn going_on(place: &Place<'_>, seconds: f64) -> Outcome<Seen> {
     let pace = Duration::from_secs(1) * u32::try_from(CONNECTIONS).unwrap_or(1) / CALLS;
-    repeat_paced(&place.target, place.call.clone(), CONNECTIONS, seconds, Some(pace)).await
+    repeat_paced(&place.target, place.call.clone(), CONNECTIONS, seconds, (Some(pace), None)).await
 }
 
 async fn flood(place: &Place<'_>, seconds: f64) -> Outcome<Seen> {
     let pace = Duration::from_secs(1) * u32::try_from(FLOODING).unwrap_or(1) / OFFERED;
-    repeat_paced(&place.target, flows::registration(), FLOODING, seconds, Some(pace)).await
+    repeat_paced(&place.target, flows::registration(), FLOODING, seconds, (Some(pace), place.refused)).await
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -138,17 +138,17 @@ pub(crate) async fn repeat(
     connections: usize,
     seconds: f64,
 ) -> Outcome<Seen> {
-    repeat_paced(target, template, connections, seconds, None).await
+    repeat_paced(target, template, connections, seconds, (None, None)).await
 }
 
 /// The same, each connection sending at a pace of its own if one is given: late requests are sent at once, so that the
-/// rate is kept as long as it can be.
+/// rate is kept as long as it can be. Any other answer than a good one, or than the one that is `also` taken, is an error.
 pub(crate) async fn repeat_paced(
     target: &Target,
     template: Template,
     connections: usize,
     seconds: f64,
-    pace: Option<Duration>,
+    (pace, also): (Option<Duration>, Option<StatusCode>),
 ) -> Outcome<Seen> {
     let template = Arc::new(template);
     let mut open = Vec::new();
@@ -174,7 +174,7 @@ pub(crate) async fn repeat_paced(
                     return Ok::<_, String>(micros);
                 }
                 let (parts, _) = connection.send(&template).await?;
-                if !parts.status.is_success() {
+                if !parts.status.is_success() && also != Some(parts.status) {
                     return Err(format!("answered {}", parts.status));
                 }
                 micros.push(sent.elapsed().as_secs_f64() * 1e6);

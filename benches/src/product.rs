@@ -27,6 +27,8 @@ pub(crate) struct Setup {
     pub read_only_calls: bool,
     /// More sections.
     pub more: String,
+    /// Registrations of one address in a second; else what is shipped.
+    pub registrations: Option<u32>,
     /// Where it runs.
     pub core: Core,
 }
@@ -39,6 +41,7 @@ impl Setup {
             postgres: None,
             read_only_calls: true,
             more: String::new(),
+            registrations: Some(1_000_000),
             core: Core::Measured,
         }
     }
@@ -47,6 +50,8 @@ impl Setup {
         let upstream = &self.upstream;
         let read_only_calls = self.read_only_calls;
         let more = &self.more;
+        let registrations = self.registrations.map(|rate| format!("registrations_per_second = {rate}"));
+        let registrations = registrations.unwrap_or_default();
         let store = match &self.postgres {
             Some(_) => r#"postgres_file = "postgres.url""#,
             None => r#"sqlite = "sekisho.db""#,
@@ -60,7 +65,7 @@ master_key_file = "master.key"
 [audit]
 read_only_calls = {read_only_calls}
 [limits]
-registrations_per_second = 1000000
+{registrations}
 pages_per_second = 1000000
 token_requests_per_second = 1000000
 client_requests_per_second = 1000000
