@@ -41,6 +41,7 @@ fn bad(number: u32, good: &str) -> Result<String, String> {
     })
 }
 
+/// AS-242.
 #[tokio::test]
 async fn whoever_presents_bad_tokens_is_stopped_and_known_tokens_go_on_working() -> Verdict {
     let mut flow = Flow::with(limited()).await?;

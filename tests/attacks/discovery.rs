@@ -77,6 +77,7 @@ async fn ds_01_no_header_and_no_target_gets_into_a_document() {
     scene.close().await;
 }
 
+/// AS-011.
 #[tokio::test]
 async fn ds_01_the_documents_name_the_issuer_and_nothing_else() {
     let scene = Scene::new().await;
@@ -321,6 +322,8 @@ async fn ds_05_nor_does_anything_of_a_token() {
 }
 
 /// What the metadata says is done, what it does not say is not done (house.md, principle 9).
+///
+/// AS-020, AS-021.
 #[tokio::test]
 async fn the_metadata_tells_the_truth() {
     let scene = Scene::new().await;

@@ -145,6 +145,7 @@ async fn withdrawn_everywhere(flow: &Flow, other: &House, held: &[(Tokens, Durat
     Ok(())
 }
 
+/// AS-175.
 #[tokio::test(flavor = "multi_thread")]
 async fn f_29_keys_rotate_under_load_and_no_token_is_refused_before_its_time() -> Verdict {
     record::on_postgres(rotated_again_and_again).await

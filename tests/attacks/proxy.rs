@@ -291,6 +291,7 @@ async fn px_10_another_spelling_of_the_path_is_another_path() -> Verdict {
     flow.close().await
 }
 
+/// AS-241.
 #[tokio::test]
 async fn px_11_what_an_untrusted_peer_says_of_the_request_is_not_read() -> Verdict {
     let mut flow = Flow::new().await?;

@@ -13,6 +13,7 @@ use testkit::outcomes::{Verdict, rs401, tok400, tok401};
 use crate::record;
 use crate::steps::{Flow, Tokens, while_trying};
 
+/// AS-187.
 #[tokio::test]
 async fn rv_01_another_client_s_token_stays_as_good_as_it_was() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -40,6 +41,7 @@ async fn rv_01_another_client_s_token_stays_as_good_as_it_was() -> Verdict {
     flow.close().await
 }
 
+/// AS-189.
 #[tokio::test]
 async fn rv_02_what_is_no_token_of_ours_is_answered_as_revoked_and_changes_nothing() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -79,6 +81,7 @@ async fn rv_02_what_is_no_token_of_ours_is_answered_as_revoked_and_changes_nothi
     flow.close().await
 }
 
+/// AS-187.
 #[tokio::test]
 async fn rv_02_no_hint_keeps_a_token_from_being_revoked() -> Verdict {
     for hint in ["access_token", "refresh_token", "id_token", "", "\u{1f6aa}"] {
@@ -126,6 +129,7 @@ fn break_record(flow: &Flow) -> Verdict {
     record::tamper(&flow.house, trigger)
 }
 
+/// AS-189.
 #[tokio::test]
 async fn rv_03_a_revocation_that_the_record_did_not_take_is_never_answered_as_done() -> Verdict {
     let mut flow = Flow::new().await?;

@@ -40,6 +40,7 @@ async fn everything(flow: &mut Flow) -> Verdict {
     Ok(())
 }
 
+/// AS-243.
 #[tokio::test]
 async fn st_01_no_secret_stands_in_the_file_or_in_the_log_in_clear() -> Verdict {
     let mut flow = Flow::new().await?;

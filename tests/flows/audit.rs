@@ -10,6 +10,7 @@ use testkit::outcomes::{Verdict, rs401, tok400};
 use crate::record::on_postgres;
 use crate::steps::{Flow, Tokens};
 
+/// AS-244.
 #[tokio::test]
 async fn everything_that_is_done_has_exactly_one_event_on_sqlite() -> Verdict {
     counted(Plan::default()).await

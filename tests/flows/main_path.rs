@@ -1,5 +1,6 @@
 use testkit::house::House;
 
+/// AS-001, AS-075, AS-076, AS-077, AS-078.
 #[tokio::test]
 async fn a_person_signs_in_consents_and_calls_a_tool() {
     let house = House::new().await.unwrap();

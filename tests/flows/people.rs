@@ -88,6 +88,7 @@ async fn the_second_client_needs_no_login_and_the_second_sign_in_makes_no_second
     flow.close().await
 }
 
+/// AS-120.
 #[tokio::test]
 async fn a_client_that_was_allowed_is_asked_about_again_each_time() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -135,6 +136,7 @@ async fn a_link_from_another_site_leads_to_a_question_and_never_to_a_code() -> V
     flow.close().await
 }
 
+/// AS-182.
 #[tokio::test]
 async fn a_person_who_is_shut_out_gets_nothing_any_more() -> Verdict {
     let mut flow = Flow::new().await?;

@@ -12,11 +12,13 @@ use crate::steps::{Flow, Tokens};
 const AT_ONCE: usize = 32;
 const ROUNDS: usize = 10;
 
+/// AS-136.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tk_02_of_many_redemptions_of_one_code_one_succeeds_on_sqlite() -> Verdict {
     redeemed_once(Plan::default()).await
 }
 
+/// AS-136.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tk_02_of_many_redemptions_of_one_code_one_succeeds_on_postgres() -> Verdict {
     on_postgres(|url| redeemed_once(Plan { postgres: Some(url), ..Plan::default() })).await

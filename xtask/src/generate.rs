@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use crate::Failure;
-use crate::repository::root;
+use crate::repository::{File, files, root};
 use crate::run::{cargo, output};
+use crate::{Failure, conformance};
 
 /// What `sekisho docs` can print, and where each stands.
 const DOCUMENTS: [(&str, &str); 4] = [
@@ -24,16 +24,22 @@ pub(crate) fn run() -> Result<(), Failure> {
         fs::write(root().join(path), printed(what)?)?;
         println!("wrote {path}");
     }
+    fs::write(root().join(conformance::DOCUMENT), conformance::document(&files()?)?)?;
+    println!("wrote {}", conformance::DOCUMENT);
     Ok(())
 }
 
 /// The paths of those that are not what the code says.
-pub(crate) fn stale() -> Result<Vec<&'static str>, Failure> {
+pub(crate) fn stale(files: &[File]) -> Result<Vec<&'static str>, Failure> {
     let mut stale = Vec::new();
     for (what, path) in DOCUMENTS {
         if fs::read_to_string(root().join(path)).unwrap_or_default() != printed(what)? {
             stale.push(path);
         }
+    }
+    let written = files.iter().find(|file| file.path == conformance::DOCUMENT).map(|file| file.text.as_str());
+    if written != Some(conformance::document(files)?.as_str()) {
+        stale.push(conformance::DOCUMENT);
     }
     Ok(stale)
 }

@@ -10,6 +10,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod dist;
 mod fuzz;
 mod generate;

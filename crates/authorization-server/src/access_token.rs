@@ -83,6 +83,7 @@ mod tests {
 
     const TEN_MINUTES: Duration = Duration::from_secs(600);
 
+    /// AS-165, AS-166.
     #[test]
     fn a_token_lives_as_long_as_configured_but_never_over_an_hour() {
         let (now, far) = (Timestamp::from_micros(1_000_000_500_000), Timestamp::from_secs(9_000_000));

@@ -52,6 +52,7 @@ mod tests {
 
     use crate::test_house::*;
 
+    /// AS-013, AS-014, AS-015, AS-016, AS-018, AS-019, AS-023.
     #[tokio::test]
     async fn the_document_says_what_there_is() {
         let house = House::new().await;
@@ -78,6 +79,8 @@ mod tests {
     }
 
     /// What is listed is taken: by registration, and by the request that names it.
+    ///
+    /// AS-014, AS-015, AS-016.
     #[tokio::test]
     async fn whatever_the_document_lists_can_be_registered_and_asked_for() {
         let house = House::new().await;

@@ -174,6 +174,7 @@ mod tests {
         assert_eq!(format!("{:?}", Secret::new("hunter2".to_owned())), "Secret(..)");
     }
 
+    /// AS-167.
     #[test]
     fn a_random_secret_is_its_prefix_and_43_characters() {
         let entropy = Counting::new();

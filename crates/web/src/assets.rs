@@ -73,6 +73,7 @@ fn is_fresh(headers: &HeaderMap, tag: &HeaderValue) -> bool {
 mod tests {
     use super::*;
 
+    /// AS-124.
     #[test]
     fn the_stylesheet_is_under_twenty_kilobytes_and_refers_to_nothing_outside() {
         let style = ASSETS.iter().find(|asset| asset.path.ends_with(".css")).unwrap().text;

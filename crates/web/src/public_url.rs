@@ -110,6 +110,7 @@ impl fmt::Debug for PublicUrl {
 mod tests {
     use super::*;
 
+    /// AS-008.
     #[test]
     fn a_scheme_and_a_host_are_a_public_url() {
         for (text, port) in [
@@ -124,6 +125,7 @@ mod tests {
         }
     }
 
+    /// AS-008, AS-025.
     #[test]
     fn anything_more_or_less_is_an_error() {
         for text in [

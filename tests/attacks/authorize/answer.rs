@@ -16,6 +16,7 @@ fn values(url: &Url, name: &str) -> Vec<String> {
     url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value.into_owned()).collect()
 }
 
+/// AS-128.
 #[tokio::test]
 async fn az_26_a_state_comes_back_byte_for_byte_or_is_refused_and_is_never_cut() {
     let scene = Scene::new().await;
@@ -161,6 +162,7 @@ async fn az_29_a_registered_query_is_kept_and_each_parameter_of_ours_is_there_on
     scene.close().await;
 }
 
+/// AS-117, AS-118.
 #[tokio::test]
 async fn az_30_a_stranger_cannot_use_an_error_to_send_people_away() {
     let scene = Scene::new().await;
@@ -212,6 +214,7 @@ async fn az_30_nor_when_somebody_is_signed_in() {
     scene.close().await;
 }
 
+/// AS-019, AS-129, AS-130.
 #[tokio::test]
 async fn az_37_iss_is_the_issuer_of_the_metadata_to_the_letter_in_every_answer() {
     let scene = Scene::new().await;
@@ -276,6 +279,7 @@ async fn walk(scene: &Scene, browser: &mut Browser, client: &TestClient) -> Url 
     url
 }
 
+/// AS-124.
 #[tokio::test]
 async fn az_38_no_page_lets_a_code_or_state_out() {
     let scene = Scene::new().await;
@@ -316,6 +320,7 @@ async fn az_38_no_page_lets_a_code_or_state_out() {
     scene.close().await;
 }
 
+/// AS-133.
 #[tokio::test]
 async fn az_38_the_answer_with_the_code_is_kept_by_nobody_and_names_us_to_nobody() {
     let scene = Scene::new().await;

@@ -20,6 +20,7 @@ fn target(scene: &Scene) -> String {
     scene.ask(&scene.native, &[]).trim_start_matches(&scene.house.issuer).to_owned()
 }
 
+/// AS-107.
 #[tokio::test]
 async fn az_35_only_get_and_post_ask_for_authorization() {
     let scene = Scene::new().await;

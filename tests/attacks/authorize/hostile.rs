@@ -125,6 +125,7 @@ const VALUES: &[&str] = &[
     "a+b",
 ];
 
+/// AS-115.
 #[tokio::test]
 async fn no_value_of_any_parameter_breaks_anything() {
     let scene = Scene::new().await;
@@ -293,6 +294,7 @@ fn header_names(answer: &Answer) -> Vec<String> {
     answer.headers.keys().map(|name| name.as_str().to_owned()).collect()
 }
 
+/// AS-115.
 #[tokio::test]
 async fn no_value_becomes_a_header() {
     let scene = Scene::new().await;

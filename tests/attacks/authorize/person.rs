@@ -263,6 +263,7 @@ async fn az_32_an_identity_provider_that_did_not_ask_again_is_not_believed() {
     scene.close().await;
 }
 
+/// AS-120.
 #[tokio::test]
 async fn az_33_consent_is_asked_each_time_wherever_the_request_comes_from() {
     let scene = Scene::new().await;

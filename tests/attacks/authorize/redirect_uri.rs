@@ -26,6 +26,7 @@ fn changed(text: &str, at: usize) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// AS-110.
 #[tokio::test]
 async fn az_01_an_unknown_client_gets_a_page_and_the_log_says_who_asked() {
     let scene = Scene::new().await;
@@ -70,6 +71,7 @@ async fn az_01_an_unknown_client_gets_a_page_and_the_log_says_who_asked() {
     scene.close().await;
 }
 
+/// AS-029, AS-110.
 #[tokio::test]
 async fn az_02_a_redirect_uri_that_was_not_registered_gets_a_page_whatever_else_is_wrong() {
     let scene = Scene::new().await;
@@ -137,6 +139,7 @@ const ONE_BYTE_OFF: &[&str] = &[
     "https://client.example/cb https://client.example/cb",
 ];
 
+/// AS-030, AS-234.
 #[tokio::test]
 async fn az_03_one_byte_variants_of_a_registered_uri_are_refused() {
     let scene = Scene::new().await;
@@ -265,6 +268,7 @@ async fn az_07_control_bytes_in_a_redirect_uri_are_refused_at_authorize_and_regi
     scene.close().await;
 }
 
+/// AS-031.
 #[tokio::test]
 async fn az_08_the_port_of_a_loopback_client_is_free_at_authorize_and_then_fixed() {
     let scene = Scene::new().await;
@@ -366,6 +370,8 @@ async fn az_09_lookalikes_of_the_loopback_address_are_refused() {
 
 /// There is no stored record that could be stale: a registration is its `client_id`, and the rule is asked again each
 /// time one is opened (protocol: `a_scheme_that_is_no_longer_allowed_ends_its_registrations`).
+///
+/// AS-097.
 #[tokio::test]
 async fn az_10_a_web_application_is_not_called_back_on_loopback() {
     let scene = Scene::new().await;
@@ -402,6 +408,7 @@ async fn az_10_a_web_application_is_not_called_back_on_loopback() {
     scene.close().await;
 }
 
+/// AS-111.
 #[tokio::test]
 async fn az_11_a_client_with_two_redirect_uris_must_name_one() {
     let mut plan = crate::attacks::scene::plan();
@@ -433,6 +440,8 @@ async fn az_11_a_client_with_two_redirect_uris_must_name_one() {
 
 /// What comes back to our own pages would look like a request that the person began there, and the person is shown our
 /// own host as the client's.
+///
+/// AS-118.
 #[tokio::test]
 async fn az_30_nobody_is_sent_back_into_our_own_house() {
     let scene = Scene::new().await;

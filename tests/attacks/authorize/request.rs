@@ -72,6 +72,7 @@ async fn az_13_a_parameter_in_query_and_body_is_repeated_and_neither_half_wins()
     scene.close().await;
 }
 
+/// AS-108.
 #[tokio::test]
 async fn az_13_a_parameter_that_is_repeated_in_one_half_has_no_value() {
     let scene = Scene::new().await;
@@ -94,6 +95,7 @@ async fn az_13_a_parameter_that_is_repeated_in_one_half_has_no_value() {
     scene.close().await;
 }
 
+/// AS-109, AS-116.
 #[tokio::test]
 async fn az_14_response_types_other_than_code_are_refused_and_nothing_comes_in_the_front_channel() {
     let scene = Scene::new().await;
@@ -150,6 +152,7 @@ async fn az_16_response_modes_other_than_query_are_refused_in_the_query() {
     scene.close().await;
 }
 
+/// AS-112.
 #[tokio::test]
 async fn az_17_without_a_code_challenge_nobody_is_asked_for_anything() {
     let scene = Scene::new().await;
@@ -169,6 +172,7 @@ async fn az_17_without_a_code_challenge_nobody_is_asked_for_anything() {
     scene.close().await;
 }
 
+/// AS-113.
 #[tokio::test]
 async fn az_18_no_challenge_method_but_s256_is_taken_and_none_is_assumed() {
     let scene = Scene::new().await;
@@ -228,6 +232,7 @@ async fn az_19_a_challenge_that_no_s256_could_be_is_refused() {
     scene.close().await;
 }
 
+/// AS-156.
 #[tokio::test]
 async fn az_20_a_malformed_scope_is_refused_and_no_byte_of_it_comes_back() {
     let scene = Scene::new().await;
@@ -271,6 +276,7 @@ async fn az_20_a_malformed_scope_is_refused_and_no_byte_of_it_comes_back() {
     scene.close().await;
 }
 
+/// AS-161.
 #[tokio::test]
 async fn az_22_without_a_resource_the_default_is_meant_or_nothing() {
     let scene = Scene::new().await;
@@ -293,6 +299,7 @@ async fn az_22_without_a_resource_the_default_is_meant_or_nothing() {
     scene.house.close().await.unwrap();
 }
 
+/// AS-157, AS-158, AS-163.
 #[tokio::test]
 async fn az_23_a_resource_that_is_not_one_of_ours_to_the_letter_is_refused() {
     let scene = Scene::new().await;
@@ -355,6 +362,7 @@ async fn az_23_a_resource_that_is_not_one_of_ours_to_the_letter_is_refused() {
     scene.close().await;
 }
 
+/// AS-162.
 #[tokio::test]
 async fn az_23_scheme_and_host_have_no_case_and_there_is_one_canonical_value() {
     let scene = Scene::new().await;

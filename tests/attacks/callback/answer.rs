@@ -141,6 +141,7 @@ async fn cb_16_an_endless_answer_is_refused_without_a_fault_of_ours() -> Verdict
     abroad.house.close().await
 }
 
+/// AS-236.
 #[tokio::test]
 async fn a_provider_that_fails_is_told_as_that_and_the_sign_in_can_go_on() -> Verdict {
     for (status, told) in [

@@ -11,6 +11,7 @@ fn leg_cookies(answer: &testkit::http::Answer) -> usize {
     all.filter(|value| value.to_str().is_ok_and(|text| text.starts_with("sekisho-leg-"))).count()
 }
 
+/// AS-239.
 #[tokio::test]
 async fn cb_01_a_callback_in_a_browser_that_did_not_set_out_is_refused_and_the_code_not_exchanged() -> Verdict
 {
@@ -59,6 +60,7 @@ async fn cb_01_without_or_with_a_doubled_cookie_of_the_leg_nothing_is_taken() ->
     abroad.house.close().await
 }
 
+/// AS-230, AS-235.
 #[tokio::test]
 async fn cb_02_the_cookie_of_the_leg_comes_with_the_approval_and_with_nothing_else() -> Verdict {
     let abroad = Abroad::new().await?;

@@ -168,6 +168,7 @@ async fn a_person_keeps_their_id_and_what_the_provider_says_of_them_is_brought_u
     abroad.house.close().await
 }
 
+/// AS-240.
 #[tokio::test]
 async fn groups_of_the_provider_decide_over_access_and_a_change_counts_at_the_next_sign_in() -> Verdict {
     let abroad = Abroad::with(staff_only(), |_| {}).await?;

@@ -11,6 +11,7 @@ use testkit::outcomes::{Verdict, page, page400};
 
 use super::{Abroad, consents, depart, two_providers, with};
 
+/// AS-237.
 #[tokio::test]
 async fn cb_04_a_state_of_one_provider_is_not_taken_at_another() -> Verdict {
     let (abroad, other) = two_providers().await?;
@@ -31,6 +32,7 @@ async fn cb_04_a_state_of_one_provider_is_not_taken_at_another() -> Verdict {
     abroad.house.close().await
 }
 
+/// AS-238.
 #[tokio::test]
 async fn cb_04_the_code_of_one_provider_is_not_taken_in_the_leg_of_another() -> Verdict {
     let (abroad, other) = two_providers().await?;
@@ -51,6 +53,7 @@ async fn cb_04_the_code_of_one_provider_is_not_taken_in_the_leg_of_another() -> 
     abroad.house.close().await
 }
 
+/// AS-235.
 #[tokio::test]
 async fn cb_17_state_is_an_opaque_id_that_cannot_be_changed() -> Verdict {
     let abroad = Abroad::new().await?;

@@ -58,6 +58,7 @@ fn spellings(name: &str, value: &str, port: &str) -> Vec<Vec<String>> {
     ]
 }
 
+/// AS-233.
 #[tokio::test]
 async fn cs_10_a_session_cookie_counts_only_as_we_set_it() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -129,6 +130,7 @@ async fn cs_11_three_hundred_unfinished_sign_ins_leave_three_cookies() -> Verdic
     flow.close().await
 }
 
+/// AS-233.
 #[tokio::test]
 async fn cookies_are_out_of_reach_of_scripts_and_of_other_sites() -> Verdict {
     let flow = Flow::new().await?;

@@ -7,6 +7,7 @@ use testkit::outcomes::{Verdict, harmless, page400, reg400};
 
 use crate::steps::{Flow, Tokens, while_trying};
 
+/// AS-088.
 #[tokio::test]
 async fn cs_04_what_others_wrote_is_text_on_our_pages() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -80,6 +81,7 @@ async fn cs_04_what_stands_in_a_request_does_not_come_back() -> Verdict {
     flow.close().await
 }
 
+/// AS-171.
 #[tokio::test]
 async fn cs_16_what_was_shown_is_what_the_token_says() -> Verdict {
     let mut flow = Flow::new().await?;

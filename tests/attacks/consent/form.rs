@@ -23,6 +23,7 @@ fn allowing(page: &Page) -> Result<Form, String> {
     Ok(page.form()?.with("decision", "allow"))
 }
 
+/// AS-125.
 #[tokio::test]
 async fn cs_01_an_approval_without_the_token_of_our_page_is_refused() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -122,6 +123,7 @@ async fn send(flow: &Flow, headers: &[(&str, &str)], form: &Form) -> Result<Answ
     flow.house.http.post_form(url.as_str(), &headers, &fields).await
 }
 
+/// AS-125.
 #[tokio::test]
 async fn cs_01_a_form_from_another_site_is_refused_even_with_the_right_token() -> Verdict {
     let mut flow = Flow::new().await?;

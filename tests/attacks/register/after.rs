@@ -45,6 +45,7 @@ async fn rg_17_there_is_no_management_of_registrations_and_nothing_says_there_is
     scene.close().await;
 }
 
+/// AS-231.
 #[tokio::test]
 async fn rg_19_the_same_metadata_again_inherits_no_approval() {
     let scene = Scene::new().await;

@@ -80,6 +80,7 @@ async fn members_of_another_type_are_refused_or_dropped_and_never_echoed() {
     scene.house.close().await.unwrap();
 }
 
+/// AS-075, AS-076, AS-077, AS-078.
 #[tokio::test]
 async fn a_registration_is_json_and_says_so() {
     let scene = Scene::new().await;

@@ -15,6 +15,7 @@ use web::Rates;
 use super::{accepted, refused, with};
 use crate::attacks::scene::{CANARY, REMOTE, Scene, plan, right};
 
+/// AS-079.
 #[tokio::test]
 async fn rg_13_a_flood_of_registrations_is_stopped_writes_nothing_and_harms_nobody() {
     let scene =
@@ -188,6 +189,7 @@ async fn rg_14_metadata_that_does_not_fit_an_id_is_refused_and_what_fits_is_kept
     scene.close().await;
 }
 
+/// AS-096.
 #[tokio::test]
 async fn rg_22_registrations_in_parallel_are_each_a_client_with_a_secret_of_its_own() {
     let scene = Scene::new().await;

@@ -99,6 +99,7 @@ async fn rg_05_members_that_belong_to_the_server_are_not_taken_from_a_client() {
     scene.close().await;
 }
 
+/// AS-082.
 #[tokio::test]
 async fn rg_07_grant_and_response_types_that_are_not_served_are_refused() {
     let scene = Scene::new().await;
@@ -186,6 +187,7 @@ async fn rg_07_other_ways_of_authentication_and_kinds_of_application_are_refused
     scene.close().await;
 }
 
+/// AS-098.
 #[tokio::test]
 async fn rg_08_a_scope_that_a_client_gives_itself_is_worth_nothing() {
     let scene = Scene::new().await;
@@ -224,6 +226,7 @@ async fn rg_08_a_scope_that_a_client_gives_itself_is_worth_nothing() {
     scene.close().await;
 }
 
+/// AS-089.
 #[tokio::test]
 async fn rg_10_nothing_that_a_client_names_is_fetched() {
     let scene = Scene::new().await;

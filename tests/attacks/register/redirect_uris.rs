@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{accepted, refused, with};
 use crate::attacks::scene::{REMOTE, Scene};
 
+/// AS-081.
 #[tokio::test]
 async fn rg_01_a_body_without_redirect_uris_registers_nothing() {
     let scene = Scene::new().await;
@@ -66,6 +67,7 @@ async fn rg_01_a_body_without_redirect_uris_registers_nothing() {
     scene.close().await;
 }
 
+/// AS-035.
 #[tokio::test]
 async fn rg_02_a_redirect_uri_with_a_fragment_is_refused() {
     let scene = Scene::new().await;
@@ -171,6 +173,8 @@ const NOWHERE_TO_SEND_A_BROWSER: &[&str] = &[
 ];
 
 /// Redirect URIs that are not in a row of their own.
+///
+/// AS-034, AS-087.
 #[tokio::test]
 async fn rg_02_redirect_uris_that_no_browser_should_be_sent_to_are_refused() {
     let scene = Scene::new().await;

@@ -24,6 +24,7 @@ async fn send(flow: &Flow, body: impl Into<bytes::Bytes>) -> Result<Answer, Stri
     flow.house.http.post(&flow.at("/oauth/token"), &[("content-type", FORM)], body).await
 }
 
+/// AS-142.
 #[tokio::test]
 async fn tk_19_a_repeated_parameter_is_refused_whatever_it_is() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -53,6 +54,7 @@ async fn tk_19_a_repeated_parameter_is_refused_whatever_it_is() -> Verdict {
     flow.house.close().await
 }
 
+/// AS-145.
 #[tokio::test]
 async fn tk_19_nothing_is_read_from_the_url() -> Verdict {
     let mut flow = Flow::with_method("client_secret_post").await?;
@@ -78,6 +80,7 @@ async fn tk_19_nothing_is_read_from_the_url() -> Verdict {
     flow.close().await
 }
 
+/// AS-142.
 #[tokio::test]
 async fn tk_20_another_media_type_is_no_form() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -216,6 +219,7 @@ async fn tk_23_what_is_not_text_is_refused() -> Verdict {
     flow.house.close().await
 }
 
+/// AS-153.
 #[tokio::test]
 async fn tk_40_every_answer_is_json_that_nobody_keeps_and_says_nothing_of_what_was_sent() -> Verdict {
     let mut flow = Flow::new().await?;

@@ -15,6 +15,7 @@ fn redeeming(code: &Code) -> Vec<(&str, &str)> {
     vec![("grant_type", "authorization_code"), ("code", &code.code), ("code_verifier", &code.verifier)]
 }
 
+/// AS-146.
 #[tokio::test]
 async fn tk_13_two_ways_of_authentication_at_once_are_one_too_many() -> Verdict {
     let mut flow = Flow::with_known(KNOWN).await?;
@@ -98,6 +99,7 @@ async fn refused(flow: &Flow, code: &Code, credentials: &[(&str, &str)]) -> Resu
     if flow.stored().await? == before { Ok(answer) } else { Err("something was stored".to_owned()) }
 }
 
+/// AS-037, AS-143.
 #[tokio::test]
 async fn tk_16_a_confidential_client_without_its_secret_is_nobody() -> Verdict {
     let mut flows = Vec::new();
@@ -124,6 +126,7 @@ async fn tk_16_a_confidential_client_without_its_secret_is_nobody() -> Verdict {
     Ok(())
 }
 
+/// AS-143.
 #[tokio::test]
 async fn tk_16_a_public_client_with_a_secret_is_not_believed_either() -> Verdict {
     for known in [None, Some("known-native")] {
@@ -143,6 +146,7 @@ async fn tk_16_a_public_client_with_a_secret_is_not_believed_either() -> Verdict
     Ok(())
 }
 
+/// AS-038.
 #[tokio::test]
 async fn tk_17_only_the_registered_way_of_authentication_counts() -> Verdict {
     for method in ["client_secret_post", "client_secret_basic"] {

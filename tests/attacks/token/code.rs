@@ -30,6 +30,7 @@ async fn tk_01_a_second_redemption_at_once_changes_nothing() -> Verdict {
     flow.close().await
 }
 
+/// AS-137.
 #[tokio::test]
 async fn tk_01_a_late_replay_with_the_right_verifier_ends_the_family() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -49,6 +50,7 @@ async fn tk_01_a_late_replay_with_the_right_verifier_ends_the_family() -> Verdic
     flow.close().await
 }
 
+/// AS-137.
 #[tokio::test]
 async fn tk_01_a_late_replay_that_is_not_the_holder_s_logs_nobody_out() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -110,6 +112,7 @@ async fn tk_04_a_forged_code_that_only_looks_like_a_used_one_changes_nothing() -
     flow.close().await
 }
 
+/// AS-135, AS-138.
 #[tokio::test]
 async fn tk_05_a_code_without_its_verifier_is_refused_and_not_used_up() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -148,6 +151,7 @@ async fn a_code_is_dead_after_three_failed_attempts() -> Verdict {
     flow.close().await
 }
 
+/// AS-139.
 #[tokio::test]
 async fn tk_07_no_client_gets_a_code_without_a_challenge_so_no_verifier_can_come_from_nowhere() -> Verdict {
     for client in ["known-public", "known-confidential"] {
@@ -196,6 +200,7 @@ async fn tk_08_a_row_that_nobody_of_ours_wrote_buys_nothing() -> Verdict {
     Ok(())
 }
 
+/// AS-141.
 #[tokio::test]
 async fn tk_10_a_redirect_uri_must_be_that_of_the_request_if_it_comes() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -213,6 +218,7 @@ async fn tk_10_a_redirect_uri_must_be_that_of_the_request_if_it_comes() -> Verdi
     flow.house.close().await
 }
 
+/// AS-159.
 #[tokio::test]
 async fn tk_11_a_resource_that_was_not_granted_is_refused_and_the_code_not_used_up() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -254,6 +260,7 @@ async fn tk_11_a_resource_that_was_not_granted_is_refused_and_the_code_not_used_
     flow.house.close().await
 }
 
+/// AS-134.
 #[tokio::test]
 async fn a_code_expires_to_the_second() -> Verdict {
     for (waits, good) in [(Duration::from_millis(59_999), true), (secs(60), false), (secs(61), false)] {

@@ -46,6 +46,7 @@ async fn collection(flow: &mut Flow) -> Result<Vec<(&'static str, String)>, Stri
     }
 }
 
+/// AS-174.
 #[tokio::test]
 async fn tk_31_nothing_but_an_access_token_is_a_bearer_token() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -60,6 +61,8 @@ async fn tk_31_nothing_but_an_access_token_is_a_bearer_token() -> Verdict {
 }
 
 /// RFC 9068, section 4: by the same key, with the same claims, but made for something else.
+///
+/// AS-174.
 #[tokio::test]
 async fn tk_31_what_we_signed_for_something_else_is_no_access_token() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -102,6 +105,7 @@ async fn tk_31_nothing_but_a_refresh_token_refreshes_and_nothing_but_a_code_is_r
     flow.house.close().await
 }
 
+/// AS-164.
 #[tokio::test]
 async fn an_access_token_is_good_at_its_own_mcp_server_only() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -123,6 +127,7 @@ async fn an_access_token_is_good_at_its_own_mcp_server_only() -> Verdict {
     flow.house.close().await
 }
 
+/// AS-044.
 #[tokio::test]
 async fn tokens_of_another_house_are_worth_nothing_here() -> Verdict {
     let mut here = Flow::new().await?;
@@ -158,6 +163,7 @@ async fn tokens_of_another_house_are_worth_nothing_here() -> Verdict {
     there.house.close().await
 }
 
+/// AS-165, AS-166.
 #[tokio::test]
 async fn an_access_token_dies_to_the_second_and_one_from_the_future_is_none() -> Verdict {
     use std::time::Duration;

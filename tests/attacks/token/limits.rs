@@ -18,6 +18,7 @@ fn limited() -> Plan {
     Plan { rates, trusted_proxies: vec!["127.0.0.1/32", "::1/128"], ..Plan::default() }
 }
 
+/// AS-152.
 #[tokio::test]
 async fn tk_46_whoever_guesses_secrets_is_stopped_and_the_owner_is_not() -> Verdict {
     let mut flow = Flow::with(limited()).await?;
@@ -64,6 +65,7 @@ async fn tk_46_whoever_guesses_secrets_is_stopped_and_the_owner_is_not() -> Verd
     flow.house.close().await
 }
 
+/// AS-242.
 #[tokio::test]
 async fn tk_46_whoever_guesses_codes_is_stopped() -> Verdict {
     let flow = Flow::with(limited()).await?;

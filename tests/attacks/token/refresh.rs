@@ -15,6 +15,7 @@ const fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
+/// AS-179.
 #[tokio::test]
 async fn tk_25_an_old_refresh_token_ends_the_family() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -30,6 +31,7 @@ async fn tk_25_an_old_refresh_token_ends_the_family() -> Verdict {
     flow.close().await
 }
 
+/// AS-180.
 #[tokio::test]
 async fn tk_26_a_lost_answer_is_answered_again_with_the_same_successor() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -52,6 +54,7 @@ async fn tk_26_a_lost_answer_is_answered_again_with_the_same_successor() -> Verd
     flow.close().await
 }
 
+/// AS-180.
 #[tokio::test]
 async fn tk_26_a_repeat_after_the_window_is_a_replay() -> Verdict {
     let window = Plan { refresh_repeat: secs(5), ..Plan::default() };
@@ -73,6 +76,7 @@ async fn tk_26_a_repeat_after_the_window_is_a_replay() -> Verdict {
     Ok(())
 }
 
+/// AS-179.
 #[tokio::test]
 async fn tk_27_an_old_refresh_token_after_its_successor_was_used_ends_the_family() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -139,6 +143,7 @@ async fn tk_32_a_refresh_that_is_refused_changes_nothing() -> Verdict {
     flow.close().await
 }
 
+/// AS-181.
 #[tokio::test]
 async fn a_narrowed_refresh_narrows_the_access_token_and_not_the_grant() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -194,6 +199,7 @@ async fn tk_39_in_the_last_seconds_of_a_grant_tokens_are_short_and_then_there_ar
     Ok(())
 }
 
+/// AS-183.
 #[tokio::test]
 async fn a_grant_ends_when_it_was_not_used_and_lives_on_while_it_is() -> Verdict {
     // Used each time in the last moment, a grant lives on; a moment later it is gone.
@@ -268,6 +274,7 @@ async fn a_person_who_left_the_group_gets_no_new_token() -> Verdict {
     house.close().await
 }
 
+/// AS-177.
 #[tokio::test]
 async fn a_refresh_token_of_another_client_changes_nothing() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -289,6 +296,7 @@ async fn a_refresh_token_of_another_client_changes_nothing() -> Verdict {
     flow.close().await
 }
 
+/// AS-184.
 #[tokio::test]
 async fn a_refresh_token_that_was_changed_anywhere_is_none() -> Verdict {
     let mut flow = Flow::new().await?;

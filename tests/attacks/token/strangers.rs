@@ -5,6 +5,7 @@ use testkit::outcomes::{Verdict, tok400};
 
 use crate::steps::{Flow, Tokens};
 
+/// AS-135, AS-140.
 #[tokio::test]
 async fn a_code_is_good_in_the_hands_of_its_client_only() -> Verdict {
     let mut flow = Flow::new().await?;
@@ -36,6 +37,7 @@ async fn two_people_s_codes_and_verifiers_do_not_mix() -> Verdict {
     flow.close().await
 }
 
+/// AS-138.
 #[tokio::test]
 async fn an_injected_code_does_not_answer_the_attacker_s_challenge() -> Verdict {
     // The attacker's client asks with a challenge of its own and is handed the victim's code instead of one for it.
@@ -47,6 +49,7 @@ async fn an_injected_code_does_not_answer_the_attacker_s_challenge() -> Verdict 
     flow.close().await
 }
 
+/// AS-170.
 #[tokio::test]
 async fn a_token_says_whose_it_is_and_nothing_personal() -> Verdict {
     let mut flow = Flow::new().await?;

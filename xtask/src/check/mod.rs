@@ -8,7 +8,7 @@ mod source;
 mod walls;
 
 use crate::repository::{File, files};
-use crate::{Failure, generate};
+use crate::{Failure, conformance, generate};
 
 /// One breach: where, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,9 @@ pub(crate) fn run() -> Result<(), Failure> {
     findings.extend(sizes::findings(&files));
     findings.extend(source::findings(&files));
     findings.extend(rows::findings(&files)?);
-    match generate::stale() {
+    findings
+        .extend(conformance::findings(&files)?.into_iter().map(|(place, what)| Finding::new(place, what)));
+    match generate::stale(&files) {
         Ok(stale) => findings.extend(
             stale
                 .into_iter()

@@ -143,6 +143,7 @@ const REDIRECTED: &[(Changes<'static>, &str, ErrorCode)] = &[
     (&[("scope", "admin openid")], "ScopeUnknown", InvalidScope),
 ];
 
+/// AS-131.
 #[tokio::test]
 async fn each_reason_for_a_redirect_is_reached_by_a_request() {
     let house = House::with(Settings { default_server: None, ..settings() }).await;
@@ -199,6 +200,7 @@ async fn each_reason_for_a_redirect_is_reached_by_a_request() {
     reached.all_but(&[]);
 }
 
+/// AS-041, AS-119.
 #[tokio::test]
 async fn an_error_is_told_at_once_to_known_clients_and_to_this_machine_only() {
     let house = House::new().await;
@@ -220,6 +222,7 @@ async fn an_error_is_told_at_once_to_known_clients_and_to_this_machine_only() {
     }
 }
 
+/// AS-121, AS-232.
 #[tokio::test]
 async fn the_login_page_names_the_client_the_host_and_the_mcp_server() {
     let house = House::new().await;
@@ -258,6 +261,7 @@ async fn the_browser_keeps_its_binding_and_a_made_up_one_is_replaced() {
     }
 }
 
+/// AS-156, AS-185, AS-245.
 #[tokio::test]
 async fn scope_is_narrowed_to_what_the_server_knows_and_habits_are_ignored() {
     let house = House::new().await;
@@ -280,6 +284,7 @@ async fn scope_is_narrowed_to_what_the_server_knows_and_habits_are_ignored() {
     }
 }
 
+/// AS-173.
 #[tokio::test]
 async fn a_resource_has_one_canonical_form_and_a_default() {
     let house = House::new().await;

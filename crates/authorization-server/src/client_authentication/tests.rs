@@ -104,6 +104,7 @@ async fn each_reason_is_reached() {
     assert_eq!((store.code(), store.reason()), (ErrorCode::TemporarilyUnavailable, "store"));
 }
 
+/// AS-144.
 #[tokio::test]
 async fn each_method_lets_its_own_clients_in() {
     let house = House::new().await;

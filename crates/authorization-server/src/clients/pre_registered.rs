@@ -106,6 +106,7 @@ mod tests {
         )
     }
 
+    /// AS-042.
     #[test]
     fn each_reason_is_reached() {
         let mut reached = every_reason!(PreRegisteredError { ClientId, Metadata, Secret });
@@ -122,6 +123,7 @@ mod tests {
         reached.all_but(&[]);
     }
 
+    /// AS-106.
     #[test]
     fn a_secret_makes_a_client_confidential() {
         assert!(new("mine", &[LOOPBACK], Some("s")).unwrap().client.is_confidential());

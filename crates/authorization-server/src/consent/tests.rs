@@ -112,6 +112,7 @@ async fn not_admitted(house: &House, page: &ConsentPage) -> Vec<(&'static str, C
     ]
 }
 
+/// AS-128.
 #[tokio::test]
 async fn a_yes_gives_a_code_with_state_and_issuer() {
     let house = House::new().await;
@@ -196,6 +197,8 @@ async fn a_page_shown_to_one_person_is_foreign_to_the_next() {
 }
 
 /// CS-05: the record is the only source; a form can untick and nothing else.
+///
+/// AS-168, AS-245.
 #[tokio::test]
 async fn what_is_ticked_is_what_is_granted() {
     let house = House::new().await;

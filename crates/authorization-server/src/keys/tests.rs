@@ -212,6 +212,7 @@ fn states_of(records: &[KeyRecord], purpose: KeyPurpose, now: Timestamp) -> Vec<
 const MINUTE: Duration = Duration::from_secs(60);
 const LEAD: Duration = Duration::from_secs(600);
 
+/// AS-175.
 #[tokio::test]
 async fn a_signing_key_is_published_before_it_signs_and_read_until_its_last_token_is_over() {
     let record = Record::new().await;

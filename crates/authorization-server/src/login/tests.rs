@@ -322,6 +322,7 @@ async fn a_second_tab_signs_in_anew_if_its_request_demands_it() {
     house.press_login(&mut cookies, &two).await.unwrap();
 }
 
+/// AS-235.
 #[tokio::test]
 async fn a_callback_is_good_once() {
     let house = House::new().await;
@@ -453,6 +454,7 @@ async fn signing_out_ends_the_session() {
     house.server.sign_out(&Cookies::default().browser()).await.unwrap();
 }
 
+/// AS-236.
 #[tokio::test]
 async fn a_session_lives_on_while_it_is_used_and_ends_without_use() {
     let house = House::new().await;

@@ -9,6 +9,7 @@ fn refused(house: &House, json: &str) -> RegisterError {
     house.server.register(json.as_bytes()).unwrap_err()
 }
 
+/// AS-086.
 #[tokio::test]
 async fn each_reason_is_reached() {
     let house = House::new().await;
@@ -66,6 +67,8 @@ async fn registering_does_not_visit_the_record() {
 }
 
 /// RG-20.
+///
+/// AS-040.
 #[tokio::test]
 async fn a_public_client_gets_no_secret_and_a_confidential_one_gets_one_of_its_own() {
     let house = House::new().await;
@@ -79,6 +82,8 @@ async fn a_public_client_gets_no_secret_and_a_confidential_one_gets_one_of_its_o
 }
 
 /// RG-05 and RG-08: what belongs to the server is not read, and no scope is registered.
+///
+/// AS-084.
 #[tokio::test]
 async fn the_answer_shows_what_was_registered_and_nothing_that_was_not() {
     let house = House::new().await;

@@ -41,6 +41,7 @@ async fn each_reason_is_reached() {
     assert!(is_live(&house, &tokens).await);
 }
 
+/// AS-186, AS-188.
 #[tokio::test]
 async fn either_token_ends_the_grant_whatever_the_hint() {
     let house = House::new().await;

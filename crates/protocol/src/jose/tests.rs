@@ -46,6 +46,7 @@ fn refusal(keys: &VerifyingKeys, token: &str) -> JoseError {
     keys.verify::<AccessTokenClaims>(token, &AT_JWT).expect_err(token)
 }
 
+/// AS-170.
 #[test]
 fn what_we_sign_we_verify_and_others_can_too() {
     let key = key(0xab);

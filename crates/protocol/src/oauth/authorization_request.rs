@@ -109,6 +109,8 @@ mod tests {
     }
 
     /// RFC 8707, section 2.1.
+    ///
+    /// AS-108.
     #[test]
     fn resource_may_be_repeated() {
         let request = request(

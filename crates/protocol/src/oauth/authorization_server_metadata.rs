@@ -109,6 +109,7 @@ mod tests {
         }
     }
 
+    /// AS-012.
     #[test]
     fn members_without_a_value_are_left_out() {
         assert_eq!(

@@ -117,6 +117,7 @@ mod tests {
         }
     }
 
+    /// AS-043.
     #[test]
     fn the_form_says_how_the_client_became_known() {
         let kind = |text: &str| ClientId::parse(text).unwrap().kind();

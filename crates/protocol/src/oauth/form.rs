@@ -230,6 +230,7 @@ mod tests {
         assert_eq!(form("v=+%25%26%2B%C2%A3%E2%82%AC").get("v"), Parameter::Once(" %&+\u{a3}\u{20ac}"));
     }
 
+    /// AS-108.
     #[test]
     fn an_empty_value_is_absent_but_was_there() {
         for text in ["a=", "a", "&a=&", "b=1&a"] {

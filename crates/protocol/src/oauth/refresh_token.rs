@@ -139,6 +139,7 @@ mod tests {
         assert_eq!(token().len(), 80);
     }
 
+    /// AS-177.
     #[test]
     fn another_seed_client_generation_or_key_does_not_verify() {
         let token = parse(&token()).unwrap();

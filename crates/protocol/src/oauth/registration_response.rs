@@ -55,6 +55,8 @@ mod tests {
     }
 
     /// RFC 7591, section 3.2.1, as far as its members are used here.
+    ///
+    /// AS-084.
     #[test]
     fn the_answer_holds_what_was_registered_and_the_defaults() {
         assert_eq!(

@@ -137,6 +137,7 @@ mod tests {
         assert_eq!(canonical("http://localhost:443/mcp"), "http://localhost:443/mcp");
     }
 
+    /// AS-164.
     #[test]
     fn paths_and_queries_are_exact() {
         let texts =
@@ -149,6 +150,8 @@ mod tests {
     }
 
     /// AZ-23.
+    ///
+    /// AS-163.
     #[test]
     fn texts_with_two_readings_are_refused() {
         for bad in [

@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(resource, ["a", "b"]);
     }
 
+    /// AS-116.
     #[test]
     fn each_flaw_has_its_reason_and_its_code() {
         use ErrorCode::{InvalidRequest, UnsupportedGrantType};

@@ -49,6 +49,8 @@ mod tests {
     }
 
     /// RFC 6749, section 5.1, without its example parameter.
+    ///
+    /// AS-154.
     #[test]
     fn the_example_of_the_standard_is_written() {
         assert_eq!(

@@ -98,6 +98,7 @@ mod tests {
         );
     }
 
+    /// AS-035.
     #[test]
     fn the_uris_own_query_is_kept() {
         let query = "code=SplxlOBeZQQYbYS6WxSbIA&iss=https%3A%2F%2Fmcp.example.com";

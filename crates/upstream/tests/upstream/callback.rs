@@ -135,6 +135,7 @@ async fn a_broken_callback_is_refused_before_anything_is_asked() {
     assert!(provider.seen(DISCOVERY).is_empty());
 }
 
+/// AS-237.
 #[tokio::test]
 async fn an_answer_of_another_issuer_is_refused_before_the_token_request() {
     let provider = Provider::start().await;

@@ -91,6 +91,7 @@ mod tests {
         walk(peer, "x-forwarded-for", values, ForwardedHeader::XForwardedFor)
     }
 
+    /// AS-241.
     #[test]
     fn the_word_of_an_untrusted_peer_is_not_read() {
         assert_eq!(x("198.51.100.9", &["203.0.113.7"]), "198.51.100.9");

@@ -138,6 +138,7 @@ mod tests {
         text.split("; ").find_map(|directive| directive.strip_prefix("form-action ")).unwrap().to_owned()
     }
 
+    /// AS-123.
     #[test]
     fn no_page_allows_inline_code_or_framing() {
         let uri = verified("https://client.example/cb");

@@ -11,6 +11,7 @@ fn preflight(uri: &str, origin: &str) -> http::request::Builder {
         .header("access-control-request-headers", "authorization,content-type,mcp-param-city")
 }
 
+/// AS-026.
 #[tokio::test]
 async fn a_preflight_is_answered_before_anybody_is_authenticated() {
     let house = House::new(HTTPS).await;
@@ -53,6 +54,7 @@ async fn an_unlisted_page_may_not_call_and_may_read_nothing() {
     assert_eq!(house.ask(two, "").await.status, StatusCode::FORBIDDEN);
 }
 
+/// AS-027.
 #[tokio::test]
 async fn no_page_takes_part_in_cors() {
     let house = House::new(HTTPS).await;

@@ -83,6 +83,8 @@ async fn a_body_over_the_cap_is_413_everywhere() {
 }
 
 /// TK-14.
+///
+/// AS-155.
 #[tokio::test]
 async fn a_basic_challenge_is_given_if_and_only_if_basic_was_tried() {
     let house = House::new(HTTPS).await;

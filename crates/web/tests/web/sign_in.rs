@@ -31,6 +31,7 @@ fn assert_page(answer: &Answer, status: StatusCode) {
     }
 }
 
+/// AS-126.
 #[tokio::test]
 async fn a_person_goes_from_the_first_page_to_the_client() {
     let house = House::new(LOOPBACK).await;
@@ -45,6 +46,8 @@ async fn a_person_goes_from_the_first_page_to_the_client() {
 }
 
 /// TK-40.
+///
+/// AS-153.
 #[tokio::test]
 async fn a_code_buys_an_access_token_that_nobody_may_keep() {
     let house = House::new(LOOPBACK).await;
@@ -79,6 +82,8 @@ async fn a_person_who_cancels_is_sent_back_with_a_refusal() {
 }
 
 /// CB-02: the cookie of the upstream leg appears in the answer to the button, and in no other.
+///
+/// AS-230.
 #[tokio::test]
 async fn the_leg_cookie_is_set_by_the_button_alone() {
     let house = House::new(LOOPBACK).await;

@@ -20,6 +20,7 @@ fn without_keys(text: &str) -> String {
     text
 }
 
+/// AS-002, AS-003, AS-004, AS-005, AS-009, AS-010, AS-012.
 #[tokio::test]
 async fn documents() {
     let house = House::new(HTTPS).await;
@@ -35,6 +36,7 @@ async fn documents() {
     }
 }
 
+/// AS-090, AS-121, AS-232.
 #[tokio::test]
 async fn pages() {
     let house = House::new(LOOPBACK).await;

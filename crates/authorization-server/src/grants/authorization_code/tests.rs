@@ -47,6 +47,7 @@ fn refusal(answer: Result<TokenResponse, TokenError>) -> CodeRefusal {
     }
 }
 
+/// AS-155.
 #[tokio::test]
 async fn each_reason_is_reached_by_a_request() {
     let house = House::new().await;
@@ -105,6 +106,7 @@ async fn each_reason_is_reached_by_a_request() {
     reached.all_but(&[]);
 }
 
+/// AS-159, AS-160, AS-173.
 #[tokio::test]
 async fn a_code_buys_a_token_for_one_audience() {
     let house = House::new().await;
@@ -129,6 +131,8 @@ async fn a_code_buys_a_token_for_one_audience() {
 }
 
 /// TK-10 and AZ-08.
+///
+/// AS-141.
 #[tokio::test]
 async fn the_redirect_uri_may_be_left_out_but_not_changed() {
     let house = House::new().await;
@@ -143,6 +147,7 @@ async fn a_resource_may_be_repeated_if_it_is_the_granted_one() {
     present(&house, &client, &code, &[("resource", "HTTPS://mcp.example.com:443/notes/mcp")]).await.unwrap();
 }
 
+/// AS-176.
 #[tokio::test]
 async fn a_client_that_may_not_refresh_gets_no_refresh_token_and_a_short_grant() {
     let house = House::new().await;

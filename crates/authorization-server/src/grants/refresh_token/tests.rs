@@ -44,6 +44,7 @@ async fn restored_when_ended(house: &House, grant: Id<Grant>) {
     house.store.put_meta("restored_at", &ended.micros().to_string()).await.unwrap();
 }
 
+/// AS-181.
 #[tokio::test]
 async fn each_reason_is_reached_by_a_request() {
     let house = House::new().await;
@@ -109,6 +110,7 @@ async fn each_reason_is_reached_by_a_request() {
     reached.all_but(&[]);
 }
 
+/// AS-178.
 #[tokio::test]
 async fn a_refresh_rotates_and_is_written_down() {
     let house = House::new().await;

@@ -45,6 +45,7 @@ fn the_example_of_the_standard_is_read() {
     assert!(!metadata.all_loopback());
 }
 
+/// AS-082.
 #[test]
 fn defaults_are_those_of_the_standard() {
     let metadata =
@@ -133,6 +134,8 @@ fn an_unsafe_scheme_in_a_link_is_refused_in_every_language() {
 }
 
 /// RG-05, RG-10.
+///
+/// AS-080.
 #[test]
 fn members_of_the_server_and_unknown_members_are_dropped() {
     let mut body = json!({"redirect_uris": ["https://client.example.org/callback"]});
@@ -189,6 +192,8 @@ fn a_scope_is_read_or_refused() {
 }
 
 /// AZ-10.
+///
+/// AS-039.
 #[test]
 fn a_web_application_does_not_redirect_to_this_machine() {
     for local in ["http://localhost:1/cb", "http://127.0.0.1/cb", "https://localhost/cb", "cursor://x/cb"] {
@@ -204,6 +209,8 @@ fn a_web_application_does_not_redirect_to_this_machine() {
 }
 
 /// RG-11.
+///
+/// AS-083.
 #[test]
 fn keys_come_in_one_way_and_public() {
     let keys = json!({"keys": [{"kty": "EC", "crv": "P-256", "x": "a", "y": "b"}]});

@@ -45,6 +45,8 @@ fn an_identifier_of_common_software_is_short() {
 }
 
 /// RFC 7591, section 3.2.1: "The authorization server [...] SHOULD NOT be valid for any other registered client".
+///
+/// AS-085.
 #[test]
 fn two_registrations_of_the_same_metadata_differ() {
     let entropy = Counting::new();
@@ -52,6 +54,7 @@ fn two_registrations_of_the_same_metadata_differ() {
     assert_ne!(mint(), mint());
 }
 
+/// AS-091.
 #[test]
 fn a_retired_key_is_understood_and_a_withdrawn_one_is_not() {
     assert!(open(&ring(2, &[1]), &minted(), &policy()).is_ok());

@@ -50,6 +50,8 @@ fn https_to_this_machine_is_shown_as_this_machine() {
 }
 
 /// RFC 8252, section 7.3; AZ-08.
+///
+/// AS-032.
 #[test]
 fn the_port_of_a_loopback_uri_is_free() {
     for host in LOOPBACK_HOSTS {
@@ -122,6 +124,8 @@ fn authorities_that_only_look_alike_do_not_match() {
 }
 
 /// AZ-09.
+///
+/// AS-032.
 #[test]
 fn lookalikes_of_the_loopback_address_neither_match_nor_register() {
     let registered = parse("http://127.0.0.1/cb").unwrap();
@@ -201,6 +205,7 @@ fn malformed_uris_are_not_registered() {
     assert!(parse(&format!("https://a.example/{}", "a".repeat(2049 - 18))).is_err());
 }
 
+/// AS-033, AS-036.
 #[test]
 fn other_schemes_are_not_registered() {
     for raw in [

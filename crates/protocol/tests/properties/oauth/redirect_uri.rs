@@ -38,6 +38,7 @@ proptest! {
         prop_assert!(RedirectUri::parse(&raw, &policy()).unwrap().matches(&raw));
     }
 
+    /// AS-030, AS-234.
     #[test]
     fn a_mutation_matches_only_if_it_changed_a_free_port(raw in registered(), mutation in Mutation::any()) {
         let mutated = mutation.of(&raw);

@@ -30,6 +30,7 @@ fn pair(name: &str, value: &str) -> (String, String) {
 }
 
 proptest! {
+    /// AS-132.
     #[test]
     fn a_code_comes_once_with_state_and_issuer(raw in registered(), state in prop::option::of(any::<String>()), code in "[A-Za-z0-9_-]{1,43}", iss in "https://[a-z]{1,8}\\.example(:[0-9]{4})?") {
         let response = AuthorizationResponse::Code { code: Secret::new(code.clone()), state: state.clone(), iss: iss.clone() };
@@ -41,6 +42,7 @@ proptest! {
         prop_assert!(url.bytes().all(|byte| byte.is_ascii_graphic()));
     }
 
+    /// AS-132.
     #[test]
     fn an_error_comes_once_with_state_and_issuer(raw in registered(), state in prop::option::of(any::<String>()), code in prop::sample::select(ErrorCode::ALL)) {
         let iss = "https://mcp.example.com".to_owned();
