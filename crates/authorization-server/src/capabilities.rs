@@ -1,7 +1,10 @@
 //! What this authorization server can do: one table. The metadata documents, registration and enforcement all read
 //! it, so that none of them can say what another does not do (house.md, principle 9).
 
-use protocol::oauth::{ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, pkce};
+use protocol::jose::Algorithm;
+use protocol::oauth::{
+    ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, client_assertion, pkce,
+};
 
 /// Grant types (RFC 6749, section 1.3).
 pub const GRANT_TYPES: &[GrantType] = GrantType::ALL;
@@ -11,6 +14,15 @@ pub const RESPONSE_TYPES: &[ResponseType] = ResponseType::ALL;
 pub const RESPONSE_MODES: &[&str] = &["query"];
 /// Ways of client authentication at the token and revocation endpoints.
 pub const AUTH_METHODS: &[TokenEndpointAuthMethod] = TokenEndpointAuthMethod::ALL;
+/// Ways in which a client that registers itself may authenticate. Not by a key: the id is the registration (product.md, P-4), so
+/// a key in it could never be exchanged; a client with keys has a metadata document that names them (decision 10).
+pub const REGISTRABLE_AUTH_METHODS: &[TokenEndpointAuthMethod] = &[
+    TokenEndpointAuthMethod::ClientSecretBasic,
+    TokenEndpointAuthMethod::ClientSecretPost,
+    TokenEndpointAuthMethod::None,
+];
+/// What client assertions may be signed with.
+pub const ASSERTION_ALGORITHMS: &[Algorithm] = client_assertion::ALGORITHMS;
 /// Ways of PKCE (RFC 7636, section 4.2).
 pub const CODE_CHALLENGE_METHODS: &[&str] = &[pkce::S256];
 /// Scopes that are taken without a word and never granted: clients add them out of habit (product.md, P-3).
@@ -25,7 +37,7 @@ pub const CLIENT_ID_METADATA_DOCUMENTS: bool = false;
 pub fn can_serve(metadata: &ClientMetadata) -> bool {
     metadata.grant_types.iter().all(|grant_type| GRANT_TYPES.contains(grant_type))
         && metadata.response_types.iter().all(|response_type| RESPONSE_TYPES.contains(response_type))
-        && AUTH_METHODS.contains(&metadata.token_endpoint_auth_method)
+        && REGISTRABLE_AUTH_METHODS.contains(&metadata.token_endpoint_auth_method)
 }
 
 /// The registered response type of that name.

@@ -27,7 +27,9 @@ impl AuthorizationServer {
             response_modes_supported: capabilities::RESPONSE_MODES.to_vec(),
             grant_types_supported: capabilities::GRANT_TYPES.to_vec(),
             token_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
+            token_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             revocation_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
+            revocation_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             code_challenge_methods_supported: capabilities::CODE_CHALLENGE_METHODS.to_vec(),
             authorization_response_iss_parameter_supported: capabilities::ISS_IN_RESPONSES,
             client_id_metadata_document_supported: capabilities::CLIENT_ID_METADATA_DOCUMENTS,
@@ -43,6 +45,10 @@ impl AuthorizationServer {
     pub fn jwks(&self) -> Value {
         self.parts.keys.load().jwks()
     }
+}
+
+fn assertion_algorithms() -> Vec<&'static str> {
+    capabilities::ASSERTION_ALGORITHMS.iter().map(|algorithm| algorithm.as_str()).collect()
 }
 
 #[cfg(test)]
@@ -69,8 +75,10 @@ mod tests {
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
                 "grant_types_supported": ["authorization_code", "refresh_token"],
-                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-                "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
+                "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
+                "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
+                "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
                 "code_challenge_methods_supported": ["S256"],
                 "authorization_response_iss_parameter_supported": true,
                 "protected_resources": [NOTES, VAULT],
@@ -85,7 +93,9 @@ mod tests {
     async fn whatever_the_document_lists_can_be_registered_and_asked_for() {
         let house = House::new().await;
         let metadata = house.server.metadata();
-        for method in &metadata.token_endpoint_auth_methods_supported {
+        // One with a key is registered by hand, or has a document.
+        for method in crate::capabilities::REGISTRABLE_AUTH_METHODS {
+            assert!(metadata.token_endpoint_auth_methods_supported.contains(method));
             let registration = json!({
                 "redirect_uris": [LOOPBACK],
                 "token_endpoint_auth_method": method,

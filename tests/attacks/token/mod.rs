@@ -1,5 +1,6 @@
 //! The token endpoint (attacks.md, 1.2).
 
+mod assertion;
 mod body;
 mod client;
 mod code;

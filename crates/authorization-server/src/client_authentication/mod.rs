@@ -7,6 +7,7 @@
 mod client_secret_basic;
 mod client_secret_post;
 mod none;
+mod private_key_jwt;
 
 use protocol::oauth::{
     ClientAuthentication, ErrorCode, Form, Presented, PresentedError, TokenEndpointAuthMethod,
@@ -14,6 +15,8 @@ use protocol::oauth::{
 use protocol::secret::Secret;
 use store::{AuditKind, Outcome, StoreError};
 use thiserror::Error;
+
+pub use private_key_jwt::AssertionRefusal;
 
 use crate::AuthorizationServer;
 use crate::clients::{Client, ResolveError};
@@ -47,6 +50,9 @@ pub struct NotAuthenticated {
 /// Why a client is not believed.
 #[derive(Debug, Error)]
 pub enum ClientRefusal {
+    /// Its assertion is not believed.
+    #[error("{0}")]
+    Assertion(#[from] AssertionRefusal),
     /// The client was stopped.
     #[error("the client is blocked")]
     Blocked,
@@ -73,6 +79,7 @@ impl ClientRefusal {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Blocked | Self::OtherMethod | Self::SecretWrong | Self::Unknown => ErrorCode::InvalidClient,
+            Self::Assertion(refusal) => refusal.code(),
             Self::Presented(error) => error.code(),
             Self::Store(error) => crate::error::store_code(error),
         }
@@ -82,9 +89,11 @@ impl ClientRefusal {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::Assertion(refusal) => refusal.reason(),
             Self::Blocked => "client_blocked",
             Self::OtherMethod => "client_other_method",
             Self::Presented(error) => match error {
+                PresentedError::AssertionMalformed => "client_assertion_malformed",
                 PresentedError::BasicMalformed => "basic_malformed",
                 PresentedError::ClientIdMalformed => "client_id_malformed",
                 PresentedError::ClientIdMismatch => "client_id_mismatch",
@@ -96,6 +105,15 @@ impl ClientRefusal {
             Self::SecretWrong => "client_secret_wrong",
             Self::Store(_) => "store",
             Self::Unknown => "client_unknown",
+        }
+    }
+}
+
+impl From<private_key_jwt::Failure> for ClientRefusal {
+    fn from(failure: private_key_jwt::Failure) -> Self {
+        match failure {
+            private_key_jwt::Failure::Refused(refusal) => Self::Assertion(refusal),
+            private_key_jwt::Failure::Store(error) => Self::Store(error),
         }
     }
 }
@@ -120,6 +138,8 @@ fn decide(client: &Client, presented: &Presented, expected: Option<&Secret>) -> 
         TokenEndpointAuthMethod::ClientSecretBasic => client_secret_basic::decide(secret, expected),
         TokenEndpointAuthMethod::ClientSecretPost => client_secret_post::decide(secret, expected),
         TokenEndpointAuthMethod::None => none::decide(secret),
+        // There is no secret to compare: see `private_key_jwt`.
+        TokenEndpointAuthMethod::PrivateKeyJwt => Err(ClientRefusal::OtherMethod),
     }
 }
 
@@ -151,10 +171,11 @@ impl AuthorizationServer {
         }
     }
 
-    /// A wrong secret of a client that is known may be a guess, and is told of (attacks.md, TK-46). Every other refusal
-    /// can be caused by anybody about anybody.
+    /// A wrong secret of a client that is known may be a guess, and an assertion that comes twice was seen by somebody:
+    /// both are told of (attacks.md, TK-44 and TK-46). Every other refusal can be caused by anybody about anybody.
     async fn refusal_of_client(&self, presented: &Presented, refusal: &ClientRefusal, caller: &Caller) {
-        if !matches!(refusal, ClientRefusal::SecretWrong) {
+        let replayed = matches!(refusal, ClientRefusal::Assertion(AssertionRefusal::Replayed));
+        if !replayed && !matches!(refusal, ClientRefusal::SecretWrong) {
             return;
         }
         let mut event = self.event(AuditKind::TokenRefused, Outcome::Refused, self.parts.clock.now());
@@ -166,6 +187,13 @@ impl AuthorizationServer {
 
     async fn believe(&self, presented: &Presented) -> Result<AuthenticatedClient, ClientRefusal> {
         let client = self.resolve(&presented.client_id).await?;
+        if let Some(assertion) = &presented.assertion {
+            if !client.may_authenticate_by(TokenEndpointAuthMethod::PrivateKeyJwt) {
+                return Err(ClientRefusal::OtherMethod);
+            }
+            self.believe_assertion(&client, assertion).await?;
+            return Ok(AuthenticatedClient { client });
+        }
         let derived = self.derived_secret(&client);
         decide(&client, presented, derived.as_ref().or_else(|| self.configured_secret(&client)))?;
         Ok(AuthenticatedClient { client })

@@ -1,9 +1,13 @@
 //! Client authentication: each reason reached, and TK-13 .. TK-17 of attacks.md.
 
 use protocol::oauth::ErrorCode;
+use protocol::oauth::client_assertion::JWT_BEARER;
 
 use super::*;
 use crate::test_house::*;
+
+/// An assertion of [`KEYED`] that nobody signed.
+const FORGED: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6Im9uZSJ9.eyJzdWIiOiJrZXllZCJ9.AAAA";
 
 const WRONG: &str = "wrong-secret";
 
@@ -47,8 +51,15 @@ async fn authenticate(
 #[tokio::test]
 async fn each_reason_is_reached() {
     let house = House::new().await;
-    let mut reached =
-        every_reason!(ClientRefusal { Blocked, OtherMethod, Presented, SecretWrong, Store, Unknown });
+    let mut reached = every_reason!(ClientRefusal {
+        Assertion,
+        Blocked,
+        OtherMethod,
+        Presented,
+        SecretWrong,
+        Store,
+        Unknown
+    });
     let public = house.public_client();
     let (post, secret) = confidential(&house, "client_secret_post");
     let (header, header_secret) = confidential(&house, "client_secret_basic");
@@ -99,9 +110,29 @@ async fn each_reason_is_reached() {
             assert_eq!(error.basic_tried, header.is_some(), "{header:?}");
         }
     }
-    reached.all_but(&["Store"]);
+    // What an assertion is refused for stands beside `private_key_jwt`.
+    reached.all_but(&["Assertion", "Store"]);
+}
+
+#[test]
+fn a_record_that_is_away_is_nobodys_fault() {
     let store = ClientRefusal::Store(StoreError::unavailable("gone"));
     assert_eq!((store.code(), store.reason()), (ErrorCode::TemporarilyUnavailable, "store"));
+}
+
+#[tokio::test]
+async fn a_client_with_a_key_is_believed_by_nothing_else() {
+    let house = House::new().await;
+    let assertion: Pairs<'_> = &[("client_assertion_type", JWT_BEARER), ("client_assertion", FORGED)];
+    for (body, name) in [
+        (assertion, "client_assertion_not_signed"),
+        (&[("client_id", KEYED)], "client_other_method"),
+        (&[("client_id", KEYED), ("client_secret", "x")], "client_other_method"),
+    ] {
+        let error = authenticate(&house, None, body).await.unwrap_err();
+        assert_eq!((error.refusal.reason(), error.refusal.code()), (name, ErrorCode::InvalidClient));
+        assert!(!error.basic_tried);
+    }
 }
 
 /// AS-144.

@@ -15,9 +15,5 @@ pub(super) fn open(keys: &KeyRing<MacKey>, id: &ClientId, redirects: &RedirectPo
 /// The secret that was shown at registration, derived anew; a public client has none.
 pub(super) fn secret(keys: &KeyRing<MacKey>, client: &Client) -> Option<Secret> {
     let is_dynamic = client.id.kind() == ClientIdKind::Dynamic;
-    if is_dynamic && client.is_confidential() {
-        dynamic_client::client_secret(keys, &client.id)
-    } else {
-        None
-    }
+    if is_dynamic && client.has_secret() { dynamic_client::client_secret(keys, &client.id) } else { None }
 }

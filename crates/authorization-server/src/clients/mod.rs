@@ -4,8 +4,12 @@
 //! (OAuth 2.1, section 2.2); see [`crate::AuthenticatedClient`].
 
 mod dynamic;
+mod keys;
 mod pre_registered;
 
+use std::sync::Arc;
+
+use protocol::jose::VerifyingKeys;
 use protocol::oauth::{
     ClientId, ClientIdKind, ClientMetadata, Destination, GrantType, RedirectUri, TokenEndpointAuthMethod,
     VerifiedRedirectUri,
@@ -15,6 +19,7 @@ use protocol::world::Timestamp;
 use store::{AuthorizationRecord, ClientRecord, StoreError};
 use thiserror::Error;
 
+pub use keys::ClientKeys;
 pub use pre_registered::{PreRegisteredClient, PreRegisteredError};
 
 use crate::AuthorizationServer;
@@ -67,7 +72,7 @@ impl Client {
     #[must_use]
     pub fn may_authenticate_by(&self, method: TokenEndpointAuthMethod) -> bool {
         match self.id.kind() {
-            ClientIdKind::PreRegistered if self.is_confidential() => {
+            ClientIdKind::PreRegistered if self.has_secret() => {
                 pre_registered::EITHER_SECRET.contains(&method)
             }
             ClientIdKind::Dynamic | ClientIdKind::MetadataDocument | ClientIdKind::PreRegistered => {
@@ -76,12 +81,23 @@ impl Client {
         }
     }
 
-    /// Whether it has a secret (OAuth 2.1, section 2.1).
+    /// Whether it proves who it is, by a secret or by a key (OAuth 2.1, section 2.1).
     #[must_use]
     pub const fn is_confidential(&self) -> bool {
         match self.metadata.token_endpoint_auth_method {
-            TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost => true,
+            TokenEndpointAuthMethod::ClientSecretBasic
+            | TokenEndpointAuthMethod::ClientSecretPost
+            | TokenEndpointAuthMethod::PrivateKeyJwt => true,
             TokenEndpointAuthMethod::None => false,
+        }
+    }
+
+    /// Whether it proves it by a secret.
+    #[must_use]
+    pub const fn has_secret(&self) -> bool {
+        match self.metadata.token_endpoint_auth_method {
+            TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost => true,
+            TokenEndpointAuthMethod::None | TokenEndpointAuthMethod::PrivateKeyJwt => false,
         }
     }
 
@@ -194,5 +210,17 @@ impl AuthorizationServer {
     /// The secret of a client that the operator knows.
     pub(crate) fn configured_secret(&self, client: &Client) -> Option<&Secret> {
         pre_registered::secret(&self.settings.clients, client)
+    }
+
+    /// The keys of a client that authenticates by one.
+    pub(crate) fn keys_of(&self, client: &Client) -> Option<Arc<VerifyingKeys>> {
+        match pre_registered::keys(&self.settings.clients, client)? {
+            ClientKeys::Held(keys) => Some(Arc::clone(keys)),
+        }
+    }
+
+    /// Whether this client's assertions may be for the token endpoint (requirements.md, AS-149).
+    pub(crate) fn tolerates_token_endpoint(&self, client: &Client) -> bool {
+        pre_registered::tolerates_token_endpoint(&self.settings.clients, client)
     }
 }

@@ -9,13 +9,15 @@ use protocol::secret::Secret;
 use serde_json::json;
 use thiserror::Error;
 
-use super::Client;
+use super::{Client, ClientKeys};
 
-/// A client that was registered by hand. It is confidential if it has a secret.
+/// A client that was registered by hand. It is confidential if it has a secret or keys.
 #[derive(Debug)]
 pub struct PreRegisteredClient {
     client: Client,
+    keys: Option<ClientKeys>,
     secret: Option<Secret>,
+    tolerates_token_endpoint: bool,
 }
 
 /// Why a client cannot be registered by hand.
@@ -27,6 +29,9 @@ pub enum PreRegisteredError {
     /// The rest is refused as it would be from a client.
     #[error("{0}")]
     Metadata(#[from] MetadataError),
+    /// There is one way for each client to prove who it is.
+    #[error("a secret and keys together")]
+    SecretAndKeys,
     /// An empty secret is none.
     #[error("the secret is empty")]
     Secret,
@@ -65,7 +70,25 @@ impl PreRegisteredClient {
             registration["client_name"] = name.into();
         }
         let metadata = ClientMetadata::parse_registration(registration.to_string().as_bytes(), redirects)?;
-        Ok(Self { client: Client { id: client_id, metadata }, secret })
+        let client = Client { id: client_id, metadata };
+        Ok(Self { client, keys: None, secret, tolerates_token_endpoint: false })
+    }
+
+    /// The same with keys: it authenticates by `private_key_jwt` and nothing else. `tolerates_token_endpoint` is whether its
+    /// assertions may be for the token endpoint, as RFC 7523 had it before its update (requirements.md, AS-149).
+    ///
+    /// # Errors
+    /// [`PreRegisteredError::SecretAndKeys`].
+    pub fn with_keys(
+        mut self,
+        keys: ClientKeys,
+        tolerates_token_endpoint: bool,
+    ) -> Result<Self, PreRegisteredError> {
+        if self.secret.is_some() {
+            return Err(PreRegisteredError::SecretAndKeys);
+        }
+        self.client.metadata.token_endpoint_auth_method = TokenEndpointAuthMethod::PrivateKeyJwt;
+        Ok(Self { keys: Some(keys), tolerates_token_endpoint, ..self })
     }
 
     /// Its id.
@@ -83,6 +106,16 @@ pub(super) fn find(known: &[PreRegisteredClient], id: &ClientId) -> Option<Clien
 /// Its secret, if it has one.
 pub(super) fn secret<'a>(known: &'a [PreRegisteredClient], client: &Client) -> Option<&'a Secret> {
     known.iter().find(|known| known.client.id == client.id)?.secret.as_ref()
+}
+
+/// Its keys, if it has some.
+pub(super) fn keys<'a>(known: &'a [PreRegisteredClient], client: &Client) -> Option<&'a ClientKeys> {
+    known.iter().find(|known| known.client.id == client.id)?.keys.as_ref()
+}
+
+/// Whether its assertions may be for the token endpoint.
+pub(super) fn tolerates_token_endpoint(known: &[PreRegisteredClient], client: &Client) -> bool {
+    known.iter().any(|known| known.client.id == client.id && known.tolerates_token_endpoint)
 }
 
 /// With a secret by hand nobody says where it will stand: header and body prove the same.
@@ -109,7 +142,7 @@ mod tests {
     /// AS-042.
     #[test]
     fn each_reason_is_reached() {
-        let mut reached = every_reason!(PreRegisteredError { ClientId, Metadata, Secret });
+        let mut reached = every_reason!(PreRegisteredError { ClientId, Metadata, Secret, SecretAndKeys });
         for (id, uris, secret, name) in [
             ("dcr_mine", [LOOPBACK].as_slice(), None, "ClientId"),
             ("https://client.example/id", &[LOOPBACK], None, "ClientId"),
@@ -120,6 +153,9 @@ mod tests {
         ] {
             assert_eq!(reached.reach(&new(id, uris, secret).unwrap_err()), name);
         }
+        let keys = ClientKeys::Held(std::sync::Arc::default());
+        let both = new("mine", &[LOOPBACK], Some("s")).unwrap().with_keys(keys, false).unwrap_err();
+        assert_eq!(reached.reach(&both), "SecretAndKeys");
         reached.all_but(&[]);
     }
 

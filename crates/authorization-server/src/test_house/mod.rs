@@ -45,6 +45,9 @@ pub(crate) const CONSOLE: &str = "console";
 /// A pre-registered confidential client and its secret.
 pub(crate) const PORTAL: (&str, &str) = ("portal", "portal-secret-portal-secret-portal");
 
+/// A pre-registered client with a key.
+pub(crate) const KEYED: &str = "keyed";
+
 /// Parameters.
 pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
 /// Parameters to set or, if empty, to take out.
@@ -153,7 +156,11 @@ pub(crate) fn settings() -> Settings {
             .unwrap()
     };
     Settings {
-        clients: vec![known(CONSOLE, None), known(PORTAL.0, Some(PORTAL.1))],
+        clients: vec![
+            known(CONSOLE, None),
+            known(PORTAL.0, Some(PORTAL.1)),
+            known(KEYED, None).with_keys(ClientKeys::Held(Arc::default()), false).unwrap(),
+        ],
         default_server: Some("notes".to_owned()),
         issuer: ISSUER.to_owned(),
         lifetimes: Lifetimes::default(),

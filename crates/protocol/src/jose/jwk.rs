@@ -21,6 +21,8 @@ pub(super) struct PublicKey {
 #[derive(Deserialize)]
 struct Jwk {
     kty: String,
+    /// A key without an id is one that only a token without `kid` can mean.
+    #[serde(default)]
     kid: String,
     alg: Option<String>,
     #[serde(rename = "use")]

@@ -17,6 +17,7 @@ pub use algorithm::Algorithm;
 pub use error::JoseError;
 pub use rs256::sign_rs256;
 pub use signing_key::SigningKey;
+pub(crate) use verifying_keys::claims_of;
 pub use verifying_keys::{Expect, VerifyingKeys, claimed_expiry};
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ impl SigningKey {
         Ok(token)
     }
 
-    pub(super) fn sign_bytes(&self, signed: &[u8]) -> Result<impl AsRef<[u8]> + use<>, JoseError> {
+    pub(crate) fn sign_bytes(&self, signed: &[u8]) -> Result<impl AsRef<[u8]> + use<>, JoseError> {
         self.pair.sign(&SystemRandom::new(), signed).map_err(|_| JoseError::Signing)
     }
 

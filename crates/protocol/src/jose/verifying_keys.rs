@@ -19,6 +19,8 @@ use super::{Algorithm, JoseError, SigningKey};
 const MAX_TOKEN: usize = 16 * 1024;
 /// No honest key set is larger.
 const MAX_KEYS: usize = 64;
+/// How many keys are tried for a token that names none: it bounds what a stranger's token costs.
+const MAX_TRIED: usize = 4;
 
 /// What a token must be, before its claims are looked at.
 #[derive(Debug, Clone, Copy)]
@@ -38,11 +40,44 @@ pub fn claimed_expiry(token: &str) -> Option<i64> {
     struct Claims {
         exp: i64,
     }
+    claims_of::<Claims>(token).map(|claims| claims.exp)
+}
+
+/// The claims of a token as they stand there. Nothing is verified: good to find out whose keys to verify it by.
+pub(crate) fn claims_of<C: DeserializeOwned>(token: &str) -> Option<C> {
     if token.len() > MAX_TOKEN {
         return None;
     }
-    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    object::<Claims>(&claims).map(|claims| claims.exp)
+    object(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?)
+}
+
+/// A token taken apart, of the expected type and algorithm, and not verified.
+struct Read<'a> {
+    algorithm: Algorithm,
+    claims: Vec<u8>,
+    kid: Option<String>,
+    signature: &'a str,
+    signed: &'a str,
+}
+
+impl<'a> Read<'a> {
+    fn parse(token: &'a str, expect: &Expect<'_>) -> Result<Self, JoseError> {
+        if token.len() > MAX_TOKEN {
+            return Err(JoseError::TooLarge);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
+        let (header, claims) = signed.split_once('.').ok_or(JoseError::Malformed)?;
+        // A second dot in the claims is no base64url: exactly three segments remain.
+        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| JoseError::Malformed)?;
+        let header = Header::parse(&URL_SAFE_NO_PAD.decode(header).map_err(|_| JoseError::Malformed)?)?;
+        if !header.is_of_type(expect.typ) {
+            return Err(JoseError::Type);
+        }
+        let algorithm = Algorithm::parse(&header.alg)
+            .filter(|algorithm| expect.algorithms.contains(algorithm))
+            .ok_or(JoseError::Algorithm)?;
+        Ok(Self { algorithm, claims, kid: header.kid, signature, signed })
+    }
 }
 
 /// Public keys by their `kid`.
@@ -101,25 +136,36 @@ impl VerifyingKeys {
         token: &str,
         expect: &Expect<'_>,
     ) -> Result<(&str, C), JoseError> {
-        if token.len() > MAX_TOKEN {
-            return Err(JoseError::TooLarge);
-        }
-        let (signed, signature) = token.rsplit_once('.').ok_or(JoseError::Malformed)?;
-        let (header, claims) = signed.split_once('.').ok_or(JoseError::Malformed)?;
-        // A second dot in the claims is no base64url: exactly three segments remain.
-        let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| JoseError::Malformed)?;
-        let header = Header::parse(&URL_SAFE_NO_PAD.decode(header).map_err(|_| JoseError::Malformed)?)?;
-        if !header.is_of_type(expect.typ) {
-            return Err(JoseError::Type);
-        }
-        let algorithm = Algorithm::parse(&header.alg)
-            .filter(|algorithm| expect.algorithms.contains(algorithm))
-            .ok_or(JoseError::Algorithm)?;
-        let key = self.find(header.kid.as_deref().ok_or(JoseError::KeyMissing)?, algorithm)?;
-        if !key.signed(signed, signature, algorithm) {
+        let read = Read::parse(token, expect)?;
+        let key = self.find(read.kid.as_deref().ok_or(JoseError::KeyMissing)?, read.algorithm)?;
+        if !key.signed(read.signed, read.signature, read.algorithm) {
             return Err(JoseError::Signature);
         }
-        Ok((&key.kid, object(&claims).ok_or(JoseError::Claims)?))
+        Ok((&key.kid, object(&read.claims).ok_or(JoseError::Claims)?))
+    }
+
+    /// The same for a token whose `kid` may be left out: then the keys for its algorithm are tried, if there are only a
+    /// few. Of issuers who are known beforehand with few keys; a token that names a key is judged by that key alone.
+    ///
+    /// # Errors
+    /// As [`VerifyingKeys::verify`].
+    pub fn verify_with_any<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<C, JoseError> {
+        let read = Read::parse(token, expect)?;
+        if read.kid.is_some() {
+            return self.verify(token, expect);
+        }
+        let mut keys = self.keys.iter().filter(|key| key.algorithms.contains(&read.algorithm));
+        if keys.clone().nth(MAX_TRIED).is_some() {
+            return Err(JoseError::KeyMissing);
+        }
+        if !keys.any(|key| key.signed(read.signed, read.signature, read.algorithm)) {
+            return Err(JoseError::Signature);
+        }
+        object(&read.claims).ok_or(JoseError::Claims)
     }
 
     /// The key with this id that is for this algorithm. (Keys of two types may share an id: RFC 7517, 4.5.)

@@ -39,9 +39,15 @@ pub struct AuthorizationServerMetadata {
     /// Always said, since the default excludes public clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
+    /// What client assertions may be signed with; required with `private_key_jwt`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Methods at the revocation endpoint.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
+    /// The same for the revocation endpoint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// `S256`; MCP clients stop without it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub code_challenge_methods_supported: Vec<&'static str>,
@@ -98,7 +104,9 @@ mod tests {
             response_modes_supported: vec!["query"],
             grant_types_supported: GrantType::ALL.to_vec(),
             token_endpoint_auth_methods_supported: TokenEndpointAuthMethod::ALL.to_vec(),
+            token_endpoint_auth_signing_alg_values_supported: Vec::new(),
             revocation_endpoint_auth_methods_supported: Vec::new(),
+            revocation_endpoint_auth_signing_alg_values_supported: Vec::new(),
             code_challenge_methods_supported: vec![S256],
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: false,
@@ -122,7 +130,7 @@ mod tests {
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
                 "grant_types_supported": ["authorization_code", "refresh_token"],
-                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
+                "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
                 "code_challenge_methods_supported": ["S256"],
                 "authorization_response_iss_parameter_supported": true,
             })

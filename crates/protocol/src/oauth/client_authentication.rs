@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{ClientId, ErrorCode, Form, Parameter, TokenEndpointAuthMethod, form};
+use super::client_assertion::JWT_BEARER;
+use super::{ClientAssertion, ClientId, ErrorCode, Form, Parameter, TokenEndpointAuthMethod, form};
 use crate::secret::Secret;
 
 /// Reads what a client presents.
@@ -21,7 +22,9 @@ pub struct Presented {
     pub method: TokenEndpointAuthMethod,
     /// Who it says it is.
     pub client_id: ClientId,
-    /// Its secret, possibly empty; `None` with the method `none` only.
+    /// Its assertion, with the method `private_key_jwt` only.
+    pub assertion: Option<ClientAssertion>,
+    /// Its secret, possibly empty; `None` with the methods `none` and `private_key_jwt` only.
     pub secret: Option<Secret>,
     /// Whether a refusal is to carry `WWW-Authenticate: Basic` (RFC 6749, section 5.2).
     pub basic_tried: bool,
@@ -30,6 +33,9 @@ pub struct Presented {
 /// Why nothing can be made of what a client presents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PresentedError {
+    /// An assertion that is no JWT, or names nobody.
+    #[error("malformed client assertion")]
+    AssertionMalformed,
     /// `Basic` credentials that are not base64 of two form-encoded halves with a colon between.
     #[error("malformed basic credentials")]
     BasicMalformed,
@@ -45,10 +51,10 @@ pub enum PresentedError {
     /// More than one method, or more than one `Authorization` header.
     #[error("more than one authentication method")]
     MethodAmbiguous,
-    /// A scheme other than `Basic`, or an assertion.
+    /// A scheme other than `Basic`, or an assertion of an unknown type.
     #[error("an authentication method that is not supported")]
     MethodUnsupported,
-    /// `client_id` or `client_secret` came more than once.
+    /// A parameter of the client came more than once.
     #[error("a parameter is repeated")]
     Repeated,
 }
@@ -60,7 +66,8 @@ impl ClientAuthentication {
     /// [`PresentedError`] if the client is not named, named twice, or presents more than one method: "The
     /// client MUST NOT use more than one authentication method in each request." (RFC 6749, section 2.3)
     pub fn parse(authorization: &[&str], form: &Form) -> Result<Presented, PresentedError> {
-        if form.get("client_id").is_repeated() || form.get("client_secret").is_repeated() {
+        let own = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
+        if own.iter().any(|name| form.get(name).is_repeated()) {
             return Err(PresentedError::Repeated);
         }
         let assertion = form.contains("client_assertion") || form.contains("client_assertion_type");
@@ -69,7 +76,7 @@ impl ClientAuthentication {
         match (authorization, in_body, assertion) {
             ([], false, false) => Self::public(form),
             ([], true, false) => Self::post(form),
-            ([], false, true) => Err(PresentedError::MethodUnsupported),
+            ([], false, true) => Self::assertion(form),
             ([header], false, false) => Self::basic(header, form),
             _ => Err(PresentedError::MethodAmbiguous),
         }
@@ -77,14 +84,34 @@ impl ClientAuthentication {
 
     fn public(form: &Form) -> Result<Presented, PresentedError> {
         let client_id = named_in_body(form)?;
-        Ok(Presented { method: TokenEndpointAuthMethod::None, client_id, secret: None, basic_tried: false })
+        let method = TokenEndpointAuthMethod::None;
+        Ok(Presented { method, client_id, assertion: None, secret: None, basic_tried: false })
     }
 
     fn post(form: &Form) -> Result<Presented, PresentedError> {
         let client_id = named_in_body(form)?;
         let secret = Secret::new(form.get("client_secret").once().unwrap_or_default().to_owned());
         let method = TokenEndpointAuthMethod::ClientSecretPost;
-        Ok(Presented { method, client_id, secret: Some(secret), basic_tried: false })
+        Ok(Presented { method, client_id, assertion: None, secret: Some(secret), basic_tried: false })
+    }
+
+    /// "The "client_id" parameter is unnecessary for client assertion authentication [...]. If present, the value of the
+    /// "client_id" parameter MUST identify the same client as is identified by the client assertion." (RFC 7521,
+    /// section 4.2)
+    fn assertion(form: &Form) -> Result<Presented, PresentedError> {
+        if form.get("client_assertion_type").once() != Some(JWT_BEARER) {
+            return Err(PresentedError::MethodUnsupported);
+        }
+        let text = form.get("client_assertion").once().ok_or(PresentedError::AssertionMalformed)?;
+        let assertion = ClientAssertion::parse(text)?;
+        let client_id = assertion.client_id().clone();
+        if let Parameter::Once(named) = form.get("client_id")
+            && named != client_id.as_str()
+        {
+            return Err(PresentedError::ClientIdMismatch);
+        }
+        let method = TokenEndpointAuthMethod::PrivateKeyJwt;
+        Ok(Presented { method, client_id, assertion: Some(assertion), secret: None, basic_tried: false })
     }
 
     fn basic(header: &str, form: &Form) -> Result<Presented, PresentedError> {
@@ -102,7 +129,7 @@ impl ClientAuthentication {
             return Err(PresentedError::ClientIdMismatch);
         }
         let method = TokenEndpointAuthMethod::ClientSecretBasic;
-        Ok(Presented { method, client_id, secret: Some(secret), basic_tried: true })
+        Ok(Presented { method, client_id, assertion: None, secret: Some(secret), basic_tried: true })
     }
 }
 
@@ -126,7 +153,8 @@ impl PresentedError {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::BasicMalformed
+            Self::AssertionMalformed
+            | Self::BasicMalformed
             | Self::ClientIdMalformed
             | Self::ClientIdMissing
             | Self::MethodUnsupported => ErrorCode::InvalidClient,

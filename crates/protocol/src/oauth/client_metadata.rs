@@ -4,7 +4,7 @@
 //! that belong to the server (`client_id`, `client_secret`, …) are never read.
 
 mod display_name;
-mod inline_keys;
+pub(super) mod inline_keys;
 mod registration;
 
 pub use display_name::is_hidden;

@@ -13,5 +13,7 @@ registered_values! {
         ClientSecretPost = "client_secret_post",
         /// A public client, which has no secret.
         None = "none",
+        /// A signed assertion by the client's own key (OpenID Connect Core, section 9; RFC 7523).
+        PrivateKeyJwt = "private_key_jwt",
     }
 }

@@ -23,6 +23,14 @@ settings! {
         name: Option<String> = optional, "a text", parse::text;
         /// Where it may be called back. A loopback URI matches with any port.
         redirect_uris: Vec<String> = required, "a list of https, loopback or private-use URIs", parse::texts;
+        /// Its public keys as a JWK set: then it authenticates by `private_key_jwt` (RFC 7523) and has no secret. The file is
+        /// read again at a reload.
+        jwks_file: Option<String> = optional, "a path", parse::text;
+        /// The same keys, written here.
+        jwks: Option<String> = optional, "a JWK set: '{\"keys\": [...]}'", parse::text;
+        /// Whether its assertions may be for the URL of the token endpoint. By default they are for the issuer alone
+        /// (RFC 7523bis section 4); some clients still follow RFC 7523 of 2015.
+        token_endpoint_audience: bool = "false", "true or false", parse::boolean;
     }
 }
 
@@ -57,6 +65,16 @@ impl PreRegisteredConfig {
                 "client_id",
                 "begins like an id of another kind",
                 "anything but dcr_…, https://… and a UUID, which could be taken for a person",
+            );
+        }
+        let keys = settings.as_ref().map_or(0, |settings| {
+            usize::from(settings.jwks.is_some()) + usize::from(settings.jwks_file.is_some())
+        });
+        if keys + usize::from(secret.as_ref().is_some_and(Option::is_some)) > 1 {
+            section.mistake(
+                "jwks_file",
+                "is not the only way in which it proves who it is",
+                "one of jwks_file, jwks and secret_file (or secret_env, secret_command)",
             );
         }
         section.finish();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
 use authorization_server::{
-    AuthorizationServer, Lifetimes, PreRegisteredClient, Registrations, ServiceAccount,
+    AuthorizationServer, ClientKeys, Lifetimes, PreRegisteredClient, Registrations, ServiceAccount,
 };
-use protocol::oauth::{ClientId, RedirectPolicy};
+use protocol::oauth::{ClientId, RedirectPolicy, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
 
@@ -37,7 +37,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         private_schemes: config.clients.private_schemes.clone(),
         own_origins: config.own_origins(),
     };
-    let clients = config.pre_registered.iter().map(|client| pre_registered(client, &redirects));
+    let clients = config.pre_registered.iter().map(|client| pre_registered(config, client, &redirects));
     let servers = config.mcp_servers.iter().map(|server| mcp_servers::entry(config, server));
     let settings = authorization_server::Settings {
         clients: clients.collect::<Result<_, _>>()?,
@@ -96,7 +96,22 @@ fn default_server(config: &Config) -> Option<String> {
     }
 }
 
+/// The keys of a client that has some.
+fn keys(config: &Config, client: &PreRegisteredConfig) -> Result<Option<ClientKeys>, String> {
+    let text = match (&client.settings.jwks, &client.settings.jwks_file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(file)) => std::fs::read_to_string(config.folder.join(file))
+            .map_err(|error| format!("its keys cannot be read: {error}"))?,
+        (None, None) => return Ok(None),
+    };
+    let jwks = serde_json::from_str(&text).map_err(|error| format!("its keys are no JSON: {error}"))?;
+    let keys = client_assertion::client_keys(&jwks)
+        .ok_or("its keys are no JWK set of 1 to 20 public keys: EC P-256, Ed25519, or RSA from 2048 bits")?;
+    Ok(Some(ClientKeys::Held(Arc::new(keys))))
+}
+
 fn pre_registered(
+    config: &Config,
     client: &PreRegisteredConfig,
     redirects: &RedirectPolicy,
 ) -> Result<PreRegisteredClient, Failure> {
@@ -105,8 +120,12 @@ fn pre_registered(
     let client_id = ClientId::parse(id).map_err(|error| wrong(error.to_string()))?;
     let secret = client.secret.as_ref().map(|source| source.load("the secret of a client")).transpose()?;
     let uris = &client.settings.redirect_uris;
-    PreRegisteredClient::new(client_id, client.settings.name.as_deref(), uris, secret, redirects)
-        .map_err(|error| wrong(error.to_string()))
+    let known = PreRegisteredClient::new(client_id, client.settings.name.as_deref(), uris, secret, redirects);
+    let known = match keys(config, client).map_err(wrong)? {
+        Some(keys) => known.and_then(|known| known.with_keys(keys, client.settings.token_endpoint_audience)),
+        None => known,
+    };
+    known.map_err(|error| wrong(error.to_string()))
 }
 
 /// The way to each MCP server. One whose settings, certificates and keys are unchanged is the same as before, with its

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
-use authorization_server::{Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry};
+use authorization_server::{ClientKeys, Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry};
 use policy::{Access, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
-use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, ScopeToken};
+use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, ScopeToken, client_assertion};
 use resource_server::ServerSettings;
 use store::PendingCaps;
 use upstream::connectors::Connector;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub default_server: Option<&'static str>,
     /// Clients known beforehand: id, redirect URIs, secret.
     pub clients: Vec<(&'static str, Vec<String>, Option<&'static str>)>,
+    /// Public keys of clients known beforehand: id, JWK set, and whether an assertion may be for the token endpoint.
+    pub client_keys: Vec<(&'static str, serde_json::Value, bool)>,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -89,6 +91,7 @@ impl Default for Plan {
                     Some("secret-of-the-known-client"),
                 ),
             ],
+            client_keys: Vec::new(),
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -162,8 +165,13 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
     };
     let clients = plan.clients.iter().map(|(id, uris, secret)| {
         let secret = secret.map(|secret| protocol::secret::Secret::new(secret.to_owned()));
+        let keys = plan.client_keys.iter().find(|(of, ..)| of == id);
         let id = ClientId::parse(id).map_err(text)?;
-        PreRegisteredClient::new(id, Some("Known client"), uris, secret, &redirects).map_err(text)
+        let client =
+            PreRegisteredClient::new(id, Some("Known client"), uris, secret, &redirects).map_err(text)?;
+        let Some((_, jwks, tolerant)) = keys else { return Ok(client) };
+        let keys = client_assertion::client_keys(jwks).ok_or("not the keys of a client")?;
+        client.with_keys(ClientKeys::Held(Arc::new(keys)), *tolerant).map_err(text)
     });
     Ok(authorization_server::Settings {
         clients: clients.collect::<Built<_>>()?,

@@ -124,6 +124,12 @@ fn what_cannot_be_verified_is_an_invalid_client() {
         (vec!["Bearer abc"], "client_id=a", PresentedError::MethodUnsupported),
         (vec![""], "client_id=a", PresentedError::MethodUnsupported),
         (vec![], "client_id=a&client_assertion=x", PresentedError::MethodUnsupported),
+        (vec![], "client_assertion_type=urn:x&client_assertion=x", PresentedError::MethodUnsupported),
+        (
+            vec![],
+            "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            PresentedError::AssertionMalformed,
+        ),
     ] {
         let error = parse(&headers, body).unwrap_err();
         assert_eq!((error, error.code()), (reason, ErrorCode::InvalidClient), "{headers:?} {body}");

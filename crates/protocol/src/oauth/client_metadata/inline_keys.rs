@@ -1,5 +1,5 @@
-//! Inline `jwks` of a registration (RFC 7517, section 5), judged and then dropped: no method that uses them
-//! is offered.
+//! Inline `jwks` of a client (RFC 7517, section 5). Of a registration they are judged and then dropped: the id is the
+//! registration (product.md, P-4), so a key in it could never be exchanged.
 //!
 //! A client that sends a private or symmetric key has published it; it is told so by a refusal.
 
@@ -13,7 +13,7 @@ const PRIVATE: [&str; 8] = ["d", "dp", "dq", "k", "oth", "p", "q", "qi"];
 const MIN_MODULUS: usize = 342;
 
 /// Whether this is a set of 1 to 20 public keys, none of them too weak.
-pub(super) fn are_public(jwks: &Value) -> bool {
+pub(in crate::oauth) fn are_public(jwks: &Value) -> bool {
     match jwks.get("keys").and_then(Value::as_array) {
         Some(keys) => (1..=MAX_KEYS).contains(&keys.len()) && keys.iter().all(is_public),
         None => false,

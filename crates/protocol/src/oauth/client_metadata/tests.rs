@@ -175,7 +175,7 @@ fn grants_that_are_not_served_are_refused() {
     for types in [json!([]), json!(["token"]), json!(["code", "id_token"]), json!(["code token"])] {
         assert_eq!(flaw("response_types", types), MetadataFlaw::ResponseTypes);
     }
-    for method in ["private_key_jwt", "client_secret_jwt", "NONE", ""] {
+    for method in ["tls_client_auth", "client_secret_jwt", "NONE", ""] {
         assert_eq!(flaw("token_endpoint_auth_method", json!(method)), MetadataFlaw::TokenEndpointAuthMethod);
     }
 }

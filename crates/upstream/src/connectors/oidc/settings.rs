@@ -81,6 +81,8 @@ impl OidcSettings {
                 self.client_secret.is_some()
             }
             Some(TokenEndpointAuthMethod::None) => self.client_secret.is_none(),
+            // There is no key of ours that a provider would know.
+            Some(TokenEndpointAuthMethod::PrivateKeyJwt) => false,
             None => true,
         };
         if !fits {

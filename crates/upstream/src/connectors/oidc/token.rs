@@ -90,7 +90,8 @@ fn request(
         (TokenEndpointAuthMethod::None, _) => {
             form.append_pair("client_id", &settings.client_id);
         }
-        (TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost, None) => {
+        (TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost, None)
+        | (TokenEndpointAuthMethod::PrivateKeyJwt, _) => {
             return Err(Refusal::ClientRefused.into());
         }
     }
