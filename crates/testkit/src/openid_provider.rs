@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use upstream::connectors::Connector;
-use upstream::connectors::oidc::{Oidc, OidcSettings};
+use upstream::connectors::oidc::{Oidc, OidcSettings, Quirks};
 use upstream::egress::{Egress, Fetcher};
 use upstream::trust::Trust;
 use url::form_urlencoded;
@@ -267,6 +267,7 @@ impl OpenIdProvider {
             email_domains: Vec::new(),
             required_claims: BTreeMap::new(),
             deadline: Duration::from_secs(10),
+            quirks: Quirks::default(),
         };
         change(&mut settings);
         let egress: Arc<dyn Egress> = Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?));

@@ -20,6 +20,7 @@ mod cause;
 mod dial;
 #[cfg(feature = "failpoints")]
 mod failpoint;
+mod google_account;
 mod line;
 
 #[cfg(feature = "failpoints")]

@@ -16,7 +16,9 @@ use testkit::http::form;
 use testkit::openid_provider::OpenIdProvider;
 use testkit::outcomes::redir;
 use testkit::world::TestClock;
-use upstream::connectors::{Callback, Connector, ConnectorError, ConnectorId, Identity, LegRequest};
+use upstream::connectors::{
+    Callback, CheckError, Connector, ConnectorError, ConnectorId, Identity, LegRequest,
+};
 use url::Url;
 
 use crate::attacks::scene::{STATE, Scene, Set, is_consent, is_login, page_of, plan, right};
@@ -186,7 +188,7 @@ impl Connector for Lazy {
         Box::pin(async move { Ok(identity) })
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<String, ConnectorError>> {
+    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {
         Box::pin(async { Ok(String::new()) })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::BoxFuture;
 use protocol::world::Timestamp;
 use upstream::connectors::{
-    Callback, Connector, ConnectorError, ConnectorId, Identity, LegRequest, Malformation,
+    Callback, CheckError, Connector, ConnectorError, ConnectorId, Identity, LegRequest, Malformation,
 };
 
 /// The provider.
@@ -94,7 +94,7 @@ impl Connector for Pretending {
         Box::pin(async move { answer })
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<String, ConnectorError>> {
+    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {
         Box::pin(async { Ok("it pretends".to_owned()) })
     }
 }

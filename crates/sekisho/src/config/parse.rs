@@ -181,6 +181,78 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
+/// What Sekisho is registered as at GitHub.
+pub(super) fn github_app(value: &DeValue<'_>) -> Result<String, String> {
+    word(value, &["github-app", "oauth-app"])
+}
+
+/// A product of Atlassian.
+pub(super) fn atlassian_product(value: &DeValue<'_>) -> Result<String, String> {
+    word(value, &["confluence", "jira"])
+}
+
+fn word(value: &DeValue<'_>, words: &[&str]) -> Result<String, String> {
+    let written = text(value)?;
+    if words.contains(&written.as_str()) { Ok(written) } else { Err("is not one of the words".to_owned()) }
+}
+
+/// A host name, and nothing before or behind it.
+pub(super) fn host(value: &DeValue<'_>) -> Result<String, String> {
+    let host = text(value)?;
+    let plain = Url::parse(&format!("https://{host}/"))
+        .is_ok_and(|url| matches!(url.host(), Some(url::Host::Domain(name)) if name == host));
+    if plain && host.contains('.') { Ok(host) } else { Err("is not a host name alone".to_owned()) }
+}
+
+/// One part of the path of a URL.
+pub(super) fn segment(value: &DeValue<'_>) -> Result<String, String> {
+    let segment = text(value)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let dots = segment.bytes().all(|byte| byte == b'.');
+    if segment.bytes().all(plain) && !dots {
+        Ok(segment)
+    } else {
+        Err("cannot be part of a URL as it is".to_owned())
+    }
+}
+
+/// A list of `NAME:ID`.
+pub(super) fn named(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let named = list(value, |value| {
+        let written = text(value)?;
+        match written.split_once(':') {
+            Some((name, id)) if !name.is_empty() && !id.is_empty() => Ok(written),
+            Some(_) | None => Err("holds a name without its id behind a colon".to_owned()),
+        }
+    })?;
+    if named.is_empty() {
+        Err("names none: anybody with an account there could log in".to_owned())
+    } else {
+        Ok(named)
+    }
+}
+
+/// The ids of tenants of Entra. `common`, `organizations`, `consumers` and domains are none.
+pub(super) fn tenants(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let tenants = list(value, |value| {
+        let written = text(value)?.to_ascii_lowercase();
+        let lengths: Vec<usize> = written.split('-').map(str::len).collect();
+        let hex = written.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+        match (lengths.as_slice(), hex) {
+            ([8, 4, 4, 4, 12], true) if written != "9188040d-6c67-4c5b-b112-36a304b66dad" => Ok(written),
+            ([8, 4, 4, 4, 12], true) => {
+                Err("holds the tenant of private accounts, which anybody can have".to_owned())
+            }
+            _ => Err("holds something that is not the id of a tenant".to_owned()),
+        }
+    })?;
+    if tenants.is_empty() {
+        Err("names none: anybody with an account there could log in".to_owned())
+    } else {
+        Ok(tenants)
+    }
+}
+
 fn list<T>(value: &DeValue<'_>, parse: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {
     let entries = value.as_array().ok_or("is not a list")?;
     entries.iter().map(|entry| parse(entry.get_ref())).collect()

@@ -6,7 +6,10 @@ use super::audit::Audit;
 use super::clients::{Clients, PreRegistered};
 use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
-use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
+use super::identity_providers::{
+    Atlassian, Auth0, Entra, ExamplePerson, GitHub, Google, IdentityProvider, Keycloak, Oidc, Okta,
+    Registered,
+};
 use super::keys::KeysConfig;
 use super::limits::{Limits, NetworkLimits};
 use super::listeners::{Acme, Listener, TlsFiles};
@@ -26,7 +29,15 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Acme::REFERENCE,
     Store::REFERENCE,
     IdentityProvider::REFERENCE,
+    Registered::REFERENCE,
+    Atlassian::REFERENCE,
+    Auth0::REFERENCE,
+    Entra::REFERENCE,
+    GitHub::REFERENCE,
+    Google::REFERENCE,
+    Keycloak::REFERENCE,
     Oidc::REFERENCE,
+    Okta::REFERENCE,
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
     OutboundProxy::REFERENCE,
@@ -55,7 +66,7 @@ written into the file: `NAME_file` names a file that only its owner can read, `N
 variable, `NAME_command` a program and its arguments, whose output is the secret. These are `master_key_…` at
 the top of the file (required), `previous_master_key_…` beside it while the record goes over from one master key
 to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
-`secret_…` in `[[client]]`, and `password_…` in `[outbound_proxy]`.
+`directory_key_…` in that of Google, `secret_…` in `[[client]]`, and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::identity_providers::{ExamplePerson, IdentityProvider, Oidc};
+use super::identity_providers::{
+    Atlassian, Auth0, Entra, ExamplePerson, GitHub, Google, IdentityProvider, Keycloak, Oidc, Okta,
+    Registered,
+};
 use super::master_key::KeyServiceSettings;
 use super::outbound_proxy::OutboundProxy;
 use super::reference::{SECTIONS, paragraph};
@@ -16,7 +19,7 @@ use super::written::Written;
 
 /// Secrets: in which table, under which name, and what may stand in their place. Each is `NAME_file`, `NAME_env` or
 /// `NAME_command`.
-const SECRETS: [(&str, &str, Option<&str>); 10] = [
+const SECRETS: [(&str, &str, Option<&str>); 11] = [
     ("", "master_key", Some("master_key")),
     ("", "previous_master_key", Some("previous_master_key")),
     ("master_key", "secret_id", None),
@@ -24,6 +27,7 @@ const SECRETS: [(&str, &str, Option<&str>); 10] = [
     ("store", "postgres", Some("sqlite")),
     ("acme", "eab_hmac_key", None),
     ("identity_provider", "client_secret", None),
+    ("identity_provider", "directory_key", None),
     ("client", "secret", None),
     ("outbound_proxy", "password", None),
     ("mcp_server.outbound_proxy", "password", None),
@@ -241,6 +245,18 @@ fn tls(tls: &mut Table) {
     }));
 }
 
+/// Each kind of identity provider, and its settings beside those of all that Sekisho is registered at.
+const KINDS: [(&str, &SectionReference); 8] = [
+    ("atlassian", &Atlassian::REFERENCE),
+    ("auth0", &Auth0::REFERENCE),
+    ("entra", &Entra::REFERENCE),
+    ("github", &GitHub::REFERENCE),
+    ("google", &Google::REFERENCE),
+    ("keycloak", &Keycloak::REFERENCE),
+    ("oidc", &Oidc::REFERENCE),
+    ("okta", &Okta::REFERENCE),
+];
+
 /// What an identity provider needs and may have depends on its kind.
 fn by_kind(provider: &mut Table) {
     let keys = |section: &SectionReference, only: Option<&str>| -> Vec<&'static str> {
@@ -248,17 +264,38 @@ fn by_kind(provider: &mut Table) {
         settings.filter(|s| only.is_none_or(|only| s.default == only)).map(|setting| setting.key).collect()
     };
     provider.required = keys(&IdentityProvider::REFERENCE, Some("required"));
-    let secrets = ["client_secret_file", "client_secret_env", "client_secret_command"];
-    let foreign: Map<String, Value> = keys(&Oidc::REFERENCE, None)
-        .into_iter()
-        .chain(secrets)
-        .map(|key| (key.to_owned(), false.into()))
-        .collect();
+    let ways = |name: &str| ["file", "env", "command"].map(|way| format!("{name}_{way}"));
     let person = path(&ExamplePerson::REFERENCE).rsplit('.').next().unwrap_or_default();
+    let registered = keys(&Registered::REFERENCE, None);
+    let owned = |keys: Vec<&str>| keys.into_iter().map(str::to_owned).collect::<Vec<String>>();
+    let mut every = owned(KINDS.iter().flat_map(|(_, section)| keys(section, None)).collect());
+    every.extend(ways("directory_key"));
+    for (kind, section) in KINDS {
+        let mut own = owned(keys(section, None));
+        if kind == "google" {
+            own.extend(ways("directory_key"));
+        }
+        let mut foreign: Map<String, Value> =
+            every.iter().filter(|key| !own.contains(key)).map(|key| (key.clone(), false.into())).collect();
+        foreign.insert(person.to_owned(), false.into());
+        // The same key has another default, and other words that are allowed, with another kind.
+        foreign.extend(section.settings.iter().map(|one| (one.key.to_owned(), property(one))));
+        let needed =
+            [keys(&Registered::REFERENCE, Some("required")), keys(section, Some("required"))].concat();
+        provider.rules.push(json!({
+            "if": {"properties": {"kind": {"const": kind}}},
+            "then": {"required": needed, "properties": foreign},
+        }));
+    }
+    let foreign: Map<String, Value> = every
+        .into_iter()
+        .chain(owned(registered))
+        .chain(ways("client_secret"))
+        .map(|key| (key, false.into()))
+        .collect();
     provider.rules.push(json!({
-        "if": {"properties": {"kind": {"const": "oidc"}}},
-        "then": {"required": keys(&Oidc::REFERENCE, Some("required")), "properties": {person: false}},
-        "else": {"properties": foreign},
+        "if": {"properties": {"kind": {"const": "development"}}},
+        "then": {"properties": foreign},
     }));
 }
 

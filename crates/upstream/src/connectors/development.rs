@@ -16,7 +16,8 @@ use protocol::world::{Entropy, Timestamp};
 use url::Url;
 
 use super::{
-    Callback, Connector, ConnectorError, ConnectorId, Identity, LegRequest, Malformation, Refusal, single,
+    Callback, CheckError, Connector, ConnectorError, ConnectorId, Identity, LegRequest, Malformation,
+    Refusal, single,
 };
 
 const CODE_LIFE: Duration = Duration::from_secs(60);
@@ -181,7 +182,7 @@ impl Connector for Development {
         Box::pin(future::ready(self.redeem(&callback)))
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<String, ConnectorError>> {
+    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {
         let people = self.people().len();
         Box::pin(future::ready(Ok(format!("signs in {people} example people without a password"))))
     }

@@ -48,6 +48,8 @@ pub enum Malformation {
     Discovery,
     /// The discovery document names another issuer.
     DiscoveryIssuer,
+    /// What was answered about groups or memberships is not of its form.
+    Groups,
     /// The ID token is for another audience, or for others beside us.
     IdTokenAudience,
     /// The ID token was issued to another party.
@@ -95,6 +97,7 @@ impl Malformation {
             Self::CallbackRepeated => "callback_repeated",
             Self::Discovery => "discovery",
             Self::DiscoveryIssuer => "discovery_issuer",
+            Self::Groups => "groups",
             Self::IdTokenAudience => "id_token_audience",
             Self::IdTokenAuthorizedParty => "id_token_authorized_party",
             Self::IdTokenClaims => "id_token_claims",
@@ -127,10 +130,14 @@ impl From<Malformation> for ConnectorError {
 pub enum Denial {
     /// No verified e-mail address in a domain that is admitted.
     EmailDomain,
+    /// Not a member of any organisation, or user of any site, that is admitted.
+    Foreign,
     /// The groups are somewhere else (`_claim_names`) or unreadable, so nobody knows them.
     GroupsUnavailable,
     /// A claim that is required is missing or has another value.
     RequiredClaim,
+    /// The organisation demands its own single sign-on, and this session has not been through it.
+    SingleSignOn,
 }
 
 impl Denial {
@@ -139,8 +146,10 @@ impl Denial {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::EmailDomain => "email_domain",
+            Self::Foreign => "foreign",
             Self::GroupsUnavailable => "groups_unavailable",
             Self::RequiredClaim => "required_claim",
+            Self::SingleSignOn => "single_sign_on",
         }
     }
 }
@@ -183,5 +192,27 @@ impl Refusal {
 impl From<Refusal> for ConnectorError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+/// What keeps everybody from signing in, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CheckError {
+    /// The provider could not be tried out.
+    #[error(transparent)]
+    Provider(#[from] ConnectorError),
+    /// A setting is wrong.
+    #[error("{setting}: {problem}")]
+    Setting {
+        /// Which.
+        setting: &'static str,
+        /// What about it.
+        problem: String,
+    },
+}
+
+impl CheckError {
+    pub(super) const fn setting(setting: &'static str, problem: String) -> Self {
+        Self::Setting { setting, problem }
     }
 }

@@ -3,9 +3,15 @@
 //! A connector verifies what the provider says; it never decides whether that person may do anything here, and
 //! never sees a client, a grant or one of our tokens.
 
+mod answer;
+pub mod atlassian;
 pub mod development;
 mod error;
+pub mod github;
 pub mod oidc;
+mod person;
+pub mod profile;
+mod returned;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +23,7 @@ use protocol::world::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::development::Development;
-pub use self::error::{ConnectorError, Denial, Malformation, Refusal};
+pub use self::error::{CheckError, ConnectorError, Denial, Malformation, Refusal};
 
 /// Longest authorization code or state that is taken from a callback.
 const LONGEST_PARAMETER: usize = 4096;
@@ -165,11 +171,12 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// Whatever keeps the person from being known; nothing is half believed.
     fn complete<'a>(&'a self, callback: Callback<'a>) -> BoxFuture<'a, Result<Identity, ConnectorError>>;
 
-    /// Tries the provider out for `sekisho check` and says in one sentence what was found.
+    /// Tries the provider out for `sekisho check` and says in one sentence what was found. `redirect_uri` is that of the
+    /// legs.
     ///
     /// # Errors
-    /// If nobody could sign in as things are.
-    fn check(&self) -> BoxFuture<'_, Result<String, ConnectorError>>;
+    /// If nobody could sign in as things are, and which setting is wrong if that can be told.
+    fn check<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String, CheckError>>;
 
     /// The connector that has its login page on our side, if it is that one.
     fn development(&self) -> Option<&Development> {

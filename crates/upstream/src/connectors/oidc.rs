@@ -4,8 +4,8 @@
 //! only then the token request. Nothing of the person is believed that is not in a verified ID token, or in
 //! userinfo about the same subject.
 
-mod callback;
 mod claims;
+pub mod directory;
 mod discovery;
 mod id_token;
 mod kept;
@@ -21,13 +21,18 @@ use futures_util::future::BoxFuture;
 use protocol::world::Clock;
 use url::Url;
 
-use self::callback::Returned;
+use self::claims::Groups;
+use self::directory::Directory;
 use self::discovery::{Discovery, Provider};
-use self::id_token::Expected;
+use self::id_token::{Expected, Verified};
 use self::keys::Keys;
-pub use self::settings::{OidcSettings, OidcSettingsError};
-use super::{Callback, Connector, ConnectorError, ConnectorId, Identity, LegRequest};
-use crate::egress::{Egress, FetchError};
+pub use self::settings::{OidcSettings, OidcSettingsError, Quirks, Tenants};
+use self::token::Tokens;
+use super::returned::Returned;
+use super::{
+    Callback, CheckError, Connector, ConnectorError, ConnectorId, Denial, Identity, LegRequest, Malformation,
+};
+use crate::egress::Egress;
 
 /// How far the provider's clock and ours may be apart before nobody can sign in.
 pub const CLOCK_SKEW: std::time::Duration = id_token::SKEW;
@@ -36,6 +41,7 @@ pub const CLOCK_SKEW: std::time::Duration = id_token::SKEW;
 pub struct Oidc {
     settings: OidcSettings,
     egress: Arc<dyn Egress>,
+    clock: Arc<dyn Clock>,
     discovery: Discovery,
     keys: Keys,
 }
@@ -51,7 +57,8 @@ impl Oidc {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, OidcSettingsError> {
         settings.verify()?;
-        Ok(Self { settings, egress, discovery: Discovery::new(Arc::clone(&clock)), keys: Keys::new(clock) })
+        let (discovery, keys) = (Discovery::new(Arc::clone(&clock)), Keys::new(Arc::clone(&clock)));
+        Ok(Self { settings, egress, clock, discovery, keys })
     }
 
     /// One step of a sign-in, however many requests it takes (F-14).
@@ -79,6 +86,9 @@ impl Oidc {
             .append_pair("nonce", leg.nonce)
             .append_pair("code_challenge", leg.code_challenge.as_str())
             .append_pair("code_challenge_method", "S256");
+        for (name, value) in &self.settings.quirks.parameters {
+            query.append_pair(name, value);
+        }
         if let Some(hint) = leg.login_hint {
             query.append_pair("login_hint", hint);
         }
@@ -93,11 +103,12 @@ impl Oidc {
     async fn identify(&self, callback: Callback<'_>) -> Result<Identity, ConnectorError> {
         let returned = Returned::read(callback.form)?;
         let provider = self.provider().await?;
-        let code = returned.code(&provider)?;
+        let code = returned.code(|iss| self.settings.is_issuer(iss), provider.sends_iss)?;
         let tokens = token::exchange(&self.settings, &*self.egress, &provider, &callback, code).await?;
         let token = self.keys.verify(&tokens.id_token, &provider, &*self.egress, &self.settings).await?;
         let expected = Expected {
             issuer: &self.settings.issuer,
+            tenants: self.settings.quirks.tenants.as_ref(),
             client_id: &self.settings.client_id,
             nonce: callback.nonce,
             not_before_auth: callback.not_before_auth,
@@ -108,12 +119,46 @@ impl Oidc {
             let more = userinfo::fetch(&self.settings, &*self.egress, &provider, &tokens).await?;
             claims::complete(&mut verified, more)?;
         }
-        claims::identity(verified, &self.settings)
+        claims::admit(&verified, &self.settings)?;
+        let groups = self.groups(&verified, &tokens).await?;
+        claims::identity(verified, groups, &self.settings)
     }
 
-    async fn examine(&self) -> Result<String, ConnectorError> {
-        let provider = self.provider().await?;
+    /// The groups of somebody who is admitted: from a claim, or from whoever keeps them.
+    async fn groups(&self, verified: &Verified, tokens: &Tokens) -> Result<Vec<String>, ConnectorError> {
+        let way = directory::Way { egress: &*self.egress, limits: self.settings.limits(directory::LARGEST) };
+        if let Some(Directory::Google(google)) = &self.settings.quirks.directory {
+            return google.groups(&way, &verified.subject, self.clock.now()).await;
+        }
+        let Some(claim) = &self.settings.groups_claim else { return Ok(Vec::new()) };
+        match (claims::groups(&verified.person, claim)?, &self.settings.quirks.directory) {
+            (Groups::Here(groups), _) => Ok(groups),
+            (Groups::Elsewhere, Some(Directory::Graph(graph))) => {
+                graph.groups(&way, &tokens.access_token).await
+            }
+            (Groups::Elsewhere, Some(Directory::Google(_)) | None) => Err(Denial::GroupsUnavailable.into()),
+        }
+    }
+
+    async fn examine(&self, redirect_uri: &str) -> Result<String, CheckError> {
+        let issuer = &self.settings.issuer;
+        let provider = self.provider().await.map_err(|error| other_issuer(error, issuer))?;
         self.keys.current(&provider, &*self.egress, &self.settings).await?;
+        let accepted = token::try_credentials(&self.settings, &*self.egress, &provider, redirect_uri).await?;
+        let credentials = match accepted {
+            Some(true) => "client id and secret are accepted",
+            Some(false) => {
+                return Err(CheckError::setting(
+                    "client_id or client_secret",
+                    "the provider does not accept them".to_owned(),
+                ));
+            }
+            None => "whether it accepts client id and secret, it does not tell",
+        };
+        if let Some(Directory::Google(google)) = &self.settings.quirks.directory {
+            let limits = self.settings.limits(directory::LARGEST);
+            google.try_token(&directory::Way { egress: &*self.egress, limits }, self.clock.now()).await?;
+        }
         let pkce = match provider.advertises_s256 {
             Some(true) => "advertises PKCE S256",
             Some(false) => {
@@ -123,8 +168,19 @@ impl Oidc {
         };
         let iss =
             if provider.sends_iss { "sends `iss` in callbacks" } else { "does not say that it sends `iss`" };
-        Ok(format!("discovery and keys of {} are in order; it {pkce} and {iss}", self.settings.issuer))
+        Ok(format!("discovery and keys of {issuer} are in order; {credentials}; it {pkce} and {iss}"))
     }
+}
+
+/// Which setting is wrong if the discovery document is of somebody else.
+fn other_issuer(error: ConnectorError, issuer: &str) -> CheckError {
+    if error == ConnectorError::Malformed(Malformation::DiscoveryIssuer) {
+        let problem = format!(
+            "the discovery document that is read from {issuer} names another one; it must be the same, byte for byte"
+        );
+        return CheckError::setting("the issuer", problem);
+    }
+    error.into()
 }
 
 impl Connector for Oidc {
@@ -144,21 +200,16 @@ impl Connector for Oidc {
         Box::pin(self.in_time(self.identify(callback)))
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<String, ConnectorError>> {
-        Box::pin(self.in_time(self.examine()))
+    fn check<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {
+        Box::pin(async move {
+            let examined = tokio::time::timeout(self.settings.deadline, self.examine(redirect_uri)).await;
+            examined.unwrap_or_else(|_| Err(ConnectorError::Unreachable.into()))
+        })
     }
 }
 
 impl fmt::Debug for Oidc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Oidc").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
-
-/// How a failed fetch is told: a provider that answers too much is not one (F-14).
-const fn told(error: FetchError, malformed: super::Malformation) -> ConnectorError {
-    match error {
-        FetchError::TooLarge => ConnectorError::Malformed(malformed),
-        FetchError::TimedOut | FetchError::Unreachable => ConnectorError::Unreachable,
     }
 }

@@ -7,21 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Request;
-use protocol::jose::sign_rs256;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::json;
-use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::{KeyServiceClient, KeyServiceError, guarded, json_request, read, read_file, wiped};
+use crate::google_account::ServiceAccount;
 
 const SERVICE: &str = "https://cloudkms.googleapis.com";
 const METADATA: &str = "metadata.google.internal";
 const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
-/// How long the assertion by which a token is asked for is good; an hour is the most.
-const LIFE: i64 = 300;
 
 /// How Google Cloud KMS is told.
 #[derive(Debug)]
@@ -49,15 +44,6 @@ struct Decrypted {
 struct Token {
     #[serde(deserialize_with = "wiped")]
     access_token: Zeroizing<String>,
-}
-
-#[derive(Deserialize)]
-struct ServiceAccount {
-    client_email: String,
-    #[serde(deserialize_with = "wiped")]
-    private_key: Zeroizing<String>,
-    private_key_id: Option<String>,
-    token_uri: String,
 }
 
 impl GoogleKms {
@@ -114,21 +100,8 @@ async fn token(client: &KeyServiceClient) -> Result<Zeroizing<String>, KeyServic
 
 /// The request that buys a token with an assertion that the service account's key signed.
 fn assertion(client: &KeyServiceClient, file: &str) -> Result<Request<Bytes>, KeyServiceError> {
-    let account: ServiceAccount = serde_json::from_str(file).map_err(|_| KeyServiceError::Credentials)?;
-    let key = PrivatePkcs8KeyDer::from_pem_slice(account.private_key.as_bytes())
-        .map_err(|_| KeyServiceError::Credentials)?;
-    let now = client.clock.now().secs();
-    let claims = json!({
-        "iss": account.client_email, "scope": SCOPE, "aud": account.token_uri, "iat": now, "exp": now + LIFE,
-    });
-    let signed = sign_rs256(key.secret_pkcs8_der(), account.private_key_id.as_deref(), &claims)
-        .map_err(|_| KeyServiceError::Credentials)?;
-    let form = Serializer::new(String::new())
-        .extend_pairs([
-            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
-            ("assertion", signed.as_str()),
-        ])
-        .finish();
+    let account = ServiceAccount::parse(file).map_err(|_| KeyServiceError::Credentials)?;
+    let form = account.form(SCOPE, None, client.clock.now()).map_err(|_| KeyServiceError::Credentials)?;
     Request::post(guarded(&account.token_uri, &[])?)
         .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Bytes::from(form))

@@ -172,6 +172,9 @@ async fn legs_that_are_never_finished_make_room_for_others() {
 async fn it_can_be_told_from_the_other_connectors() {
     let connector = connector();
     assert_eq!(connector.development().unwrap().people().len(), 2);
-    assert_eq!(connector.check().await.unwrap(), "signs in 2 example people without a password");
+    assert_eq!(
+        connector.check("https://mcp.example.com/x").await.unwrap(),
+        "signs in 2 example people without a password"
+    );
     assert!(!format!("{connector:?}").contains("nonce"));
 }

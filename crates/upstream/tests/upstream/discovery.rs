@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use protocol::oauth::CodeVerifier;
 use serde_json::{Value, json};
-use upstream::connectors::oidc::{Oidc, OidcSettings, OidcSettingsError};
+use upstream::connectors::oidc::{Oidc, OidcSettings, OidcSettingsError, Quirks};
 use upstream::connectors::{Connector as _, ConnectorError, LegRequest, Malformation};
 use upstream::egress::{Egress, FetchError, Limits};
 
@@ -31,6 +31,7 @@ fn settings() -> OidcSettings {
         email_domains: Vec::new(),
         required_claims: std::collections::BTreeMap::new(),
         deadline: Duration::from_secs(10),
+        quirks: Quirks::default(),
     }
 }
 
@@ -239,17 +240,17 @@ async fn the_outage_of_one_provider_does_not_touch_another() {
 async fn the_check_says_what_was_found() {
     let provider = Provider::start().await;
     let (oidc, _) = provider.connector();
-    let sentence = oidc.check().await.unwrap();
+    let sentence = oidc.check(REDIRECT).await.unwrap();
     assert!(sentence.contains(&provider.issuer) && sentence.contains("advertises PKCE S256"), "{sentence}");
 
     provider.change(|held| held.discovery["code_challenge_methods_supported"] = json!(["plain"]));
     let (oidc, _) = provider.connector();
-    let sentence = oidc.check().await.unwrap();
+    let sentence = oidc.check(REDIRECT).await.unwrap();
     assert!(sentence.contains("PKCE without S256"), "{sentence}");
 
     provider.change(|held| drop(held.answers.insert(KEYS, Answer::status(404))));
     let (oidc, _) = provider.connector();
-    assert_eq!(oidc.check().await, Err(ConnectorError::Malformed(Malformation::KeySet)));
+    assert_eq!(oidc.check(REDIRECT).await, Err(ConnectorError::Malformed(Malformation::KeySet).into()));
 }
 
 #[test]

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use upstream::connectors::oidc::{Oidc, OidcSettings};
+use upstream::connectors::oidc::{Oidc, OidcSettings, Quirks};
 use upstream::connectors::{Callback, Connector as _, ConnectorError, Identity};
 
 use crate::signer::Signer;
@@ -143,6 +143,7 @@ impl Provider {
             email_domains: Vec::new(),
             required_claims: BTreeMap::new(),
             deadline: Duration::from_secs(10),
+            quirks: Quirks::default(),
         }
     }
 

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use super::doors::{authorities_expiry, chain_expiry};
 use super::report::Report;
-use crate::config::identity_providers::IdentityProviderKind;
 use crate::config::listeners::TlsConfig;
 use crate::config::master_key::MasterKeySource;
 use crate::config::outbound_proxy::OutboundProxyChoice;
@@ -77,9 +76,9 @@ fn certificates(config: &Config, report: &mut Report) {
         authorities(config, &what, server.settings.ca_file.as_ref(), report);
     }
     for provider in &config.identity_providers {
-        if let IdentityProviderKind::Oidc { settings, .. } = &provider.kind {
+        if let Some(registration) = provider.kind.registration() {
             let what = format!("identity provider {}", provider.settings.id);
-            authorities(config, &what, settings.ca_file.as_ref(), report);
+            authorities(config, &what, registration.settings.ca_file.as_ref(), report);
         }
     }
     if let Some(proxy) = &config.outbound_proxy {
@@ -111,11 +110,7 @@ fn secret_files(config: &Config) -> BTreeSet<PathBuf> {
         sources.push(source);
     }
     sources.extend(config.pre_registered.iter().filter_map(|client| client.secret.as_ref()));
-    for provider in &config.identity_providers {
-        if let IdentityProviderKind::Oidc { client_secret, .. } = &provider.kind {
-            sources.extend(client_secret);
-        }
-    }
+    sources.extend(config.identity_providers.iter().flat_map(|provider| provider.kind.secrets()));
     let own = config.mcp_servers.iter().filter_map(|server| match &server.outbound_proxy {
         OutboundProxyChoice::Own(proxy) => Some(proxy.as_ref()),
         OutboundProxyChoice::Inherited | OutboundProxyChoice::Off => None,

@@ -14,7 +14,7 @@ use upstream::route::Route;
 use super::report::{Report, State};
 use crate::commands::Failure;
 use crate::config::Config;
-use crate::config::identity_providers::{IdentityProviderConfig, IdentityProviderKind, Oidc};
+use crate::config::identity_providers::IdentityProviderConfig;
 use crate::config::mcp_servers::McpServerConfig;
 use crate::wiring::{self, Trusts};
 use crate::world::SystemClock;
@@ -74,25 +74,21 @@ fn is_ours(answer: &Response<impl AsRef<[u8]>>, issuer: &str) -> bool {
 async fn identity_provider(config: &Config, provider: &IdentityProviderConfig, trusts: &Trusts) -> Report {
     let mut report = Report::default();
     let what = format!("identity provider {}", provider.settings.id);
-    let way = match &provider.kind {
-        IdentityProviderKind::Development(_) => None,
-        IdentityProviderKind::Oidc { settings, .. } => {
-            match metadata(config, settings, trusts, &what).await {
-                Ok((found, way)) => {
-                    report.append(found);
-                    Some(way)
-                }
-                Err(why) => {
-                    report.bad(&what, why);
-                    redirect_uri(config, provider, &what, &mut report);
-                    return report;
-                }
-            }
+    let way = match reached(config, provider, trusts, &what).await {
+        Ok(Some((found, way))) => {
+            report.append(found);
+            Some(way)
+        }
+        Ok(None) => None,
+        Err(why) => {
+            report.bad(&what, why);
+            redirect_uri(config, provider, &what, &mut report);
+            return report;
         }
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     match wiring::connectors::one(config, provider, &clock, trusts) {
-        Ok(connector) => match (connector.check().await, way) {
+        Ok(connector) => match (connector.check(&callback(config, provider)).await, way) {
             (Ok(sentence), Some(way)) => report.good(&what, format!("{sentence}; reached {way}")),
             (Ok(sentence), None) => report.good(&what, sentence),
             (Err(error), _) => report.bad(&what, error.to_string()),
@@ -104,26 +100,30 @@ async fn identity_provider(config: &Config, provider: &IdentityProviderConfig, t
 }
 
 fn redirect_uri(config: &Config, provider: &IdentityProviderConfig, what: &str, report: &mut Report) {
-    let callback = format!("{}/login/callback/{}", config.house.pages_url(), provider.settings.id);
-    report.note(what, format!("its redirect URI is {callback}"));
+    report.note(what, format!("its redirect URI is {}", callback(config, provider)));
 }
 
-/// Whether its metadata can be had at all, over which way, and how its clock and ours agree.
-async fn metadata(
+fn callback(config: &Config, provider: &IdentityProviderConfig) -> String {
+    format!("{}/login/callback/{}", config.house.pages_url(), provider.settings.id)
+}
+
+/// Whether it answers at all, over which way, and how its clock and ours agree. `None` if it is not elsewhere.
+async fn reached(
     config: &Config,
-    settings: &Oidc,
+    provider: &IdentityProviderConfig,
     trusts: &Trusts,
     what: &str,
-) -> Result<(Report, String), String> {
-    let route = trusts.route(config, &settings.issuer, settings.ca_file.as_deref());
-    let route = route.map_err(|failure: Failure| failure.to_string())?;
-    let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
+) -> Result<Option<(Report, String)>, String> {
+    let told = |failure: Failure| failure.to_string();
+    let ca_file = provider.kind.registration().and_then(|one| one.settings.ca_file.as_deref());
+    let Some(url) = wiring::connectors::address(provider).map_err(told)? else { return Ok(None) };
+    let route = trusts.route(config, &url, ca_file).map_err(told)?;
     let way = way_to(&url, &route);
     let answer = get(&url, route).await.map_err(|why| format!("{why}; tried {way}"))?;
     let mut report = Report::default();
     let (state, words) = clocks(ahead(&answer, SystemClock::default().now().secs()));
     report.add(what, state, words);
-    Ok((report, way))
+    Ok(Some((report, way)))
 }
 
 /// By how many seconds our clock is ahead of that of whoever answered (`Date`, and the `Age` of an answer that was kept on

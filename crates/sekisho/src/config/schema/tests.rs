@@ -66,6 +66,48 @@ id = "okta"
 kind = "oidc"
 issuer = "https://example.okta.com"
 client_id = "a"
+[[identity_provider]]
+id = "atlassian"
+kind = "atlassian"
+client_id = "a"
+client_secret_env = "A"
+sites = ["acme:c1"]
+product = "jira"
+[[identity_provider]]
+id = "auth0"
+kind = "auth0"
+client_id = "a"
+domain = "acme.eu.auth0.com"
+organization = "org_1"
+[[identity_provider]]
+id = "entra"
+kind = "entra"
+client_id = "a"
+tenants = ["11111111-2222-3333-4444-555555555555"]
+[[identity_provider]]
+id = "github"
+kind = "github"
+client_id = "a"
+client_secret_env = "A"
+organizations = ["acme:9919"]
+[[identity_provider]]
+id = "google"
+kind = "google"
+client_id = "a"
+hosted_domains = ["acme.example"]
+directory_admin = "admin@acme.example"
+directory_key_file = "key.json"
+[[identity_provider]]
+id = "keycloak"
+kind = "keycloak"
+client_id = "a"
+url = "https://id.acme.example"
+realm = "staff"
+[[identity_provider]]
+id = "acme"
+kind = "okta"
+client_id = "a"
+domain = "acme.okta.com"
 [[mcp_server]]
 name = "wiki"
 url = "http://wiki.internal:8000/mcp"
@@ -162,6 +204,13 @@ fn a_wrong_key_a_wrong_type_and_a_missing_key_are_refused() {
         ("issuer = \"https://example.okta.com\"\n", ""),
         ("outbound_proxy = \"off\"", "outbound_proxy = \"on\""),
         ("kind = \"oidc\"", "kind = \"development\""),
+        ("kind = \"oidc\"", "kind = \"okta\""),
+        ("kind = \"okta\"", "kind = \"keycloak\""),
+        ("product = \"jira\"", "product = \"bitbucket\""),
+        ("product = \"jira\"", "organizations = [\"acme:9919\"]"),
+        ("domain = \"acme.okta.com\"\n", ""),
+        ("realm = \"staff\"\n", ""),
+        ("realm = \"staff\"", "realm = \"staff\"\ndirectory_key_file = \"key.json\""),
         ("[master_key]\n", "[master_key]\nsecret_id_file = \"a\"\nsecret_id_env = \"b\"\n"),
         ("postgres_file =", "sqlite = \"a\"\npostgres_file ="),
         ("postgres_file = \"postgres.url\"\n", ""),

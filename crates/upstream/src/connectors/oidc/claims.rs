@@ -5,16 +5,18 @@
 
 use serde_json::{Map, Value};
 
+use super::super::person::{address, shown_name, whole_groups};
 use super::super::{ConnectorError, Denial, Identity, Malformation};
 use super::id_token::Verified;
 use super::settings::OidcSettings;
 
-/// More groups, or longer names, are not believed to be a person's.
-const MOST_GROUPS: usize = 2000;
-const LONGEST_GROUP: usize = 256;
-const LONGEST_NAME: usize = 200;
-/// RFC 5321, section 4.5.3.1.3, without the brackets.
-const LONGEST_EMAIL: usize = 254;
+/// Where the groups are.
+pub(super) enum Groups {
+    /// Too many for a token: somebody else must be asked.
+    Elsewhere,
+    /// All of them.
+    Here(Vec<String>),
+}
 
 /// Adds from userinfo what the ID token lacks; what the ID token says stands.
 pub(super) fn complete(verified: &mut Verified, userinfo: Map<String, Value>) -> Result<(), Malformation> {
@@ -33,111 +35,113 @@ pub(super) fn complete(verified: &mut Verified, userinfo: Map<String, Value>) ->
     Ok(())
 }
 
-/// Who it is, if the settings admit them.
-pub(super) fn identity(verified: Verified, settings: &OidcSettings) -> Result<Identity, ConnectorError> {
+/// Whether the settings admit this person.
+pub(super) fn admit(verified: &Verified, settings: &OidcSettings) -> Result<(), Denial> {
     let person = &verified.person;
-    let email = email(person);
     if !settings.email_domains.is_empty() {
-        let domain = email.and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);
+        let domain =
+            email(person, settings).and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);
         let admitted =
             |domain: &str| settings.email_domains.iter().any(|one| one.eq_ignore_ascii_case(domain));
         if !domain.is_some_and(admitted) {
-            return Err(Denial::EmailDomain.into());
+            return Err(Denial::EmailDomain);
         }
         if settings.marks_organisations()
             && person.get("hd").and_then(Value::as_str).is_none_or(str::is_empty)
         {
-            return Err(Denial::RequiredClaim.into());
+            return Err(Denial::RequiredClaim);
         }
     }
     for (name, values) in &settings.required_claims {
         if !has_one_of(person.get(name), values) {
-            return Err(Denial::RequiredClaim.into());
+            tracing::debug!(claim = name, "a required claim is missing or has another value");
+            return Err(Denial::RequiredClaim);
         }
     }
-    let groups = match &settings.groups_claim {
-        Some(claim) => groups(person, claim)?,
-        None => Vec::new(),
-    };
+    Ok(())
+}
+
+/// Who it is, once they are admitted and their groups are known.
+pub(super) fn identity(
+    verified: Verified,
+    groups: Vec<String>,
+    settings: &OidcSettings,
+) -> Result<Identity, ConnectorError> {
+    let person = &verified.person;
     Ok(Identity {
         connector: settings.id.clone(),
-        name: name(person),
-        email: email.map(str::to_owned),
+        name: ["name", "preferred_username"]
+            .iter()
+            .find_map(|claim| person.get(*claim)?.as_str())
+            .and_then(shown_name),
+        email: email(person, settings).map(str::to_owned),
         groups,
         authenticated_at: verified.authenticated_at,
-        subject: verified.subject,
+        subject: subject(&verified, &settings.quirks.subject)?,
     })
 }
 
-/// The address, if the provider says `true`, the boolean, and it has the form of one.
-fn email(person: &Map<String, Value>) -> Option<&str> {
-    if person.get("email_verified") != Some(&Value::Bool(true)) {
-        return None;
+/// The subject, from the claims that last for ever at this provider.
+fn subject(verified: &Verified, claims: &[String]) -> Result<String, Malformation> {
+    if claims.is_empty() {
+        return Ok(verified.subject.clone());
     }
-    let email = person.get("email")?.as_str()?;
-    let (local, domain) = email.split_once('@')?;
-    let formed = email.len() <= LONGEST_EMAIL
-        && !local.is_empty()
-        && !domain.is_empty()
-        && !domain.contains('@')
-        && !email.chars().any(|c| c.is_control() || c.is_whitespace());
-    formed.then_some(email)
+    let part = |name: &String| {
+        let part = verified.person.get(name).and_then(Value::as_str).unwrap_or_default();
+        // The parts are identifiers of the provider's; with a full stop inside, two people might become one.
+        let good = (1..=100).contains(&part.len())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if good { Ok(part) } else { Err(Malformation::IdTokenSubject) }
+    };
+    Ok(claims.iter().map(part).collect::<Result<Vec<_>, _>>()?.join("."))
+}
+
+/// The address, if the provider says that it is verified, and it has the form of one.
+fn email<'a>(person: &'a Map<String, Value>, settings: &OidcSettings) -> Option<&'a str> {
+    let verified = match &settings.quirks.email_verified_claim {
+        None => person.get("email_verified") == Some(&Value::Bool(true)),
+        // Optional claims of Entra come as booleans, numbers and texts.
+        Some(claim) => match person.get(claim)? {
+            Value::Bool(verified) => *verified,
+            Value::Number(number) => number.as_u64() == Some(1),
+            Value::String(text) => text == "1" || text == "true",
+            Value::Null | Value::Array(_) | Value::Object(_) => false,
+        },
+    };
+    address(person.get("email")?.as_str()?).filter(|_| verified)
 }
 
 fn has_one_of(claim: Option<&Value>, values: &[String]) -> bool {
+    let is = |one: &str| values.iter().any(|value| value == one);
     match claim {
-        Some(Value::String(value)) => values.contains(value),
-        Some(Value::Array(list)) => {
-            list.iter().filter_map(Value::as_str).any(|one| values.iter().any(|value| value == one))
-        }
-        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => false,
+        Some(Value::String(value)) => is(value),
+        Some(Value::Number(number)) => is(&number.to_string()),
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).any(is),
+        Some(Value::Null | Value::Bool(_) | Value::Object(_)) | None => false,
     }
 }
 
-fn groups(person: &Map<String, Value>, claim: &str) -> Result<Vec<String>, Denial> {
+/// The groups that a claim lists.
+pub(super) fn groups(person: &Map<String, Value>, claim: &str) -> Result<Groups, Denial> {
     // OpenID Connect Core 1.0, section 5.6.2: the claim is somewhere else. Entra does this above 200 groups.
     let elsewhere = match person.get("_claim_names") {
         Some(Value::Object(names)) => names.contains_key(claim),
         Some(_) => true,
-        None => false,
+        None => person.get("hasgroups") == Some(&Value::Bool(true)),
     };
     if elsewhere {
-        return Err(Denial::GroupsUnavailable);
+        return Ok(Groups::Elsewhere);
     }
     let list = match person.get(claim) {
-        None => return Ok(Vec::new()),
-        Some(Value::String(one)) => std::slice::from_ref(one).iter().map(|one| Some(one.as_str())).collect(),
-        Some(Value::Array(list)) => list.iter().map(Value::as_str).collect::<Vec<_>>(),
+        None => return Ok(Groups::Here(Vec::new())),
+        Some(Value::String(one)) => vec![Some(one.clone())],
+        Some(Value::Array(list)) => list.iter().map(|one| one.as_str().map(str::to_owned)).collect(),
         Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) => {
             return Err(Denial::GroupsUnavailable);
         }
     };
-    if list.len() > MOST_GROUPS {
-        return Err(Denial::GroupsUnavailable);
-    }
-    let mut groups = Vec::with_capacity(list.len());
-    for group in list {
-        // One that cannot be read makes the list incomplete, and an incomplete list is none.
-        match group {
-            Some(group) if (1..=LONGEST_GROUP).contains(&group.len()) => groups.push(group.to_owned()),
-            Some(_) | None => return Err(Denial::GroupsUnavailable),
-        }
-    }
-    groups.sort();
-    groups.dedup();
-    Ok(groups)
-}
-
-/// A name to show: without what moves the letters around it, and not endless.
-fn name(person: &Map<String, Value>) -> Option<String> {
-    let text = ["name", "preferred_username"].iter().find_map(|claim| person.get(*claim)?.as_str())?;
-    let invisible = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let shown: String = text.chars().filter(|c| !invisible(*c)).take(LONGEST_NAME).collect();
-    let shown = shown.trim();
-    (!shown.is_empty()).then(|| shown.to_owned())
+    let list = list.into_iter().collect::<Option<Vec<_>>>().and_then(whole_groups);
+    list.map(Groups::Here).ok_or(Denial::GroupsUnavailable)
 }
 
 #[cfg(test)]
@@ -164,12 +168,14 @@ mod tests {
             email_domains: vec!["example.com".to_owned()],
             required_claims: BTreeMap::new(),
             deadline: Duration::from_secs(10),
+            quirks: super::super::settings::Quirks::default(),
         };
         let sign_in = |hd: Value| {
             let claims = json!({"email": "jane@example.com", "email_verified": true, "hd": hd});
             let person = claims.as_object().unwrap().clone();
             let verified = Verified { subject: "1".to_owned(), authenticated_at: None, person };
-            identity(verified, &settings).map(|identity| identity.email)
+            admit(&verified, &settings)?;
+            identity(verified, Vec::new(), &settings).map(|identity| identity.email)
         };
         assert_eq!(sign_in(json!("example.com")), Ok(Some("jane@example.com".to_owned())));
         for hd in [json!(null), json!(""), json!(true)] {

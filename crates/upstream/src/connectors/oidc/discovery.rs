@@ -5,26 +5,21 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use protocol::world::Clock;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::super::answer::{get_json, protected};
 use super::super::{ConnectorError, Malformation};
 use super::kept::Kept;
-use super::settings::{OidcSettings, protected};
-use super::told;
-use crate::egress::{Egress, Limits};
+use super::settings::OidcSettings;
+use crate::egress::Egress;
 
 const LARGEST: usize = 64 * 1024;
 
 /// What we use of the discovery document.
 #[derive(Debug)]
 pub(super) struct Provider {
-    pub(super) issuer: String,
     pub(super) authorization_endpoint: Url,
     pub(super) token_endpoint: Url,
     pub(super) jwks_uri: Url,
@@ -72,7 +67,9 @@ async fn fetch(settings: &OidcSettings, egress: &dyn Egress) -> Result<Provider,
     let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
     let limits = settings.shared_limits(LARGEST);
     let document: Document = get_json(egress, &url, limits, Malformation::Discovery).await?;
-    if document.issuer != settings.issuer {
+    // Of several tenants the document names none, but the place where each is named.
+    let expected = settings.quirks.tenants.as_ref().map_or(&settings.issuer, |tenants| &tenants.issuer);
+    if document.issuer != *expected {
         tracing::debug!(said = document.issuer, "discovery names another issuer");
         return Err(Malformation::DiscoveryIssuer.into());
     }
@@ -97,54 +94,5 @@ async fn fetch(settings: &OidcSettings, egress: &dyn Egress) -> Result<Provider,
             .code_challenge_methods_supported
             .map(|methods| methods.iter().any(|method| method == "S256")),
         sends_iss: document.authorization_response_iss_parameter_supported,
-        issuer: document.issuer,
     })
-}
-
-/// Fetches a JSON document: status 200 and a JSON media type, or it is none.
-pub(super) async fn get_json<T: DeserializeOwned>(
-    egress: &dyn Egress,
-    url: &str,
-    limits: Limits,
-    malformed: Malformation,
-) -> Result<T, ConnectorError> {
-    let request = Request::get(url)
-        .header(ACCEPT, HeaderValue::from_static("application/json"))
-        .body(Bytes::new())
-        .map_err(|_| malformed)?;
-    let response = egress.fetch(request, limits).await.map_err(|error| told(error, malformed))?;
-    if busy(response.status()) {
-        return Err(ConnectorError::Unreachable);
-    }
-    if response.status() != StatusCode::OK {
-        tracing::debug!(status = response.status().as_u16(), url, "not a document");
-        return Err(malformed.into());
-    }
-    read_json(&response).ok_or_else(|| malformed.into())
-}
-
-/// Whether the provider says that it cannot now, which says nothing about the request.
-pub(super) fn busy(status: StatusCode) -> bool {
-    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
-}
-
-/// The body, if it is JSON, says so, and has the members it must have.
-pub(super) fn read_json<T: DeserializeOwned>(response: &Response<Bytes>) -> Option<T> {
-    if !is_json(response.headers()) {
-        tracing::debug!("the answer does not say that it is json");
-        return None;
-    }
-    serde_json::from_slice(response.body())
-        .inspect_err(|error| {
-            tracing::debug!(line = error.line(), column = error.column(), "not the json it must be")
-        })
-        .ok()
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(Ok(value)) = headers.get(http::header::CONTENT_TYPE).map(HeaderValue::to_str) else {
-        return false;
-    };
-    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Number, Value};
 
 use super::super::Malformation;
+use super::settings::Tenants;
 
 /// How far the provider's clock and ours may be apart.
 pub(super) const SKEW: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ pub(super) struct Claims {
 /// What the token is measured by.
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a str,
+    /// If there are several tenants, each has an issuer of its own, and `issuer` is none.
+    pub(super) tenants: Option<&'a Tenants>,
     pub(super) client_id: &'a str,
     pub(super) nonce: &'a str,
     pub(super) not_before_auth: Option<Timestamp>,
@@ -51,7 +54,11 @@ pub(super) struct Verified {
 }
 
 pub(super) fn judge(claims: Claims, expected: &Expected<'_>) -> Result<Verified, Malformation> {
-    if claims.iss != expected.issuer {
+    let is_issuer = match expected.tenants {
+        Some(tenants) => tenants.issued(&claims.iss, claims.other.get("tid").and_then(Value::as_str)),
+        None => claims.iss == expected.issuer,
+    };
+    if !is_issuer {
         return Err(Malformation::IdTokenIssuer);
     }
     if !claims.aud.contains(expected.client_id) {

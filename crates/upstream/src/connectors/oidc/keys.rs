@@ -10,8 +10,9 @@ use protocol::jose::{Algorithm, Expect, JoseError, VerifyingKeys};
 use protocol::world::Clock;
 use serde_json::Value;
 
+use super::super::answer::get_json;
 use super::super::{ConnectorError, Malformation};
-use super::discovery::{Provider, get_json};
+use super::discovery::Provider;
 use super::id_token::Claims;
 use super::kept::Kept;
 use super::settings::OidcSettings;
@@ -91,10 +92,23 @@ fn refused(error: JoseError) -> Malformation {
 
 async fn fetch(uri: &str, egress: &dyn Egress, settings: &OidcSettings) -> Result<KeySet, ConnectorError> {
     let limits = settings.shared_limits(LARGEST);
-    let document: Value = get_json(egress, uri, limits, Malformation::KeySet).await?;
+    let mut document: Value = get_json(egress, uri, limits, Malformation::KeySet).await?;
+    if let Some(tenants) = &settings.quirks.tenants {
+        drop_foreign(&mut document, |issuer| tenants.knows(issuer));
+    }
     let keys = VerifyingKeys::from_jwks(&document).map_err(|error| {
         tracing::debug!(%error, "key set refused");
         Malformation::KeySet
     })?;
     Ok(KeySet { uri: uri.to_owned(), keys })
+}
+
+/// Entra marks the keys that are good for one issuer alone by that issuer: those of private accounts must not sign for a
+/// tenant of ours (Microsoft identity platform, access tokens, "Validate the signing key issuer").
+fn drop_foreign(document: &mut Value, is_ours: impl Fn(&str) -> bool) {
+    let Some(keys) = document.get_mut("keys").and_then(Value::as_array_mut) else { return };
+    keys.retain(|key| match key.get("issuer") {
+        None => true,
+        Some(issuer) => issuer.as_str().is_some_and(&is_ours),
+    });
 }

@@ -8,12 +8,31 @@ use protocol::secret::Secret;
 use url::Url;
 
 use super::super::ConnectorId;
+use super::super::answer::protected;
+use super::directory::Directory;
 use crate::egress::Limits;
 
+/// Where Microsoft keeps private accounts.
+const PRIVATE_MICROSOFT: &str = "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0";
 /// Verifies addresses of any domain for private accounts too, and marks accounts of organisations by `hd`.
 const GOOGLE: &str = "https://accounts.google.com";
 /// Issuers at which anybody can get an account: without a restriction they would admit the whole world (P-13).
-const OPEN_TO_THE_WORLD: [&str; 2] = [GOOGLE, "https://account.apple.com"];
+const OPEN_TO_THE_WORLD: [&str; 14] = [
+    GOOGLE,
+    PRIVATE_MICROSOFT,
+    "https://access.line.me",
+    "https://account.apple.com",
+    "https://api.login.yahoo.com",
+    "https://appleid.apple.com",
+    "https://gitlab.com",
+    "https://id.twitch.tv/oauth2",
+    "https://limited.facebook.com",
+    "https://slack.com",
+    "https://www.amazon.com",
+    "https://www.facebook.com",
+    "https://www.linkedin.com",
+    "https://www.linkedin.com/oauth",
+];
 
 /// One OpenID provider, as configured.
 #[derive(Debug)]
@@ -42,6 +61,55 @@ pub struct OidcSettings {
     pub required_claims: BTreeMap<String, Vec<String>>,
     /// For all that one step of a sign-in asks of the provider.
     pub deadline: Duration,
+    /// Where it differs from the standard, or adds to it.
+    pub quirks: Quirks,
+}
+
+/// Where a provider differs from the standard, or adds to it. The default is the standard.
+#[derive(Debug, Default)]
+pub struct Quirks {
+    /// Further parameters of the authentication request.
+    pub parameters: Vec<(String, String)>,
+    /// The claims that make the subject, joined by a full stop; if empty, `sub`.
+    pub subject: Vec<String>,
+    /// The claim that says whether the address is verified, if it is not `email_verified`.
+    pub email_verified_claim: Option<String>,
+    /// If people of several tenants are admitted, each with an issuer of its own.
+    pub tenants: Option<Tenants>,
+    /// Who is asked for the groups.
+    pub directory: Option<Directory>,
+}
+
+/// Several tenants of one provider.
+#[derive(Debug)]
+pub struct Tenants {
+    /// What the discovery document says, and what each issuer is made from: with `{tenantid}` in it.
+    pub issuer: String,
+    /// Those that are admitted.
+    pub admitted: Vec<String>,
+}
+
+impl Tenants {
+    fn issuer_of(&self, tenant: &str) -> String {
+        self.issuer.replace("{tenantid}", tenant)
+    }
+
+    /// Whether a token of that tenant is of that issuer, and the tenant is admitted.
+    pub(super) fn issued(&self, issuer: &str, tenant: Option<&str>) -> bool {
+        tenant.is_some_and(|tenant| {
+            self.admitted.iter().any(|one| one == tenant) && self.issuer_of(tenant) == issuer
+        })
+    }
+
+    /// Whether it is the issuer of a tenant that is admitted.
+    pub(super) fn admits(&self, issuer: &str) -> bool {
+        self.admitted.iter().any(|tenant| self.issuer_of(tenant) == issuer)
+    }
+
+    /// Whether a key that is for this issuer alone may be used.
+    pub(super) fn knows(&self, issuer: &str) -> bool {
+        issuer == self.issuer || self.admits(issuer)
+    }
 }
 
 /// The settings cannot work.
@@ -72,6 +140,9 @@ impl OidcSettings {
             && issuer.fragment().is_none();
         if !plain || !protected(&issuer) {
             return Err(OidcSettingsError::Issuer);
+        }
+        if self.quirks.tenants.as_ref().is_some_and(|tenants| tenants.admitted.is_empty()) {
+            return Err(OidcSettingsError::AdmitsEverybody);
         }
         if self.client_id.is_empty() {
             return Err(OidcSettingsError::ClientId);
@@ -111,6 +182,14 @@ impl OidcSettings {
         Limits { total: self.deadline / 2, max_body }
     }
 
+    /// Whether a callback or token may come from there.
+    pub(super) fn is_issuer(&self, issuer: &str) -> bool {
+        match &self.quirks.tenants {
+            Some(tenants) => tenants.admits(issuer),
+            None => self.issuer == issuer,
+        }
+    }
+
     pub(super) fn scope(&self) -> String {
         let mut scope = String::from("openid");
         for token in self.scopes.iter().filter(|token| token.as_str() != "openid") {
@@ -118,16 +197,5 @@ impl OidcSettings {
             scope.push_str(token);
         }
         scope
-    }
-}
-
-/// Whether nobody on the way can read or change what is sent there: TLS, or it never leaves the machine.
-pub(super) fn protected(url: &Url) -> bool {
-    match (url.scheme(), url.host()) {
-        ("https", Some(_)) => true,
-        ("http", Some(url::Host::Domain(name))) => name == "localhost",
-        ("http", Some(url::Host::Ipv4(address))) => address.is_loopback(),
-        ("http", Some(url::Host::Ipv6(address))) => address.is_loopback(),
-        _ => false,
     }
 }

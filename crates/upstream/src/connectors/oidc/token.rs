@@ -5,15 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
-use protocol::oauth::TokenEndpointAuthMethod;
+use protocol::oauth::{CodeVerifier, TokenEndpointAuthMethod};
 use protocol::secret::Secret;
 use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
+use super::super::answer::{FORM, JSON, read_json, send};
 use super::super::{Callback, ConnectorError, Malformation, Refusal};
-use super::discovery::{Provider, busy, read_json};
+use super::discovery::Provider;
 use super::settings::OidcSettings;
-use super::told;
 use crate::egress::Egress;
 
 const LARGEST: usize = 128 * 1024;
@@ -45,13 +45,11 @@ pub(super) async fn exchange(
     callback: &Callback<'_>,
     code: &str,
 ) -> Result<Tokens, ConnectorError> {
-    let request = request(settings, provider, callback, code)?;
+    let asked = Asked { code, redirect_uri: callback.redirect_uri, code_verifier: callback.code_verifier };
+    let request = request(settings, provider, &asked)?;
     let limits = settings.limits(LARGEST);
     let malformed = Malformation::TokenResponse;
-    let response = egress.fetch(request, limits).await.map_err(|error| told(error, malformed))?;
-    if busy(response.status()) {
-        return Err(ConnectorError::Unreachable);
-    }
+    let response = send(egress, request, limits, malformed).await?;
     if response.status().is_client_error() {
         return Err(refused(&response).into());
     }
@@ -65,20 +63,48 @@ pub(super) async fn exchange(
     Ok(Tokens { id_token: answer.id_token, access_token: Secret::new(answer.access_token) })
 }
 
+/// Tries our own credentials with a code that was never given. Whether they are accepted, if the answer tells: a
+/// provider judges the client before the code (RFC 6749, section 3.2.1).
+pub(super) async fn try_credentials(
+    settings: &OidcSettings,
+    egress: &dyn Egress,
+    provider: &Provider,
+    redirect_uri: &str,
+) -> Result<Option<bool>, ConnectorError> {
+    let code_verifier = CodeVerifier::parse(TRIAL).map_err(|_| Malformation::TokenResponse)?;
+    let asked = Asked { code: "sekisho-check", redirect_uri, code_verifier: &code_verifier };
+    let request = request(settings, provider, &asked)?;
+    let response = send(egress, request, settings.limits(LARGEST), Malformation::TokenResponse).await?;
+    Ok(match refused(&response) {
+        _ if !response.status().is_client_error() => None,
+        Refusal::CodeRefused => Some(true),
+        Refusal::ClientRefused => Some(false),
+        Refusal::AccessDenied | Refusal::ProviderError | Refusal::UnknownPerson => None,
+    })
+}
+
+/// The verifier of a code that was never given.
+const TRIAL: &str = "no-code-was-ever-given-that-this-could-be-for-1";
+
+/// What differs from one token request to the next.
+struct Asked<'a> {
+    code: &'a str,
+    redirect_uri: &'a str,
+    code_verifier: &'a CodeVerifier,
+}
+
 fn request(
     settings: &OidcSettings,
     provider: &Provider,
-    callback: &Callback<'_>,
-    code: &str,
+    asked: &Asked<'_>,
 ) -> Result<Request<Bytes>, ConnectorError> {
     let mut form = Serializer::new(String::new());
     form.append_pair("grant_type", "authorization_code")
-        .append_pair("code", code)
-        .append_pair("redirect_uri", callback.redirect_uri);
-    callback.code_verifier.expose(|verifier| form.append_pair("code_verifier", verifier));
-    let mut request = Request::post(provider.token_endpoint.as_str())
-        .header(ACCEPT, HeaderValue::from_static("application/json"))
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        .append_pair("code", asked.code)
+        .append_pair("redirect_uri", asked.redirect_uri);
+    asked.code_verifier.expose(|verifier| form.append_pair("code_verifier", verifier));
+    let mut request =
+        Request::post(provider.token_endpoint.as_str()).header(ACCEPT, JSON).header(CONTENT_TYPE, FORM);
     match (method(settings, provider)?, &settings.client_secret) {
         (TokenEndpointAuthMethod::ClientSecretBasic, Some(secret)) => {
             request = request.header(AUTHORIZATION, basic(&settings.client_id, secret)?);

@@ -1,15 +1,14 @@
 //! The userinfo endpoint (OpenID Connect Core 1.0, section 5.3), asked only where a setting says so.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION};
-use http::{HeaderValue, Request, StatusCode};
+use http::Request;
 use serde_json::{Map, Value};
 
+use super::super::answer::{document, send, with_token};
 use super::super::{ConnectorError, Malformation};
-use super::discovery::{Provider, busy, read_json};
+use super::discovery::Provider;
 use super::settings::OidcSettings;
 use super::token::Tokens;
-use super::told;
 use crate::egress::Egress;
 
 const LARGEST: usize = 128 * 1024;
@@ -23,21 +22,8 @@ pub(super) async fn fetch(
 ) -> Result<Map<String, Value>, ConnectorError> {
     let malformed = Malformation::Userinfo;
     let endpoint = provider.userinfo_endpoint.as_ref().ok_or(Malformation::Discovery)?;
-    let bearer = tokens.access_token.expose(|token| HeaderValue::try_from(format!("Bearer {token}")));
-    let mut bearer = bearer.map_err(|_| Malformation::TokenResponse)?;
-    bearer.set_sensitive(true);
-    let request = Request::get(endpoint.as_str())
-        .header(ACCEPT, HeaderValue::from_static("application/json"))
-        .header(AUTHORIZATION, bearer)
-        .body(Bytes::new())
-        .map_err(|_| malformed)?;
+    let request = with_token(Request::get(endpoint.as_str()), &tokens.access_token)?;
+    let request = request.body(Bytes::new()).map_err(|_| malformed)?;
     let limits = settings.limits(LARGEST);
-    let response = egress.fetch(request, limits).await.map_err(|error| told(error, malformed))?;
-    if busy(response.status()) {
-        return Err(ConnectorError::Unreachable);
-    }
-    if response.status() != StatusCode::OK {
-        return Err(malformed.into());
-    }
-    read_json(&response).ok_or_else(|| malformed.into())
+    document(&send(egress, request, limits, malformed).await?, malformed)
 }

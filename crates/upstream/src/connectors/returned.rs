@@ -2,8 +2,7 @@
 
 use protocol::oauth::form::Form;
 
-use super::super::{ConnectorError, Malformation, Refusal, single};
-use super::discovery::Provider;
+use super::{ConnectorError, Malformation, Refusal, single};
 
 /// The parameters of the callback, each at most once.
 pub(super) struct Returned<'a> {
@@ -38,10 +37,14 @@ impl<'a> Returned<'a> {
     ///
     /// RFC 9207, section 2.4: `iss` is compared before anything else is believed, errors included, and an answer
     /// without it is refused if the provider says that it sends it.
-    pub(super) fn code(&self, provider: &Provider) -> Result<&'a str, ConnectorError> {
+    pub(super) fn code(
+        &self,
+        is_issuer: impl Fn(&str) -> bool,
+        sends_iss: bool,
+    ) -> Result<&'a str, ConnectorError> {
         match self.iss {
-            Some(iss) if iss != provider.issuer => return Err(Malformation::IssuerMismatch.into()),
-            None if provider.sends_iss => return Err(Malformation::IssuerMissing.into()),
+            Some(iss) if !is_issuer(iss) => return Err(Malformation::IssuerMismatch.into()),
+            None if sends_iss => return Err(Malformation::IssuerMissing.into()),
             Some(_) | None => {}
         }
         match self.answer {
