@@ -110,6 +110,12 @@ impl VerifyingKeys {
         self.keys.iter().any(|key| key.kid == kid)
     }
 
+    /// How many usable keys there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.keys.len()
+    }
+
     /// Whether there is no usable key.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

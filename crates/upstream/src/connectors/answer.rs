@@ -5,9 +5,9 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use protocol::secret::Secret;
 use serde::de::DeserializeOwned;
-use url::Url;
 
 use super::{ConnectorError, Malformation};
+pub(super) use crate::document::protected;
 use crate::egress::{Egress, FetchError, Limits};
 
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -90,15 +90,4 @@ fn is_json(headers: &HeaderMap) -> bool {
     };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-/// Whether nobody on the way can read or change what is sent there: TLS, or it never leaves the machine.
-pub(super) fn protected(url: &Url) -> bool {
-    match (url.scheme(), url.host()) {
-        ("https", Some(_)) => true,
-        ("http", Some(url::Host::Domain(name))) => name == "localhost",
-        ("http", Some(url::Host::Ipv4(address))) => address.is_loopback(),
-        ("http", Some(url::Host::Ipv6(address))) => address.is_loopback(),
-        _ => false,
-    }
 }

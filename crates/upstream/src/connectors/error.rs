@@ -119,6 +119,15 @@ impl Malformation {
     }
 }
 
+impl crate::kept::Failure for ConnectorError {
+    fn is_passing(self) -> bool {
+        match self {
+            Self::Unreachable => true,
+            Self::Malformed(_) | Self::NotAllowed(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
 impl From<Malformation> for ConnectorError {
     fn from(malformation: Malformation) -> Self {
         Self::Malformed(malformation)

@@ -8,11 +8,15 @@ mod claims;
 pub mod directory;
 mod discovery;
 mod id_token;
-mod kept;
 mod keys;
 mod settings;
 mod token;
 mod userinfo;
+
+/// A document of the provider's, kept.
+mod kept {
+    pub(super) type Kept<T> = crate::kept::Kept<T, crate::connectors::ConnectorError>;
+}
 
 use std::fmt;
 use std::sync::Arc;

@@ -10,6 +10,7 @@ mod discovery;
 mod egress;
 mod guarded;
 mod id_token;
+mod key_sets;
 mod keys;
 mod lying_server;
 mod mcp_server;

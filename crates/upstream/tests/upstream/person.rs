@@ -232,7 +232,10 @@ async fn userinfo_that_is_none_is_refused() {
         (Answer::status(401), malformed),
         (Answer::status(307), malformed),
         (Answer::json(&json!("jane")), malformed),
-        (Answer { content_type: "application/jwt", body: "a.b.c".to_owned(), status: 200 }, malformed),
+        (
+            Answer { content_type: "application/jwt", body: "a.b.c".to_owned(), ..Answer::status(200) },
+            malformed,
+        ),
         (Answer::status(502), ConnectorError::Unreachable),
     ] {
         let provider = Provider::start().await;

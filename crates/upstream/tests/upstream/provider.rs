@@ -42,16 +42,19 @@ pub(crate) const USERINFO: &str = "/userinfo";
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
+    pub(crate) cache_control: Option<&'static str>,
     pub(crate) body: String,
 }
 
 impl Answer {
     pub(crate) fn json(value: &Value) -> Self {
-        Self { status: 200, content_type: "application/json", body: value.to_string() }
+        let body = value.to_string();
+        Self { status: 200, content_type: "application/json", cache_control: None, body }
     }
 
     pub(crate) fn status(status: u16) -> Self {
-        Self { status, content_type: "text/html", body: "<h1>no</h1>".to_owned() }
+        let body = "<h1>no</h1>".to_owned();
+        Self { status, content_type: "text/html", cache_control: None, body }
     }
 }
 
@@ -65,6 +68,8 @@ pub(crate) struct Held {
     pub(crate) userinfo: Value,
     /// Takes the place of what is above.
     pub(crate) answers: BTreeMap<&'static str, Answer>,
+    /// What other paths answer; else they are not there.
+    pub(crate) fallback: Option<Answer>,
     /// The path that is not answered before somebody adds to `release`.
     pub(crate) silent: Option<&'static str>,
     pub(crate) release: Arc<Semaphore>,
@@ -190,6 +195,7 @@ impl Held {
             }),
             userinfo: json!({"sub": "248289761001"}),
             answers: BTreeMap::new(),
+            fallback: None,
             silent: None,
             release: Arc::new(Semaphore::new(0)),
             silence: Arc::new(Notify::new()),
@@ -231,7 +237,7 @@ impl Held {
                 )
             }
             USERINFO => Answer::json(&self.userinfo),
-            _ => Answer::status(404),
+            _ => self.fallback.clone().unwrap_or_else(|| Answer::status(404)),
         }
     }
 }
@@ -265,7 +271,10 @@ async fn serve(
         // Only ever on a clock that stands.
         tokio::time::sleep(delay).await;
     }
-    let response = Response::builder().status(answer.status).header("content-type", answer.content_type);
+    let mut response = Response::builder().status(answer.status).header("content-type", answer.content_type);
+    if let Some(told) = answer.cache_control {
+        response = response.header("cache-control", told);
+    }
     Ok(response.body(Full::from(answer.body)).unwrap())
 }
 
