@@ -7,7 +7,7 @@ use protocol::secret::Hash;
 use protocol::world::Timestamp;
 
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, AuditEvent, Revocation, StoreError, audit_events, revocations};
 
@@ -109,12 +109,15 @@ pub trait Grants: Send + Sync {
     fn end_grant(&self, end: EndGrant, now: Timestamp) -> Answer<'_, bool>;
 }
 
+/// All columns of a grant that its record shows.
 macro_rules! columns {
     () => {
         "id, user_id, client_id, resource, server, scope, authorization_id, seed, generation, rotated_at, \
          created_at, last_used_at, idle_expires_at, expires_at, shown, revoked_at"
     };
 }
+
+pub(crate) use columns;
 
 statement_list! {
     FIND = concat!("SELECT ", columns!(), " FROM grants WHERE id = $1");
@@ -173,7 +176,12 @@ impl Engine {
 
 /// The step that makes a grant; it misses if the authorization gave one before.
 pub(crate) fn made(grant: &GrantRecord) -> Step {
-    let row = params![
+    Step::one(MAKE, row(grant))
+}
+
+/// Its columns, in the order of their names above.
+pub(crate) fn row(grant: &GrantRecord) -> Vec<Value> {
+    params![
         grant.id,
         grant.user,
         grant.client_id.as_str(),
@@ -190,11 +198,10 @@ pub(crate) fn made(grant: &GrantRecord) -> Step {
         grant.expires_at,
         grant.shown,
         grant.revoked_at,
-    ];
-    Step::one(MAKE, row)
+    ]
 }
 
-fn decode(row: Row) -> Result<GrantRecord, StoreError> {
+pub(crate) fn decode(row: Row) -> Result<GrantRecord, StoreError> {
     let mut row = Decoder::new("grants", row);
     Ok(GrantRecord {
         id: row.id("id")?,

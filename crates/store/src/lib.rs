@@ -23,6 +23,7 @@ mod replays;
 mod revocations;
 mod sealed;
 mod sign_ins;
+mod standing;
 mod statements;
 mod stop;
 mod users;
@@ -56,6 +57,7 @@ pub use sign_ins::{
     Begun, NewSignIn, NextStep, PartOf, Seen, SignInEvent, SignInFilter, SignInRow, SignInStep,
     SignInStepRow, SignInWrite, SignIns, StepOf, Timeline,
 };
+pub use standing::{Once, Stand, StandOutcome, StandingGrants};
 pub use statements::{Statement, statements};
 pub use users::{
     AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,
@@ -73,6 +75,7 @@ pub trait Store:
     + Authorizations
     + Grants
     + Replays
+    + StandingGrants
     + Revocations
     + KeysRecord
     + SealedRows

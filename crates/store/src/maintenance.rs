@@ -120,7 +120,7 @@ impl Maintenance for Engine {
             let undecided = remove(self, || vec![step(UNDECIDED_AUTHORIZATIONS, undecided)]).await?;
             let open = remove(self, || vec![step(OPEN_AUTHORIZATIONS, day_ago)]).await?;
             let together = || vec![step(REDEEMED_AUTHORIZATIONS, day_ago), step(GRANTS, day_ago)];
-            let grants = remove(self, together).await?;
+            let (redeemed, grants) = remove_pairs(self, together).await?;
             let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
             let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
             // Clocks of nodes differ: what is over here may be good there for some minutes yet.
@@ -129,8 +129,7 @@ impl Maintenance for Engine {
             let clients = remove(self, || vec![Step::any(CLIENTS, params![unused, now])]).await?;
             let sign_ins = sign_ins(self, now).await?;
             authorizations::count_waiting(self, now).await?;
-            // Each grant went with the one authorization that gave it.
-            let authorizations = undecided + open + grants;
+            let authorizations = undecided + open + redeemed;
             Ok(SweepCounts {
                 authorizations,
                 browser_sessions,
@@ -162,15 +161,25 @@ fn step(sql: &'static str, before: Timestamp) -> Step {
 
 /// Repeats a write until its last step finds less than a full portion; how many rows that step removed in all.
 async fn remove(engine: &Engine, steps: impl Fn() -> Vec<Step> + Send) -> Result<u64, StoreError> {
-    let mut removed = 0;
+    remove_pairs(engine, steps).await.map(|(_, last)| last)
+}
+
+/// The same, and how many rows the first step removed: a grant goes with the authorization that gave it, if one did.
+async fn remove_pairs(
+    engine: &Engine,
+    steps: impl Fn() -> Vec<Step> + Send,
+) -> Result<(u64, u64), StoreError> {
+    let (mut first, mut last) = (0, 0);
     loop {
-        let portion = match engine.write(Write::new(steps()).long()).await? {
-            Written::Done(touched) => touched.last().map_or(0, |step| step.count),
+        let touched = match engine.write(Write::new(steps()).long()).await? {
+            Written::Done(touched) => touched,
             Written::Missed(_) => return Err(StoreError::unavailable("a row that is swept is still needed")),
         };
-        removed += portion;
+        let portion = touched.last().map_or(0, |step| step.count);
+        first += touched.first().map_or(0, |step| step.count);
+        last += portion;
         if portion < LIMIT {
-            return Ok(removed);
+            return Ok((first, last));
         }
     }
 }

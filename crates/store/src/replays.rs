@@ -67,8 +67,13 @@ impl Replays for Engine {
             if expires_at <= now {
                 return Ok(false);
             }
-            let used = Step::one(USE, params![kind.as_str(), hash, expires_at, now]);
-            Ok(matches!(self.write(Write::new(vec![used])).await?, Written::Done(_)))
+            let used = vec![used(kind, hash, expires_at, now)];
+            Ok(matches!(self.write(Write::new(used)).await?, Written::Done(_)))
         })
     }
+}
+
+/// The step that uses a thing up; it misses if it was used before. The caller has seen that it is not over.
+pub(crate) fn used(kind: ReplayKind, hash: Hash, expires_at: Timestamp, now: Timestamp) -> Step {
+    Step::one(USE, params![kind.as_str(), hash, expires_at, now])
 }

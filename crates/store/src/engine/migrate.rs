@@ -43,6 +43,7 @@ migrations! {
     5 "0005_ended_grants";
     6 "0006_replays";
     7 "0007_sign_ins";
+    8 "0008_standing_grants";
 }
 
 /// All that this binary knows.

@@ -413,7 +413,8 @@ fn drilled(path: &Path, grants: u64) {
         "INSERT INTO {of} (id, {columns}, code_hash, grant_id, redeemed_at) SELECT ?1, {columns}, ?1, ?1, redeemed_at \
          FROM {of} WHERE id = ?2"
     );
-    let grant = "INSERT INTO grants SELECT ?1, user_id, client_id, resource, server, scope, ?1, seed, generation, \
+    let grant = "INSERT INTO grants (id, user_id, client_id, resource, server, scope, authorization_id, seed, generation, \
+        rotated_at, created_at, last_used_at, idle_expires_at, expires_at, shown, revoked_at) SELECT ?1, user_id, client_id, resource, server, scope, ?1, seed, generation, \
         rotated_at, created_at, last_used_at, idle_expires_at, expires_at, shown, revoked_at FROM grants WHERE id = ?2";
     let like = id::<()>(1).as_bytes().to_vec();
     for number in 10..grants + 10 {

@@ -39,5 +39,6 @@ mod proxy;
 mod replays;
 mod revocations;
 mod sign_ins;
+mod standing;
 mod twins;
 mod users;
