@@ -1,6 +1,7 @@
 //! The main path, and what people meet on it.
 
 mod audit;
+mod machines;
 mod main_path;
 mod nodes;
 mod people;

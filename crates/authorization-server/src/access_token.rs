@@ -39,6 +39,13 @@ impl Validity {
     }
 }
 
+/// What a token says of whom it is for, beside the ids in its grant.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Of<'a> {
+    /// The name of the service account, if it is one and no person.
+    pub(crate) service_account: Option<&'a str>,
+}
+
 /// The token could not be signed. It says no more: the cause is in the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotSigned;
@@ -50,12 +57,23 @@ impl AuthorizationServer {
         self.settings.server(&grant.server).map_or(&grant.resource, |server| &server.resource)
     }
 
-    /// Signs an access token of a grant.
+    /// Signs an access token of a person's grant.
     pub(crate) fn sign_access_token(
         &self,
         grant: &GrantRecord,
         scope: &Scope,
         validity: Validity,
+    ) -> Result<Secret, NotSigned> {
+        self.sign_access_token_of(grant, scope, validity, Of::default())
+    }
+
+    /// Signs an access token of a grant.
+    pub(crate) fn sign_access_token_of(
+        &self,
+        grant: &GrantRecord,
+        scope: &Scope,
+        validity: Validity,
+        of: Of<'_>,
     ) -> Result<Secret, NotSigned> {
         let claims = AccessTokenClaims {
             iss: self.settings.issuer.clone(),
@@ -67,7 +85,7 @@ impl AuthorizationServer {
             iat: validity.iat,
             exp: validity.exp,
             jti: Secret::random("", &*self.parts.entropy).reveal(),
-            service_account: None,
+            service_account: of.service_account.map(str::to_owned),
         };
         let keys = self.parts.keys.load();
         keys.signing.active().sign(TYP, &claims).map(Secret::new).map_err(|error| {

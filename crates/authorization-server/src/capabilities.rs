@@ -8,6 +8,11 @@ use protocol::oauth::{
 
 /// Grant types (RFC 6749, section 1.3).
 pub const GRANT_TYPES: &[GrantType] = GrantType::ALL;
+/// Grant types that a client may register by itself. The others are for clients that the operator knows: with
+/// `client_credentials` nobody would have been asked (RFC 7591, section 5).
+pub const REGISTRABLE_GRANT_TYPES: &[GrantType] = &[GrantType::AuthorizationCode, GrantType::RefreshToken];
+/// Grant types of a client that acts as a service account: no person is behind it, so it is not asked for one.
+pub const MACHINE_GRANT_TYPES: &[GrantType] = &[GrantType::ClientCredentials];
 /// Response types (RFC 6749, section 3.1.1): OAuth 2.1 leaves one.
 pub const RESPONSE_TYPES: &[ResponseType] = ResponseType::ALL;
 /// Where the response stands.
@@ -35,7 +40,7 @@ pub const CLIENT_ID_METADATA_DOCUMENTS: bool = false;
 /// Whether a client may be registered with this metadata.
 #[must_use]
 pub fn can_serve(metadata: &ClientMetadata) -> bool {
-    metadata.grant_types.iter().all(|grant_type| GRANT_TYPES.contains(grant_type))
+    metadata.grant_types.iter().all(|grant_type| REGISTRABLE_GRANT_TYPES.contains(grant_type))
         && metadata.response_types.iter().all(|response_type| RESPONSE_TYPES.contains(response_type))
         && REGISTRABLE_AUTH_METHODS.contains(&metadata.token_endpoint_auth_method)
 }

@@ -54,7 +54,9 @@ pub use clients::{Client, ClientKeys, PreRegisteredClient, PreRegisteredError};
 pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdict};
 pub use grants::PersonRefusal;
 pub use grants::authorization_code::CodeRefusal;
+pub use grants::client_credentials::ClientCredentialsRefusal;
 pub use grants::refresh_token::RefreshRefusal;
+pub use grants::target::TargetRefusal;
 pub use login::{
     Completed, Emergency, EmergencyCode, EmergencyForm, LegStarted, LoginError, LoginForm, LoginReason,
     Returned, SignedIn,

@@ -74,7 +74,7 @@ mod tests {
                 "scopes_supported": ["read", "write"],
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
-                "grant_types_supported": ["authorization_code", "refresh_token"],
+                "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
                 "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
@@ -99,14 +99,18 @@ mod tests {
             let registration = json!({
                 "redirect_uris": [LOOPBACK],
                 "token_endpoint_auth_method": method,
-                "grant_types": metadata.grant_types_supported,
+                "grant_types": crate::capabilities::REGISTRABLE_GRANT_TYPES,
                 "response_types": metadata.response_types_supported,
             });
             let (client, secret) = house.register(&registration.to_string());
             assert_eq!(secret.is_some(), *method != TokenEndpointAuthMethod::None);
             let id = protocol::oauth::ClientId::parse(&client).unwrap();
             let known = house.server.resolve(&id).await.unwrap();
-            assert!(GrantType::ALL.iter().all(|grant_type| known.may_use(*grant_type)));
+            let registrable = crate::capabilities::REGISTRABLE_GRANT_TYPES;
+            for grant_type in GrantType::ALL {
+                assert_eq!(known.may_use(*grant_type), registrable.contains(grant_type));
+                assert!(metadata.grant_types_supported.contains(grant_type));
+            }
             for scope in &metadata.scopes_supported {
                 let changes =
                     [("scope", scope.as_str()), ("response_mode", metadata.response_modes_supported[0])];

@@ -60,6 +60,12 @@ impl Settings {
         self.servers.iter().find(|server| server.resource == *resource)
     }
 
+    /// As which service account a client acts, if it does.
+    #[must_use]
+    pub fn service_account_of(&self, client: &ClientId) -> Option<&ServiceAccount> {
+        self.service_accounts.iter().find(|account| account.clients.contains(client))
+    }
+
     /// Where a connector sends the browser back to.
     pub(crate) fn callback(&self, connector: &str) -> String {
         format!("{}/login/callback/{connector}", self.pages_url)
@@ -124,6 +130,14 @@ impl ServerEntry {
     #[must_use]
     pub fn known_scope(&self) -> Scope {
         self.scopes.iter().map(|entry| entry.token.clone()).collect()
+    }
+
+    /// What of this server's scopes a service account may have, if it may have any.
+    #[must_use]
+    pub fn scope_of_account(&self, name: &str) -> Option<Scope> {
+        let admitted = self.rules.admitted_account(name)?;
+        let known = self.known_scope();
+        Some(admitted.scope.as_ref().map_or_else(|| known.clone(), |most| most.intersection(&known)))
     }
 
     /// What a request without `scope` asks for (product.md, P-12).

@@ -3,13 +3,14 @@
 
 use protocol::id::{Id, User};
 use protocol::oauth::{
-    ClientId, ClientIdKind, ClientMetadata, GrantType, MetadataError, RedirectPolicy, TokenEndpointAuthMethod,
+    ClientId, ClientIdKind, ClientMetadata, MetadataError, RedirectPolicy, TokenEndpointAuthMethod,
 };
 use protocol::secret::Secret;
 use serde_json::json;
 use thiserror::Error;
 
 use super::{Client, ClientKeys};
+use crate::capabilities;
 
 /// A client that was registered by hand. It is confidential if it has a secret or keys.
 #[derive(Debug)]
@@ -49,21 +50,11 @@ impl PreRegisteredClient {
         secret: Option<Secret>,
         redirects: &RedirectPolicy,
     ) -> Result<Self, PreRegisteredError> {
-        let could_be_a_person = client_id.as_str().parse::<Id<User>>().is_ok();
-        if client_id.kind() != ClientIdKind::PreRegistered || could_be_a_person {
-            return Err(PreRegisteredError::ClientId);
-        }
-        if secret.as_ref().is_some_and(Secret::is_empty) {
-            return Err(PreRegisteredError::Secret);
-        }
-        let method = match &secret {
-            Some(_) => TokenEndpointAuthMethod::ClientSecretBasic,
-            None => TokenEndpointAuthMethod::None,
-        };
+        let method = method(&client_id, secret.as_ref())?;
         // Read as a registration would be, so that there is one set of rules for both.
         let mut registration = json!({
             "redirect_uris": redirect_uris,
-            "grant_types": GrantType::ALL,
+            "grant_types": capabilities::REGISTRABLE_GRANT_TYPES,
             "token_endpoint_auth_method": method,
         });
         if let Some(name) = name {
@@ -91,11 +82,45 @@ impl PreRegisteredClient {
         Ok(Self { keys: Some(keys), tolerates_token_endpoint, ..self })
     }
 
+    /// A client that acts as a service account: it has no person in front of it, so it is never called back (RFC 7591,
+    /// section 5).
+    ///
+    /// # Errors
+    /// [`PreRegisteredError`] if the id is of another kind.
+    pub fn machine(
+        client_id: ClientId,
+        name: Option<&str>,
+        secret: Option<Secret>,
+    ) -> Result<Self, PreRegisteredError> {
+        let method = method(&client_id, secret.as_ref())?;
+        let metadata = ClientMetadata::of_machine(name, method, capabilities::MACHINE_GRANT_TYPES);
+        let client = Client { id: client_id, metadata };
+        Ok(Self { client, keys: None, secret, tolerates_token_endpoint: false })
+    }
+
     /// Its id.
     #[must_use]
     pub const fn client_id(&self) -> &ClientId {
         &self.client.id
     }
+}
+
+/// How a client with this id and secret authenticates, if it can be one.
+fn method(
+    client_id: &ClientId,
+    secret: Option<&Secret>,
+) -> Result<TokenEndpointAuthMethod, PreRegisteredError> {
+    let could_be_a_person = client_id.as_str().parse::<Id<User>>().is_ok();
+    if client_id.kind() != ClientIdKind::PreRegistered || could_be_a_person {
+        return Err(PreRegisteredError::ClientId);
+    }
+    if secret.is_some_and(Secret::is_empty) {
+        return Err(PreRegisteredError::Secret);
+    }
+    Ok(match secret {
+        Some(_) => TokenEndpointAuthMethod::ClientSecretBasic,
+        None => TokenEndpointAuthMethod::None,
+    })
 }
 
 /// The client with this id.

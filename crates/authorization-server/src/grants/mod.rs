@@ -2,7 +2,9 @@
 //! decides and writes once. What they share is here: whether the person may still, and the access token itself.
 
 pub(crate) mod authorization_code;
+pub(crate) mod client_credentials;
 pub(crate) mod refresh_token;
+pub(crate) mod target;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use policy::{Access, ServerRules};
+use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::id::{Grant, Id};
 use protocol::jose::claims::AccessTokenClaims;
 use protocol::jose::{Algorithm, Expect};
@@ -47,6 +47,10 @@ pub(crate) const PORTAL: (&str, &str) = ("portal", "portal-secret-portal-secret-
 
 /// A pre-registered client with a key.
 pub(crate) const KEYED: &str = "keyed";
+/// A client that acts as the service account `ci`: everything at `notes`, `read` at `vault`.
+pub(crate) const RUNNER: (&str, &str) = ("runner", "runner-secret-runner-secret-runner");
+/// A client that acts as the service account `nightly`: everything at `notes`.
+pub(crate) const OTHER_RUNNER: (&str, &str) = ("other-runner", "other-secret-other-secret-other-se");
 
 /// Parameters.
 pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -129,7 +133,7 @@ pub(crate) fn request(client_id: &str, changes: Changes<'_>) -> AuthorizationReq
     AuthorizationRequest::parse(&form(&all))
 }
 
-fn entry(name: &str, resource: &str, access: Access) -> ServerEntry {
+fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccount>) -> ServerEntry {
     let scope = |token: &str, by_default| ScopeEntry {
         by_default,
         token: ScopeToken::parse(token).unwrap(),
@@ -139,7 +143,7 @@ fn entry(name: &str, resource: &str, access: Access) -> ServerEntry {
         name: name.to_owned(),
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(resource).unwrap(),
-        rules: ServerRules { name: name.to_owned(), access, service_accounts: Vec::new() },
+        rules: ServerRules { name: name.to_owned(), access, service_accounts: accounts },
         scopes: vec![scope("read", true), scope("write", false)],
         title: name.to_uppercase(),
     }
@@ -155,11 +159,26 @@ pub(crate) fn settings() -> Settings {
         PreRegisteredClient::new(ClientId::parse(id).unwrap(), Some("Known"), &uris, secret, &redirects)
             .unwrap()
     };
+    let machine = |(id, secret): (&str, &str)| {
+        let secret = Secret::new(secret.to_owned());
+        PreRegisteredClient::machine(ClientId::parse(id).unwrap(), None, Some(secret)).unwrap()
+    };
+    let account = |name: &str, title: &str, client: &str| ServiceAccount {
+        clients: vec![ClientId::parse(client).unwrap()],
+        name: name.to_owned(),
+        title: title.to_owned(),
+    };
+    let admitted = |name: &str, scope: Option<&str>| AdmittedAccount {
+        name: name.to_owned(),
+        scope: scope.map(|text| protocol::oauth::Scope::parse(text).unwrap()),
+    };
     Settings {
         clients: vec![
             known(CONSOLE, None),
             known(PORTAL.0, Some(PORTAL.1)),
             known(KEYED, None).with_keys(ClientKeys::Held(Arc::default()), false).unwrap(),
+            machine(RUNNER),
+            machine(OTHER_RUNNER),
         ],
         default_server: Some("notes".to_owned()),
         issuer: ISSUER.to_owned(),
@@ -169,10 +188,13 @@ pub(crate) fn settings() -> Settings {
         pending: PendingCaps { per_address: 50, total: 1000 },
         redirects,
         servers: vec![
-            entry("notes", NOTES, Access::Everyone),
-            entry("vault", VAULT, Access::Groups(vec!["ops".to_owned()])),
+            entry("notes", NOTES, Access::Everyone, vec![admitted("ci", None), admitted("nightly", None)]),
+            entry("vault", VAULT, Access::Groups(vec!["ops".to_owned()]), vec![admitted("ci", Some("read"))]),
         ],
-        service_accounts: Vec::new(),
+        service_accounts: vec![
+            account("ci", "Builds", RUNNER.0),
+            account("nightly", "Nightly", OTHER_RUNNER.0),
+        ],
     }
 }
 

@@ -9,6 +9,7 @@ use crate::access_token::NotSigned;
 use crate::blame::Blame;
 use crate::client_authentication::{ClientRefusal, NotAuthenticated};
 use crate::grants::authorization_code::CodeRefusal;
+use crate::grants::client_credentials::ClientCredentialsRefusal;
 use crate::grants::refresh_token::RefreshRefusal;
 
 /// A refused token request.
@@ -17,6 +18,9 @@ pub enum TokenError {
     /// Who asks is not who it says.
     #[error("the client is not authenticated: {0}")]
     Client(#[from] NotAuthenticated),
+    /// The machine gets no token.
+    #[error("the client credentials are refused: {0}")]
+    ClientCredentials(#[from] ClientCredentialsRefusal),
     /// The code does not buy a token.
     #[error("the code is refused: {0}")]
     Code(#[from] CodeRefusal),
@@ -47,6 +51,7 @@ impl TokenError {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::Client(error) => error.refusal.code(),
+            Self::ClientCredentials(refusal) => refusal.code(),
             Self::Code(refusal) => refusal.code(),
             Self::CodeCorrupt(_) => ErrorCode::InvalidGrant,
             Self::GrantTypeNotRegistered => ErrorCode::UnauthorizedClient,
@@ -66,6 +71,7 @@ impl TokenError {
             | Self::Signing
             | Self::Store(_) => Blame::House,
             Self::Client(_)
+            | Self::ClientCredentials(_)
             | Self::Code(_)
             | Self::GrantTypeNotRegistered
             | Self::Refresh(_)
@@ -78,6 +84,7 @@ impl TokenError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Client(error) => error.refusal.reason(),
+            Self::ClientCredentials(refusal) => refusal.reason(),
             Self::Code(refusal) => refusal.reason(),
             Self::CodeCorrupt(_) => "code_corrupt",
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
@@ -99,7 +106,8 @@ impl TokenError {
     pub const fn basic_tried(&self) -> bool {
         match self {
             Self::Client(error) => error.basic_tried,
-            Self::Code(_)
+            Self::ClientCredentials(_)
+            | Self::Code(_)
             | Self::CodeCorrupt(_)
             | Self::GrantTypeNotRegistered
             | Self::Refresh(_)

@@ -38,6 +38,9 @@ impl AuthorizationServer {
                 };
                 self.exchange_code(&client, presented, caller).await
             }
+            TokenRequest::ClientCredentials { scope, resource } => {
+                self.client_credentials(&client, (&resource, scope.as_deref()), caller).await
+            }
             TokenRequest::RefreshToken { refresh_token, scope, resource } => {
                 let presented = PresentedRefreshToken {
                     refresh_token: &refresh_token,

@@ -17,17 +17,17 @@ use super::{
 };
 use crate::secret::Hash;
 
-/// The metadata of one client. Made by [`ClientMetadata::parse_registration`] alone.
+/// The metadata of one client. Made by [`ClientMetadata::parse_registration`] and [`ClientMetadata::of_machine`] alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientMetadata {
-    /// 1 to 20 redirect URIs, without repetitions.
+    /// 1 to 20 redirect URIs, without repetitions; none of a machine.
     pub redirect_uris: Vec<RedirectUri>,
     /// The name it claims, without control and direction characters; at most 80 characters.
     pub client_name: Option<String>,
     /// The page it claims, `https` or `http`.
     pub client_uri: Option<String>,
-    /// Grant types; `authorization_code` is always among them.
+    /// Grant types; `authorization_code` is always among them, but for a machine.
     pub grant_types: Vec<GrantType>,
     /// Response types.
     pub response_types: Vec<ResponseType>,
@@ -116,6 +116,27 @@ impl ClientMetadata {
     /// [`MetadataError`] for whatever RFC 7591 or the policy for redirect URIs forbids.
     pub fn parse_registration(body: &[u8], policy: &RedirectPolicy) -> Result<Self, MetadataError> {
         registration::parse(body, policy)
+    }
+
+    /// The metadata of a client that has no person in front of it: it is called back nowhere, and uses these grants only.
+    #[must_use]
+    pub fn of_machine(
+        client_name: Option<&str>,
+        method: TokenEndpointAuthMethod,
+        grant_types: &[GrantType],
+    ) -> Self {
+        Self {
+            redirect_uris: Vec::new(),
+            client_name: client_name.and_then(display_name::clean),
+            client_uri: None,
+            grant_types: grant_types.to_vec(),
+            response_types: Vec::new(),
+            token_endpoint_auth_method: method,
+            scope: None,
+            application_type: None,
+            software_id: None,
+            software_version: None,
+        }
     }
 
     /// One text for one metadata: the form in which it is kept. [`Self::parse_registration`] reads it back.

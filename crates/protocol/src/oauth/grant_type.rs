@@ -9,7 +9,9 @@ registered_values! {
     GrantType {
         /// Section 4.1.
         AuthorizationCode = "authorization_code",
-        /// Section 4.3.
+        /// Section 4.4.
+        ClientCredentials = "client_credentials",
+        /// Section 6.
         RefreshToken = "refresh_token",
     }
 }

@@ -22,6 +22,13 @@ pub enum TokenRequest {
         /// RFC 8707, section 2.2; raw.
         resource: Vec<String>,
     },
+    /// RFC 6749, section 4.4.2.
+    ClientCredentials {
+        /// Raw.
+        scope: Option<String>,
+        /// RFC 8707, section 2.2; raw.
+        resource: Vec<String>,
+    },
     /// RFC 6749, section 6.
     RefreshToken {
         /// The refresh token.
@@ -76,6 +83,7 @@ impl TokenRequest {
                 code_verifier: secret("code_verifier"),
                 resource,
             }),
+            GrantType::ClientCredentials => Ok(Self::ClientCredentials { scope: text("scope"), resource }),
             GrantType::RefreshToken => Ok(Self::RefreshToken {
                 refresh_token: secret("refresh_token").ok_or(TokenRequestError::RefreshTokenMissing)?,
                 scope: text("scope"),
@@ -89,6 +97,7 @@ impl TokenRequest {
     pub const fn grant_type(&self) -> GrantType {
         match self {
             Self::AuthorizationCode { .. } => GrantType::AuthorizationCode,
+            Self::ClientCredentials { .. } => GrantType::ClientCredentials,
             Self::RefreshToken { .. } => GrantType::RefreshToken,
         }
     }
@@ -141,6 +150,15 @@ mod tests {
         assert_eq!(refresh_token.reveal(), "tGzv3JOkF0XG5Qx2TlKWIA");
         assert!(scope.is_none());
         assert_eq!(resource, ["a", "b"]);
+    }
+
+    /// RFC 6749, section 4.4.2: the client is all there is.
+    #[test]
+    fn client_credentials_need_nothing_more() {
+        let request = parse("grant_type=client_credentials&scope=read&resource=a");
+        let Ok(TokenRequest::ClientCredentials { scope, resource }) = request else { panic!("{request:?}") };
+        assert_eq!((scope.as_deref(), resource.as_slice()), (Some("read"), ["a".to_owned()].as_slice()));
+        assert!(parse("grant_type=client_credentials").is_ok());
     }
 
     /// AS-116.

@@ -21,8 +21,9 @@ settings! {
         client_id: String = required, "printable ASCII, not beginning with dcr_ or https://, and no UUID", parse::text;
         /// The name that people are shown.
         name: Option<String> = optional, "a text", parse::text;
-        /// Where it may be called back. A loopback URI matches with any port.
-        redirect_uris: Vec<String> = required, "a list of https, loopback or private-use URIs", parse::texts;
+        /// Where it may be called back. A loopback URI matches with any port. A client of a service account has none, every
+        /// other client has one or more.
+        redirect_uris: Vec<String> = "[]", "a list of https, loopback or private-use URIs", parse::texts;
         /// Its public keys as a JWK set: then it authenticates by `private_key_jwt` (RFC 7523) and has no secret. The file is
         /// read again at a reload.
         jwks_file: Option<String> = optional, "a path", parse::text;
@@ -51,7 +52,7 @@ impl PreRegisteredConfig {
 
     /// Whether it proves that it is itself: only such a client may act as a service account.
     pub fn is_confidential(&self) -> bool {
-        self.secret.is_some()
+        self.secret.is_some() || self.settings.jwks.is_some() || self.settings.jwks_file.is_some()
     }
 
     fn read_one(mut section: Section<'_>) -> Option<Self> {

@@ -223,6 +223,22 @@ impl Config {
                 );
             }
         }
+        for client in &self.pre_registered {
+            let acts = clients().any(|id| *id == client.settings.client_id);
+            match (acts, client.settings.redirect_uris.is_empty()) {
+                (true, true) | (false, false) => {}
+                (true, false) => root.mistake(
+                    "client",
+                    "acts as a service account and has redirect_uris: it would be two kinds of client at once",
+                    "a client without redirect_uris for the service account, and another one for people",
+                ),
+                (false, true) => root.mistake(
+                    "client",
+                    "has no redirect_uris, and acts as no service account",
+                    "redirect_uris, or its client_id in the clients of a [[service_account]]",
+                ),
+            }
+        }
         let known = |name: &String| self.service_accounts.iter().any(|account| account.name == *name);
         let admitted = self.mcp_servers.iter().flat_map(|server| &server.access.service_accounts);
         for account in admitted.filter(|account| !known(&account.name)) {

@@ -419,7 +419,6 @@ fn what_is_told_of_the_way_outward_is_used_or_it_is_a_mistake() {
 const MACHINES: &str = r#"
 [[client]]
 client_id = "runner"
-redirect_uris = ["https://runner.example.com/callback"]
 secret_env = "RUNNER"
 [[client]]
 client_id = "public"
@@ -487,6 +486,8 @@ fn a_service_account_has_confidential_clients_of_its_own_and_no_identity_provide
         ("clients = [\"runner\"]", "clients = [\"gone\"]", "service_account"),
         ("name = \"backup\"", "name = \"backup\"\nclients = [\"runner\"]", "service_account"),
         ("name = \"backup\"", "name = \"ci\"", "service_account"),
+        ("secret_env", "redirect_uris = [\"https://a.example/cb\"]\nsecret_env", "client"),
+        ("redirect_uris = [\"https://runner.example.com/callback\"]\n", "", "client"),
         ("id = \"development\"", "id = \"service-account\"", "identity_provider[0].id"),
         ("\"public\"", "\"01890a5d-ac96-774b-bcce-b302099a8057\"", "client[1].client_id"),
     ] {

@@ -119,8 +119,13 @@ fn pre_registered(
     let wrong = |what: String| Failure::Wiring(format!("[[client]] `{id}`: {what}"));
     let client_id = ClientId::parse(id).map_err(|error| wrong(error.to_string()))?;
     let secret = client.secret.as_ref().map(|source| source.load("the secret of a client")).transpose()?;
-    let uris = &client.settings.redirect_uris;
-    let known = PreRegisteredClient::new(client_id, client.settings.name.as_deref(), uris, secret, redirects);
+    let (name, uris) = (client.settings.name.as_deref(), &client.settings.redirect_uris);
+    // A client of a service account has none (`Config::judge`).
+    let known = if uris.is_empty() {
+        PreRegisteredClient::machine(client_id, name, secret)
+    } else {
+        PreRegisteredClient::new(client_id, name, uris, secret, redirects)
+    };
     let known = match keys(config, client).map_err(wrong)? {
         Some(keys) => known.and_then(|known| known.with_keys(keys, client.settings.token_endpoint_audience)),
         None => known,

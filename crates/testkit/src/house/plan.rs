@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
-use authorization_server::{ClientKeys, Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry};
-use policy::{Access, ServerRules};
+use authorization_server::{
+    ClientKeys, Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry, ServiceAccount,
+};
+use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
-use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, ScopeToken, client_assertion};
+use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion};
 use resource_server::ServerSettings;
 use store::PendingCaps;
 use upstream::connectors::Connector;
@@ -34,6 +36,8 @@ pub struct Plan {
     pub clients: Vec<(&'static str, Vec<String>, Option<&'static str>)>,
     /// Public keys of clients known beforehand: id, JWK set, and whether an assertion may be for the token endpoint.
     pub client_keys: Vec<(&'static str, serde_json::Value, bool)>,
+    /// Service accounts, each with its client.
+    pub service_accounts: Vec<PlannedAccount>,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -74,6 +78,17 @@ pub struct Plan {
     pub luck: u64,
 }
 
+/// A service account of a plan.
+#[derive(Clone, Debug)]
+pub struct PlannedAccount {
+    /// Its name.
+    pub name: &'static str,
+    /// The client that acts as it, and its secret.
+    pub client: (&'static str, &'static str),
+    /// Where it is admitted, and with which scope at most.
+    pub admitted: Vec<(&'static str, Option<&'static str>)>,
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
@@ -92,6 +107,18 @@ impl Default for Plan {
                 ),
             ],
             client_keys: Vec::new(),
+            service_accounts: vec![
+                PlannedAccount {
+                    name: "ci",
+                    client: ("runner", "secret-of-the-runner"),
+                    admitted: vec![("notes", None), ("ledger", Some("read"))],
+                },
+                PlannedAccount {
+                    name: "nightly",
+                    client: ("night-runner", "secret-of-the-night-runner"),
+                    admitted: vec![("notes", Some("read"))],
+                },
+            ],
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -173,8 +200,13 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         let keys = client_assertion::client_keys(jwks).ok_or("not the keys of a client")?;
         client.with_keys(ClientKeys::Held(Arc::new(keys)), *tolerant).map_err(text)
     });
+    let machines = plan.service_accounts.iter().map(|account| {
+        let (id, secret) = account.client;
+        let secret = protocol::secret::Secret::new(secret.to_owned());
+        PreRegisteredClient::machine(ClientId::parse(id).map_err(text)?, None, Some(secret)).map_err(text)
+    });
     Ok(authorization_server::Settings {
-        clients: clients.collect::<Built<_>>()?,
+        clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
         issuer: issuer.to_owned(),
         lifetimes: plan.lifetimes,
@@ -187,8 +219,30 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .iter()
             .map(|(name, access)| entry(plan, issuer, name, access))
             .collect::<Built<_>>()?,
-        service_accounts: Vec::new(),
+        service_accounts: accounts(plan)?,
     })
+}
+
+fn accounts(plan: &Plan) -> Built<Vec<ServiceAccount>> {
+    let account = |planned: &PlannedAccount| {
+        Ok(ServiceAccount {
+            clients: vec![ClientId::parse(planned.client.0).map_err(text)?],
+            name: planned.name.to_owned(),
+            title: format!("The {} account", planned.name),
+        })
+    };
+    plan.service_accounts.iter().map(account).collect()
+}
+
+fn rules(plan: &Plan, name: &str, access: &Access) -> Built<ServerRules> {
+    let mut service_accounts = Vec::new();
+    for account in &plan.service_accounts {
+        for (_, scope) in account.admitted.iter().filter(|(server, _)| *server == name) {
+            let scope = scope.map(Scope::parse).transpose().map_err(text)?;
+            service_accounts.push(AdmittedAccount { name: account.name.to_owned(), scope });
+        }
+    }
+    Ok(ServerRules { name: name.to_owned(), access: access.clone(), service_accounts })
 }
 
 fn resource(issuer: &str, name: &str) -> Built<ResourceUri> {
@@ -206,7 +260,7 @@ fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<Server
         name: name.to_owned(),
         refresh_repeat: plan.refresh_repeat,
         resource: resource(issuer, name)?,
-        rules: ServerRules { name: name.to_owned(), access: access.clone(), service_accounts: Vec::new() },
+        rules: rules(plan, name, access)?,
         scopes: vec![scope("read")?, scope("write")?],
         title: format!("The {name} server"),
     })
@@ -232,11 +286,7 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             name: (*name).to_owned(),
             title: format!("The {name} server"),
             resource: resource(issuer, name)?,
-            rules: ServerRules {
-                name: (*name).to_owned(),
-                access: access.clone(),
-                service_accounts: Vec::new(),
-            },
+            rules: rules(plan, name, access)?,
             challenge_scope: [token("read")?, token("write")?].into_iter().collect(),
             assertion_audience: mcp_url.to_owned(),
             low_risk: false,

@@ -48,9 +48,12 @@ networks = ["203.0.113.0/24"]
 client_id = "dashboard"
 redirect_uris = ["https://dashboard.example.com/callback"]
 secret_env = "DASHBOARD"
+[[client]]
+client_id = "runner"
+secret_env = "RUNNER"
 [[service_account]]
 name = "ci"
-clients = ["dashboard"]
+clients = ["runner"]
 [[listener]]
 address = "127.0.0.1:8443"
 tls = { acme = true }
