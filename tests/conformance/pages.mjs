@@ -17,9 +17,14 @@ import { binary, serve } from './sekisho.mjs';
 
 const axe = fs.readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const NARROW = 360, WIDE = 1280;
-const PAGES = ['index', 'login', 'development', 'consent', 'emergency', 'error', 'not-found'];
+const PAGES = ['index', 'login', 'development', 'consent', 'device', 'device-done', 'emergency', 'error', 'not-found'];
 
-const sections = `[[identity_provider]]
+const sections = `[[client]]
+client_id = "appliance"
+name = "Appliance"
+redirect_uris = ["http://127.0.0.1/callback"]
+
+[[identity_provider]]
 id = "development"
 kind = "development"
 title = "Example people"
@@ -46,6 +51,14 @@ async function authorizationUrl(issuer, redirect) {
     code_challenge: randomBytes(32).toString('base64url'), code_challenge_method: 'S256', scope: 'read write',
   });
   return url.href;
+}
+
+/** What a device without a browser shows: the address of the page, with the code in it. */
+async function deviceUrl(issuer) {
+  const answer = await fetch(`${issuer}/oauth/device_authorization`, {
+    method: 'POST', body: new URLSearchParams({ client_id: 'appliance', resource: `${issuer}/notes/mcp`, scope: 'read write' }),
+  });
+  return (await answer.json()).verification_uri_complete;
 }
 
 async function judge(person, page, language, seen) {
@@ -86,6 +99,12 @@ async function walk(browser, sekisho, callback, language) {
     (function wait() { if (button.disabled) setTimeout(wait, 20); else active(); })(); })`);
   const back = await person.press('button[value=allow]');
   assert.ok(back.startsWith(callback) && back.includes('code='), back);
+  await person.goto(await deviceUrl(url));
+  await look(person, 'device');
+  await person.press('button[type=submit]');
+  await look(person, 'consent');
+  await person.press('button[value=deny]');
+  await look(person, 'device-done');
   await person.goto(begun.replace(/redirect_uri=[^&]*/, 'redirect_uri=https%3A%2F%2Felsewhere.example%2F'));
   await look(person, 'error');
   await person.goto(`${url}/no-such-page`);

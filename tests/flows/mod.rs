@@ -1,6 +1,8 @@
 //! The main path, and what people meet on it.
 
 mod audit;
+mod device;
+mod documents;
 mod machines;
 mod main_path;
 mod nodes;

@@ -10,7 +10,8 @@ use protocol::oauth::{
 pub const GRANT_TYPES: &[GrantType] = GrantType::ALL;
 /// Grant types that a client may register by itself. The others are for clients that the operator knows: with
 /// `client_credentials` nobody would have been asked (RFC 7591, section 5).
-pub const REGISTRABLE_GRANT_TYPES: &[GrantType] = &[GrantType::AuthorizationCode, GrantType::RefreshToken];
+pub const REGISTRABLE_GRANT_TYPES: &[GrantType] =
+    &[GrantType::AuthorizationCode, GrantType::DeviceCode, GrantType::RefreshToken];
 /// Grant types of a client that acts as a service account: no person is behind it, so it is not asked for one.
 pub const MACHINE_GRANT_TYPES: &[GrantType] = &[GrantType::ClientCredentials];
 /// Response types (RFC 6749, section 3.1.1): OAuth 2.1 leaves one.

@@ -18,6 +18,7 @@ pub mod capabilities;
 mod client_authentication;
 mod clients;
 mod consent;
+mod device;
 mod error;
 mod forms;
 mod grants;
@@ -52,9 +53,11 @@ pub use browser::Browser;
 pub use client_authentication::{AssertionRefusal, AuthenticatedClient, ClientRefusal, NotAuthenticated};
 pub use clients::{Client, ClientKeys, PreRegisteredClient, PreRegisteredError};
 pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdict};
+pub use device::{DeviceEntered, DeviceError, DevicePageError, DevicePageReason};
 pub use grants::PersonRefusal;
 pub use grants::authorization_code::CodeRefusal;
 pub use grants::client_credentials::ClientCredentialsRefusal;
+pub use grants::device_code::DeviceCodeRefusal;
 pub use grants::refresh_token::RefreshRefusal;
 pub use grants::target::TargetRefusal;
 pub use login::{
@@ -68,7 +71,7 @@ pub use pages::{
 pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use service_accounts::keep_service_account;
-pub use settings::{Lifetimes, ScopeEntry, ServerEntry, ServiceAccount, Settings};
+pub use settings::{DeviceFlow, Lifetimes, ScopeEntry, ServerEntry, ServiceAccount, Settings};
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
 
@@ -94,6 +97,7 @@ pub struct Parts {
 /// The authorization server. One for each issuer; shared by all requests.
 pub struct AuthorizationServer {
     parts: Parts,
+    guesses: device::Guesses,
     refusals: audit::Refusals,
     settings: Settings,
 }
@@ -102,7 +106,7 @@ impl AuthorizationServer {
     /// The authorization server with these settings.
     #[must_use]
     pub const fn new(settings: Settings, parts: Parts) -> Self {
-        Self { parts, refusals: audit::Refusals::new(), settings }
+        Self { parts, guesses: device::Guesses::new(), refusals: audit::Refusals::new(), settings }
     }
 
     /// The issuer identifier, byte for byte as in the metadata (RFC 9207, section 2).

@@ -1,9 +1,10 @@
 //! The issuer's metadata (RFC 8414) and its keys (RFC 7517). Everything here is read from [`crate::capabilities`], from
 //! the settings and from the keys; nothing from a request (attacks.md, DS-01).
 
-use protocol::oauth::AuthorizationServerMetadata;
+use protocol::oauth::{AuthorizationServerMetadata, GrantType};
 use serde_json::Value;
 
+use crate::settings::DeviceFlow;
 use crate::{AuthorizationServer, capabilities};
 
 impl AuthorizationServer {
@@ -20,12 +21,13 @@ impl AuthorizationServer {
             authorization_endpoint: format!("{}/oauth/authorize", self.settings.pages_url),
             token_endpoint: at("/oauth/token"),
             registration_endpoint: Some(at("/oauth/register")),
+            device_authorization_endpoint: self.has_device_flow().then(|| at("/oauth/device_authorization")),
             revocation_endpoint: Some(at("/oauth/revoke")),
             jwks_uri: at("/oauth/jwks"),
             scopes_supported: scopes.iter().cloned().collect(),
             response_types_supported: capabilities::RESPONSE_TYPES.to_vec(),
             response_modes_supported: capabilities::RESPONSE_MODES.to_vec(),
-            grant_types_supported: capabilities::GRANT_TYPES.to_vec(),
+            grant_types_supported: self.grant_types(),
             token_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             revocation_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
@@ -38,6 +40,17 @@ impl AuthorizationServer {
             subject_types_supported: Vec::new(),
             id_token_signing_alg_values_supported: Vec::new(),
         }
+    }
+
+    /// Whether any MCP server may be asked for without a browser.
+    fn has_device_flow(&self) -> bool {
+        self.settings.servers.iter().any(|server| server.device_flow != DeviceFlow::Off)
+    }
+
+    fn grant_types(&self) -> Vec<GrantType> {
+        let served =
+            |grant_type: &&GrantType| **grant_type != GrantType::DeviceCode || self.has_device_flow();
+        capabilities::GRANT_TYPES.iter().filter(served).copied().collect()
     }
 
     /// The JWK set of `jwks_uri`: public halves only.
@@ -69,12 +82,13 @@ mod tests {
                 "authorization_endpoint": "https://mcp.example.com/oauth/authorize",
                 "token_endpoint": "https://mcp.example.com/oauth/token",
                 "registration_endpoint": "https://mcp.example.com/oauth/register",
+                "device_authorization_endpoint": "https://mcp.example.com/oauth/device_authorization",
                 "revocation_endpoint": "https://mcp.example.com/oauth/revoke",
                 "jwks_uri": "https://mcp.example.com/oauth/jwks",
                 "scopes_supported": ["read", "write"],
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
-                "grant_types_supported": ["authorization_code", "client_credentials", "refresh_token"],
+                "grant_types_supported": ["authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
                 "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],

@@ -28,6 +28,8 @@ pub struct ClientOnPage {
     pub name: Option<String>,
     /// Who stands behind that name.
     pub vouched: Vouching,
+    /// The address that it asked from, if it is a device elsewhere that the person lets in (RFC 8628).
+    pub asked_from: Option<String>,
     /// Where the browser goes afterwards: scheme, host and port are what a person should read.
     pub destination: Destination,
     /// The same, whole.

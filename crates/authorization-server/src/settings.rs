@@ -66,6 +66,11 @@ impl Settings {
         self.service_accounts.iter().find(|account| account.clients.contains(client))
     }
 
+    /// The host of people's pages.
+    pub(crate) fn pages_host(&self) -> &str {
+        self.pages_url.split_once("://").map_or("", |(_, host)| host)
+    }
+
     /// Where a connector sends the browser back to.
     pub(crate) fn callback(&self, connector: &str) -> String {
         format!("{}/login/callback/{connector}", self.pages_url)
@@ -108,9 +113,22 @@ impl Default for Lifetimes {
     }
 }
 
+/// Which clients may ask for an MCP server without a browser (RFC 8628), which can be phished from far away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceFlow {
+    /// Every client that people may allow.
+    Any,
+    /// Those that the operator wrote into the configuration.
+    Known,
+    /// None.
+    Off,
+}
+
 /// One MCP server, as the authorization server sees it.
 #[derive(Debug, Clone)]
 pub struct ServerEntry {
+    /// Which clients may ask for it without a browser.
+    pub device_flow: DeviceFlow,
     /// Its name in URLs.
     pub name: String,
     /// How long a repeated refresh is answered with the same successor (product.md, P-3); zero for never.

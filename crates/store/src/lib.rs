@@ -12,6 +12,7 @@ mod backup;
 mod browser_sessions;
 mod clients;
 mod codec;
+mod device_authorizations;
 mod emergency_logins;
 mod engine;
 mod error;
@@ -41,6 +42,7 @@ pub use authorizations::{
 pub use backup::{BackupError, Contents, Header, Progress, Restore, Restored, verify, verify_file};
 pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
 pub use clients::{ClientRecord, Clients};
+pub use device_authorizations::{DeviceAuthorizationRecord, DeviceAuthorizations, PutDeviceOutcome};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
 pub use engine::{Engine, EngineConfig, OpenError};
 #[cfg(feature = "failpoints")]
@@ -71,6 +73,7 @@ pub trait Store:
     Clients
     + Users
     + BrowserSessions
+    + DeviceAuthorizations
     + EmergencyLogins
     + Authorizations
     + Grants

@@ -19,6 +19,8 @@ pub struct SweepCounts {
     pub browser_sessions: u64,
     /// Clients that nobody has used for 90 days and that hold no live grant.
     pub clients: u64,
+    /// Device authorizations that are over.
+    pub device_authorizations: u64,
     /// Emergency logins that ended a day ago.
     pub emergency_logins: u64,
     /// Grants past the end of the life they could have had.
@@ -76,6 +78,8 @@ statement_list! {
         WHERE expires_at < $1 ORDER BY expires_at, id LIMIT 500)";
     BROWSER_SESSIONS = "DELETE FROM browser_sessions WHERE hash IN (SELECT hash FROM browser_sessions \
         WHERE expires_at < $1 LIMIT 500)";
+    DEVICE_AUTHORIZATIONS = "DELETE FROM device_authorizations WHERE device_code IN (SELECT device_code FROM device_authorizations \
+        WHERE expires_at < $1 LIMIT 500)";
     EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
         WHERE expires_at < $1 LIMIT 500)";
     REPLAYS = "DELETE FROM replays WHERE (kind, hash) IN (SELECT kind, hash FROM replays \
@@ -117,11 +121,14 @@ impl Maintenance for Engine {
             let (day_ago, unused) = (now.minus(DAY), now.minus(CLIENT_UNUSED));
             let hour_ago = now.minus(HOUR);
             let undecided = now.minus(UNDECIDED);
+            let before_undecided = undecided;
             let undecided = remove(self, || vec![step(UNDECIDED_AUTHORIZATIONS, undecided)]).await?;
             let open = remove(self, || vec![step(OPEN_AUTHORIZATIONS, day_ago)]).await?;
             let together = || vec![step(REDEEMED_AUTHORIZATIONS, day_ago), step(GRANTS, day_ago)];
             let (redeemed, grants) = remove_pairs(self, together).await?;
             let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
+            let device_authorizations =
+                remove(self, || vec![step(DEVICE_AUTHORIZATIONS, before_undecided)]).await?;
             let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
             // Clocks of nodes differ: what is over here may be good there for some minutes yet.
             let replays = remove(self, || vec![step(REPLAYS, hour_ago)]).await?;
@@ -134,6 +141,7 @@ impl Maintenance for Engine {
                 authorizations,
                 browser_sessions,
                 clients,
+                device_authorizations,
                 emergency_logins,
                 grants,
                 replays,

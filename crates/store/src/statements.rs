@@ -31,6 +31,7 @@ pub fn statements() -> Vec<Statement> {
         crate::backup::STATEMENTS,
         crate::browser_sessions::STATEMENTS,
         crate::clients::STATEMENTS,
+        crate::device_authorizations::STATEMENTS,
         crate::emergency_logins::STATEMENTS,
         crate::grants::STATEMENTS,
         crate::keys::STATEMENTS,

@@ -8,6 +8,7 @@ mod assets;
 mod body;
 mod consent;
 mod cookies;
+mod device;
 mod form;
 mod front;
 mod fronts;

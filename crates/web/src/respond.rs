@@ -165,7 +165,9 @@ fn response_class(code: ErrorCode) -> Class {
         ErrorCode::ServerError => Class::Broken,
         ErrorCode::TemporarilyUnavailable => Class::Away,
         ErrorCode::AccessDenied
+        | ErrorCode::AuthorizationPending
         | ErrorCode::ConsentRequired
+        | ErrorCode::ExpiredToken
         | ErrorCode::InsufficientScope
         | ErrorCode::InvalidClientMetadata
         | ErrorCode::InvalidGrant
@@ -176,6 +178,7 @@ fn response_class(code: ErrorCode) -> Class {
         | ErrorCode::LoginRequired
         | ErrorCode::RequestNotSupported
         | ErrorCode::RequestUriNotSupported
+        | ErrorCode::SlowDown
         | ErrorCode::UnauthorizedClient
         | ErrorCode::UnsupportedGrantType
         | ErrorCode::UnsupportedResponseType
@@ -273,7 +276,9 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::ServerGone
         | Trouble::StalePage
         | Trouble::Unknown
-        | Trouble::UnknownPerson => StatusCode::BAD_REQUEST,
+        | Trouble::UnknownPerson
+        | Trouble::UserCodeUnknown
+        | Trouble::UserCodeUsed => StatusCode::BAD_REQUEST,
         Trouble::FormForeign
         | Trouble::NotAdmitted
         | Trouble::OtherBrowser

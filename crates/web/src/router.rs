@@ -13,7 +13,7 @@ use crate::layers::guard::guard;
 use crate::respond::{self, Failure};
 use crate::routes::{Endpoint, ROUTES, Route};
 use crate::text::Trouble;
-use crate::{acme, assets, consent, health, index, login, oauth, well_known};
+use crate::{acme, assets, consent, device, health, index, login, oauth, well_known};
 
 /// Everything but the MCP endpoints.
 pub(crate) fn router() -> Router {
@@ -32,6 +32,9 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::AuthorizationServerMetadata => any(well_known::authorization_server),
         Endpoint::Callback => any(login::callback::answer),
         Endpoint::Consent => any(consent::answer),
+        Endpoint::Device => any(device::answer),
+        Endpoint::DeviceAuthorization => any(oauth::device_authorization::answer),
+        Endpoint::DeviceDone => any(device::done),
         Endpoint::Emergency => any(login::emergency::answer),
         Endpoint::Health => any(health::alive),
         Endpoint::Index => any(index::answer),

@@ -39,6 +39,9 @@ pub(crate) enum Endpoint {
     AuthorizationServerMetadata,
     Callback,
     Consent,
+    Device,
+    DeviceAuthorization,
+    DeviceDone,
     Emergency,
     Health,
     Index,
@@ -181,15 +184,23 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 18] = [
+pub(crate) static ROUTES: [Route; 21] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
     Route::page(Endpoint::Callback, "callback", "/login/callback/{connector}", GET_ONLY),
     Route::page(Endpoint::Consent, "consent", "/consent", GET_POST),
+    Route::page(Endpoint::Device, "device", "/device", GET_POST).drawing_on(Budget::Device),
+    Route::page(Endpoint::DeviceDone, "device_done", "/device/done", GET_ONLY),
     Route::page(Endpoint::Login, "login", "/login", GET_POST),
     Route::page(Endpoint::Emergency, "login_emergency", "/login/emergency", GET_POST),
     Route::page(Endpoint::LoginDevelopment, "login_development", "/login/development", GET_POST),
+    Route::oauth(
+        Endpoint::DeviceAuthorization,
+        "device_authorization",
+        "/oauth/device_authorization",
+        Budget::Token,
+    ),
     Route::oauth(Endpoint::Register, "register", "/oauth/register", Budget::Register),
     Route::oauth(Endpoint::Revoke, "revoke", "/oauth/revoke", Budget::Token),
     Route::oauth(Endpoint::Token, "token", "/oauth/token", Budget::Token),

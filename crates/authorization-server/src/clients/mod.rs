@@ -22,8 +22,8 @@ use thiserror::Error;
 pub use keys::ClientKeys;
 pub use pre_registered::{PreRegisteredClient, PreRegisteredError};
 
-use crate::AuthorizationServer;
 use crate::pages::{ClientOnPage, ServerOnPage, Vouching};
+use crate::{AuthorizationServer, device};
 
 /// A client and its metadata (RFC 7591, section 2).
 #[derive(Debug, Clone)]
@@ -152,6 +152,7 @@ impl Client {
         ClientOnPage {
             name: self.metadata.client_name.clone(),
             vouched: self.vouched(),
+            asked_from: None,
             destination: redirect_uri.destination().clone(),
             redirect_uri,
         }
@@ -182,7 +183,12 @@ impl AuthorizationServer {
         record: &AuthorizationRecord,
     ) -> Result<Option<(Client, VerifiedRedirectUri)>, ResolveError> {
         let client = self.resolve(&record.client_id).await?;
-        let redirect_uri = client.verify_redirect_uri(Some(&record.request.redirect_uri));
+        let requested = record.request.redirect_uri.as_str();
+        let redirect_uri = match device::asked_from(&self.settings, requested) {
+            // The consent to a device ends at a page of ours.
+            Some(_) => Some(VerifiedRedirectUri::of_our_own(requested, self.settings.pages_host())),
+            None => client.verify_redirect_uri(Some(requested)),
+        };
         Ok(redirect_uri.map(|redirect_uri| (client, redirect_uri)))
     }
 
@@ -192,7 +198,13 @@ impl AuthorizationServer {
         record: &AuthorizationRecord,
     ) -> Result<Option<ClientOnPage>, ResolveError> {
         let found = self.client_of(record).await?;
-        Ok(found.map(|(client, redirect_uri)| client.on_page(redirect_uri)))
+        Ok(found.map(|(client, redirect_uri)| self.on_page(&client, redirect_uri)))
+    }
+
+    /// A client as the pages show it; of a device, with where it asked from.
+    pub(crate) fn on_page(&self, client: &Client, redirect_uri: VerifiedRedirectUri) -> ClientOnPage {
+        let asked_from = device::asked_from(&self.settings, redirect_uri.as_str()).map(str::to_owned);
+        ClientOnPage { asked_from, ..client.on_page(redirect_uri) }
     }
 
     /// The MCP server of a sign-in as the pages show it.

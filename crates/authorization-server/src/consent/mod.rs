@@ -162,7 +162,7 @@ impl AuthorizationServer {
         ConsentPage {
             account: Account::of(&session.user),
             authorization: record.id,
-            client: client.on_page(to),
+            client: self.on_page(client, to),
             csrf: forms::consent_token(&keys.forms, record.id, &holder, &shown),
             lifetime: GrantLifetime {
                 idle: self.settings.lifetimes.grant_idle,

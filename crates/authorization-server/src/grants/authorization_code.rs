@@ -243,7 +243,7 @@ impl AuthorizationServer {
         Err(refusal.into())
     }
 
-    async fn redeem(
+    pub(super) async fn redeem(
         &self,
         client: &AuthenticatedClient,
         record: &AuthorizationRecord,

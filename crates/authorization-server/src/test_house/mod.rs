@@ -140,6 +140,7 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
         words: Some(format!("{token} things")),
     };
     ServerEntry {
+        device_flow: DeviceFlow::Known,
         name: name.to_owned(),
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(resource).unwrap(),

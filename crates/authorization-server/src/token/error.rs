@@ -10,6 +10,7 @@ use crate::blame::Blame;
 use crate::client_authentication::{ClientRefusal, NotAuthenticated};
 use crate::grants::authorization_code::CodeRefusal;
 use crate::grants::client_credentials::ClientCredentialsRefusal;
+use crate::grants::device_code::DeviceCodeRefusal;
 use crate::grants::refresh_token::RefreshRefusal;
 
 /// A refused token request.
@@ -28,6 +29,9 @@ pub enum TokenError {
     /// TK-08).
     #[error("the record of the code cannot be read")]
     CodeCorrupt(#[source] StoreError),
+    /// The device code does not buy a token, or not yet.
+    #[error("the device code is refused: {0}")]
+    DeviceCode(#[from] DeviceCodeRefusal),
     /// The client did not register this grant type.
     #[error("the client may not use this grant type")]
     GrantTypeNotRegistered,
@@ -54,6 +58,7 @@ impl TokenError {
             Self::ClientCredentials(refusal) => refusal.code(),
             Self::Code(refusal) => refusal.code(),
             Self::CodeCorrupt(_) => ErrorCode::InvalidGrant,
+            Self::DeviceCode(refusal) => refusal.code(),
             Self::GrantTypeNotRegistered => ErrorCode::UnauthorizedClient,
             Self::Refresh(refusal) => refusal.code(),
             Self::Request(error) => error.code(),
@@ -73,6 +78,7 @@ impl TokenError {
             Self::Client(_)
             | Self::ClientCredentials(_)
             | Self::Code(_)
+            | Self::DeviceCode(_)
             | Self::GrantTypeNotRegistered
             | Self::Refresh(_)
             | Self::Request(_) => Blame::Client,
@@ -87,10 +93,12 @@ impl TokenError {
             Self::ClientCredentials(refusal) => refusal.reason(),
             Self::Code(refusal) => refusal.reason(),
             Self::CodeCorrupt(_) => "code_corrupt",
+            Self::DeviceCode(refusal) => refusal.reason(),
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
             Self::Refresh(refusal) => refusal.reason(),
             Self::Request(error) => match error {
                 TokenRequestError::CodeMissing => "code_missing",
+                TokenRequestError::DeviceCodeMissing => "device_code_missing",
                 TokenRequestError::GrantTypeMissing => "grant_type_missing",
                 TokenRequestError::RefreshTokenMissing => "refresh_token_missing",
                 TokenRequestError::Repeated => "parameter_repeated",
@@ -109,6 +117,7 @@ impl TokenError {
             Self::ClientCredentials(_)
             | Self::Code(_)
             | Self::CodeCorrupt(_)
+            | Self::DeviceCode(_)
             | Self::GrantTypeNotRegistered
             | Self::Refresh(_)
             | Self::Request(_)

@@ -41,6 +41,9 @@ impl AuthorizationServer {
             TokenRequest::ClientCredentials { scope, resource } => {
                 self.client_credentials(&client, (&resource, scope.as_deref()), caller).await
             }
+            TokenRequest::DeviceCode { device_code } => {
+                self.exchange_device_code(&client, &device_code, caller).await
+            }
             TokenRequest::RefreshToken { refresh_token, scope, resource } => {
                 let presented = PresentedRefreshToken {
                     refresh_token: &refresh_token,

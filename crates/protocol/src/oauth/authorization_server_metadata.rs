@@ -20,6 +20,9 @@ pub struct AuthorizationServerMetadata {
     /// RFC 7591, if offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registration_endpoint: Option<String>,
+    /// RFC 8628, section 4, if offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_authorization_endpoint: Option<String>,
     /// RFC 7009, if offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
@@ -97,12 +100,13 @@ mod tests {
             authorization_endpoint: "https://server.example.com/authorize".to_owned(),
             token_endpoint: "https://server.example.com/token".to_owned(),
             registration_endpoint: None,
+            device_authorization_endpoint: None,
             revocation_endpoint: None,
             jwks_uri: "https://server.example.com/jwks.json".to_owned(),
             scopes_supported: Vec::new(),
             response_types_supported: vec![ResponseType::Code],
             response_modes_supported: vec!["query"],
-            grant_types_supported: GrantType::ALL.to_vec(),
+            grant_types_supported: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
             token_endpoint_auth_methods_supported: TokenEndpointAuthMethod::ALL.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: Vec::new(),
             revocation_endpoint_auth_methods_supported: Vec::new(),

@@ -11,8 +11,12 @@ use serde::{Serialize, Serializer};
 pub enum ErrorCode {
     /// RFC 6749, section 4.1.2.1.
     AccessDenied,
+    /// RFC 8628, section 3.5.
+    AuthorizationPending,
     /// OpenID Connect Core 1.0, section 3.1.2.6.
     ConsentRequired,
+    /// RFC 8628, section 3.5.
+    ExpiredToken,
     /// RFC 6750, section 3.1.
     InsufficientScope,
     /// RFC 6749, section 5.2.
@@ -39,6 +43,8 @@ pub enum ErrorCode {
     RequestUriNotSupported,
     /// RFC 6749, section 4.1.2.1.
     ServerError,
+    /// RFC 8628, section 3.5.
+    SlowDown,
     /// RFC 6749, section 4.1.2.1.
     TemporarilyUnavailable,
     /// RFC 6749, section 4.1.2.1.
@@ -55,7 +61,9 @@ impl ErrorCode {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::AccessDenied,
+        Self::AuthorizationPending,
         Self::ConsentRequired,
+        Self::ExpiredToken,
         Self::InsufficientScope,
         Self::InvalidClient,
         Self::InvalidClientMetadata,
@@ -69,6 +77,7 @@ impl ErrorCode {
         Self::RequestNotSupported,
         Self::RequestUriNotSupported,
         Self::ServerError,
+        Self::SlowDown,
         Self::TemporarilyUnavailable,
         Self::UnauthorizedClient,
         Self::UnsupportedGrantType,
@@ -81,7 +90,9 @@ impl ErrorCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AccessDenied => "access_denied",
+            Self::AuthorizationPending => "authorization_pending",
             Self::ConsentRequired => "consent_required",
+            Self::ExpiredToken => "expired_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
@@ -95,6 +106,7 @@ impl ErrorCode {
             Self::RequestNotSupported => "request_not_supported",
             Self::RequestUriNotSupported => "request_uri_not_supported",
             Self::ServerError => "server_error",
+            Self::SlowDown => "slow_down",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
@@ -108,7 +120,9 @@ impl ErrorCode {
     pub const fn sentence(self) -> &'static str {
         match self {
             Self::AccessDenied => "The request was denied.",
+            Self::AuthorizationPending => "Nobody has decided yet. Ask again after the interval.",
             Self::ConsentRequired => "The person has to be asked for consent, and the request forbids it.",
+            Self::ExpiredToken => "The device code has expired. Begin again.",
             Self::InsufficientScope => "The access token does not have the scope that this call needs.",
             Self::InvalidClient => "The client is unknown, or its authentication failed. Register again.",
             Self::InvalidClientMetadata => "The client metadata is not acceptable.",
@@ -130,6 +144,7 @@ impl ErrorCode {
             Self::RequestNotSupported => "The request parameter is not supported.",
             Self::RequestUriNotSupported => "The request_uri parameter is not supported.",
             Self::ServerError => "The server met a fault of its own. Try again.",
+            Self::SlowDown => "Too many requests. Wait five seconds longer between them.",
             Self::TemporarilyUnavailable => "The server cannot answer at the moment. Try again later.",
             Self::UnauthorizedClient => "The client may not use this grant or ask for access here.",
             Self::UnsupportedGrantType => "The grant type is not supported.",

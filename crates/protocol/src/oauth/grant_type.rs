@@ -11,6 +11,8 @@ registered_values! {
         AuthorizationCode = "authorization_code",
         /// Section 4.4.
         ClientCredentials = "client_credentials",
+        /// RFC 8628, section 3.4.
+        DeviceCode = "urn:ietf:params:oauth:grant-type:device_code",
         /// Section 6.
         RefreshToken = "refresh_token",
     }

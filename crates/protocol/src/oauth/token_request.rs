@@ -29,6 +29,11 @@ pub enum TokenRequest {
         /// RFC 8707, section 2.2; raw.
         resource: Vec<String>,
     },
+    /// RFC 8628, section 3.4.
+    DeviceCode {
+        /// The device code.
+        device_code: Secret,
+    },
     /// RFC 6749, section 6.
     RefreshToken {
         /// The refresh token.
@@ -46,6 +51,9 @@ pub enum TokenRequestError {
     /// `code` is missing.
     #[error("`code` is missing")]
     CodeMissing,
+    /// `device_code` is missing.
+    #[error("`device_code` is missing")]
+    DeviceCodeMissing,
     /// `grant_type` is missing.
     #[error("`grant_type` is missing")]
     GrantTypeMissing,
@@ -84,6 +92,9 @@ impl TokenRequest {
                 resource,
             }),
             GrantType::ClientCredentials => Ok(Self::ClientCredentials { scope: text("scope"), resource }),
+            GrantType::DeviceCode => Ok(Self::DeviceCode {
+                device_code: secret("device_code").ok_or(TokenRequestError::DeviceCodeMissing)?,
+            }),
             GrantType::RefreshToken => Ok(Self::RefreshToken {
                 refresh_token: secret("refresh_token").ok_or(TokenRequestError::RefreshTokenMissing)?,
                 scope: text("scope"),
@@ -98,6 +109,7 @@ impl TokenRequest {
         match self {
             Self::AuthorizationCode { .. } => GrantType::AuthorizationCode,
             Self::ClientCredentials { .. } => GrantType::ClientCredentials,
+            Self::DeviceCode { .. } => GrantType::DeviceCode,
             Self::RefreshToken { .. } => GrantType::RefreshToken,
         }
     }
@@ -108,9 +120,11 @@ impl TokenRequestError {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::CodeMissing | Self::GrantTypeMissing | Self::RefreshTokenMissing | Self::Repeated => {
-                ErrorCode::InvalidRequest
-            }
+            Self::CodeMissing
+            | Self::DeviceCodeMissing
+            | Self::GrantTypeMissing
+            | Self::RefreshTokenMissing
+            | Self::Repeated => ErrorCode::InvalidRequest,
             Self::UnsupportedGrantType => ErrorCode::UnsupportedGrantType,
         }
     }
@@ -170,6 +184,11 @@ mod tests {
             ("grant_type=", TokenRequestError::GrantTypeMissing, InvalidRequest),
             ("grant_type=authorization_code", TokenRequestError::CodeMissing, InvalidRequest),
             ("grant_type=authorization_code&code=", TokenRequestError::CodeMissing, InvalidRequest),
+            (
+                "grant_type=urn:ietf:params:oauth:grant-type:device_code&client_id=a",
+                TokenRequestError::DeviceCodeMissing,
+                InvalidRequest,
+            ),
             ("grant_type=refresh_token&code=a", TokenRequestError::RefreshTokenMissing, InvalidRequest),
             (
                 "grant_type=refresh_token&refresh_token=a&client_id=b&client_id=b",

@@ -1,6 +1,6 @@
 //! The proof that a redirect URI belongs to the client that asks: the only thing a response can be sent to.
 //!
-//! Made by [`ClientMetadata::verify_redirect_uri`](super::ClientMetadata::verify_redirect_uri) alone. It must
+//! Made by [`ClientMetadata::verify_redirect_uri`](super::ClientMetadata::verify_redirect_uri), and of pages of our own. It must
 //! never be made from the text of a request (RFC 6749, section 4.1.2.1).
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -21,6 +21,13 @@ pub struct VerifiedRedirectUri {
 impl VerifiedRedirectUri {
     pub(super) fn new(requested: &str, destination: &Destination) -> Self {
         Self { requested: requested.to_owned(), destination: destination.clone() }
+    }
+
+    /// A page of our own, where a consent ends that no client is told of (RFC 8628): made from our settings, never from
+    /// a request.
+    #[must_use]
+    pub fn of_our_own(url: &str, host: &str) -> Self {
+        Self { requested: url.to_owned(), destination: Destination::Https(host.to_owned()) }
     }
 
     /// The URI as requested, with the port the client listens on.

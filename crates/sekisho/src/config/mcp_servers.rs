@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use authorization_server::DeviceFlow;
 use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
@@ -25,6 +26,10 @@ settings! {
         write: Option<String> = optional, "a text such as \"add notes\"", parse::text;
         /// As `refresh_repeat` in `[tokens]`, for this MCP server.
         refresh_repeat: Option<Duration> = optional, "0s to 5m", parse::duration::<0, 300>;
+        /// Which clients may ask for it without a browser of their own (RFC 8628, device authorization): the person types
+        /// a code on a page here. Nothing ties the device to the person, so that anybody can be talked into it from far
+        /// away. `known`: clients of `[[client]]`. `any`: also those that made themselves known. `off`: none.
+        device_flow: DeviceFlow = "'known'", "\"known\", \"any\" or \"off\"", device_flow;
         /// How long to wait for a connection.
         connect_timeout: Duration = "'5s'", "1s to 1m", parse::duration::<1, 60>;
         /// How long to wait for the first byte of an answer.
@@ -178,6 +183,15 @@ fn http2(value: &toml::de::DeValue<'_>) -> Result<Http2, String> {
         "auto" => Ok(Http2::Auto),
         "off" => Ok(Http2::Off),
         "prior-knowledge" => Ok(Http2::PriorKnowledge),
+        _ => Err("is none of the three".to_owned()),
+    }
+}
+
+fn device_flow(value: &toml::de::DeValue<'_>) -> Result<DeviceFlow, String> {
+    match parse::text(value)?.as_str() {
+        "any" => Ok(DeviceFlow::Any),
+        "known" => Ok(DeviceFlow::Known),
+        "off" => Ok(DeviceFlow::Off),
         _ => Err("is none of the three".to_owned()),
     }
 }

@@ -46,7 +46,7 @@ written! {
     Boolean: bool;
     List: web::Serves;
     Number: u64;
-    Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2;
+    Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2, authorization_server::DeviceFlow;
     Time: Duration;
     Url: Url;
 }

@@ -74,6 +74,7 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
     };
     let repeat: Duration = server.settings.refresh_repeat.unwrap_or(config.tokens.refresh_repeat);
     Ok(ServerEntry {
+        device_flow: server.settings.device_flow,
         name: server.settings.name.clone(),
         refresh_repeat: repeat,
         resource: resource(config, server)?,

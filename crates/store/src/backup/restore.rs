@@ -53,6 +53,7 @@ pub struct Restored {
 }
 
 statement_list! {
+    DEVICE_AUTHORIZATIONS_OF_ALL = "DELETE FROM device_authorizations";
     EMERGENCY_LOGINS_OF_ALL = "DELETE FROM emergency_logins";
     OPEN_AUTHORIZATIONS_OF_ALL = "DELETE FROM authorizations WHERE state <> 'redeemed'";
     SET_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -78,6 +79,7 @@ impl Restore {
         let mut steps = vec![
             Step::any(stop::SESSIONS_OF_ALL, params![]),
             Step::any(EMERGENCY_LOGINS_OF_ALL, params![]),
+            Step::any(DEVICE_AUTHORIZATIONS_OF_ALL, params![]),
             Step::any(OPEN_AUTHORIZATIONS_OF_ALL, params![]),
             Step::any(stop::GRANTS_OF_ALL, params![now]),
             revocations::entry(&self.revocation, now),
@@ -87,7 +89,7 @@ impl Restore {
             Step::any(WITHDRAW_ALL, params![now, self.signing.purpose.as_str()]),
             keys::put(&self.signing),
         ];
-        let grants = 3;
+        let grants = 4;
         audit_events::push(&mut steps, &self.audit)?;
         Ok((Write::new(steps), grants))
     }

@@ -44,6 +44,7 @@ migrations! {
     6 "0006_replays";
     7 "0007_sign_ins";
     8 "0008_standing_grants";
+    9 "0009_device_authorizations";
 }
 
 /// All that this binary knows.

@@ -126,7 +126,8 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     let more = "INSERT INTO revocations VALUES ('grant', 'somebody', 1, 2, 3); INSERT INTO audit_seals (id, digest, count, sealed_at) VALUES (1, x'00ff', 1, 5); \
         INSERT INTO audit_seals (id, previous, digest, count, sealed_at) VALUES (2, 1, x'01', 1, 6); \
         INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES (x'0a', 1, 2, 1, x'ff00'); \
-        INSERT INTO replays VALUES ('client_assertion', x'0d', 7); INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
+        INSERT INTO replays VALUES ('client_assertion', x'0d', 7); \
+        INSERT INTO device_authorizations VALUES (x'0e', x'0f', 'c', 'a', 'n', 'r', 's', 'x', 1, 2, 3, x'10'); INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
         SELECT x'0a', x'0b', id, x'0c', 1, 2 FROM users";
     tamper.execute_batch(more).unwrap();
     drop(tamper);

@@ -23,6 +23,7 @@ mod away;
 mod backup;
 mod browser_sessions;
 mod clients;
+mod device_authorizations;
 mod dialect;
 mod disk;
 mod emergency_logins;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    ClientKeys, Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry, ServiceAccount,
+    ClientKeys, DeviceFlow, Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry, ServiceAccount,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -38,6 +38,8 @@ pub struct Plan {
     pub client_keys: Vec<(&'static str, serde_json::Value, bool)>,
     /// Service accounts, each with its client.
     pub service_accounts: Vec<PlannedAccount>,
+    /// Which clients may ask for the MCP servers without a browser.
+    pub device_flow: DeviceFlow,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -107,6 +109,7 @@ impl Default for Plan {
                 ),
             ],
             client_keys: Vec::new(),
+            device_flow: DeviceFlow::Known,
             service_accounts: vec![
                 PlannedAccount {
                     name: "ci",
@@ -257,6 +260,7 @@ fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<Server
     let scope =
         |name: &str| Ok::<_, String>(ScopeEntry { by_default: true, token: token(name)?, words: None });
     Ok(ServerEntry {
+        device_flow: plan.device_flow,
         name: name.to_owned(),
         refresh_repeat: plan.refresh_repeat,
         resource: resource(issuer, name)?,

@@ -53,6 +53,16 @@ impl Rate {
     }
 }
 
+/// Twenty user codes at once, and one more every six seconds (RFC 8628, section 5.1).
+const DEVICE: Rate = Rate {
+    burst: match NonZeroU32::new(20) {
+        Some(burst) => burst,
+        None => NonZeroU32::MIN,
+    },
+    count: NonZeroU32::MIN,
+    per: Duration::from_secs(6),
+};
+
 /// The budgets. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rates {
@@ -62,6 +72,8 @@ pub struct Rates {
     pub bad_tokens: Option<Rate>,
     /// Token and revocation endpoints, for each client in each network.
     pub client: Option<Rate>,
+    /// The page on which a device's user code is typed, for each address: a code is short, and guesses at it are few.
+    pub device: Option<Rate>,
     /// The pages of login and consent and the callback, for each address.
     pub login: Option<Rate>,
     /// The registration endpoint, for each address.
@@ -76,6 +88,7 @@ impl Default for Rates {
             authorize: Some(Rate::per_second(5, 200)),
             bad_tokens: Some(Rate::per_second(50, 500)),
             client: Some(Rate::per_second(5, 100)),
+            device: Some(DEVICE),
             login: Some(Rate::per_second(10, 300)),
             register: Some(Rate::per_second(5, 200)),
             token: Some(Rate::per_second(50, 1000)),
@@ -87,7 +100,15 @@ impl Rates {
     /// No limits at all: for load tests, never for a house that strangers can reach.
     #[must_use]
     pub const fn unlimited() -> Self {
-        Self { authorize: None, bad_tokens: None, client: None, login: None, register: None, token: None }
+        Self {
+            authorize: None,
+            bad_tokens: None,
+            client: None,
+            device: None,
+            login: None,
+            register: None,
+            token: None,
+        }
     }
 
     fn of(&self, budget: Budget) -> Option<Rate> {
@@ -95,6 +116,7 @@ impl Rates {
             Budget::Authorize => self.authorize,
             Budget::BadTokens => self.bad_tokens,
             Budget::Client => self.client,
+            Budget::Device => self.device,
             Budget::Login => self.login,
             Budget::Register => self.register,
             Budget::Token => self.token,
@@ -140,6 +162,7 @@ pub(crate) enum Budget {
     Authorize,
     BadTokens,
     Client,
+    Device,
     Login,
     Register,
     Token,
@@ -151,6 +174,7 @@ impl Budget {
             Self::Authorize => "authorize",
             Self::BadTokens => "bad_tokens",
             Self::Client => "client",
+            Self::Device => "device",
             Self::Login => "login",
             Self::Register => "register",
             Self::Token => "token",

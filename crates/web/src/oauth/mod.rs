@@ -1,6 +1,7 @@
 //! The endpoints of the authorization server, one file each: parse, one call of the role, respond.
 
 pub(crate) mod authorize;
+pub(crate) mod device_authorization;
 pub(crate) mod jwks;
 pub(crate) mod register;
 pub(crate) mod revoke;

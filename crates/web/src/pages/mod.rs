@@ -179,6 +179,43 @@ pub(crate) fn consent(visit: &Visit, page: &ConsentPage) -> Response {
 }
 
 #[derive(Template)]
+#[template(path = "device.html")]
+struct Device<'a> {
+    frame: Frame<'a>,
+    user_code: &'a str,
+    reference: Vec<Piece>,
+}
+
+/// The page on which a person types what a device shows.
+pub(crate) fn device(visit: &Visit, user_code: &str) -> Response {
+    let frame = Frame::of(visit);
+    let template = Device { frame, user_code, reference: frame.reference(visit.id.as_str()) };
+    respond::page(visit, StatusCode::OK, &Csp::plain(), render(&template))
+}
+
+#[derive(Template)]
+#[template(path = "device_done.html")]
+struct DeviceDone<'a> {
+    frame: Frame<'a>,
+    title: &'static str,
+    sentence: &'static str,
+    reference: Vec<Piece>,
+}
+
+/// The page on which the way of a device ends.
+pub(crate) fn device_done(visit: &Visit, is_allowed: bool) -> Response {
+    let frame = Frame::of(visit);
+    let text = frame.text;
+    let (title, sentence) = if is_allowed {
+        (text.device_allowed, text.device_allowed_now)
+    } else {
+        (text.device_denied, text.device_denied_now)
+    };
+    let template = DeviceDone { frame, title, sentence, reference: frame.reference(visit.id.as_str()) };
+    respond::page(visit, StatusCode::OK, &Csp::plain(), render(&template))
+}
+
+#[derive(Template)]
 #[template(path = "development.html")]
 struct Development<'a> {
     frame: Frame<'a>,

@@ -15,6 +15,8 @@ pub(crate) struct Who {
     pub(crate) vouched: bool,
     pub(crate) place: Vec<Piece>,
     pub(crate) voucher: Vec<Piece>,
+    /// Whom to beware of, if it can be somebody else's device (RFC 8628, section 5.4).
+    pub(crate) beware: Option<&'static str>,
 }
 
 impl Who {
@@ -23,10 +25,13 @@ impl Who {
             Some(name) => text::fill(text.wants_to_use, &[("client", name), ("server", &server.title)]),
             None => text::fill(text.nameless_wants_to_use, &[("server", &server.title)]),
         };
-        let place = match &client.destination {
-            Destination::Https(host) => text::fill(text.at_a_host, &[("host", host)]),
-            Destination::Loopback(host) => text::fill(text.on_this_computer, &[("host", host)]),
-            Destination::PrivateScheme(scheme) => text::fill(text.behind_a_scheme, &[("scheme", scheme)]),
+        let place = match (&client.asked_from, &client.destination) {
+            (Some(address), _) => text::fill(text.on_a_device, &[("address", address)]),
+            (None, Destination::Https(host)) => text::fill(text.at_a_host, &[("host", host)]),
+            (None, Destination::Loopback(host)) => text::fill(text.on_this_computer, &[("host", host)]),
+            (None, Destination::PrivateScheme(scheme)) => {
+                text::fill(text.behind_a_scheme, &[("scheme", scheme)])
+            }
         };
         let voucher = match (client.vouched, &client.name) {
             (Vouching::Operator, _) => text::fill(text.vouched_by_operator, &[]),
@@ -39,6 +44,7 @@ impl Who {
             vouched: client.vouched == Vouching::Operator,
             place,
             voucher,
+            beware: client.asked_from.is_some().then_some(text.device_beware),
         }
     }
 }

@@ -29,6 +29,18 @@ pub(super) static TEXT: Text = Text {
     development_field: "Sign in as",
     development_submit: "Sign in",
 
+    on_a_device: "It runs on a device that asked from {address}",
+    device_title: "Connect a device",
+    device_lead: "A device or a program without a browser of its own shows a code. Type it here to let it in.",
+    device_field: "Code",
+    device_compare: "Compare it letter by letter with what the device shows, even if it is filled in already.",
+    device_beware: "Go on only if the device is in your hands and you have just started this on it. If somebody sent you the link or the code, close the page: they would get your access, not you.",
+    device_submit: "The codes are the same: go on",
+    device_allowed: "The device is connected",
+    device_allowed_now: "Return to it. You can close this page.",
+    device_denied: "The device was not connected",
+    device_denied_now: "Nothing was allowed. You can close this page.",
+
     emergency_title: "Sign in with an emergency code",
     emergency_lead: "A code is made by the person who runs this site, for one person and a few minutes. Its use is recorded and looked at.",
     emergency_field: "Emergency code",
@@ -213,6 +225,16 @@ const TROUBLES: Troubles = Troubles {
         happened: "There is nobody of that name",
         means: "The configuration lists who may sign in here for development.",
         now: "Go back and choose one of the names that the field offers.",
+    },
+    user_code_unknown: TroubleText {
+        happened: "There is no such code",
+        means: "It may be mistyped, or its few minutes are over. Nothing was allowed.",
+        now: "Compare it with what the device shows, and type it again; or start again on the device.",
+    },
+    user_code_used: TroubleText {
+        happened: "This code was used",
+        means: "Somebody has begun with it in another browser, or has answered. Nothing more was allowed.",
+        now: "Start again on the device. If it was not you who used the code, tell the person who runs this site.",
     },
     wrong_host: TroubleText {
         happened: "This address is not the one of this site",

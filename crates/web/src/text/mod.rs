@@ -106,6 +106,18 @@ pub(crate) struct Text {
     pub(crate) development_field: &'static str,
     pub(crate) development_submit: &'static str,
 
+    pub(crate) on_a_device: &'static str,
+    pub(crate) device_title: &'static str,
+    pub(crate) device_lead: &'static str,
+    pub(crate) device_field: &'static str,
+    pub(crate) device_compare: &'static str,
+    pub(crate) device_beware: &'static str,
+    pub(crate) device_submit: &'static str,
+    pub(crate) device_allowed: &'static str,
+    pub(crate) device_allowed_now: &'static str,
+    pub(crate) device_denied: &'static str,
+    pub(crate) device_denied_now: &'static str,
+
     pub(crate) emergency_title: &'static str,
     pub(crate) emergency_lead: &'static str,
     pub(crate) emergency_field: &'static str,

@@ -60,6 +60,10 @@ pub(crate) enum Trouble {
     Unknown,
     /// Nobody of that name, on the development page.
     UnknownPerson,
+    /// There is no such user code of a device.
+    UserCodeUnknown,
+    /// The user code of a device was used.
+    UserCodeUsed,
     /// The request was meant for another host.
     WrongHost,
 }
@@ -103,6 +107,8 @@ pub(crate) struct Troubles {
     pub(crate) too_many: TroubleText,
     pub(crate) unknown: TroubleText,
     pub(crate) unknown_person: TroubleText,
+    pub(crate) user_code_unknown: TroubleText,
+    pub(crate) user_code_used: TroubleText,
     pub(crate) wrong_host: TroubleText,
 }
 
@@ -138,6 +144,8 @@ impl Troubles {
             Trouble::TooMany => &self.too_many,
             Trouble::Unknown => &self.unknown,
             Trouble::UnknownPerson => &self.unknown_person,
+            Trouble::UserCodeUnknown => &self.user_code_unknown,
+            Trouble::UserCodeUsed => &self.user_code_used,
             Trouble::WrongHost => &self.wrong_host,
         }
     }
@@ -145,7 +153,7 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientMistake,
@@ -174,6 +182,8 @@ impl Trouble {
         Self::TooMany,
         Self::Unknown,
         Self::UnknownPerson,
+        Self::UserCodeUnknown,
+        Self::UserCodeUsed,
         Self::WrongHost,
     ];
 }

@@ -136,6 +136,7 @@ fn rules() -> ServerRules {
 
 fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_server::Settings {
     let server = ServerEntry {
+        device_flow: authorization_server::DeviceFlow::Known,
         name: "notes".to_owned(),
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(&resource(public_url)).unwrap(),

@@ -110,6 +110,28 @@ async fn endpoints() {
 }
 
 #[tokio::test]
+async fn devices() {
+    let house = House::new(LOOPBACK).await;
+    let ask = |path: &'static str, language: &'static str| {
+        let request = Request::get(path).header("accept", "text/html").header("accept-language", language);
+        let house = &house;
+        async move { house.ask(request, "").await.whole() }
+    };
+    insta::assert_snapshot!("device", ask("/device?user_code=wdjbmjht", "en").await);
+    insta::assert_snapshot!("device_japanese", ask("/device", "ja").await);
+    insta::assert_snapshot!("device_done", ask("/device/done?code=x", "en").await);
+    insta::assert_snapshot!("device_done_japanese", ask("/device/done?error=access_denied", "ja").await);
+    insta::assert_snapshot!(
+        "device_unknown",
+        house.post("/device", &[], "user_code=WDJB-MJHT").await.whole()
+    );
+    let client_id = house.register(CALLBACK).await;
+    let asked = format!("resource={LOOPBACK}/notes/mcp&client_id={client_id}");
+    let request = Request::post("/oauth/device_authorization").header("content-type", FORM);
+    insta::assert_snapshot!("device_authorization_refused", house.ask(request, &asked).await.whole());
+}
+
+#[tokio::test]
 async fn assets() {
     let house = House::new(HTTPS).await;
     for (name, path) in

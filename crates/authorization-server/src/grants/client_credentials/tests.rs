@@ -97,7 +97,7 @@ async fn a_target_is_one_resource_and_a_scope_within_what_may_be_had() {
     reached.all_but(&[]);
 }
 
-/// AS-042: `sub` is the account's own id, and no client's.
+/// AS-042, AS-172: `sub` is the account's own id, and no client's.
 #[tokio::test]
 async fn a_machine_gets_a_token_of_its_own_and_no_refresh_token() {
     let house = House::new().await;

@@ -1,0 +1,18 @@
+-- What a device asked for (RFC 8628): kept until a person decided in a browser and the device came for it. Both codes are
+-- hashes; what the person decided stands in the authorization that their browser made.
+CREATE TABLE device_authorizations (
+    device_code BLOB NOT NULL PRIMARY KEY,
+    user_code BLOB NOT NULL UNIQUE,
+    client_id TEXT NOT NULL,
+    address TEXT NOT NULL,
+    network TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    server TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    polled_at INTEGER,
+    authorization_id BLOB
+) STRICT;
+CREATE INDEX device_authorizations_network ON device_authorizations (network, expires_at);
+CREATE INDEX device_authorizations_expires ON device_authorizations (expires_at);
