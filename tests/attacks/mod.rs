@@ -8,6 +8,7 @@ mod consent;
 mod discovery;
 mod floods;
 mod headers;
+mod introspect;
 mod keys;
 mod messages;
 mod oracle;

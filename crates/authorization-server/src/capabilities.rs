@@ -29,6 +29,9 @@ pub const REGISTRABLE_AUTH_METHODS: &[TokenEndpointAuthMethod] = &[
 ];
 /// What client assertions may be signed with.
 pub const ASSERTION_ALGORITHMS: &[Algorithm] = client_assertion::ALGORITHMS;
+/// Ways in which an MCP server says who it is at the introspection endpoint (RFC 7662, section 2.1).
+pub const INTROSPECTION_AUTH_METHODS: &[TokenEndpointAuthMethod] =
+    &[TokenEndpointAuthMethod::ClientSecretBasic, TokenEndpointAuthMethod::ClientSecretPost];
 /// Ways of PKCE (RFC 7636, section 4.2).
 pub const CODE_CHALLENGE_METHODS: &[&str] = &[pkce::S256];
 /// Scopes that are taken without a word and never granted: clients add them out of habit (product.md, P-3).

@@ -23,6 +23,12 @@ impl AuthorizationServer {
             registration_endpoint: Some(at("/oauth/register")),
             device_authorization_endpoint: self.has_device_flow().then(|| at("/oauth/device_authorization")),
             revocation_endpoint: Some(at("/oauth/revoke")),
+            introspection_endpoint: self.settings.introspection.then(|| at("/oauth/introspect")),
+            introspection_endpoint_auth_methods_supported: if self.settings.introspection {
+                capabilities::INTROSPECTION_AUTH_METHODS.to_vec()
+            } else {
+                Vec::new()
+            },
             jwks_uri: at("/oauth/jwks"),
             scopes_supported: scopes.iter().cloned().collect(),
             response_types_supported: capabilities::RESPONSE_TYPES.to_vec(),

@@ -18,6 +18,8 @@ pub struct Settings {
     pub clients: Vec<PreRegisteredClient>,
     /// The MCP server that is meant by a request without `resource` (product.md, P-16).
     pub default_server: Option<String>,
+    /// Whether an MCP server may ask about tokens (RFC 7662): one that has credentials for it.
+    pub introspection: bool,
     /// The issuer, which is `public_url` byte for byte (RFC 8414, section 2).
     pub issuer: String,
     /// How long things live.

@@ -159,6 +159,15 @@ impl Freshness {
         self.read_at.store(micros, Ordering::Release);
     }
 
+    /// How old the last reading is at this moment of the monotonic clock; of nothing read, older than anything.
+    #[must_use]
+    pub fn age(&self, monotonic: Duration) -> Duration {
+        match self.read_at.load(Ordering::Acquire) {
+            Self::NEVER => Duration::MAX,
+            read_at => monotonic.saturating_sub(Duration::from_micros(read_at)),
+        }
+    }
+
     /// Whether the last reading is young enough at this moment of the monotonic clock.
     #[must_use]
     pub fn is_fresh(&self, monotonic: Duration) -> bool {

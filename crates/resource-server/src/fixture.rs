@@ -111,6 +111,11 @@ pub(crate) fn keys(entropy: &dyn Entropy) -> Keys {
     }
 }
 
+/// By which an MCP server asks us.
+pub(crate) fn secret_of(name: &str) -> String {
+    format!("the secret by which {name} asks us about tokens")
+}
+
 pub(crate) fn server(name: &str) -> ServerSettings {
     ServerSettings {
         name: name.to_owned(),
@@ -123,6 +128,7 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         },
         challenge_scope: Scope::parse("read write").unwrap(),
         assertion_audience: format!("https://{name}.internal/mcp"),
+        introspection_secret: Some(Hash::of(secret_of(name).as_bytes())),
         low_risk: false,
     }
 }

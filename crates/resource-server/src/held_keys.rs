@@ -43,6 +43,16 @@ impl HeldKeys {
         self.read.is_fresh(self.clock.monotonic())
     }
 
+    /// How long ago they were read.
+    pub(crate) fn age(&self) -> Duration {
+        self.read.age(self.clock.monotonic())
+    }
+
+    /// The `kid` of each that was withdrawn.
+    pub(crate) fn withdrawn(&self) -> Vec<String> {
+        self.keys.load().withdrawn.iter().map(ToString::to_string).collect()
+    }
+
     /// Whether our clock is not that of the record.
     pub(crate) fn clock_differs(&self) -> bool {
         self.read.clock_differs()

@@ -5,6 +5,7 @@
 //! made without a live access token for that very server and a decision of the policy.
 //! Must never hold SQL, HTML or a rule of who may do what, and never send the client's token anywhere.
 
+mod asking;
 mod assertion;
 mod audit;
 mod bearer;
@@ -14,8 +15,10 @@ mod caller;
 mod challenge;
 mod counts;
 mod error;
+mod feed;
 mod forward;
 mod held_keys;
+mod introspect;
 mod mcp_server;
 mod media;
 mod metadata;
@@ -32,11 +35,13 @@ mod streams;
 mod tools;
 mod verdicts;
 
+pub use asking::AskError;
 pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
 pub use body::{Body, BodyError};
 pub use caller::Caller;
 pub use counts::{CallCounts, Counting};
 pub use error::CallError;
+pub use feed::FeedPage;
 pub use held_keys::HeldKeys;
 pub use permit::Permit;
 pub use reason::{Blame, CallCode, CallReason};

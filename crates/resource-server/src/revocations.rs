@@ -6,18 +6,22 @@
 //! moved forward; it goes when no token that it could kill can be alive.
 
 mod entries;
+mod log;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
-use protocol::world::{Clock, Timestamp};
+use protocol::world::{Clock, Entropy, Timestamp};
 use store::{Revocation, Store, StoreError};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::entries::Entries;
+pub(crate) use self::log::Told;
+use self::log::{Cursor, Log};
 use crate::streams::Streams;
 use crate::verdicts::Access;
 
@@ -41,7 +45,7 @@ pub struct Revocations {
     clock: Arc<dyn Clock>,
     streams: Arc<Streams>,
     freshness: Duration,
-    entries: RwLock<Entries>,
+    known: RwLock<Known>,
     /// Nothing is withdrawn: the common case, which takes no lock.
     empty: AtomicBool,
     /// When the last reading that succeeded was begun, in microseconds of the monotonic clock.
@@ -50,6 +54,19 @@ pub struct Revocations {
     read_until: AtomicI64,
     /// When the last full reading that succeeded was begun.
     read_in_full_at: AtomicU64,
+    /// When the record was restored from a backup, in microseconds since 1970; 0 if it never was.
+    restored_at: AtomicI64,
+    /// By which readers know whether their cursor is ours; made when the first one comes.
+    process: OnceLock<u64>,
+    /// Counts what was heard, for those who wait for it.
+    heard: watch::Sender<u64>,
+}
+
+/// The entries, by what they name and in their order.
+#[derive(Debug, Default)]
+struct Known {
+    entries: Entries,
+    log: Log,
 }
 
 impl Revocations {
@@ -64,23 +81,33 @@ impl Revocations {
             clock,
             streams,
             freshness,
-            entries: RwLock::new(Entries::default()),
+            known: RwLock::new(Known::default()),
             empty: AtomicBool::new(true),
             read_at: AtomicU64::new(NEVER),
             read_until: AtomicI64::new(i64::MIN),
             read_in_full_at: AtomicU64::new(NEVER),
+            restored_at: AtomicI64::new(0),
+            process: OnceLock::new(),
+            heard: watch::Sender::new(0),
         }
     }
 
     /// Takes note of a revocation and ends the streams that it kills. Quick, and without a visit to the record.
     pub fn apply(&self, revocation: &Revocation) {
-        {
-            let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-            if !entries.put(revocation) {
+        let number = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if !known.entries.put(revocation) {
                 return;
             }
             self.empty.store(false, Ordering::Release);
-        }
+            known.log.push(revocation)
+        };
+        // Of two at once the later number may come first.
+        self.heard.send_if_modified(|heard| {
+            let is_later = number > *heard;
+            *heard = number.max(*heard);
+            is_later
+        });
         self.streams.end_where(|access| self.is_dead(access));
     }
 
@@ -124,6 +151,8 @@ impl Revocations {
         self.read_until.store(now.micros(), Ordering::Release);
         self.read_at.store(started, Ordering::Release);
         if in_full {
+            let restored_at = self.store.last_restore().await?.map_or(0, Timestamp::micros);
+            self.restored_at.store(restored_at, Ordering::Release);
             self.read_in_full_at.store(started, Ordering::Release);
             self.forget(now.minus(KEPT_LONGER));
         }
@@ -135,14 +164,63 @@ impl Revocations {
         if self.empty.load(Ordering::Acquire) {
             return false;
         }
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).kills(access)
+        self.known.read().unwrap_or_else(PoisonError::into_inner).entries.kills(access)
+    }
+
+    /// How old our knowledge is.
+    pub(crate) fn age(&self) -> Duration {
+        match self.read_at.load(Ordering::Acquire) {
+            NEVER => Duration::MAX,
+            read_at => self.clock.monotonic().saturating_sub(Duration::from_micros(read_at)),
+        }
+    }
+
+    /// How old it may be.
+    pub(crate) const fn freshness(&self) -> Duration {
+        self.freshness
+    }
+
+    /// When the record was restored from a backup.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.restored_at.load(Ordering::Acquire)
+    }
+
+    /// The entries that were heard of after this cursor was given, in their order.
+    pub(crate) fn since(&self, cursor: Option<&str>, most: usize, entropy: &dyn Entropy) -> Told {
+        let process = *self.process.get_or_init(|| a_number(entropy));
+        let ours = cursor.and_then(|text| self.cursor(text));
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let after = ours.filter(|number| *number <= known.log.last());
+        let (revocations, number, more) = known.log.after(after.unwrap_or(0), most);
+        let cursor = Cursor { process, number }.to_string();
+        Told { cursor, more, reset: after.is_none(), revocations }
+    }
+
+    /// Waits until something is heard that a reader with this cursor has not been told, but not longer than that.
+    pub(crate) async fn news(&self, cursor: Option<&str>, wait: Duration) {
+        let Some(told) = cursor.and_then(|text| self.cursor(text)) else { return };
+        let mut heard = self.heard.subscribe();
+        // Whoever has heard it all waits; `end_waiting` makes the number another one, too.
+        let news = heard.wait_for(|number| *number != told);
+        let _ = tokio::time::timeout(wait, news).await;
+    }
+
+    /// Sends the waiting readers away with what there is.
+    pub(crate) fn end_waiting(&self) {
+        self.heard.send_replace(NEVER);
+    }
+
+    fn cursor(&self, text: &str) -> Option<u64> {
+        let is_ours = |cursor: &Cursor| self.process.get() == Some(&cursor.process);
+        Cursor::parse(text).filter(is_ours).map(|cursor| cursor.number)
     }
 
     /// Drops what can kill no token any more.
     fn forget(&self, before: Timestamp) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.forget(before);
-        self.empty.store(entries.is_empty(), Ordering::Release);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entries.forget(before);
+        known.log.forget(before);
+        self.empty.store(known.entries.is_empty(), Ordering::Release);
     }
 
     async fn read_for_ever(&self) {
@@ -189,6 +267,13 @@ impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Revocations").field("fresh", &self.is_fresh()).finish_non_exhaustive()
     }
+}
+
+/// A number that no other process has.
+fn a_number(entropy: &dyn Entropy) -> u64 {
+    let mut chance = [0; 8];
+    entropy.fill(&mut chance);
+    u64::from_be_bytes(chance)
 }
 
 fn micros(duration: Duration) -> u64 {

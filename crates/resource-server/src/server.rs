@@ -13,6 +13,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use protocol::oauth::ProtectedResourceMetadata;
 use protocol::world::{Clock, Entropy};
 use store::Revocation;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
@@ -24,6 +25,7 @@ use crate::call::{Asked, Verb};
 use crate::caller::Caller;
 use crate::counts::{CallCounts, Counters, Counting, Ending};
 use crate::error::CallError;
+use crate::feed::WAITING;
 use crate::held_keys::HeldKeys;
 use crate::mcp_server::McpServer;
 use crate::people::People;
@@ -60,10 +62,12 @@ pub(crate) type Servers = HashMap<String, Arc<McpServer>>;
 #[derive(Clone)]
 pub(crate) struct Lasting {
     audit: Audit,
-    bearer: Arc<Bearer>,
+    pub(crate) bearer: Arc<Bearer>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    people: Arc<People>,
+    pub(crate) people: Arc<People>,
+    /// Places for those who wait for revocations.
+    pub(crate) readers: Arc<Semaphore>,
     writer: Arc<Mutex<Option<AuditWriter>>>,
 }
 
@@ -117,6 +121,7 @@ impl ResourceServer {
                 counters,
                 entropy,
                 people: Arc::new(People::new(store, Arc::clone(&clock), bounds)),
+                readers: Arc::new(Semaphore::new(WAITING)),
                 writer: Arc::new(Mutex::new(Some(writer))),
             },
             clock,
@@ -213,6 +218,7 @@ impl ResourceServer {
     /// finish.
     pub fn end_streams(&self) {
         self.streams.end_subscriptions();
+        self.revocations.end_waiting();
     }
 
     /// The counters, for whoever shows them whatever happens to the configuration.

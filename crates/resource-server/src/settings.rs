@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use policy::ServerRules;
 use protocol::keys::Keys;
 use protocol::oauth::{ResourceUri, Scope};
+use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use store::Store;
 use thiserror::Error;
@@ -81,6 +82,8 @@ pub struct ServerSettings {
     pub challenge_scope: Scope,
     /// The audience of the identity assertions that it is sent (product.md, P-14).
     pub assertion_audience: String,
+    /// Hash of the secret by which it may ask us about access tokens; none, and it may not.
+    pub introspection_secret: Option<Hash>,
     /// It may go on being served while our knowledge of revocations is too old (product.md, P-2: low-risk).
     pub low_risk: bool,
 }

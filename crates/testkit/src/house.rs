@@ -29,7 +29,7 @@ use crate::http::{Answer, Http};
 use crate::mcp_server::FakeMcpServer;
 use crate::world::{TestClock, TestEntropy};
 
-pub use plan::{MASTER_KEY, Plan, PlannedAccount, masters};
+pub use plan::{MASTER_KEY, Plan, PlannedAccount, introspection_secret, masters};
 
 /// What outlives a restart: the record, the port, the MCP server, the clock.
 #[derive(Debug)]

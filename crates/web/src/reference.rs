@@ -48,6 +48,7 @@ pub fn routes_reference() -> String {
             Access::Bearer => "access token",
             Access::Browser => "browser",
             Access::Public => "public",
+            Access::Server => "MCP server",
         };
         let cors = if route.cors { "listed origins" } else { "no" };
         // Writing into a `String` cannot fail.

@@ -38,6 +38,7 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::Emergency => any(login::emergency::answer),
         Endpoint::Health => any(health::alive),
         Endpoint::Index => any(index::answer),
+        Endpoint::Introspect => any(oauth::introspect::answer),
         Endpoint::Jwks => any(oauth::jwks::answer),
         Endpoint::Login => any(login::answer),
         Endpoint::LoginDevelopment => any(login::development::answer),
@@ -47,6 +48,7 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::ProtectedResourceMetadata => any(well_known::protected_resource),
         Endpoint::Ready => any(health::ready),
         Endpoint::Register => any(oauth::register::answer),
+        Endpoint::Revocations => any(oauth::revocations::answer),
         Endpoint::Revoke => any(oauth::revoke::answer),
         Endpoint::Token => any(oauth::token::answer),
     }

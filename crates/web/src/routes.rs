@@ -17,6 +17,8 @@ pub(crate) enum Access {
     Browser,
     /// Anybody. A client that has a secret proves it to the authorization server.
     Public,
+    /// An MCP server of this house, by its own secret; the resource server checks it.
+    Server,
 }
 
 /// In which form a route answers, refusals of the doors included.
@@ -45,6 +47,7 @@ pub(crate) enum Endpoint {
     Emergency,
     Health,
     Index,
+    Introspect,
     Jwks,
     Login,
     LoginDevelopment,
@@ -53,6 +56,7 @@ pub(crate) enum Endpoint {
     ProtectedResourceMetadata,
     Ready,
     Register,
+    Revocations,
     Revoke,
     Token,
 }
@@ -133,6 +137,21 @@ impl Route {
         }
     }
 
+    /// For the MCP servers of this house. No script of a browser holds their secret.
+    const fn server(
+        endpoint: Endpoint,
+        name: &'static str,
+        path: &'static str,
+        methods: &'static [Method],
+    ) -> Self {
+        Self {
+            access: Access::Server,
+            cors: false,
+            methods,
+            ..Self::oauth(endpoint, name, path, Budget::Introspect)
+        }
+    }
+
     const fn probe(endpoint: Endpoint, name: &'static str, path: &'static str) -> Self {
         Self {
             cors: false,
@@ -184,7 +203,7 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 21] = [
+pub(crate) static ROUTES: [Route; 23] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
@@ -204,6 +223,8 @@ pub(crate) static ROUTES: [Route; 21] = [
     Route::oauth(Endpoint::Register, "register", "/oauth/register", Budget::Register),
     Route::oauth(Endpoint::Revoke, "revoke", "/oauth/revoke", Budget::Token),
     Route::oauth(Endpoint::Token, "token", "/oauth/token", Budget::Token),
+    Route::server(Endpoint::Introspect, "introspect", "/oauth/introspect", POST),
+    Route::server(Endpoint::Revocations, "revocations", "/oauth/revocations", GET_ONLY),
     Route::document(Endpoint::Jwks, "jwks", "/oauth/jwks"),
     Route::document(
         Endpoint::AuthorizationServerMetadata,
@@ -266,7 +287,8 @@ mod tests {
     #[test]
     fn whatever_costs_something_draws_on_a_budget() {
         for route in &ROUTES {
-            let costs = route.methods.contains(&Method::POST) || route.access == Access::Browser;
+            let costs = route.methods.contains(&Method::POST)
+                || matches!(route.access, Access::Browser | Access::Server);
             assert_eq!(costs, route.budget.is_some(), "{}", route.name);
         }
     }

@@ -182,6 +182,7 @@ pub(crate) fn settings() -> Settings {
             machine(OTHER_RUNNER),
         ],
         default_server: Some("notes".to_owned()),
+        introspection: false,
         issuer: ISSUER.to_owned(),
         lifetimes: Lifetimes::default(),
         pages_url: ISSUER.to_owned(),

@@ -26,6 +26,12 @@ pub struct AuthorizationServerMetadata {
     /// RFC 7009, if offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
+    /// RFC 7662, if a resource has credentials for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection_endpoint: Option<String>,
+    /// Methods at the introspection endpoint (RFC 8414, section 2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub introspection_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
     /// The keys that sign access tokens.
     pub jwks_uri: String,
     /// Scopes a client may ask for; neither `openid` nor `offline_access`.
@@ -102,6 +108,8 @@ mod tests {
             registration_endpoint: None,
             device_authorization_endpoint: None,
             revocation_endpoint: None,
+            introspection_endpoint: None,
+            introspection_endpoint_auth_methods_supported: Vec::new(),
             jwks_uri: "https://server.example.com/jwks.json".to_owned(),
             scopes_supported: Vec::new(),
             response_types_supported: vec![ResponseType::Code],

@@ -18,6 +18,7 @@ pub mod error_code;
 pub mod form;
 pub mod grant_type;
 pub mod https_url;
+pub mod introspection;
 pub mod pkce;
 pub mod protected_resource_metadata;
 pub mod redirect_uri;
@@ -50,6 +51,9 @@ pub use error_code::ErrorCode;
 pub use form::{Form, FormError, Parameter};
 pub use grant_type::GrantType;
 pub use https_url::{HttpsUrl, HttpsUrlError};
+pub use introspection::{
+    ActiveToken, IntrospectionRequest, IntrospectionRequestError, IntrospectionResponse,
+};
 pub use pkce::{CodeChallenge, CodeVerifier, PkceError};
 pub use protected_resource_metadata::ProtectedResourceMetadata;
 pub use redirect_uri::{Destination, RedirectPolicy, RedirectUri, RedirectUriError};

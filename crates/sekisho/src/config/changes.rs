@@ -77,6 +77,7 @@ fn limits_need(running: &Limits, read: &Limits, fixed: &mut impl FnMut(&'static 
         token_requests_per_second: _,
         client_requests_per_second: _,
         bad_tokens_per_second: _,
+        introspections_per_second: _,
         pending_per_address: _,
         pending_in_all: _,
         message_bytes: _,

@@ -26,6 +26,9 @@ settings! {
         /// at once. Over it, tokens that this node has verified before go on working, and any other from there is not
         /// looked at.
         bad_tokens_per_second: u64 = "50", "1 to 1000000", parse::number::<1, 1_000_000>;
+        /// Introspections and readings of the revocation feed a second from one address, which is where an MCP server of
+        /// this house asks from; ten times as many at once.
+        introspections_per_second: u64 = "10000", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Sign-ins that one address, or one /64 network of IPv6, may have begun and not finished.
         pending_per_address: u64 = "200", "1 to 1000000", parse::number::<1, 1_000_000>;
         /// Sign-ins that may be begun and not finished in all.

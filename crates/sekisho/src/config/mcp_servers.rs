@@ -9,6 +9,7 @@ use url::Url;
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
+use super::secrets::SecretSource;
 use super::settings::settings;
 
 settings! {
@@ -84,6 +85,8 @@ pub struct McpServerConfig {
     pub settings: McpServer,
     /// Who may use it.
     pub access: AccessConfig,
+    /// By which it may ask about access tokens (`introspection_secret_file`, `…_env` or `…_command`).
+    pub introspection_secret: Option<SecretSource>,
     /// `outbound_proxy`, or a table of that name.
     pub outbound_proxy: OutboundProxyChoice,
 }
@@ -135,6 +138,7 @@ impl McpServerConfig {
     fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = McpServer::read(&mut section);
         let access = section.required("access", ACCESS, access);
+        let introspection_secret = SecretSource::read(&mut section, "introspection_secret", false);
         let outbound_proxy = OutboundProxyChoice::read(&mut section);
         let reserved = settings.as_ref().is_some_and(|settings| is_reserved(&settings.name));
         if reserved {
@@ -142,7 +146,12 @@ impl McpServerConfig {
         }
         let judged = settings.as_ref().is_some_and(|settings| judge_tls(&section, settings));
         section.finish();
-        let whole = Self { settings: settings?, access: access?, outbound_proxy: outbound_proxy? };
+        let whole = Self {
+            settings: settings?,
+            access: access?,
+            introspection_secret: introspection_secret?,
+            outbound_proxy: outbound_proxy?,
+        };
         Some(whole).filter(|_| judged && !reserved)
     }
 }

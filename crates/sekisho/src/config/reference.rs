@@ -66,7 +66,8 @@ written into the file: `NAME_file` names a file that only its owner can read, `N
 variable, `NAME_command` a program and its arguments, whose output is the secret. These are `master_key_…` at
 the top of the file (required), `previous_master_key_…` beside it while the record goes over from one master key
 to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
-`directory_key_…` in that of Google, `secret_…` in `[[client]]`, and `password_…` in `[outbound_proxy]`.
+`directory_key_…` in that of Google, `secret_…` in `[[client]]`, `introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
+the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

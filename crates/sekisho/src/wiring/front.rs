@@ -41,6 +41,7 @@ pub fn settings(config: &Config) -> Result<web::Settings, Failure> {
         bad_tokens: Some(rate(limits.bad_tokens_per_second)),
         client: Some(rate(limits.client_requests_per_second)),
         device: Rates::default().device,
+        introspect: Some(rate(limits.introspections_per_second)),
         login: Some(rate(limits.pages_per_second)),
         register: Some(rate(limits.registrations_per_second)),
         token: Some(rate(limits.token_requests_per_second)),
@@ -70,6 +71,8 @@ pub fn known_networks(config: &Config) -> KnownNetworks {
             bad_tokens: Some(rate(network.bad_tokens_per_second)),
             client: Some(rate(network.client_requests_per_second)),
             device: Rates::default().device,
+            // Our own MCP servers are in nobody's cloud but ours.
+            introspect: Some(rate(config.limits.introspections_per_second)),
             login: Some(rate(network.pages_per_second)),
             register: Some(rate(network.registrations_per_second)),
             token: Some(rate(network.token_requests_per_second)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use authorization_server::{ScopeEntry, ServerEntry};
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::oauth::{ResourceUri, Scope, ScopeToken};
+use protocol::secret::Hash;
 use resource_server::ServerSettings;
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::route::{Route, TlsServerName};
@@ -87,6 +88,20 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
     })
 }
 
+/// The hash of the secret by which an MCP server may ask. A short one is somebody's invention and can be guessed.
+fn introspection_secret(server: &McpServerConfig) -> Result<Option<Hash>, Failure> {
+    const SHORTEST: usize = 32;
+    let Some(source) = &server.introspection_secret else { return Ok(None) };
+    let secret = source.load("the introspection secret of an MCP server")?;
+    if secret.len() < SHORTEST {
+        return Err(Failure::Wiring(format!(
+            "[[mcp_server]] `{}`: introspection_secret has fewer than {SHORTEST} characters; make one by `openssl rand -hex 32`",
+            server.settings.name
+        )));
+    }
+    Ok(Some(secret.hash()))
+}
+
 /// What the resource server is told.
 pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSettings, Failure> {
     Ok(ServerSettings {
@@ -96,6 +111,7 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         rules: rules(server)?,
         challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
         assertion_audience: server.settings.url.to_string(),
+        introspection_secret: introspection_secret(server)?,
         low_risk: false,
     })
 }

@@ -42,6 +42,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
     let settings = authorization_server::Settings {
         clients: clients.collect::<Result<_, _>>()?,
         default_server: default_server(config),
+        introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
         issuer: config.house.public_url.clone(),
         lifetimes: Lifetimes {
             access_token: config.tokens.access_token,

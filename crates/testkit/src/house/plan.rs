@@ -11,6 +11,7 @@ use authorization_server::{
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion};
+use protocol::secret::Hash;
 use resource_server::ServerSettings;
 use store::PendingCaps;
 use upstream::connectors::Connector;
@@ -161,6 +162,12 @@ pub fn masters(plan: &Plan) -> Built<KeyRing<MasterKey>> {
     Ok(KeyRing::new(masters.remove(0), masters))
 }
 
+/// The secret by which an MCP server of a house asks about tokens.
+#[must_use]
+pub fn introspection_secret(server: &str) -> String {
+    format!("the secret by which {server} asks about tokens")
+}
+
 fn people() -> Vec<Person> {
     let person = |login: &str, name: &str, groups: &[&str]| Person {
         login: login.to_owned(),
@@ -211,6 +218,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
     Ok(authorization_server::Settings {
         clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
+        introspection: true,
         issuer: issuer.to_owned(),
         lifetimes: plan.lifetimes,
         pages_url: issuer.to_owned(),
@@ -293,6 +301,7 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             rules: rules(plan, name, access)?,
             challenge_scope: [token("read")?, token("write")?].into_iter().collect(),
             assertion_audience: mcp_url.to_owned(),
+            introspection_secret: Some(Hash::of(introspection_secret(name).as_bytes())),
             low_risk: false,
         })
     };

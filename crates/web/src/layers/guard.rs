@@ -32,7 +32,7 @@ pub(crate) async fn guard(
     match route.access {
         Access::Browser => {}
         // Cookies are for pages: nothing else is ever shown one, so nothing else can come to trust one.
-        Access::Bearer | Access::Public => {
+        Access::Bearer | Access::Public | Access::Server => {
             request.headers_mut().remove(header::COOKIE);
         }
     }

@@ -74,6 +74,8 @@ pub struct Rates {
     pub client: Option<Rate>,
     /// The page on which a device's user code is typed, for each address: a code is short, and guesses at it are few.
     pub device: Option<Rate>,
+    /// Introspection and the revocation feed, for each address.
+    pub introspect: Option<Rate>,
     /// The pages of login and consent and the callback, for each address.
     pub login: Option<Rate>,
     /// The registration endpoint, for each address.
@@ -89,6 +91,7 @@ impl Default for Rates {
             bad_tokens: Some(Rate::per_second(50, 500)),
             client: Some(Rate::per_second(5, 100)),
             device: Some(DEVICE),
+            introspect: Some(Rate::per_second(10_000, 20_000)),
             login: Some(Rate::per_second(10, 300)),
             register: Some(Rate::per_second(5, 200)),
             token: Some(Rate::per_second(50, 1000)),
@@ -105,6 +108,7 @@ impl Rates {
             bad_tokens: None,
             client: None,
             device: None,
+            introspect: None,
             login: None,
             register: None,
             token: None,
@@ -117,6 +121,7 @@ impl Rates {
             Budget::BadTokens => self.bad_tokens,
             Budget::Client => self.client,
             Budget::Device => self.device,
+            Budget::Introspect => self.introspect,
             Budget::Login => self.login,
             Budget::Register => self.register,
             Budget::Token => self.token,
@@ -163,6 +168,7 @@ pub(crate) enum Budget {
     BadTokens,
     Client,
     Device,
+    Introspect,
     Login,
     Register,
     Token,
@@ -175,6 +181,7 @@ impl Budget {
             Self::BadTokens => "bad_tokens",
             Self::Client => "client",
             Self::Device => "device",
+            Self::Introspect => "introspect",
             Self::Login => "login",
             Self::Register => "register",
             Self::Token => "token",

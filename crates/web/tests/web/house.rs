@@ -147,6 +147,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
     authorization_server::Settings {
         clients: Vec::new(),
         default_server: None,
+        introspection: false,
         issuer: public_url.to_owned(),
         lifetimes: Lifetimes::default(),
         pages_url: pages_url.to_owned(),
@@ -166,6 +167,7 @@ fn resource_settings(public_url: &str) -> resource_server::Settings {
         rules: rules(),
         challenge_scope: "read write".parse().unwrap(),
         assertion_audience: "http://127.0.0.1:9/mcp".to_owned(),
+        introspection_secret: None,
         low_risk: false,
     };
     resource_server::Settings::new(public_url.to_owned(), vec![server])

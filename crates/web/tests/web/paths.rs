@@ -29,7 +29,7 @@ async fn every_route_has_an_access_rule_and_answers_something_else_than_404() {
     let table = table();
     assert!(table.len() > 10);
     for (path, methods, who) in table {
-        assert!(["access token", "browser", "public"].contains(&who.as_str()), "{path}: {who}");
+        assert!(["access token", "browser", "MCP server", "public"].contains(&who.as_str()), "{path}: {who}");
         let answer = ask(&house, &methods[0], &concrete(&path)).await;
         // The one is there only with its connector, the other only while a certificate is ordered.
         let is_away = path == "/login/development" || path.starts_with("/.well-known/acme-challenge/");
@@ -67,7 +67,7 @@ const SPELLINGS: [&str; 46] = [
     "/authorize",
     "/token",
     "/oauth",
-    "/oauth/introspect",
+    "/oauth/introspect/",
     "/metrics",
     "//notes/mcp",
     "/notes/mcp/",
