@@ -9,19 +9,22 @@ mod reference;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use authorization_server::{Blocked, ClientAdministration, ClientPolicy, Standing, Stopping};
 use proptest::prelude::*;
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner,
 };
+use protocol::oauth::ClientId;
 use protocol::world::Clock as _;
 use store::Maintenance as _;
 use testkit::browser::{Browser, Page, Place};
 use testkit::client::{LOOPBACK_REDIRECT, Pkce, TestClient, deny, log_in, parameter};
 use testkit::house::{House, Plan};
 use testkit::http::Answer;
-use testkit::outcomes::{Verdict, rs401, tok400};
+use testkit::outcomes::{Verdict, rs401, tok400, tok401};
+use testkit::world::TestEntropy;
 
-use self::reference::{Bought, Reference, Time};
+use self::reference::{Bought, Decided, Reference, Time};
 use crate::faults::chance::{Chance, rounds};
 use crate::faults::invariants;
 use crate::record::{Record, on_postgres};
@@ -31,29 +34,49 @@ const CLIENTS_GO: Time = 90 * 24 * 60 * 60;
 /// One step. Numbers are of what there is, modulo how many there are; without any the step does nothing.
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    /// The administrator approves of a client.
+    Admit(usize),
     Approve(usize),
     Authorize(usize),
+    /// The administrator blocks a client.
+    Block(usize),
     Call(usize),
     Deny(usize),
     Pass(u64),
-    Redeem { code: usize, by_another: bool, right: bool },
-    Refresh { token: usize, by_another: bool },
+    Redeem {
+        code: usize,
+        by_another: bool,
+        right: bool,
+    },
+    Refresh {
+        token: usize,
+        by_another: bool,
+    },
     Register,
     Restart,
-    RevokeAccess { token: usize, by_another: bool },
-    RevokeRefresh { token: usize, by_another: bool },
+    RevokeAccess {
+        token: usize,
+        by_another: bool,
+    },
+    RevokeRefresh {
+        token: usize,
+        by_another: bool,
+    },
     Sweep,
     SwitchNode,
+    Unblock(usize),
 }
 
 fn step() -> impl Strategy<Value = Step> {
     // The latest are tried most: a uniform choice would seldom go far with one.
     let of = || prop_oneof![3 => Just(usize::MAX), 2 => any::<usize>()];
     let rarely = || prop::bool::weighted(0.15);
-    let times = [1, 5, 9, 10, 11, 30, 59, 60, 61, 599, 600, 601, 86_400, 2_592_000];
+    let times = [1, 5, 9, 10, 11, 30, 59, 60, 61, 599, 600, 601, 3_599, 3_600, 86_400, 2_592_000];
     prop_oneof![
+        2 => of().prop_map(Step::Admit),
         3 => of().prop_map(Step::Approve),
         4 => of().prop_map(Step::Authorize),
+        1 => of().prop_map(Step::Block),
         4 => of().prop_map(Step::Call),
         1 => of().prop_map(Step::Deny),
         4 => prop::sample::select(times.to_vec()).prop_map(Step::Pass),
@@ -66,6 +89,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (of(), rarely()).prop_map(|(token, by_another)| Step::RevokeRefresh { token, by_another }),
         1 => Just(Step::Sweep),
         2 => Just(Step::SwitchNode),
+        1 => of().prop_map(Step::Unblock),
     ]
 }
 
@@ -91,8 +115,26 @@ struct Pair {
     refresh: Vec<(usize, u32)>,
     texts: HashMap<(usize, u32), String>,
     record: Record,
-    /// Rows were removed: the invariants, which count them, are not asked again.
+    /// Rows were removed, or codes taken back: the invariants, which count them, are not asked again.
     swept: bool,
+}
+
+/// What an administrator decides about a client.
+#[derive(Clone, Copy, Debug)]
+enum Decision {
+    Approve,
+    Block,
+    Unblock,
+}
+
+/// An administrator is asked about every client.
+fn asking() -> ClientPolicy {
+    ClientPolicy { loopback: Standing::Ask, ..ClientPolicy::everybody() }
+}
+
+/// Whether it is the page on which a person decides.
+fn decides(page: &Page) -> bool {
+    page.forms().iter().any(|form| form.buttons.iter().any(|(name, _)| name == "decision"))
 }
 
 fn pick(number: usize, count: usize) -> Option<usize> {
@@ -106,7 +148,7 @@ fn pick(number: usize, count: usize) -> Option<usize> {
 impl Pair {
     async fn new(postgres: Option<String>) -> Result<Self, String> {
         let (two, url) = (postgres.is_some(), postgres.clone());
-        let first = House::with(Plan { postgres, ..Plan::default() }).await?;
+        let first = House::with(Plan { postgres, client_policy: asking(), ..Plan::default() }).await?;
         let second = if two { Some(first.second_node().await?) } else { None };
         let browser = first.browser();
         let file = first.folder().join("record.db");
@@ -125,8 +167,10 @@ impl Pair {
             record,
             swept: false,
         };
-        pair.register().await?;
-        pair.register().await?;
+        for client in 0..2 {
+            pair.register().await?;
+            pair.administer(client, Decision::Approve).await?;
+        }
         Ok(pair)
     }
 
@@ -148,8 +192,10 @@ impl Pair {
 
     async fn take(&mut self, step: Step) -> Verdict {
         match step {
+            Step::Admit(number) => self.administer(number, Decision::Approve).await,
             Step::Approve(number) => self.decide(number, true).await,
             Step::Authorize(number) => self.authorize(number).await,
+            Step::Block(number) => self.administer(number, Decision::Block).await,
             Step::Call(number) => self.call(number).await,
             Step::Deny(number) => self.decide(number, false).await,
             Step::Pass(seconds) => self.pass(seconds).await,
@@ -164,7 +210,37 @@ impl Pair {
                 self.at = (self.at + 1) % self.nodes.len();
                 Ok(())
             }
+            Step::Unblock(number) => self.administer(number, Decision::Unblock).await,
         }
+    }
+
+    /// What an administrator does at the command line.
+    async fn administer(&mut self, number: usize, decision: Decision) -> Verdict {
+        let number = pick(number, self.clients.len()).ok_or("no client")?;
+        if matches!(decision, Decision::Block) {
+            // It takes codes back whose events stay.
+            self.invariants().await?;
+            self.swept = true;
+        }
+        let house = self.house()?;
+        let entropy = TestEntropy::seeded(0xAD << 32 | house.counts().await?.audit_events);
+        let store = house.store.as_ref();
+        let stopping =
+            Stopping { clock: house.clock.as_ref(), entropy: &entropy, issuer: &house.issuer, store };
+        let desk = ClientAdministration(stopping);
+        let id = ClientId::parse(&self.clients[number].client_id).map_err(|error| error.to_string())?;
+        let done = match decision {
+            Decision::Approve => desk.approve_client(&id, "loopback", None).await.map(drop),
+            Decision::Block => desk.block(&Blocked::Client(id), None).await.map(drop),
+            Decision::Unblock => desk.unblock(&Blocked::Client(id), None).await.map(drop),
+        };
+        done.map_err(|error| error.to_string())?;
+        match decision {
+            Decision::Approve => self.model.approve(number),
+            Decision::Block => self.model.block(number),
+            Decision::Unblock => self.model.unblock(number),
+        }
+        self.hear().await
     }
 
     async fn register(&mut self) -> Verdict {
@@ -181,8 +257,15 @@ impl Pair {
         let fields = client.authorization_request(&self.house()?.resource("notes"), &pkce.challenge);
         let mut browser = self.browser()?;
         let page = browser.open(&client.authorization_url(&fields)).await?.page()?;
-        let page = log_in(&mut browser, page, "alice").await?;
-        page.form()?;
+        if self.model.is_blocked(number) {
+            return if page.answer.status == 400 {
+                Ok(())
+            } else {
+                Err(format!("blocked: {}", page.words()))
+            };
+        }
+        // Who waits for too many clients is told so at once.
+        let page = if page.forms().is_empty() { page } else { log_in(&mut browser, page, "alice").await? };
         self.browser.cookies = browser.cookies;
         self.model.ask(number);
         self.asked.push(Asked { client: number, page, pkce, code: None });
@@ -192,25 +275,32 @@ impl Pair {
     async fn decide(&mut self, number: usize, yes: bool) -> Verdict {
         let Some(number) = pick(number, self.asked.len()) else { return Ok(()) };
         let mut browser = self.browser()?;
-        let page = self.asked[number].page.clone();
-        let place = if yes {
-            browser.submit(&page, page.form()?, Some(("decision", "allow"))).await?
-        } else {
-            deny(&mut browser, &page).await?
+        let mut page = self.asked[number].page.clone();
+        if !decides(&page) {
+            // It waited for an administrator: try again.
+            page = browser.open(page.url.as_str()).await?.page()?;
+        }
+        let place = match (decides(&page), yes) {
+            (false, _) => Place::Page(page),
+            (true, true) => browser.submit(&page, page.form()?, Some(("decision", "allow"))).await?,
+            (true, false) => deny(&mut browser, &page).await?,
         };
         match (self.model.decide(number, yes), place) {
-            (true, Place::Left(callback)) if yes => {
+            (Decided::Counts, Place::Left(callback)) if yes => {
                 self.asked[number].code = Some(parameter(&callback, "code").ok_or("no code")?);
                 Ok(())
             }
-            (true, Place::Left(callback))
+            (Decided::Counts, Place::Left(callback))
                 if parameter(&callback, "error").as_deref() == Some("access_denied") =>
             {
                 Ok(())
             }
             // Decided before, or too late: our own page, and nothing happens.
-            (false, Place::Page(page)) if page.answer.status.is_client_error() => Ok(()),
-            (counts, place) => Err(format!("a decision that counts: {counts}, and came to {place:?}")),
+            (Decided::Refused, Place::Page(page)) if page.answer.status.is_client_error() => Ok(()),
+            (Decided::NotYet, Place::Page(page)) if page.words().contains("sekisho clients approve") => {
+                Ok(())
+            }
+            (must, place) => Err(format!("a decision that is {must:?} came to {place:?}")),
         }
     }
 
@@ -240,6 +330,9 @@ impl Pair {
         let (who, client) = self.client(asked.client, by_another)?;
         let verifier = if right { asked.pkce.verifier.clone() } else { Pkce::new("a stranger").verifier };
         let answer = client.redeem(asked.code.as_deref().unwrap_or_default(), &verifier).await?;
+        if self.model.is_blocked(who) {
+            return tok401(&answer, false);
+        }
         let must = self.model.redeem(number, who, right);
         self.bought(&answer, must)
     }
@@ -249,6 +342,9 @@ impl Pair {
         let (grant, generation) = self.refresh[number];
         let (who, client) = self.client(self.owner(grant), by_another)?;
         let answer = client.refresh(&self.texts[&(grant, generation)]).await?;
+        if self.model.is_blocked(who) {
+            return tok401(&answer, false);
+        }
         let must = self.model.refresh(grant, generation, who);
         self.bought(&answer, must)
     }
@@ -261,6 +357,9 @@ impl Pair {
         let (who, client) = self.client(self.owner(grant), by_another)?;
         let fields = [("client_id", client.client_id.as_str()), ("token", token)];
         let answer = client.http.post_form(&format!("{}/oauth/revoke", client.issuer), &[], &fields).await?;
+        if self.model.is_blocked(who) {
+            return tok401(&answer, false);
+        }
         if answer.status != 200 {
             return Err(format!("a revocation: {} {}", answer.status, answer.text()));
         }

@@ -1,6 +1,7 @@
 //! The main path, and what people meet on it.
 
 mod audit;
+mod clients;
 mod device;
 mod documents;
 mod machines;

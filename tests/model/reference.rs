@@ -1,12 +1,17 @@
 //! The reference model: what Sekisho must answer, without HTTP, SQL, keys or nodes. Small enough to be seen to be right.
 //!
-//! It knows codes (product.md: 60 s, three attempts, one redemption), refresh tokens (P-3) and access tokens (P-1, P-2) by
+//! It knows which clients an administrator approved or blocked (P-7), codes (product.md: 60 s, three attempts, one redemption), refresh tokens (P-3) and access tokens (P-1, P-2) by
 //! number, and says of each request what comes back and what it changes.
+
+use std::collections::BTreeSet;
 
 /// Seconds.
 pub(crate) type Time = u64;
 
 const AUTHORIZATION: Time = 10 * 60;
+/// How long somebody may wait for an administrator, and for how many clients (P-7).
+const APPROVAL: Time = 60 * 60;
+const WAITING: usize = 10;
 const CODE: Time = 60;
 const ATTEMPTS: u32 = 3;
 /// A second redemption that comes later than this ends the family (attacks.md, D-3).
@@ -31,6 +36,18 @@ struct Authorization {
     client: usize,
     since: Time,
     state: State,
+    /// Whether it waits, or waited, for an administrator.
+    parked: bool,
+}
+
+/// What a decision of a person comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decided {
+    Counts,
+    /// An administrator must say first; they wait.
+    NotYet,
+    /// Decided before, too late, the client is blocked, or the person waits for too many.
+    Refused,
 }
 
 #[derive(Clone, Debug)]
@@ -59,9 +76,51 @@ pub(crate) struct Reference {
     authorizations: Vec<Authorization>,
     grants: Vec<Grant>,
     access: Vec<Access>,
+    approved: BTreeSet<usize>,
+    blocked: BTreeSet<usize>,
 }
 
 impl Reference {
+    /// An administrator approves of a client.
+    pub(crate) fn approve(&mut self, client: usize) {
+        self.approved.insert(client);
+    }
+
+    /// An administrator blocks a client: all it has ends, and what it was allowed goes.
+    pub(crate) fn block(&mut self, client: usize) {
+        self.blocked.insert(client);
+        self.approved.remove(&client);
+        for grant in self.grants.iter_mut().filter(|grant| grant.client == client) {
+            grant.ended = true;
+        }
+        for asked in self.authorizations.iter_mut().filter(|asked| asked.client == client) {
+            if matches!(asked.state, State::Consented { .. }) {
+                asked.state = State::Denied;
+            }
+        }
+    }
+
+    /// An administrator takes a block away.
+    pub(crate) fn unblock(&mut self, client: usize) {
+        self.blocked.remove(&client);
+    }
+
+    /// Whether nobody may use a client.
+    pub(crate) fn is_blocked(&self, client: usize) -> bool {
+        self.blocked.contains(&client)
+    }
+
+    /// Makes a person wait, unless they wait for too many. Whether they wait.
+    fn park(&mut self, authorization: usize) -> bool {
+        let waits = |asked: &&Authorization| {
+            asked.parked && asked.state == State::Asked && self.now < asked.since + APPROVAL
+        };
+        let has_room = self.authorizations.iter().filter(waits).count() < WAITING;
+        let asked = &mut self.authorizations[authorization];
+        asked.parked |= has_room;
+        asked.parked
+    }
+
     /// Time passes.
     pub(crate) fn pass(&mut self, seconds: Time) {
         self.now += seconds;
@@ -72,19 +131,29 @@ impl Reference {
         self.now
     }
 
-    /// A client asks; its authorization is the next number.
+    /// A client that is not blocked asks; its authorization is the next number.
     pub(crate) fn ask(&mut self, client: usize) {
-        self.authorizations.push(Authorization { client, since: self.now, state: State::Asked });
+        let (since, state) = (self.now, State::Asked);
+        self.authorizations.push(Authorization { client, since, state, parked: false });
+        if !self.approved.contains(&client) {
+            self.park(self.authorizations.len() - 1);
+        }
     }
 
-    /// Whether a person's yes or no still counts.
-    pub(crate) fn decide(&mut self, authorization: usize, yes: bool) -> bool {
-        let asked = &mut self.authorizations[authorization];
-        let counts = asked.state == State::Asked && self.now < asked.since + AUTHORIZATION;
-        if counts {
-            asked.state = if yes { State::Consented { since: self.now, wrong: 0 } } else { State::Denied };
+    /// What a person's yes or no comes to.
+    pub(crate) fn decide(&mut self, authorization: usize, yes: bool) -> Decided {
+        let now = self.now;
+        let asked = &self.authorizations[authorization];
+        let life = if asked.parked { APPROVAL } else { AUTHORIZATION };
+        if asked.state != State::Asked || now >= asked.since + life || self.is_blocked(asked.client) {
+            return Decided::Refused;
         }
-        counts
+        if !self.approved.contains(&asked.client) {
+            return if self.park(authorization) { Decided::NotYet } else { Decided::Refused };
+        }
+        self.authorizations[authorization].state =
+            if yes { State::Consented { since: now, wrong: 0 } } else { State::Denied };
+        Decided::Counts
     }
 
     /// A code, by the number of its authorization.

@@ -10,6 +10,7 @@
 //! known client or person are stored up to so many a minute and logged beyond: a flood of them must not fill the disk.
 
 mod access_token;
+mod approval;
 mod audit;
 mod authorize;
 mod blame;
@@ -47,11 +48,16 @@ use protocol::world::{Clock, Entropy, Freshness};
 use store::{Store, StoreError};
 use upstream::connectors::Connector;
 
+pub use approval::{Approval, ApprovalPage};
 pub use authorize::{AuthorizeError, Authorized, PageReason, RedirectReason};
 pub use blame::Blame;
 pub use browser::Browser;
 pub use client_authentication::{AssertionRefusal, AuthenticatedClient, ClientRefusal, NotAuthenticated};
-pub use clients::{Client, ClientKeys, PreRegisteredClient, PreRegisteredError};
+pub use clients::{
+    BlockCounts, Blocked, Client, ClientAdministration, ClientKeys, ClientPolicy, HostPattern, Named,
+    NotAHost, PreRegisteredClient, PreRegisteredError, Standing, destination_text, destinations_of_record,
+    fingerprint_text,
+};
 pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdict};
 pub use device::{DeviceEntered, DeviceError, DevicePageError, DevicePageReason};
 pub use grants::PersonRefusal;
@@ -71,7 +77,7 @@ pub use pages::{
 pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use service_accounts::keep_service_account;
-pub use settings::{DeviceFlow, Lifetimes, ScopeEntry, ServerEntry, ServiceAccount, Settings};
+pub use settings::{DeviceFlow, Lifetimes, Registration, ScopeEntry, ServerEntry, ServiceAccount, Settings};
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
 

@@ -4,7 +4,7 @@
 use protocol::oauth::{AuthorizationServerMetadata, GrantType};
 use serde_json::Value;
 
-use crate::settings::DeviceFlow;
+use crate::settings::{DeviceFlow, Registration};
 use crate::{AuthorizationServer, capabilities};
 
 impl AuthorizationServer {
@@ -20,7 +20,8 @@ impl AuthorizationServer {
             issuer: self.settings.issuer.clone(),
             authorization_endpoint: format!("{}/oauth/authorize", self.settings.pages_url),
             token_endpoint: at("/oauth/token"),
-            registration_endpoint: Some(at("/oauth/register")),
+            registration_endpoint: (self.settings.registration != Registration::Closed)
+                .then(|| at("/oauth/register")),
             device_authorization_endpoint: self.has_device_flow().then(|| at("/oauth/device_authorization")),
             revocation_endpoint: Some(at("/oauth/revoke")),
             introspection_endpoint: self.settings.introspection.then(|| at("/oauth/introspect")),

@@ -14,6 +14,8 @@ use store::UserRecord;
 /// What a request to the authorization endpoint leads to.
 #[derive(Debug)]
 pub enum Next {
+    /// An administrator must say first whether the client may be used (product.md, P-7).
+    Approval(Id<Authorization>),
     /// A browser session is there: ask for consent.
     Consent(Box<ConsentPage>),
     /// Nobody is signed in, or must sign in again: the approval of this client before the upstream leg

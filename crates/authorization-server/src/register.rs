@@ -6,10 +6,13 @@
 mod told;
 
 use protocol::oauth::{ClientMetadata, ErrorCode, MetadataError, RegistrationResponse, dynamic_client};
+use protocol::secret::Secret;
+use store::StoreError;
 use thiserror::Error;
 
 use crate::blame::Blame;
 use crate::clients::Client;
+use crate::settings::Registration;
 use crate::{AuthorizationServer, capabilities};
 
 pub use told::Registrations;
@@ -17,6 +20,18 @@ pub use told::Registrations;
 /// A refused registration.
 #[derive(Debug, Error)]
 pub enum RegisterError {
+    /// Nobody may register here.
+    #[error("clients do not register here")]
+    Closed,
+    /// The initial access token is missing (RFC 7591, section 3).
+    #[error("an initial access token is needed")]
+    TokenMissing,
+    /// It is none, was used up, or is over.
+    #[error("the initial access token is not good")]
+    TokenRefused,
+    /// The record did not answer.
+    #[error("the record did not answer")]
+    Store(#[from] StoreError),
     /// The metadata cannot be read.
     #[error("the metadata is refused: {0}")]
     Metadata(#[from] MetadataError),
@@ -33,6 +48,9 @@ impl RegisterError {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
+            Self::Closed => ErrorCode::AccessDenied,
+            Self::TokenMissing | Self::TokenRefused => ErrorCode::InvalidToken,
+            Self::Store(error) => crate::error::store_code(error),
             Self::Metadata(MetadataError::InvalidRedirectUri(_)) => ErrorCode::InvalidRedirectUri,
             Self::Metadata(MetadataError::InvalidClientMetadata(_)) | Self::TooLarge | Self::Unserved => {
                 ErrorCode::InvalidClientMetadata
@@ -44,7 +62,13 @@ impl RegisterError {
     #[must_use]
     pub const fn blame(&self) -> Blame {
         match self {
-            Self::Metadata(_) | Self::TooLarge | Self::Unserved => Blame::Client,
+            Self::Store(_) => Blame::House,
+            Self::Closed
+            | Self::Metadata(_)
+            | Self::TokenMissing
+            | Self::TokenRefused
+            | Self::TooLarge
+            | Self::Unserved => Blame::Client,
         }
     }
 
@@ -52,6 +76,10 @@ impl RegisterError {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::Closed => "registration_closed",
+            Self::TokenMissing => "registration_token_missing",
+            Self::TokenRefused => "registration_token_refused",
+            Self::Store(_) => "store",
             Self::Metadata(MetadataError::InvalidRedirectUri(_)) => "redirect_uri_refused",
             Self::Metadata(MetadataError::InvalidClientMetadata(_)) => "metadata_refused",
             Self::TooLarge => "metadata_too_large",
@@ -69,12 +97,18 @@ fn decide(mut metadata: ClientMetadata) -> Result<ClientMetadata, RegisterError>
 }
 
 impl AuthorizationServer {
-    /// Registers a client: reads the JSON body, and writes the metadata into the id it answers with.
+    /// Registers a client: reads the JSON body, and writes the metadata into the id it answers with. `token` is the bearer
+    /// token that came along, if one did.
     ///
     /// # Errors
-    /// [`RegisterError`] if the metadata is malformed, too large, or asks for what is not offered.
-    pub fn register(&self, body: &[u8]) -> Result<RegistrationResponse, RegisterError> {
-        let registered = self.try_register(body);
+    /// [`RegisterError`] if the metadata is malformed, too large, or asks for what is not offered, or if not everybody may
+    /// register.
+    pub async fn register(
+        &self,
+        body: &[u8],
+        token: Option<Secret>,
+    ) -> Result<RegistrationResponse, RegisterError> {
+        let registered = self.try_register(body, token).await;
         match &registered {
             Ok(registered) => self.parts.registrations.count(&registered.metadata.fingerprint()),
             Err(error) => self.parts.registrations.count_refused(error),
@@ -82,9 +116,25 @@ impl AuthorizationServer {
         registered
     }
 
-    fn try_register(&self, body: &[u8]) -> Result<RegistrationResponse, RegisterError> {
+    async fn try_register(
+        &self,
+        body: &[u8],
+        token: Option<Secret>,
+    ) -> Result<RegistrationResponse, RegisterError> {
+        let token = match self.settings.registration {
+            Registration::Closed => return Err(RegisterError::Closed),
+            Registration::InitialAccessToken => Some(token.ok_or(RegisterError::TokenMissing)?),
+            // One that is not needed is not looked at.
+            Registration::Open => None,
+        };
         let metadata = decide(ClientMetadata::parse_registration(body, &self.settings.redirects)?)?;
         let now = self.parts.clock.now();
+        // Last of all, so that a mistake in the metadata uses nothing up.
+        if let Some(token) = token
+            && !self.parts.store.use_registration_token(token.hash(), now).await?
+        {
+            return Err(RegisterError::TokenRefused);
+        }
         let keys = self.parts.keys.load();
         let id = dynamic_client::mint(keys.client_ids.active(), now, &*self.parts.entropy, &metadata)
             .map_err(|_| RegisterError::TooLarge)?;

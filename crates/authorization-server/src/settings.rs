@@ -9,11 +9,13 @@ use policy::ServerRules;
 use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
-use crate::clients::PreRegisteredClient;
+use crate::clients::{ClientPolicy, PreRegisteredClient, Standing};
 
 /// Everything the authorization server is told.
 #[derive(Debug)]
 pub struct Settings {
+    /// Which clients may ask people at all (product.md, P-7).
+    pub client_policy: ClientPolicy,
     /// Clients known beforehand.
     pub clients: Vec<PreRegisteredClient>,
     /// The MCP server that is meant by a request without `resource` (product.md, P-16).
@@ -30,6 +32,8 @@ pub struct Settings {
     pub other_issuers: Vec<String>,
     /// How many authorizations may be pending at once (product.md, P-4).
     pub pending: PendingCaps,
+    /// Who may register (RFC 7591, section 3).
+    pub registration: Registration,
     /// Which private-use schemes a redirect URI may have (product.md, P-8).
     pub redirects: RedirectPolicy,
     /// The MCP servers, each a resource.
@@ -77,6 +81,18 @@ impl Settings {
     pub(crate) fn callback(&self, connector: &str) -> String {
         format!("{}/login/callback/{connector}", self.pages_url)
     }
+}
+
+/// Who may register a client (requirements.md, AS-079).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Registration {
+    /// Nobody.
+    Closed,
+    /// Whoever holds an initial access token.
+    InitialAccessToken,
+    /// Everybody.
+    #[default]
+    Open,
 }
 
 /// How long things live. The defaults are those of product.md (P-1, P-3, P-4 and "code life").
@@ -133,6 +149,8 @@ pub struct ServerEntry {
     pub device_flow: DeviceFlow,
     /// Its name in URLs.
     pub name: String,
+    /// What is done about clients that are called back outside the organisation, beyond what the policy says.
+    pub outside_clients: Standing,
     /// How long a repeated refresh is answered with the same successor (product.md, P-3); zero for never.
     pub refresh_repeat: Duration,
     /// Its resource identifier: the one audience of its tokens.

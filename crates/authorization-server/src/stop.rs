@@ -145,11 +145,16 @@ impl Stopping<'_> {
             }
         };
         event.detail.insert("what", what.to_owned());
-        if let Some(note) = note {
-            let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-            event.detail.insert("note", note.chars().take(LONGEST_NOTE).map(clean).collect());
-        }
+        self::note(&mut event, note);
         event
+    }
+}
+
+/// Writes an operator's words down.
+pub(crate) fn note(event: &mut AuditEvent, note: Option<&str>) {
+    if let Some(note) = note {
+        let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        event.detail.insert("note", note.chars().take(LONGEST_NOTE).map(clean).collect());
     }
 }
 

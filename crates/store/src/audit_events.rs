@@ -50,8 +50,12 @@ audit_kinds! {
     CallRefused = "call_refused";
     /// A client that was blocked may be consented to again.
     ClientAllowed = "client_allowed";
-    /// A client was blocked for good.
+    /// A client, or all of a host, may ask people from now on.
+    ClientApproved = "client_approved";
+    /// A client was blocked for good, or all of a host or fingerprint.
     ClientBlocked = "client_blocked";
+    /// Somebody waits until an administrator says whether a client may be used.
+    ClientRequested = "client_requested";
     /// Clients registered: a count for each fingerprint of their metadata and minute; beyond 8, for the others together.
     ClientsRegistered = "clients_registered";
     /// A code was presented again after it had been redeemed.
@@ -82,6 +86,8 @@ audit_kinds! {
     RefreshReused = "refresh_reused";
     /// A refresh token is newer than the record: the record was set back.
     RefreshSetBack = "refresh_set_back";
+    /// An initial access token was made, by which clients register.
+    RegistrationTokenMade = "registration_token_made";
     /// Registrations of clients were refused: a count for each reason and minute.
     RegistrationRefused = "registration_refused";
     /// What was sealed with older keys was sealed anew with the working one.

@@ -271,12 +271,14 @@ statement_list! {
     FIND = concat!("SELECT ", columns!(), " FROM authorizations WHERE id = $1");
     FIND_BY_LEG = concat!("SELECT ", columns!(), " FROM authorizations WHERE upstream_state_hash = $1");
     FIND_BY_CODE = concat!("SELECT ", columns!(), " FROM authorizations WHERE code_hash = $1");
-    COUNT_WAITING = "SELECT COUNT(*) FROM authorizations \
-        WHERE state IN ('pending', 'upstream_leg') AND expires_at > $1";
+    // Whoever waits for an administrator signed in: they have a bound of their own (`client_requests`).
+    COUNT_WAITING = "SELECT COUNT(*) FROM authorizations a WHERE a.state IN ('pending', 'upstream_leg') AND a.expires_at > $1 \
+        AND NOT EXISTS (SELECT 1 FROM client_requests r WHERE r.authorization_id = a.id)";
     PUT = "INSERT INTO authorizations \
         (id, reference, browser, address, network, client_id, resource, request, state, created_at, expires_at) \
-        SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, $10 WHERE (SELECT COUNT(*) FROM authorizations \
-        WHERE state IN ('pending', 'upstream_leg') AND network = $5 AND expires_at > $11) < $12";
+        SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'pending', $9, $10 WHERE (SELECT COUNT(*) FROM authorizations a \
+        WHERE a.state IN ('pending', 'upstream_leg') AND a.network = $5 AND a.expires_at > $11 \
+        AND NOT EXISTS (SELECT 1 FROM client_requests r WHERE r.authorization_id = a.id)) < $12";
     START_LEG = "UPDATE authorizations SET state = 'upstream_leg', upstream_connector = $1, \
         upstream_state_hash = $2, upstream_leg_hash = $3, upstream_nonce_hash = $4, upstream_verifier = $5 \
         WHERE id = $6 AND state IN ('pending', 'upstream_leg') AND expires_at > $7";

@@ -10,7 +10,7 @@ use protocol::world::Timestamp;
 use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, Revocation, StopCounts, StoreError, audit_events, stop};
+use crate::{Answer, AuditEvent, Revocation, StopCounts, StoreError, audit_events, client_rules, stop};
 
 /// A client that was consented to at least once, or blocked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,12 +33,25 @@ pub struct ClientRecord {
     pub blocked_at: Option<Timestamp>,
 }
 
+/// A client as it is listed for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedClient {
+    /// The client.
+    pub client: ClientRecord,
+    /// Its live grants.
+    pub grants: u64,
+}
+
 /// The clients in the record.
 pub trait Clients: Send + Sync {
     /// The client with this id, exact to the byte.
     fn find_client<'a>(&'a self, client_id: &'a ClientId) -> Answer<'a, Option<ClientRecord>>;
 
-    /// Blocks a client for good: leaves the tombstone (making the row if there is none) and ends all it has, as
+    /// All clients, at most 100,000, those used last first. Reads the whole table: for the command line.
+    fn list_clients(&self, now: Timestamp) -> Answer<'_, Vec<ListedClient>>;
+
+    /// Blocks a client for good: leaves the tombstone (making the row if there is none), takes what it was
+    /// allowed back and ends all it has, as
     /// [`Revocations::stop`](crate::Revocations::stop) does. Returns what was ended.
     fn block_client(
         &self,
@@ -59,6 +72,9 @@ macro_rules! columns {
 
 statement_list! {
     FIND = concat!("SELECT ", columns!(), " FROM clients WHERE client_id = $1");
+    LIST = "SELECT c.client_id, c.kind, c.metadata, c.fingerprint, c.name, c.first_consented_at, c.last_used_at, c.blocked_at, \
+        (SELECT COUNT(*) FROM grants g WHERE g.client_id = c.client_id AND g.revoked_at IS NULL \
+        AND g.expires_at > $1 AND g.idle_expires_at > $1) FROM clients c ORDER BY c.last_used_at DESC, c.client_id LIMIT 100000";
     // A person's consent: makes the row, or brings it up to date unless it is a tombstone.
     USE = concat!(
         "INSERT INTO clients (", columns!(), ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
@@ -74,9 +90,22 @@ statement_list! {
     );
 }
 
+/// Columns of the client in [`LIST`]; the number of its grants follows.
+const WIDTH: usize = 8;
+
 impl Clients for Engine {
     fn find_client<'a>(&'a self, client_id: &'a ClientId) -> Answer<'a, Option<ClientRecord>> {
         Box::pin(async move { self.one(FIND, params![client_id.as_str()]).await?.map(decode).transpose() })
+    }
+
+    fn list_clients(&self, now: Timestamp) -> Answer<'_, Vec<ListedClient>> {
+        Box::pin(async move {
+            let listed = |mut row: Row| {
+                let mut count = Decoder::new("clients", row.split_off(WIDTH.min(row.len())));
+                Ok(ListedClient { client: decode(row)?, grants: count.count("grants")? })
+            };
+            self.many(LIST, params![now]).await?.into_iter().map(listed).collect()
+        })
     }
 
     fn block_client(
@@ -87,7 +116,8 @@ impl Clients for Engine {
     ) -> Answer<'_, StopCounts> {
         Box::pin(async move {
             let tombstone = row(&client, Some(audit.at));
-            stop::stop(self, vec![Step::at_most_one(BLOCK, tombstone)], revocation, audit).await
+            let first = vec![Step::at_most_one(BLOCK, tombstone), client_rules::disallow(&client.client_id)];
+            stop::stop(self, first, revocation, audit).await
         })
     }
 

@@ -10,6 +10,8 @@ mod audit_events;
 mod authorizations;
 mod backup;
 mod browser_sessions;
+mod client_requests;
+mod client_rules;
 mod clients;
 mod codec;
 mod device_authorizations;
@@ -20,6 +22,7 @@ mod grants;
 mod keys;
 mod maintenance;
 mod queries;
+mod registration_tokens;
 mod replays;
 mod revocations;
 mod sealed;
@@ -41,7 +44,9 @@ pub use authorizations::{
 };
 pub use backup::{BackupError, Contents, Header, Progress, Restore, Restored, verify, verify_file};
 pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
-pub use clients::{ClientRecord, Clients};
+pub use client_requests::{ClientRequest, ClientRequests, ParkOutcome, WaitingRequest};
+pub use client_rules::{ClientRule, ClientRules};
+pub use clients::{ClientRecord, Clients, ListedClient};
 pub use device_authorizations::{DeviceAuthorizationRecord, DeviceAuthorizations, PutDeviceOutcome};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
 pub use engine::{Engine, EngineConfig, OpenError};
@@ -52,6 +57,7 @@ pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
+pub use registration_tokens::{RegistrationToken, RegistrationTokens};
 pub use replays::{ReplayKind, Replays};
 pub use revocations::{Revocation, RevocationKind, RevocationListener, Revocations, StopCounts};
 pub use sealed::{SealedColumn, SealedRow, SealedRows};
@@ -71,12 +77,15 @@ pub type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// The whole record, as the roles hold it: `Arc<dyn Store>`.
 pub trait Store:
     Clients
+    + ClientRequests
+    + ClientRules
     + Users
     + BrowserSessions
     + DeviceAuthorizations
     + EmergencyLogins
     + Authorizations
     + Grants
+    + RegistrationTokens
     + Replays
     + StandingGrants
     + Revocations

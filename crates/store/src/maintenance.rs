@@ -17,6 +17,8 @@ pub struct SweepCounts {
     pub authorizations: u64,
     /// Browser sessions that ended.
     pub browser_sessions: u64,
+    /// Requests of people who waited for an administrator.
+    pub client_requests: u64,
     /// Clients that nobody has used for 90 days and that hold no live grant.
     pub clients: u64,
     /// Device authorizations that are over.
@@ -25,6 +27,8 @@ pub struct SweepCounts {
     pub emergency_logins: u64,
     /// Grants past the end of the life they could have had.
     pub grants: u64,
+    /// Initial access tokens that are over.
+    pub registration_tokens: u64,
     /// Things used once that nobody would take any more.
     pub replays: u64,
     /// Revocations that no living token could fall under.
@@ -82,6 +86,10 @@ statement_list! {
         WHERE expires_at < $1 LIMIT 500)";
     EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
         WHERE expires_at < $1 LIMIT 500)";
+    CLIENT_REQUESTS = "DELETE FROM client_requests WHERE authorization_id IN (SELECT authorization_id FROM client_requests \
+        WHERE expires_at < $1 LIMIT 500)";
+    REGISTRATION_TOKENS = "DELETE FROM registration_tokens WHERE hash IN (SELECT hash FROM registration_tokens \
+        WHERE expires_at < $1 LIMIT 500)";
     REPLAYS = "DELETE FROM replays WHERE (kind, hash) IN (SELECT kind, hash FROM replays \
         WHERE expires_at < $1 LIMIT 500)";
     REVOCATIONS = "DELETE FROM revocations WHERE (kind, id) IN (SELECT kind, id FROM revocations \
@@ -130,6 +138,8 @@ impl Maintenance for Engine {
             let device_authorizations =
                 remove(self, || vec![step(DEVICE_AUTHORIZATIONS, before_undecided)]).await?;
             let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
+            let client_requests = remove(self, || vec![step(CLIENT_REQUESTS, hour_ago)]).await?;
+            let registration_tokens = remove(self, || vec![step(REGISTRATION_TOKENS, day_ago)]).await?;
             // Clocks of nodes differ: what is over here may be good there for some minutes yet.
             let replays = remove(self, || vec![step(REPLAYS, hour_ago)]).await?;
             let revocations = remove(self, || vec![step(REVOCATIONS, now)]).await?;
@@ -140,10 +150,12 @@ impl Maintenance for Engine {
             Ok(SweepCounts {
                 authorizations,
                 browser_sessions,
+                client_requests,
                 clients,
                 device_authorizations,
                 emergency_logins,
                 grants,
+                registration_tokens,
                 replays,
                 revocations,
                 sign_ins,

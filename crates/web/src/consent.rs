@@ -35,7 +35,7 @@ async fn show(visit: &Visit, headers: HeaderMap, query: &Form) -> Response {
     let browser = visit.browser(&headers);
     match visit.authorization_server().consent_page(&authorization, &browser).await {
         Ok(page) => pages::consent(visit, &page),
-        Err(error) => refuse(visit, &error, &authorization),
+        Err(error) => refuse(visit, NAME, &error, &authorization),
     }
 }
 
@@ -58,7 +58,7 @@ async fn press(visit: &Visit, request: Request) -> Response {
     };
     match visit.authorization_server().decide_consent(form, visit.browser(&headers)).await {
         Ok(answer) => respond::redirect(&answer.to.with_response(&answer.response)),
-        Err(error) => refuse(visit, &error, &authorization),
+        Err(error) => refuse(visit, NAME, &error, &authorization),
     }
 }
 
@@ -70,32 +70,50 @@ fn verdict(form: &Form) -> Option<Verdict> {
     }
 }
 
-fn refuse(visit: &Visit, error: &ConsentError, authorization: &str) -> Response {
+/// A page that says why; or the way to the page that comes first.
+pub(crate) fn refuse(
+    visit: &Visit,
+    endpoint: &'static str,
+    error: &ConsentError,
+    authorization: &str,
+) -> Response {
     Failure {
         blame: error.blame().into(),
-        endpoint: NAME,
+        endpoint,
         error: Some(error),
         reason: error.reason(),
         reference: Some(&error.reference),
     }
     .log(visit);
-    match trouble_of(&error.reason) {
-        Some(trouble) => respond::trouble(visit, trouble, Some(&error.reference)),
-        // The session ended, or was somebody else's: sign in, then come back here (attacks CS-07). The id was found
-        // in the record, so it is one of ours and fits a URL.
-        None => respond::redirect(&format!("/login?authorization={authorization}")),
+    // In either case the id was found in the record, so it is one of ours and fits a URL.
+    match outcome_of(&error.reason) {
+        Outcome::Approval => respond::redirect(&format!("/login/approval?authorization={authorization}")),
+        // The session ended, or was somebody else's: sign in, then come back here (attacks CS-07).
+        Outcome::SignIn => respond::redirect(&format!("/login?authorization={authorization}")),
+        Outcome::Trouble(trouble) => respond::trouble(visit, trouble, Some(&error.reference)),
     }
 }
 
-/// What the person is told; `None` if they only have to sign in first.
-fn trouble_of(reason: &ConsentReason) -> Option<Trouble> {
-    Some(match reason {
+/// Where the person comes.
+enum Outcome {
+    /// To the page of those who wait for an administrator.
+    Approval,
+    /// To the login page.
+    SignIn,
+    /// To a page that says what is wrong.
+    Trouble(Trouble),
+}
+
+fn outcome_of(reason: &ConsentReason) -> Outcome {
+    Outcome::Trouble(match reason {
+        ConsentReason::ApprovalNeeded => return Outcome::Approval,
         ConsentReason::AlreadyDecided => Trouble::AlreadyDecided,
         ConsentReason::ClientBlocked => Trouble::ClientBlocked,
         ConsentReason::ClientGone => Trouble::ClientUnknown,
+        ConsentReason::ClientOutside => Trouble::ClientOutside,
         ConsentReason::CsrfMismatch => Trouble::FormForeign,
         ConsentReason::Expired => Trouble::Expired,
-        ConsentReason::LoginRequired => return None,
+        ConsentReason::LoginRequired => return Outcome::SignIn,
         ConsentReason::NotAdmitted => Trouble::NotAdmitted,
         ConsentReason::NothingTicked => Trouble::NothingTicked,
         ConsentReason::OtherBrowser => Trouble::OtherBrowser,
@@ -103,6 +121,7 @@ fn trouble_of(reason: &ConsentReason) -> Option<Trouble> {
         ConsentReason::ServerGone => Trouble::ServerGone,
         ConsentReason::StalePage => Trouble::StalePage,
         ConsentReason::Store(_) => pages::trouble_of_house(reason.code()),
+        ConsentReason::TooManyWaiting => Trouble::TooManyWaiting,
         ConsentReason::Unknown => Trouble::Unknown,
     })
 }

@@ -4,6 +4,7 @@
 //! here, nothing is stored, and nothing is fetched.
 
 mod acme;
+mod approval;
 mod assets;
 mod body;
 mod consent;

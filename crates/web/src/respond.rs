@@ -279,7 +279,8 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::UnknownPerson
         | Trouble::UserCodeUnknown
         | Trouble::UserCodeUsed => StatusCode::BAD_REQUEST,
-        Trouble::FormForeign
+        Trouble::ClientOutside
+        | Trouble::FormForeign
         | Trouble::NotAdmitted
         | Trouble::OtherBrowser
         | Trouble::PersonDisabled
@@ -289,7 +290,7 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         Trouble::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
         Trouble::NotFound => StatusCode::NOT_FOUND,
         Trouble::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Trouble::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        Trouble::TooMany | Trouble::TooManyWaiting => StatusCode::TOO_MANY_REQUESTS,
         Trouble::WrongHost => StatusCode::MISDIRECTED_REQUEST,
     }
 }

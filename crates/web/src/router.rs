@@ -13,7 +13,7 @@ use crate::layers::guard::guard;
 use crate::respond::{self, Failure};
 use crate::routes::{Endpoint, ROUTES, Route};
 use crate::text::Trouble;
-use crate::{acme, assets, consent, device, health, index, login, oauth, well_known};
+use crate::{acme, approval, assets, consent, device, health, index, login, oauth, well_known};
 
 /// Everything but the MCP endpoints.
 pub(crate) fn router() -> Router {
@@ -27,6 +27,7 @@ pub(crate) fn router() -> Router {
 fn handler(route: &Route) -> MethodRouter {
     match route.endpoint {
         Endpoint::AcmeChallenge => any(acme::answer),
+        Endpoint::Approval => any(approval::answer),
         Endpoint::Asset => any(assets::answer),
         Endpoint::Authorize => any(oauth::authorize::answer),
         Endpoint::AuthorizationServerMetadata => any(well_known::authorization_server),

@@ -36,6 +36,7 @@ pub(crate) enum Shape {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     AcmeChallenge,
+    Approval,
     Asset,
     Authorize,
     AuthorizationServerMetadata,
@@ -203,7 +204,7 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 23] = [
+pub(crate) static ROUTES: [Route; 24] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
@@ -212,6 +213,7 @@ pub(crate) static ROUTES: [Route; 23] = [
     Route::page(Endpoint::Device, "device", "/device", GET_POST).drawing_on(Budget::Device),
     Route::page(Endpoint::DeviceDone, "device_done", "/device/done", GET_ONLY),
     Route::page(Endpoint::Login, "login", "/login", GET_POST),
+    Route::page(Endpoint::Approval, "login_approval", "/login/approval", GET_ONLY),
     Route::page(Endpoint::Emergency, "login_emergency", "/login/emergency", GET_POST),
     Route::page(Endpoint::LoginDevelopment, "login_development", "/login/development", GET_POST),
     Route::oauth(

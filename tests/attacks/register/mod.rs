@@ -4,6 +4,7 @@
 
 mod after;
 mod hostile;
+mod initial_access_token;
 mod many;
 mod metadata;
 mod redirect_uris;

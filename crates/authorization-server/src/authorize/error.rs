@@ -82,6 +82,9 @@ pub enum PageReason {
     /// The client was stopped.
     #[error("the client is blocked")]
     ClientBlocked,
+    /// The client leads outside, and the MCP server is not for such (product.md, P-7).
+    #[error("the MCP server is closed to clients that lead outside")]
+    ClientOutside,
     /// `client_id` is missing.
     #[error("`client_id` is missing")]
     ClientIdMissing,
@@ -117,6 +120,7 @@ impl PageReason {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::ClientBlocked | Self::ClientUnknown => ErrorCode::InvalidClient,
+            Self::ClientOutside => ErrorCode::AccessDenied,
             Self::ClientIdMissing
             | Self::ClientIdRepeated
             | Self::RedirectUriMissing
@@ -133,6 +137,7 @@ impl PageReason {
     pub const fn blame(&self) -> Blame {
         match self {
             Self::ClientBlocked
+            | Self::ClientOutside
             | Self::ClientIdMissing
             | Self::ClientIdRepeated
             | Self::ClientUnknown
@@ -150,6 +155,7 @@ impl PageReason {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::ClientBlocked => "client_blocked",
+            Self::ClientOutside => "client_outside",
             Self::ClientIdMissing => "client_id_missing",
             Self::ClientIdRepeated => "client_id_repeated",
             Self::ClientUnknown => "client_unknown",

@@ -19,7 +19,7 @@ use store::{
 pub use error::{AuthorizeError, PageReason, RedirectReason};
 
 use crate::browser::Browser;
-use crate::clients::Client;
+use crate::clients::{Client, Judged};
 use crate::pages::{Caller, Next};
 use crate::pending::Pending;
 use crate::prompt::{self, Prompt};
@@ -156,6 +156,12 @@ impl AuthorizationServer {
     ) -> Result<Authorized, Refusal> {
         let accepted = accept::decide(request, asked.client, to, &self.settings)?;
         let accepted = AcceptedRequest { from_outside: asked.browser.from_outside, ..accepted };
+        let unapproved = match self.judge(asked.client, to, &accepted.server).await? {
+            Judged::Allowed => false,
+            Judged::Blocked => return Err(PageReason::ClientBlocked.into()),
+            Judged::OutsideHere => return Err(PageReason::ClientOutside.into()),
+            Judged::Unapproved => true,
+        };
         let session = self.session(asked.browser, asked.now).await?;
         let goes_on = decide_next(&accepted, session.as_ref(), asked.now)?;
         let (pending, set_binding) = self.put(accepted, asked).await?;
@@ -168,6 +174,8 @@ impl AuthorizationServer {
             self.append_refusal(event).await;
         }
         let next = match session {
+            // Who signed in is told to wait; a stranger signs in first, so that nobody waits whom nobody knows.
+            Some(_) if unapproved && goes_on && admitted == Some(Ok(())) => Next::Approval(pending.record.id),
             Some(session) if goes_on && admitted == Some(Ok(())) => Next::Consent(Box::new(
                 self.show_consent(&pending.record, &session, asked.client, to.clone()),
             )),

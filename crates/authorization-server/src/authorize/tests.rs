@@ -41,12 +41,12 @@ fn repeated(client: &str, name: &str) -> AuthorizationRequest {
 
 #[tokio::test]
 async fn each_reason_for_a_page_is_reached_by_a_request() {
-    let house =
-        House::with(Settings { pending: store::PendingCaps { per_address: 2, total: 10 }, ..settings() })
-            .await;
+    let pending = store::PendingCaps { per_address: 2, total: 10 };
+    let house = House::with(Settings { pending, ..settings() }).await;
     let client = house.public_client();
     let mut reached = every_reason!(PageReason {
         ClientBlocked,
+        ClientOutside,
         ClientIdMissing,
         ClientIdRepeated,
         ClientUnknown,
@@ -100,7 +100,7 @@ async fn each_reason_for_a_page_is_reached_by_a_request() {
         (reached.reach(&reason), reason.code()),
         ("TooManyPending", ErrorCode::TemporarilyUnavailable)
     );
-    reached.all_but(&["Store"]);
+    reached.all_but(&["ClientOutside", "Store"]);
 
     let store = PageReason::Store(StoreError::unavailable("gone"));
     assert_eq!((store.code(), store.blame()), (ErrorCode::TemporarilyUnavailable, Blame::House));

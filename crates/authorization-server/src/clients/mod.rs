@@ -3,26 +3,33 @@
 //! A client that was blocked is refused here, before anything else is asked of it. Knowing an id proves nothing
 //! (OAuth 2.1, section 2.2); see [`crate::AuthenticatedClient`].
 
+mod administration;
 mod dynamic;
 mod keys;
+mod policy;
 mod pre_registered;
 
 use std::sync::Arc;
 
 use protocol::jose::VerifyingKeys;
 use protocol::oauth::{
-    ClientId, ClientIdKind, ClientMetadata, Destination, GrantType, RedirectUri, TokenEndpointAuthMethod,
-    VerifiedRedirectUri,
+    ClientId, ClientIdKind, ClientMetadata, Destination, GrantType, RedirectPolicy, RedirectUri,
+    TokenEndpointAuthMethod, VerifiedRedirectUri,
 };
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use store::{AuthorizationRecord, ClientRecord, StoreError};
 use thiserror::Error;
 
+pub use administration::{BlockCounts, Blocked, ClientAdministration, fingerprint_text};
 pub use keys::ClientKeys;
+pub(crate) use policy::Judged;
+pub use policy::{ClientPolicy, HostPattern, Named, NotAHost, Standing, destination_text};
 pub use pre_registered::{PreRegisteredClient, PreRegisteredError};
 
+use crate::grants::PersonRefusal;
 use crate::pages::{ClientOnPage, ServerOnPage, Vouching};
+use crate::settings::ServerEntry;
 use crate::{AuthorizationServer, device};
 
 /// A client and its metadata (RFC 7591, section 2).
@@ -159,6 +166,32 @@ impl Client {
     }
 }
 
+/// Where a client that people consented to may be called back, as an approval says it.
+#[must_use]
+pub fn destinations_of_record(client: &ClientRecord) -> Vec<String> {
+    let metadata: serde_json::Value = serde_json::from_str(&client.metadata).unwrap_or_default();
+    let uris =
+        metadata["redirect_uris"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str);
+    let scheme = |uri: &str| uri.split_once(':').map(|(scheme, _)| scheme.to_owned());
+    let policy = RedirectPolicy {
+        private_schemes: uris.clone().filter_map(scheme).collect(),
+        ..RedirectPolicy::default()
+    };
+    let places = uris.filter_map(|uri| RedirectUri::parse(uri, &policy).ok());
+    let mut places: Vec<String> = places.map(|uri| destination_text(uri.destination())).collect();
+    places.dedup();
+    places
+}
+
+/// Every host that such a client has to do with.
+fn hosts_of_record(client: &ClientRecord) -> Vec<String> {
+    let vouching = match client.kind {
+        ClientIdKind::MetadataDocument => policy::host_of_document(&client.client_id).map(str::to_owned),
+        ClientIdKind::Dynamic | ClientIdKind::PreRegistered => None,
+    };
+    destinations_of_record(client).into_iter().chain(vouching).collect()
+}
+
 impl AuthorizationServer {
     /// The client with this id.
     pub(crate) async fn resolve(&self, id: &ClientId) -> Result<Client, ResolveError> {
@@ -171,10 +204,62 @@ impl AuthorizationServer {
             ClientIdKind::PreRegistered => pre_registered::find(&self.settings.clients, id),
         };
         let client = client.ok_or(ResolveError::Unknown)?;
-        match self.parts.store.find_client(id).await? {
-            Some(ClientRecord { blocked_at: Some(_), .. }) => Err(ResolveError::Blocked),
-            Some(_) | None => Ok(client),
+        if let Some(ClientRecord { blocked_at: Some(_), .. }) = self.parts.store.find_client(id).await? {
+            return Err(ResolveError::Blocked);
         }
+        let rules = self.parts.store.find_client_rules(id).await?;
+        if policy::is_blocked(&self.settings.client_policy, &rules, &client) {
+            return Err(ResolveError::Blocked);
+        }
+        Ok(client)
+    }
+
+    /// Whether this client may ask people for this MCP server, to be called back there (product.md, P-7).
+    pub(crate) async fn judge(
+        &self,
+        client: &Client,
+        to: &VerifiedRedirectUri,
+        server: &str,
+    ) -> Result<Judged, StoreError> {
+        Ok(self.judge_place(client, to, server).await?.0)
+    }
+
+    /// The same, with the place that it was judged by. What a device is given ends at a page of ours, so that its client is
+    /// judged by every place at which it may be called back: the strictest counts.
+    pub(crate) async fn judge_place(
+        &self,
+        client: &Client,
+        to: &VerifiedRedirectUri,
+        server: &str,
+    ) -> Result<(Judged, Destination), StoreError> {
+        let rules = self.parts.store.find_client_rules(client.id()).await?;
+        let server = self.settings.server(server);
+        let outside_here = server.map_or(Standing::Block, |server| server.outside_clients);
+        let of_device = device::asked_from(&self.settings, to.as_str()).is_some();
+        let places = client.metadata.redirect_uris.iter().map(RedirectUri::destination);
+        let places = places.filter(|_| of_device).chain((!of_device).then(|| to.destination()));
+        let judged = places.map(|to| {
+            let asking = policy::Asking { client, outside_here, to };
+            (policy::decide(&self.settings.client_policy, &rules, &asking), to.clone())
+        });
+        let strictest = judged.max_by_key(|(judged, _)| *judged);
+        // A client without a place to be called back at is one that the operator wrote down.
+        let blocked = policy::is_blocked(&self.settings.client_policy, &rules, client);
+        let without = if blocked { Judged::Blocked } else { Judged::Allowed };
+        Ok(strictest.unwrap_or_else(|| (without, to.destination().clone())))
+    }
+
+    /// Whether the MCP server is still open to this client, which may be called back outside.
+    pub(crate) fn is_let_in(
+        &self,
+        client: &Client,
+        server: Option<&ServerEntry>,
+    ) -> Result<(), PersonRefusal> {
+        let closed = server.is_some_and(|server| server.outside_clients == Standing::Block);
+        if closed && self.settings.client_policy.may_leave(client) {
+            return Err(PersonRefusal::ClientOutside);
+        }
+        Ok(())
     }
 
     /// The client and the redirect URI of a sign-in under way, verified anew: either may be gone since (CB-13).

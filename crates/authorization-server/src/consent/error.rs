@@ -42,6 +42,9 @@ impl ConsentError {
 /// Reasons why consent is not asked, or not taken.
 #[derive(Debug, Error)]
 pub enum ConsentReason {
+    /// An administrator must say first whether the client may be used (product.md, P-7).
+    #[error("the client waits for an administrator")]
+    ApprovalNeeded,
     /// It was decided already: a second press, or another tab.
     #[error("the sign-in was already decided")]
     AlreadyDecided,
@@ -51,6 +54,9 @@ pub enum ConsentReason {
     /// The client, or its redirect URI, is gone.
     #[error("the client is not known here any more")]
     ClientGone,
+    /// The client leads outside, and the MCP server is not for such (product.md, P-7).
+    #[error("the MCP server is closed to clients that lead outside")]
+    ClientOutside,
     /// The form was not made for this sign-in, this browser and this person.
     #[error("the form is not of this sign-in")]
     CsrfMismatch,
@@ -81,6 +87,9 @@ pub enum ConsentReason {
     /// The record did not answer.
     #[error("the record did not answer")]
     Store(#[from] StoreError),
+    /// The person waits for too many clients already.
+    #[error("the person waits for too many clients")]
+    TooManyWaiting,
     /// No such sign-in.
     #[error("there is no such sign-in")]
     Unknown,
@@ -95,12 +104,16 @@ impl ConsentReason {
                 ErrorCode::InvalidRequest
             }
             Self::ClientBlocked | Self::ClientGone => ErrorCode::InvalidClient,
-            Self::CsrfMismatch | Self::NotAdmitted | Self::OtherBrowser | Self::PersonDisabled => {
-                ErrorCode::AccessDenied
-            }
+            Self::ApprovalNeeded
+            | Self::ClientOutside
+            | Self::CsrfMismatch
+            | Self::NotAdmitted
+            | Self::OtherBrowser
+            | Self::PersonDisabled => ErrorCode::AccessDenied,
             Self::LoginRequired => ErrorCode::LoginRequired,
             Self::ServerGone => ErrorCode::InvalidTarget,
             Self::Store(error) => crate::error::store_code(error),
+            Self::TooManyWaiting => ErrorCode::TemporarilyUnavailable,
         }
     }
 
@@ -111,6 +124,8 @@ impl ConsentReason {
             Self::ClientBlocked | Self::ClientGone => Blame::Client,
             Self::Store(_) => Blame::House,
             Self::AlreadyDecided
+            | Self::ApprovalNeeded
+            | Self::ClientOutside
             | Self::CsrfMismatch
             | Self::Expired
             | Self::LoginRequired
@@ -120,6 +135,7 @@ impl ConsentReason {
             | Self::PersonDisabled
             | Self::ServerGone
             | Self::StalePage
+            | Self::TooManyWaiting
             | Self::Unknown => Blame::User,
         }
     }
@@ -129,8 +145,10 @@ impl ConsentReason {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::AlreadyDecided => "already_decided",
+            Self::ApprovalNeeded => "approval_needed",
             Self::ClientBlocked => "client_blocked",
             Self::ClientGone => "client_gone",
+            Self::ClientOutside => "client_outside",
             Self::CsrfMismatch => "csrf_mismatch",
             Self::Expired => "expired",
             Self::LoginRequired => "login_required",
@@ -141,6 +159,7 @@ impl ConsentReason {
             Self::ServerGone => "server_gone",
             Self::StalePage => "stale_page",
             Self::Store(_) => "store",
+            Self::TooManyWaiting => "too_many_waiting",
             Self::Unknown => "unknown",
         }
     }

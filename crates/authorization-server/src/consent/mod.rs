@@ -18,7 +18,7 @@ use store::{
 pub use error::{ConsentError, ConsentReason};
 
 use crate::browser::Browser;
-use crate::clients::Client;
+use crate::clients::{Client, Judged};
 use crate::forms::{self, Judgement};
 use crate::grants::{self, PersonRefusal};
 use crate::pages::{Account, ConsentPage, GrantLifetime, ScopeOnPage};
@@ -59,11 +59,11 @@ pub struct ConsentAnswer {
 }
 
 /// Everything a consent page stands on.
-struct Facts {
-    client: Client,
-    record: AuthorizationRecord,
-    session: Session,
-    to: VerifiedRedirectUri,
+pub(crate) struct Facts {
+    pub(crate) client: Client,
+    pub(crate) record: AuthorizationRecord,
+    pub(crate) session: Session,
+    pub(crate) to: VerifiedRedirectUri,
 }
 
 /// Decides whether this person may be asked: signed in, recently enough, and admitted to the MCP server.
@@ -83,6 +83,7 @@ fn decide_person(
     }
     match grants::admit(Some(&session.user), server) {
         Ok(()) => Ok(session),
+        Err(PersonRefusal::ClientOutside) => Err(ConsentReason::ClientOutside),
         Err(PersonRefusal::Disabled) => Err(ConsentReason::PersonDisabled),
         Err(PersonRefusal::NotAdmitted) => Err(ConsentReason::NotAdmitted),
         Err(PersonRefusal::ServerGone) => Err(ConsentReason::ServerGone),
@@ -216,8 +217,26 @@ impl AuthorizationServer {
         }
     }
 
-    /// Reads what the page stands on, in the browser that asked, for the person who is signed in.
+    /// What the page stands on, if the client may ask at all: that is judged anew each time (product.md, P-7).
     async fn facts(&self, authorization: &str, browser: &Browser) -> Result<Facts, ConsentError> {
+        let facts = self.facts_unjudged(authorization, browser).await?;
+        let server = &facts.record.request.server;
+        let reason = match self.judge(&facts.client, &facts.to, server).await {
+            Ok(Judged::Allowed) => return Ok(facts),
+            Ok(Judged::Blocked) => ConsentReason::ClientBlocked,
+            Ok(Judged::OutsideHere) => ConsentReason::ClientOutside,
+            Ok(Judged::Unapproved) => ConsentReason::ApprovalNeeded,
+            Err(error) => error.into(),
+        };
+        Err(ConsentError { reason, reference: facts.record.reference })
+    }
+
+    /// Reads what the page stands on, in the browser that asked, for the person who is signed in.
+    pub(crate) async fn facts_unjudged(
+        &self,
+        authorization: &str,
+        browser: &Browser,
+    ) -> Result<Facts, ConsentError> {
         let now = self.parts.clock.now();
         let Pending { record, .. } = self
             .find_pending(authorization, browser, now)

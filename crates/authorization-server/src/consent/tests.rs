@@ -25,8 +25,10 @@ async fn each_reason_is_reached() {
     let house = House::new().await;
     let mut reached = every_reason!(ConsentReason {
         AlreadyDecided,
+        ApprovalNeeded,
         ClientBlocked,
         ClientGone,
+        ClientOutside,
         CsrfMismatch,
         Expired,
         LoginRequired,
@@ -37,6 +39,7 @@ async fn each_reason_is_reached() {
         ServerGone,
         StalePage,
         Store,
+        TooManyWaiting,
         Unknown,
     });
     let (cookies, page, client) = at_consent(&house).await;
@@ -70,7 +73,7 @@ async fn each_reason_is_reached() {
     assert_eq!(reached.reach(&judged.unwrap_err()), "StalePage");
     let gone: ConsentReason = crate::clients::ResolveError::Unknown.into();
     assert_eq!(reached.reach(&gone), "ClientGone");
-    reached.all_but(&["Store"]);
+    reached.all_but(&["ApprovalNeeded", "ClientOutside", "Store", "TooManyWaiting"]);
     let store = ConsentReason::Store(StoreError::unavailable("gone"));
     assert_eq!((store.code(), store.blame()), (ErrorCode::TemporarilyUnavailable, Blame::House));
 }

@@ -251,8 +251,9 @@ impl AuthorizationServer {
         (caller, code_hash, now): (&Caller, Hash, Timestamp),
     ) -> Result<TokenResponse, TokenError> {
         let user = self.parts.store.find_user(redeemable.user).await?;
-        super::admit(user.as_ref(), self.settings.server(&record.request.server))
-            .map_err(CodeRefusal::Person)?;
+        let server = self.settings.server(&record.request.server);
+        super::admit(user.as_ref(), server).map_err(CodeRefusal::Person)?;
+        self.is_let_in(client.client(), server).map_err(CodeRefusal::Person)?;
         let may_refresh = client.client().may_use(GrantType::RefreshToken);
         let grant = self.new_grant(record, redeemable, may_refresh, now);
         let life = self.settings.lifetimes.access_token;

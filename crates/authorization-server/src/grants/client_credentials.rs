@@ -44,9 +44,9 @@ impl ClientCredentialsRefusal {
         match self {
             // It is the one that the client may not have.
             Self::Account(PersonRefusal::NotAdmitted | PersonRefusal::ServerGone) => ErrorCode::InvalidTarget,
-            Self::Account(PersonRefusal::Disabled) | Self::NoServiceAccount | Self::PublicClient => {
-                ErrorCode::UnauthorizedClient
-            }
+            Self::Account(PersonRefusal::ClientOutside | PersonRefusal::Disabled)
+            | Self::NoServiceAccount
+            | Self::PublicClient => ErrorCode::UnauthorizedClient,
             Self::Target(refusal) => refusal.code(),
         }
     }

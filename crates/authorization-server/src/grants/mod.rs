@@ -21,6 +21,9 @@ use crate::settings::{Lifetimes, ServerEntry};
 /// Why a person gets no token any more, though a client holds a good code or refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PersonRefusal {
+    /// The MCP server has been closed to clients that are called back outside.
+    #[error("the MCP server is closed to clients that lead outside")]
+    ClientOutside,
     /// The person is stopped, or gone.
     #[error("the person is disabled")]
     Disabled,
@@ -37,6 +40,7 @@ impl PersonRefusal {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
+            Self::ClientOutside => "client_outside",
             Self::Disabled => "person_disabled",
             Self::NotAdmitted => "not_admitted",
             Self::ServerGone => "server_gone",

@@ -218,7 +218,10 @@ impl AuthorizationServer {
                 token: &token,
             };
             let answer = match (decide(found.as_ref(), &attempt), found.as_ref()) {
-                (Ok(refresh), Some(grant)) => self.refresh(grant, server, refresh, (caller, now)).await,
+                (Ok(refresh), Some(grant)) => match self.is_let_in(client.client(), server) {
+                    Ok(()) => self.refresh(grant, server, refresh, (caller, now)).await,
+                    Err(refusal) => Err(RefreshRefusal::Person(refusal).into()),
+                },
                 (Ok(_), None) => Err(RefreshRefusal::Unknown.into()),
                 (Err(refusal), _) => Err(refusal.into()),
             };

@@ -1,19 +1,28 @@
 //! Registration: each reason reached, and RG-05, RG-08, RG-19 .. RG-22 of attacks.md.
 
+use futures_util::FutureExt as _;
 use store::Queries;
 
 use super::*;
 use crate::test_house::*;
 
 fn refused(house: &House, json: &str) -> RegisterError {
-    house.server.register(json.as_bytes()).unwrap_err()
+    house.server.register(json.as_bytes(), None).now_or_never().unwrap().unwrap_err()
 }
 
 /// AS-086.
 #[tokio::test]
 async fn each_reason_is_reached() {
     let house = House::new().await;
-    let mut reached = every_reason!(RegisterError { Metadata, TooLarge, Unserved });
+    let mut reached = every_reason!(RegisterError {
+        Closed,
+        Metadata,
+        Store,
+        TokenMissing,
+        TokenRefused,
+        TooLarge,
+        Unserved
+    });
     // Without repetition, so that compression has nothing to hold on to.
     let long: Vec<String> = (0..20_u32)
         .map(|n| {
@@ -51,7 +60,8 @@ async fn each_reason_is_reached() {
     }
     // What protocol reads is what capabilities lists; the table stands behind it for the day when it is not.
     assert_eq!(RegisterError::Unserved.code(), ErrorCode::InvalidClientMetadata);
-    reached.all_but(&["Unserved"]);
+    // Who may register is tried from outside (RG-16).
+    reached.all_but(&["Closed", "Store", "TokenMissing", "TokenRefused", "Unserved"]);
     assert_eq!(house.store.counts().await.unwrap().clients, 0);
 }
 
@@ -89,7 +99,8 @@ async fn the_answer_shows_what_was_registered_and_nothing_that_was_not() {
     let house = House::new().await;
     let json = br#"{"redirect_uris": ["https://c.example/cb"], "client_id": "mine", "client_secret": "mine", "trusted": true,
         "scope": "read write admin", "registration_client_uri": "https://evil.example/"}"#;
-    let response = serde_json::to_value(house.server.register(json).unwrap()).unwrap();
+    let response =
+        serde_json::to_value(house.server.register(json, None).now_or_never().unwrap().unwrap()).unwrap();
     let members: Vec<&str> = response.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         members,

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::id::{Grant, Id};
 use protocol::jose::claims::AccessTokenClaims;
@@ -142,6 +143,7 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
     ServerEntry {
         device_flow: DeviceFlow::Known,
         name: name.to_owned(),
+        outside_clients: Standing::Allow,
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(resource).unwrap(),
         rules: ServerRules { name: name.to_owned(), access, service_accounts: accounts },
@@ -174,6 +176,7 @@ pub(crate) fn settings() -> Settings {
         scope: scope.map(|text| protocol::oauth::Scope::parse(text).unwrap()),
     };
     Settings {
+        client_policy: ClientPolicy::everybody(),
         clients: vec![
             known(CONSOLE, None),
             known(PORTAL.0, Some(PORTAL.1)),
@@ -189,6 +192,7 @@ pub(crate) fn settings() -> Settings {
         other_issuers: Vec::new(),
         pending: PendingCaps { per_address: 50, total: 1000 },
         redirects,
+        registration: Registration::Open,
         servers: vec![
             entry("notes", NOTES, Access::Everyone, vec![admitted("ci", None), admitted("nightly", None)]),
             entry("vault", VAULT, Access::Groups(vec!["ops".to_owned()]), vec![admitted("ci", Some("read"))]),
@@ -242,7 +246,7 @@ impl House {
 
     /// Registers a client with this JSON and returns its id and secret.
     pub(crate) fn register(&self, json: &str) -> (String, Option<String>) {
-        let registered = self.server.register(json.as_bytes()).unwrap();
+        let registered = self.server.register(json.as_bytes(), None).now_or_never().unwrap().unwrap();
         (registered.client_id.as_str().to_owned(), registered.client_secret.map(Secret::reveal))
     }
 
@@ -300,6 +304,7 @@ impl House {
         let page = match self.authorize(cookies, request).await.unwrap() {
             Next::Consent(page) => return *page,
             Next::Login(page) => page,
+            Next::Approval(id) => panic!("waits for an administrator: {id}"),
         };
         let state = self.press_login(cookies, &page).await.unwrap();
         let signed_in = self.call_back(cookies, &state).await.unwrap();

@@ -12,11 +12,11 @@ use comfy_table::{ContentArrangement, Table, presets};
 use protocol::id::{Id, Reference, User};
 use protocol::oauth::ClientId;
 use protocol::oauth::client_metadata::is_hidden;
-use protocol::world::{Clock, Timestamp};
+use protocol::world::Clock;
 use store::{AuditFilter, AuditKind, AuditRow, Store};
 
 use super::Failure;
-use super::docs::{Reader, offer, print};
+use super::docs::{Reader, offer, print, when};
 use crate::config::Config;
 use crate::wiring;
 use crate::world::SystemClock;
@@ -236,13 +236,8 @@ fn what(row: &AuditRow) -> String {
 }
 
 /// Names come from strangers: nothing in them may move the cursor of a terminal, or turn the line around.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_hidden(character) { '\u{FFFD}' } else { character }).collect()
-}
-
-fn when(at: Timestamp) -> String {
-    let time = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn json(row: &AuditRow) -> serde_json::Value {
@@ -271,6 +266,8 @@ mod tests {
 
     use clap::FromArgMatches as _;
     use store::{AuditBlock, AuditBlocks as _, CallEvent, Engine, EngineConfig, Outcome};
+
+    use protocol::world::Timestamp;
 
     use super::*;
     use crate::world::SystemEntropy;

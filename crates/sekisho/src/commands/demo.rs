@@ -143,6 +143,9 @@ default_server = "notes"
 [store]
 sqlite = "sekisho.db"
 
+[clients]
+outside = "allow"
+
 [[identity_provider]]
 id = "development"
 kind = "development"

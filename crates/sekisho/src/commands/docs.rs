@@ -115,3 +115,14 @@ pub(super) fn offer(text: &str) -> Result<Reader, Failure> {
         Err(error) => Err(Failure::io("cannot write the output")(error)),
     }
 }
+
+/// A moment for programs (RFC 3339).
+pub(super) fn moment(at: protocol::world::Timestamp) -> String {
+    jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default().to_string()
+}
+
+/// A moment for people.
+pub(super) fn when(at: protocol::world::Timestamp) -> String {
+    let time = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
+    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

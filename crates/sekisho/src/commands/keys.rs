@@ -15,7 +15,7 @@ use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::Timestamp;
 use store::{Engine, KeyPurpose};
 
-use super::docs::print;
+use super::docs::{self, print};
 use super::progress::Told;
 use super::{ConfigArgument, Failure};
 use crate::config::Config;
@@ -173,11 +173,11 @@ async fn rotated(arguments: &RotateArguments) -> Result<String, Failure> {
         }
         Rotated::Made { id, from } => format!(
             "Key {id} for {name} was made and is known to every node within 5 seconds; it works from {}.\n",
-            list::when(from)
+            docs::when(from)
         ),
         Rotated::Waiting { id, from } => format!(
             "Key {id} for {name} waits already and works from {}. Nothing was made; --now makes one that works at once.\n",
-            list::when(from)
+            docs::when(from)
         ),
     })
 }

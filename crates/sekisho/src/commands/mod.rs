@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod check;
+mod clients;
 mod demo;
 mod docs;
 mod emergency_login;
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 pub use self::audit::AuditArguments;
 pub use self::backup::BackupArguments;
 pub use self::check::CheckArguments;
+pub use self::clients::ClientsArguments;
 pub use self::demo::DemoArguments;
 pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
@@ -35,6 +37,7 @@ Examples:
   sekisho check --config /etc/sekisho.toml       would this set-up work?
   sekisho serve --config /etc/sekisho.toml       run it
   sekisho audit --config /etc/sekisho.toml --user alice@example.com
+  sekisho clients list --config /etc/sekisho.toml
   sekisho keys list --config /etc/sekisho.toml
   sekisho backup --config /etc/sekisho.toml --to sekisho-2026-11-01.backup
   sekisho stop --config /etc/sekisho.toml --user alice@example.com --reason stolen
@@ -60,6 +63,8 @@ enum Command {
     Check(CheckArguments),
     /// Show who signed in, consented, refreshed, revoked and called what
     Audit(AuditArguments),
+    /// Show which clients are in use and who waits for one; approve and block clients
+    Clients(ClientsArguments),
     /// Show, rotate and withdraw keys; go over to another master key
     Keys(KeysArguments),
     /// Let one person in while the identity provider is away
@@ -107,6 +112,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(&arguments.config),
         Command::Check(arguments) => check::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Clients(arguments) => clients::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

@@ -1,16 +1,78 @@
 //! `[clients]` and `[[client]]`: what clients may register, and those that are known beforehand.
 
+use std::time::Duration;
+
+use authorization_server::{HostPattern, Named, Registration, Standing};
+use protocol::oauth::ClientId;
+use toml::de::DeValue;
+
 use super::parse;
 use super::reader::Section;
 use super::secrets::SecretSource;
 use super::settings::settings;
 
 settings! {
-    /// What clients may register.
+    /// Which clients may ask people, and what they may register (product decision P-7; docs/clients.md).
     Clients = "[clients]" {
         /// Private-use URI schemes that desktop applications may be called back by, beside https and the
         /// loopback interface (RFC 8252 section 7.1).
         private_schemes: Vec<String> = "['cursor', 'vscode', 'vscode-insiders', 'com.raycast', 'windsurf', 'zed']", "a list of schemes without `:`", parse::texts;
+        /// What is done about clients that are called back on the person's own machine: they may ask, an administrator is
+        /// asked first (`sekisho clients approve`), or they may not.
+        loopback: Standing = "'allow'", "\"allow\", \"ask\" or \"block\"", standing;
+        /// The same for clients that are called back by a scheme of `private_schemes`.
+        private_use: Standing = "'allow'", "\"allow\", \"ask\" or \"block\"", standing;
+        /// The same for clients that are called back at a host that is neither of `inside` nor well known.
+        outside: Standing = "'ask'", "\"allow\", \"ask\" or \"block\"", standing;
+        /// The organisation's own hosts: a client that is called back there does not leave it, and may ask. The hosts of
+        /// `public_url` and `pages_url` are among them.
+        inside: Vec<HostPattern> = "[]", "a list of hosts, such as client.example, or *.client.example for all below it", hosts;
+        /// Clients that may ask, by the host that vouches for them or by their id.
+        allow: Vec<Named> = "[]", "a list of host:HOST, host:*.HOST and client:CLIENT_ID", named;
+        /// Clients about which an administrator is asked first, by name.
+        ask: Vec<Named> = "[]", "a list of host:HOST, host:*.HOST and client:CLIENT_ID", named;
+        /// Clients that may not be used, by name. The strictest word counts: `block` before `ask` before `allow`.
+        block: Vec<Named> = "[]", "a list of host:HOST, host:*.HOST and client:CLIENT_ID", named;
+        /// A list of well-known hosts in place of the shipped one: one a line, `#` begins a comment. Read again at a reload.
+        well_known_hosts_file: Option<String> = optional, "a path", parse::text;
+        /// How long a person may wait for an administrator.
+        approval_wait: Duration = "'1h'", "10m to 1d", parse::duration::<600, 86_400>;
+        /// Who may register a client: everybody; whoever holds an initial access token
+        /// (`sekisho clients registration-token`); or nobody.
+        registration: Registration = "'open'", "\"open\", \"token\" or \"closed\"", registration;
+    }
+}
+
+/// What is done about a kind of clients.
+pub(super) fn standing(value: &DeValue<'_>) -> Result<Standing, String> {
+    match parse::text(value)?.as_str() {
+        "allow" => Ok(Standing::Allow),
+        "ask" => Ok(Standing::Ask),
+        "block" => Ok(Standing::Block),
+        _ => Err("is none of the three".to_owned()),
+    }
+}
+
+fn hosts(value: &DeValue<'_>) -> Result<Vec<HostPattern>, String> {
+    let texts = parse::texts(value)?;
+    texts.iter().map(|text| HostPattern::parse(text).map_err(|error| error.to_string())).collect()
+}
+
+fn named(value: &DeValue<'_>) -> Result<Vec<Named>, String> {
+    let one = |text: &String| match text.split_once(':') {
+        Some(("host", host)) => HostPattern::parse(host).map(Named::Host).map_err(|error| error.to_string()),
+        Some(("client", id)) => ClientId::parse(id).map(Named::Client).map_err(|error| error.to_string()),
+        Some(_) | None => Err("holds something that begins with neither host: nor client:".to_owned()),
+    };
+    parse::texts(value)?.iter().map(one).collect()
+}
+
+fn registration(value: &DeValue<'_>) -> Result<Registration, String> {
+    match parse::text(value)?.as_str() {
+        "closed" => Ok(Registration::Closed),
+        "open" => Ok(Registration::Open),
+        "token" => Ok(Registration::InitialAccessToken),
+        _ => Err("is none of the three".to_owned()),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use authorization_server::DeviceFlow;
+use authorization_server::{DeviceFlow, Standing};
 use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
+use super::clients::standing;
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
@@ -31,6 +32,9 @@ settings! {
         /// a code on a page here. Nothing ties the device to the person, so that anybody can be talked into it from far
         /// away. `known`: clients of `[[client]]`. `any`: also those that made themselves known. `off`: none.
         device_flow: DeviceFlow = "'known'", "\"known\", \"any\" or \"off\"", device_flow;
+        /// What is done about clients that are called back outside the organisation, such as those in a vendor's cloud, beyond
+        /// what `[clients]` says. With `"block"` the grants that they hold are not refreshed any more.
+        outside_clients: Standing = "'allow'", "\"allow\", \"ask\" or \"block\"", standing;
         /// How long to wait for a connection.
         connect_timeout: Duration = "'5s'", "1s to 1m", parse::duration::<1, 60>;
         /// How long to wait for the first byte of an answer.

@@ -46,7 +46,9 @@ written! {
     Boolean: bool;
     List: web::Serves;
     Number: u64;
-    Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2, authorization_server::DeviceFlow;
+    Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2,
+        authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::Registration,
+        authorization_server::Standing;
     Time: Duration;
     Url: Url;
 }

@@ -77,6 +77,7 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
     Ok(ServerEntry {
         device_flow: server.settings.device_flow,
         name: server.settings.name.clone(),
+        outside_clients: server.settings.outside_clients,
         refresh_repeat: repeat,
         resource: resource(config, server)?,
         rules: rules(server)?,

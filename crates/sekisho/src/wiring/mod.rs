@@ -3,6 +3,7 @@
 pub mod acme;
 pub mod assembly;
 pub mod certificates;
+pub mod client_policy;
 pub mod connectors;
 pub mod descriptors;
 pub mod front;

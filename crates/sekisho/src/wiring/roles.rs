@@ -11,7 +11,7 @@ use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
 
 use super::assembly::Ways;
-use super::{Trusts, World, connectors, mcp_servers};
+use super::{Trusts, World, client_policy, connectors, mcp_servers};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
@@ -40,6 +40,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
     let clients = config.pre_registered.iter().map(|client| pre_registered(config, client, &redirects));
     let servers = config.mcp_servers.iter().map(|server| mcp_servers::entry(config, server));
     let settings = authorization_server::Settings {
+        client_policy: client_policy::of(config)?,
         clients: clients.collect::<Result<_, _>>()?,
         default_server: default_server(config),
         introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
@@ -59,6 +60,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         },
         other_issuers: config.former_names(),
         redirects,
+        registration: config.clients.registration,
         servers: servers.collect::<Result<_, _>>()?,
         service_accounts: service_accounts(config)?,
     };

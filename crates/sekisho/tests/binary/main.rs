@@ -6,6 +6,7 @@ mod acme;
 mod backup;
 mod canaries;
 mod check;
+mod clients;
 mod demo;
 mod descriptors;
 mod docs;

@@ -2,7 +2,7 @@
 //!
 //! What was revoked after the backup was taken must not come back to life. So every grant is ended, every session and
 //! sign-in under way dropped, every signing key withdrawn (a token's times are of the clocks of nodes, a withdrawn key is
-//! not), an entry for the whole issuer made, and the epoch counted. Who presents what was good before is sent to sign in,
+//! not), every approval of a client and every initial access token taken back, an entry for the whole issuer made, and the epoch counted. Who presents what was good before is sent to sign in,
 //! and is told apart from a thief by the time at which the grants were ended.
 
 use std::path::PathBuf;
@@ -12,7 +12,10 @@ use protocol::world::Timestamp;
 use super::{BackupError, Contents, Progress};
 use crate::engine::{Engine, EngineConfig, Step, Write, params};
 use crate::statements::statement_list;
-use crate::{AuditEvent, KeyRecord, Revocation, StoreError, audit_events, keys, revocations, stop};
+use crate::{
+    AuditEvent, KeyRecord, Revocation, StoreError, audit_events, client_rules, keys, registration_tokens,
+    revocations, stop,
+};
 
 /// A restore.
 pub struct Restore {
@@ -54,6 +57,7 @@ pub struct Restored {
 
 statement_list! {
     DEVICE_AUTHORIZATIONS_OF_ALL = "DELETE FROM device_authorizations";
+    CLIENT_REQUESTS_OF_ALL = "DELETE FROM client_requests";
     EMERGENCY_LOGINS_OF_ALL = "DELETE FROM emergency_logins";
     OPEN_AUTHORIZATIONS_OF_ALL = "DELETE FROM authorizations WHERE state <> 'redeemed'";
     SET_META = "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
@@ -77,10 +81,13 @@ impl Restore {
         let now = self.audit.at;
         let set = |key: &'static str, value: String| Step::one(SET_META, params![key, value]);
         let mut steps = vec![
+            Step::any(client_rules::DISALLOW_ALL, params![]),
             Step::any(stop::SESSIONS_OF_ALL, params![]),
             Step::any(EMERGENCY_LOGINS_OF_ALL, params![]),
             Step::any(DEVICE_AUTHORIZATIONS_OF_ALL, params![]),
             Step::any(OPEN_AUTHORIZATIONS_OF_ALL, params![]),
+            Step::any(CLIENT_REQUESTS_OF_ALL, params![]),
+            Step::any(registration_tokens::END_ALL, params![]),
             Step::any(stop::GRANTS_OF_ALL, params![now]),
             revocations::entry(&self.revocation, now),
             set(EPOCH, epoch.to_string()),
@@ -89,7 +96,7 @@ impl Restore {
             Step::any(WITHDRAW_ALL, params![now, self.signing.purpose.as_str()]),
             keys::put(&self.signing),
         ];
-        let grants = 4;
+        let grants = 7;
         audit_events::push(&mut steps, &self.audit)?;
         Ok((Write::new(steps), grants))
     }

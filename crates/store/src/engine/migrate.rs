@@ -45,6 +45,7 @@ migrations! {
     7 "0007_sign_ins";
     8 "0008_standing_grants";
     9 "0009_device_authorizations";
+    10 "0010_client_decisions";
 }
 
 /// All that this binary knows.

@@ -126,6 +126,11 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     let more = "INSERT INTO revocations VALUES ('grant', 'somebody', 1, 2, 3); INSERT INTO audit_seals (id, digest, count, sealed_at) VALUES (1, x'00ff', 1, 5); \
         INSERT INTO audit_seals (id, previous, digest, count, sealed_at) VALUES (2, 1, x'01', 1, 6); \
         INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES (x'0a', 1, 2, 1, x'ff00'); \
+        INSERT INTO client_rules VALUES ('block_host', 'bad.example', '', 1), ('allow_host', 'good.example', '', 1); \
+        INSERT INTO registration_tokens VALUES (x'0e', 1, 2, 3, 0); \
+        INSERT INTO client_requests SELECT x'0f', 'K7Q2-9XWD', 'c', x'00', NULL, '{}', 'd', 's', id, 1, 2 FROM users; \
+        INSERT INTO sign_ins (id, reference, begun_at, last_at, failed, last_step, count, steps) \
+        VALUES (x'1a', 'K7Q2-9XWD', 1, 2, 0, 'asked', 1, '{}'); \
         INSERT INTO replays VALUES ('client_assertion', x'0d', 7); \
         INSERT INTO device_authorizations VALUES (x'0e', x'0f', 'c', 'a', 'n', 'r', 's', 'x', 1, 2, 3, x'10'); INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
         SELECT x'0a', x'0b', id, x'0c', 1, 2 FROM users";

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    ClientKeys, DeviceFlow, Lifetimes, PreRegisteredClient, ScopeEntry, ServerEntry, ServiceAccount,
+    ClientKeys, ClientPolicy, DeviceFlow, Lifetimes, PreRegisteredClient, Registration, ScopeEntry,
+    ServerEntry, ServiceAccount, Standing,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -41,6 +42,12 @@ pub struct Plan {
     pub service_accounts: Vec<PlannedAccount>,
     /// Which clients may ask for the MCP servers without a browser.
     pub device_flow: DeviceFlow,
+    /// Which clients may ask people.
+    pub client_policy: ClientPolicy,
+    /// What each MCP server says of clients that lead outside.
+    pub outside_clients: Standing,
+    /// Who may register.
+    pub registration: Registration,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -123,6 +130,9 @@ impl Default for Plan {
                     admitted: vec![("notes", Some("read"))],
                 },
             ],
+            client_policy: ClientPolicy::everybody(),
+            outside_clients: Standing::Allow,
+            registration: Registration::Open,
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -216,6 +226,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         PreRegisteredClient::machine(ClientId::parse(id).map_err(text)?, None, Some(secret)).map_err(text)
     });
     Ok(authorization_server::Settings {
+        client_policy: plan.client_policy.clone(),
         clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
         introspection: true,
@@ -225,6 +236,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         other_issuers: Vec::new(),
         pending: plan.pending,
         redirects,
+        registration: plan.registration,
         servers: plan
             .servers
             .iter()
@@ -270,6 +282,7 @@ fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<Server
     Ok(ServerEntry {
         device_flow: plan.device_flow,
         name: name.to_owned(),
+        outside_clients: plan.outside_clients,
         refresh_repeat: plan.refresh_repeat,
         resource: resource(issuer, name)?,
         rules: rules(plan, name, access)?,

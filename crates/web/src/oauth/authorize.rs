@@ -43,6 +43,7 @@ async fn decide(visit: &Visit, headers: &HeaderMap, form: &Form) -> Response {
     match role.authorize(request, visit.browser(headers), &visit.caller()).await {
         Ok(Authorized { next, set_binding }) => {
             let mut response = match next {
+                Next::Approval(id) => respond::redirect(&format!("/login/approval?authorization={id}")),
                 Next::Consent(page) => pages::consent(visit, &page),
                 Next::Login(page) => pages::login(visit, &page),
             };
@@ -80,6 +81,7 @@ fn refuse(visit: &Visit, error: &AuthorizeError) -> Response {
 fn trouble_of(reason: &PageReason) -> Trouble {
     match reason {
         PageReason::ClientBlocked => Trouble::ClientBlocked,
+        PageReason::ClientOutside => Trouble::ClientOutside,
         PageReason::ClientUnknown => Trouble::ClientUnknown,
         PageReason::ClientIdMissing
         | PageReason::ClientIdRepeated

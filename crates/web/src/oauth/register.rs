@@ -7,7 +7,9 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use protocol::oauth::ErrorCode;
+use protocol::secret::Secret;
 
 use super::refused_form;
 use crate::form::{self, FormRefusal};
@@ -18,6 +20,7 @@ use crate::respond::{self, Failure};
 const NAME: &str = "register";
 
 pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
+    let token = bearer(request.headers());
     let bytes = if form::is_media_type(request.headers(), form::JSON) {
         body::read(request.into_body(), visit.front.settings.body_timeout).await.map_err(FormRefusal::Body)
     } else {
@@ -30,7 +33,7 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
             return refused_form(refusal, ErrorCode::InvalidClientMetadata);
         }
     };
-    match visit.authorization_server().register(&bytes) {
+    match visit.authorization_server().register(&bytes, token).await {
         Ok(registered) => respond::json(StatusCode::CREATED, &registered),
         Err(error) => {
             Failure {
@@ -41,7 +44,29 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
                 reference: None,
             }
             .log(&visit);
-            respond::oauth(error.code(), false)
+            refuse(error.code())
         }
     }
+}
+
+/// The initial access token, if exactly one bearer token came (RFC 7591, section 3; RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Secret::new(token.to_owned()))
+}
+
+fn refuse(code: ErrorCode) -> Response {
+    if code == ErrorCode::AccessDenied {
+        return respond::oauth_with_status(StatusCode::FORBIDDEN, code);
+    }
+    let mut response = respond::oauth(code, false);
+    if code == ErrorCode::InvalidToken {
+        // "the resource server MUST include the HTTP "WWW-Authenticate" response header field" (RFC 6750, section 3)
+        let challenge = HeaderValue::from_static("Bearer realm=\"Sekisho\", error=\"invalid_token\"");
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    response
 }

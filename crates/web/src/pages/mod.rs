@@ -4,7 +4,7 @@
 mod who;
 
 use askama::Template;
-use authorization_server::{ConsentPage, LoginPage, ScopeOnPage};
+use authorization_server::{ApprovalPage, ConsentPage, LoginPage, ScopeOnPage};
 use axum::response::Response;
 use http::StatusCode;
 use protocol::id::Reference;
@@ -114,6 +114,37 @@ pub(crate) fn emergency(visit: &Visit, page: &LoginPage) -> Response {
         csrf: page.csrf.as_str(),
         reference: frame.reference(page.reference.as_str()),
     };
+    respond::page(visit, StatusCode::OK, &Csp::sign_in(), render(&template))
+}
+
+#[derive(Template)]
+#[template(path = "approval.html")]
+struct Approval<'a> {
+    frame: Frame<'a>,
+    who: Who,
+    authorization: String,
+    lead: Vec<Piece>,
+    reference_text: &'a str,
+    wait: Vec<Piece>,
+    reference: Vec<Piece>,
+}
+
+/// The page of somebody who waits for an administrator.
+pub(crate) fn approval(visit: &Visit, page: &ApprovalPage) -> Response {
+    let frame = Frame::of(visit);
+    let user = page.account.user.to_string();
+    let account = page.account.email.as_deref().or(page.account.name.as_deref()).unwrap_or(&user);
+    let wait = (frame.text.duration)(page.wait);
+    let template = Approval {
+        frame,
+        who: Who::new(frame.text, &page.client, &page.server),
+        authorization: page.authorization.to_string(),
+        lead: text::fill(frame.text.approval_lead, &[("account", account)]),
+        reference_text: page.reference.as_str(),
+        wait: text::fill(frame.text.approval_wait, &[("wait", &wait)]),
+        reference: frame.reference(page.reference.as_str()),
+    };
+    // The button leads to ourselves, and from there perhaps to consent; to nowhere else.
     respond::page(visit, StatusCode::OK, &Csp::sign_in(), render(&template))
 }
 

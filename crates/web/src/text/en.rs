@@ -24,6 +24,12 @@ pub(super) static TEXT: Text = Text {
     login_not_admitted: "You are signed in as {account}, who has no access to this MCP server. Sign in with another account, or ask the person who runs this site.",
     login_not_you: "If you did not start this, close the page. Nothing has been allowed yet.",
 
+    approval_title: "An administrator must approve this application first",
+    approval_lead: "You are signed in as {account}. Nothing has been allowed yet.",
+    approval_how: "Tell the person who runs this site which application you need and what for, and give them this line.",
+    approval_wait: "Your place is kept for {wait}. When it is approved, try again here, in this browser. Later, connect again from your application.",
+    approval_again: "Try again",
+
     development_title: "Sign in for development",
     development_lead: "This sign-in asks for no password. It is meant for trying things out on this computer.",
     development_field: "Sign in as",
@@ -100,6 +106,11 @@ const TROUBLES: Troubles = Troubles {
         happened: "The application asked for something that is not possible",
         means: "Nothing was allowed. You can return to the application, and it will be told what was wrong.",
         now: "Only go back if you know where the link leads.",
+    },
+    client_outside: TroubleText {
+        happened: "This application may not use this MCP server",
+        means: "It keeps what it reads outside your organisation, and the person who runs this site has closed this MCP server to such applications. Nothing was allowed.",
+        now: "Use an application on your own computer, or ask the person who runs this site.",
     },
     client_unknown: TroubleText {
         happened: "The application is not known here",
@@ -215,6 +226,11 @@ const TROUBLES: Troubles = Troubles {
         happened: "There were too many requests",
         means: "This site limits how often one network may ask, to stay open to all.",
         now: "Wait a minute, then try again.",
+    },
+    too_many_waiting: TroubleText {
+        happened: "You are waiting for too many applications",
+        means: "An administrator has not decided about the ones you asked for before. Nothing was allowed.",
+        now: "Ask the person who runs this site to decide about those, then connect again from your application.",
     },
     unknown: TroubleText {
         happened: "There is no such sign-in",

@@ -101,6 +101,12 @@ pub(crate) struct Text {
     pub(crate) login_not_admitted: &'static str,
     pub(crate) login_not_you: &'static str,
 
+    pub(crate) approval_title: &'static str,
+    pub(crate) approval_lead: &'static str,
+    pub(crate) approval_how: &'static str,
+    pub(crate) approval_wait: &'static str,
+    pub(crate) approval_again: &'static str,
+
     pub(crate) development_title: &'static str,
     pub(crate) development_lead: &'static str,
     pub(crate) development_field: &'static str,
@@ -222,6 +228,8 @@ mod tests {
                 text.behind_a_scheme,
                 text.login_continue,
                 text.login_not_admitted,
+                text.approval_lead,
+                text.approval_wait,
                 text.consent_lifetime,
                 text.trouble_act_first,
             ]

@@ -10,6 +10,8 @@ pub(crate) enum Trouble {
     ClientBlocked,
     /// The client's request is wrong, and going back to it by itself helps nobody.
     ClientMistake,
+    /// The client leads outside, and the MCP server is not for such.
+    ClientOutside,
     /// The client is not known, or not any more.
     ClientUnknown,
     /// The emergency code is not good.
@@ -56,6 +58,8 @@ pub(crate) enum Trouble {
     TooLarge,
     /// Too many requests.
     TooMany,
+    /// The person waits for too many applications.
+    TooManyWaiting,
     /// No such sign-in.
     Unknown,
     /// Nobody of that name, on the development page.
@@ -82,6 +86,7 @@ pub(crate) struct Troubles {
     pub(crate) already_decided: TroubleText,
     pub(crate) client_blocked: TroubleText,
     pub(crate) client_mistake: TroubleText,
+    pub(crate) client_outside: TroubleText,
     pub(crate) client_unknown: TroubleText,
     pub(crate) emergency_code_unknown: TroubleText,
     pub(crate) expired: TroubleText,
@@ -105,6 +110,7 @@ pub(crate) struct Troubles {
     pub(crate) stale_page: TroubleText,
     pub(crate) too_large: TroubleText,
     pub(crate) too_many: TroubleText,
+    pub(crate) too_many_waiting: TroubleText,
     pub(crate) unknown: TroubleText,
     pub(crate) unknown_person: TroubleText,
     pub(crate) user_code_unknown: TroubleText,
@@ -119,6 +125,7 @@ impl Troubles {
             Trouble::AlreadyDecided => &self.already_decided,
             Trouble::ClientBlocked => &self.client_blocked,
             Trouble::ClientMistake => &self.client_mistake,
+            Trouble::ClientOutside => &self.client_outside,
             Trouble::ClientUnknown => &self.client_unknown,
             Trouble::EmergencyCodeUnknown => &self.emergency_code_unknown,
             Trouble::Expired => &self.expired,
@@ -142,6 +149,7 @@ impl Troubles {
             Trouble::StalePage => &self.stale_page,
             Trouble::TooLarge => &self.too_large,
             Trouble::TooMany => &self.too_many,
+            Trouble::TooManyWaiting => &self.too_many_waiting,
             Trouble::Unknown => &self.unknown,
             Trouble::UnknownPerson => &self.unknown_person,
             Trouble::UserCodeUnknown => &self.user_code_unknown,
@@ -153,10 +161,11 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientMistake,
+        Self::ClientOutside,
         Self::ClientUnknown,
         Self::EmergencyCodeUnknown,
         Self::Expired,
@@ -180,6 +189,7 @@ impl Trouble {
         Self::StalePage,
         Self::TooLarge,
         Self::TooMany,
+        Self::TooManyWaiting,
         Self::Unknown,
         Self::UnknownPerson,
         Self::UserCodeUnknown,

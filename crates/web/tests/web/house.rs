@@ -137,6 +137,7 @@ fn rules() -> ServerRules {
 fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_server::Settings {
     let server = ServerEntry {
         device_flow: authorization_server::DeviceFlow::Known,
+        outside_clients: authorization_server::Standing::Allow,
         name: "notes".to_owned(),
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(&resource(public_url)).unwrap(),
@@ -145,6 +146,8 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         title: "Notes".to_owned(),
     };
     authorization_server::Settings {
+        client_policy: authorization_server::ClientPolicy::everybody(),
+        registration: authorization_server::Registration::Open,
         clients: Vec::new(),
         default_server: None,
         introspection: false,

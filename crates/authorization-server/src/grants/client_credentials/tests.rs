@@ -181,7 +181,7 @@ async fn a_stopped_machine_gets_nothing_until_it_is_let_in_again() {
 async fn strangers_and_clients_of_people_cannot_use_it_and_machines_cannot_ask_people() {
     let house = House::new().await;
     let json = r#"{"redirect_uris": ["http://127.0.0.1/cb"], "grant_types": ["authorization_code", "client_credentials"]}"#;
-    assert!(house.server.register(json.as_bytes()).is_err());
+    assert!(house.server.register(json.as_bytes(), None).await.is_err());
     let (client, secret) = house.register(
         r#"{"redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "client_secret_post"}"#,
     );

@@ -35,7 +35,7 @@ async fn waiting(house: &House) -> (Cookies, LoginPage) {
     let client = house.public_client();
     match house.authorize(&mut cookies, request(&client, &[])).await.unwrap() {
         Next::Login(page) => (cookies, *page),
-        Next::Consent(page) => panic!("{page:?}"),
+        other @ (Next::Approval(_) | Next::Consent(_)) => panic!("{other:?}"),
     }
 }
 

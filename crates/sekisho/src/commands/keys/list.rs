@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use authorization_server::keys::{KeyState, states, under_other_master, unlike_active};
 use comfy_table::{ContentArrangement, Table, presets};
-use protocol::world::Timestamp;
 use store::{KeyPurpose, KeysRecord as _};
 
 use super::Desk;
 use crate::commands::Failure;
+use crate::commands::docs::when;
 
 /// The table, and what is worth knowing beneath it.
 pub(super) async fn table(desk: &Desk) -> Result<String, Failure> {
@@ -68,12 +68,6 @@ fn goes(state: KeyState) -> String {
         KeyState::Retired { until: None } => "never".to_owned(),
         KeyState::Retired { until: Some(until) } => when(until),
     }
-}
-
-/// A moment for people.
-pub(super) fn when(at: Timestamp) -> String {
-    let time = jiff::Timestamp::from_microsecond(at.micros()).unwrap_or_default();
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 fn age(age: Duration) -> String {
