@@ -3,7 +3,8 @@
 
 use protocol::jose::Algorithm;
 use protocol::oauth::{
-    ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, client_assertion, pkce,
+    ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, client_assertion, identity_assertion,
+    pkce,
 };
 
 /// Grant types (RFC 6749, section 1.3).
@@ -12,8 +13,13 @@ pub const GRANT_TYPES: &[GrantType] = GrantType::ALL;
 /// `client_credentials` nobody would have been asked (RFC 7591, section 5).
 pub const REGISTRABLE_GRANT_TYPES: &[GrantType] =
     &[GrantType::AuthorizationCode, GrantType::DeviceCode, GrantType::RefreshToken];
+/// Grant types of a client that the operator knows: those, and assertions of an issuer that knows it too.
+pub const KNOWN_GRANT_TYPES: &[GrantType] =
+    &[GrantType::AuthorizationCode, GrantType::DeviceCode, GrantType::JwtBearer, GrantType::RefreshToken];
 /// Grant types of a client that acts as a service account: no person is behind it, so it is not asked for one.
 pub const MACHINE_GRANT_TYPES: &[GrantType] = &[GrantType::ClientCredentials];
+/// Assertions that are taken as grants, where an issuer of them is trusted.
+pub const GRANT_PROFILES: &[&str] = &[identity_assertion::GRANT_PROFILE];
 /// Response types (RFC 6749, section 3.1.1): OAuth 2.1 leaves one.
 pub const RESPONSE_TYPES: &[ResponseType] = ResponseType::ALL;
 /// Where the response stands.

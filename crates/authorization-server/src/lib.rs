@@ -38,6 +38,7 @@ mod stop;
 #[cfg(test)]
 mod test_house;
 mod token;
+mod trusted_issuers;
 
 use std::fmt;
 use std::sync::Arc;
@@ -64,6 +65,7 @@ pub use grants::PersonRefusal;
 pub use grants::authorization_code::CodeRefusal;
 pub use grants::client_credentials::ClientCredentialsRefusal;
 pub use grants::device_code::DeviceCodeRefusal;
+pub use grants::id_jag::IdJagRefusal;
 pub use grants::refresh_token::RefreshRefusal;
 pub use grants::target::TargetRefusal;
 pub use login::{
@@ -80,6 +82,7 @@ pub use service_accounts::keep_service_account;
 pub use settings::{DeviceFlow, Lifetimes, Registration, ScopeEntry, ServerEntry, ServiceAccount, Settings};
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
+pub use trusted_issuers::{IssuerKeys, TrustedIssuer};
 
 /// What the authorization server works with.
 #[derive(Debug, Clone)]

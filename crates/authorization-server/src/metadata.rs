@@ -35,6 +35,11 @@ impl AuthorizationServer {
             response_types_supported: capabilities::RESPONSE_TYPES.to_vec(),
             response_modes_supported: capabilities::RESPONSE_MODES.to_vec(),
             grant_types_supported: self.grant_types(),
+            authorization_grant_profiles_supported: if self.serves(GrantType::JwtBearer) {
+                capabilities::GRANT_PROFILES.to_vec()
+            } else {
+                Vec::new()
+            },
             token_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             revocation_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
@@ -55,9 +60,17 @@ impl AuthorizationServer {
     }
 
     fn grant_types(&self) -> Vec<GrantType> {
-        let served =
-            |grant_type: &&GrantType| **grant_type != GrantType::DeviceCode || self.has_device_flow();
-        capabilities::GRANT_TYPES.iter().filter(served).copied().collect()
+        let all = capabilities::GRANT_TYPES.iter().copied();
+        all.filter(|grant_type| self.serves(*grant_type)).collect()
+    }
+
+    /// Whether a grant type is served as configured: an assertion buys nothing where no issuer is trusted.
+    pub(crate) fn serves(&self, grant_type: GrantType) -> bool {
+        match grant_type {
+            GrantType::AuthorizationCode | GrantType::ClientCredentials | GrantType::RefreshToken => true,
+            GrantType::DeviceCode => self.has_device_flow(),
+            GrantType::JwtBearer => !self.settings.trusted_issuers.is_empty(),
+        }
     }
 
     /// The JWK set of `jwks_uri`: public halves only.
@@ -130,7 +143,10 @@ mod tests {
             let registrable = crate::capabilities::REGISTRABLE_GRANT_TYPES;
             for grant_type in GrantType::ALL {
                 assert_eq!(known.may_use(*grant_type), registrable.contains(grant_type));
-                assert!(metadata.grant_types_supported.contains(grant_type));
+                assert_eq!(
+                    metadata.grant_types_supported.contains(grant_type),
+                    *grant_type != GrantType::JwtBearer
+                );
             }
             for scope in &metadata.scopes_supported {
                 let changes =

@@ -10,6 +10,7 @@ use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
 use crate::clients::{ClientPolicy, PreRegisteredClient, Standing};
+use crate::trusted_issuers::TrustedIssuer;
 
 /// Everything the authorization server is told.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Settings {
     pub servers: Vec<ServerEntry>,
     /// The service accounts.
     pub service_accounts: Vec<ServiceAccount>,
+    /// Issuers whose ID-JAGs are believed.
+    pub trusted_issuers: Vec<TrustedIssuer>,
 }
 
 /// A service account: a machine that acts for itself and not for a person.

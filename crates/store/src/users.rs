@@ -116,6 +116,9 @@ pub trait Users: Send + Sync {
     /// The person with this id.
     fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>>;
 
+    /// The person whom this connector names so.
+    fn find_identity<'a>(&'a self, connector: &'a str, subject: &'a str) -> Answer<'a, Option<UserRecord>>;
+
     /// The row of a service account; made at its first use, so that it can be stopped, and its title brought up to date.
     fn keep_service_account(&self, account: NewServiceAccount, now: Timestamp) -> Answer<'_, UserRecord>;
 
@@ -140,6 +143,7 @@ statement_list! {
     PEOPLE = concat!("SELECT ", columns!(), " FROM users WHERE id = $1 OR (connector = $2 AND subject = $3) \
         OR lower(email) = lower($4) ORDER BY id LIMIT 10");
     FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
+    FIND_IDENTITY = concat!("SELECT ", columns!(), " FROM users WHERE connector = $1 AND subject = $2");
     FIND_SERVICE_ACCOUNT = concat!("SELECT ", columns!(),
         " FROM users WHERE connector = 'service-account' AND subject = $1");
     KEEP_SERVICE_ACCOUNT = concat!(
@@ -167,6 +171,12 @@ statement_list! {
 }
 
 impl Users for Engine {
+    fn find_identity<'a>(&'a self, connector: &'a str, subject: &'a str) -> Answer<'a, Option<UserRecord>> {
+        Box::pin(async move {
+            self.one(FIND_IDENTITY, params![connector, subject]).await?.map(decode).transpose()
+        })
+    }
+
     fn find_user(&self, id: Id<User>) -> Answer<'_, Option<UserRecord>> {
         Box::pin(async move { self.one(FIND, params![id]).await?.map(decode).transpose() })
     }

@@ -243,6 +243,12 @@ impl OpenIdProvider {
         Ok(())
     }
 
+    /// What it says, as a JWT of this type by the key that is published: an ID-JAG, for one.
+    #[must_use]
+    pub fn sign(&self, typ: &'static str, claims: &Value) -> String {
+        lock(&self.held).keys.published.sign(typ, claims).unwrap_or_default()
+    }
+
     /// How many requests came to a path.
     pub fn asked(&self, path: &str) -> usize {
         lock(&self.held).seen.iter().filter(|seen| seen.as_str() == path).count()

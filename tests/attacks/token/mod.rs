@@ -5,6 +5,7 @@ mod body;
 mod client;
 mod code;
 mod confusion;
+mod id_jag;
 mod limits;
 mod refresh;
 mod strangers;

@@ -54,7 +54,7 @@ impl PreRegisteredClient {
         // Read as a registration would be, so that there is one set of rules for both.
         let mut registration = json!({
             "redirect_uris": redirect_uris,
-            "grant_types": capabilities::REGISTRABLE_GRANT_TYPES,
+            "grant_types": capabilities::KNOWN_GRANT_TYPES,
             "token_endpoint_auth_method": method,
         });
         if let Some(name) = name {

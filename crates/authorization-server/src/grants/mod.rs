@@ -4,6 +4,7 @@
 pub(crate) mod authorization_code;
 pub(crate) mod client_credentials;
 pub(crate) mod device_code;
+pub(crate) mod id_jag;
 pub(crate) mod refresh_token;
 pub(crate) mod target;
 

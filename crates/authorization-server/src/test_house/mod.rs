@@ -201,6 +201,7 @@ pub(crate) fn settings() -> Settings {
             account("ci", "Builds", RUNNER.0),
             account("nightly", "Nightly", OTHER_RUNNER.0),
         ],
+        trusted_issuers: Vec::new(),
     }
 }
 

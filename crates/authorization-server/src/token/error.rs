@@ -11,6 +11,7 @@ use crate::client_authentication::{ClientRefusal, NotAuthenticated};
 use crate::grants::authorization_code::CodeRefusal;
 use crate::grants::client_credentials::ClientCredentialsRefusal;
 use crate::grants::device_code::DeviceCodeRefusal;
+use crate::grants::id_jag::IdJagRefusal;
 use crate::grants::refresh_token::RefreshRefusal;
 
 /// A refused token request.
@@ -35,6 +36,9 @@ pub enum TokenError {
     /// The client did not register this grant type.
     #[error("the client may not use this grant type")]
     GrantTypeNotRegistered,
+    /// The ID-JAG does not buy a token.
+    #[error("the id-jag is refused: {0}")]
+    IdJag(#[from] IdJagRefusal),
     /// The refresh token does not buy a token.
     #[error("the refresh token is refused: {0}")]
     Refresh(#[from] RefreshRefusal),
@@ -60,6 +64,7 @@ impl TokenError {
             Self::CodeCorrupt(_) => ErrorCode::InvalidGrant,
             Self::DeviceCode(refusal) => refusal.code(),
             Self::GrantTypeNotRegistered => ErrorCode::UnauthorizedClient,
+            Self::IdJag(refusal) => refusal.code(),
             Self::Refresh(refusal) => refusal.code(),
             Self::Request(error) => error.code(),
             Self::Signing => ErrorCode::ServerError,
@@ -75,11 +80,13 @@ impl TokenError {
             | Self::CodeCorrupt(_)
             | Self::Signing
             | Self::Store(_) => Blame::House,
+            Self::IdJag(IdJagRefusal::KeysMissing) => Blame::Upstream,
             Self::Client(_)
             | Self::ClientCredentials(_)
             | Self::Code(_)
             | Self::DeviceCode(_)
             | Self::GrantTypeNotRegistered
+            | Self::IdJag(_)
             | Self::Refresh(_)
             | Self::Request(_) => Blame::Client,
         }
@@ -95,8 +102,10 @@ impl TokenError {
             Self::CodeCorrupt(_) => "code_corrupt",
             Self::DeviceCode(refusal) => refusal.reason(),
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
+            Self::IdJag(refusal) => refusal.reason(),
             Self::Refresh(refusal) => refusal.reason(),
             Self::Request(error) => match error {
+                TokenRequestError::AssertionMissing => "assertion_missing",
                 TokenRequestError::CodeMissing => "code_missing",
                 TokenRequestError::DeviceCodeMissing => "device_code_missing",
                 TokenRequestError::GrantTypeMissing => "grant_type_missing",
@@ -119,6 +128,7 @@ impl TokenError {
             | Self::CodeCorrupt(_)
             | Self::DeviceCode(_)
             | Self::GrantTypeNotRegistered
+            | Self::IdJag(_)
             | Self::Refresh(_)
             | Self::Request(_)
             | Self::Signing

@@ -2,12 +2,13 @@
 
 mod error;
 
-use protocol::oauth::{Form, TokenRequest, TokenResponse};
+use protocol::oauth::{Form, GrantType, TokenRequest, TokenRequestError, TokenResponse};
 
 pub use error::TokenError;
 
 use crate::AuthorizationServer;
 use crate::grants::authorization_code::PresentedCode;
+use crate::grants::id_jag::PresentedAssertion;
 use crate::grants::refresh_token::PresentedRefreshToken;
 use crate::pages::Caller;
 
@@ -25,6 +26,9 @@ impl AuthorizationServer {
         self.rely_on_keys()?;
         let client = self.authenticate(authorization, form, caller).await?;
         let request = TokenRequest::parse(form)?;
+        if request.grant_type() == GrantType::JwtBearer && !self.serves(GrantType::JwtBearer) {
+            return Err(TokenRequestError::UnsupportedGrantType.into());
+        }
         if !client.client().may_use(request.grant_type()) {
             return Err(TokenError::GrantTypeNotRegistered);
         }
@@ -43,6 +47,11 @@ impl AuthorizationServer {
             }
             TokenRequest::DeviceCode { device_code } => {
                 self.exchange_device_code(&client, &device_code, caller).await
+            }
+            TokenRequest::JwtBearer { assertion, scope, resource } => {
+                let presented =
+                    PresentedAssertion { assertion, resource: &resource, scope: scope.as_deref() };
+                self.exchange_id_jag(&client, presented, caller).await
             }
             TokenRequest::RefreshToken { refresh_token, scope, resource } => {
                 let presented = PresentedRefreshToken {

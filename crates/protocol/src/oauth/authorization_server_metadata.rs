@@ -45,6 +45,9 @@ pub struct AuthorizationServerMetadata {
     /// Always said, since the default includes `implicit`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grant_types_supported: Vec<GrantType>,
+    /// Which assertions are taken as grants (draft-ietf-oauth-identity-assertion-authz-grant, section 7); never whose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<&'static str>,
     /// Always said, since the default excludes public clients.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub token_endpoint_auth_methods_supported: Vec<TokenEndpointAuthMethod>,
@@ -115,6 +118,7 @@ mod tests {
             response_types_supported: vec![ResponseType::Code],
             response_modes_supported: vec!["query"],
             grant_types_supported: vec![GrantType::AuthorizationCode, GrantType::RefreshToken],
+            authorization_grant_profiles_supported: Vec::new(),
             token_endpoint_auth_methods_supported: TokenEndpointAuthMethod::ALL.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: Vec::new(),
             revocation_endpoint_auth_methods_supported: Vec::new(),

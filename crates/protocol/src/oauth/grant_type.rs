@@ -13,6 +13,8 @@ registered_values! {
         ClientCredentials = "client_credentials",
         /// RFC 8628, section 3.4.
         DeviceCode = "urn:ietf:params:oauth:grant-type:device_code",
+        /// RFC 7523, section 2.1: an assertion buys a token.
+        JwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer",
         /// Section 6.
         RefreshToken = "refresh_token",
     }

@@ -18,6 +18,7 @@ pub mod error_code;
 pub mod form;
 pub mod grant_type;
 pub mod https_url;
+pub mod identity_assertion;
 pub mod introspection;
 pub mod pkce;
 pub mod protected_resource_metadata;

@@ -29,6 +29,15 @@ pub enum TokenRequest {
         /// RFC 8707, section 2.2; raw.
         resource: Vec<String>,
     },
+    /// RFC 7523, section 2.1.
+    JwtBearer {
+        /// The assertion.
+        assertion: Secret,
+        /// Raw.
+        scope: Option<String>,
+        /// RFC 8707, section 2.2; raw.
+        resource: Vec<String>,
+    },
     /// RFC 8628, section 3.4.
     DeviceCode {
         /// The device code.
@@ -48,6 +57,9 @@ pub enum TokenRequest {
 /// Why a form is not a token request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TokenRequestError {
+    /// `assertion` is missing.
+    #[error("`assertion` is missing")]
+    AssertionMissing,
     /// `code` is missing.
     #[error("`code` is missing")]
     CodeMissing,
@@ -95,6 +107,11 @@ impl TokenRequest {
             GrantType::DeviceCode => Ok(Self::DeviceCode {
                 device_code: secret("device_code").ok_or(TokenRequestError::DeviceCodeMissing)?,
             }),
+            GrantType::JwtBearer => Ok(Self::JwtBearer {
+                assertion: secret("assertion").ok_or(TokenRequestError::AssertionMissing)?,
+                scope: text("scope"),
+                resource,
+            }),
             GrantType::RefreshToken => Ok(Self::RefreshToken {
                 refresh_token: secret("refresh_token").ok_or(TokenRequestError::RefreshTokenMissing)?,
                 scope: text("scope"),
@@ -110,6 +127,7 @@ impl TokenRequest {
             Self::AuthorizationCode { .. } => GrantType::AuthorizationCode,
             Self::ClientCredentials { .. } => GrantType::ClientCredentials,
             Self::DeviceCode { .. } => GrantType::DeviceCode,
+            Self::JwtBearer { .. } => GrantType::JwtBearer,
             Self::RefreshToken { .. } => GrantType::RefreshToken,
         }
     }
@@ -120,7 +138,8 @@ impl TokenRequestError {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::CodeMissing
+            Self::AssertionMissing
+            | Self::CodeMissing
             | Self::DeviceCodeMissing
             | Self::GrantTypeMissing
             | Self::RefreshTokenMissing

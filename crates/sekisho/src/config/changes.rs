@@ -14,6 +14,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         // Roles and doors are made anew from these.
         audit: _,
         clients: _,
+        trusted_issuers: _,
         former_public_urls: _,
         identity_providers: _,
         mcp_servers: _,

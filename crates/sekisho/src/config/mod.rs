@@ -23,6 +23,7 @@ pub mod service_accounts;
 mod settings;
 pub mod store;
 pub mod tokens;
+pub mod trusted_issuers;
 mod written;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use self::reader::{Section, Source};
 use self::service_accounts::ServiceAccount;
 use self::store::StoreConfig;
 use self::tokens::Tokens;
+use self::trusted_issuers::TrustedIssuer;
 
 /// Everything in the file, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +88,8 @@ pub struct Config {
     pub mcp_servers: Vec<McpServerConfig>,
     /// `[[service_account]]`.
     pub service_accounts: Vec<ServiceAccount>,
+    /// `[[trusted_issuer]]`.
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// `[outbound_proxy]`.
     pub outbound_proxy: Option<OutboundProxyConfig>,
 }
@@ -126,6 +130,7 @@ impl Config {
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let accounts = ServiceAccount::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
+        let trusted = TrustedIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let outbound_proxy = OutboundProxyConfig::read(&mut root);
         let whole = || {
             let (limits, networks) = limits?;
@@ -148,6 +153,7 @@ impl Config {
                 identity_providers: providers?,
                 mcp_servers: servers?,
                 service_accounts: accounts?,
+                trusted_issuers: trusted?,
                 outbound_proxy: outbound_proxy?,
             })
         };
@@ -190,6 +196,7 @@ impl Config {
         unique(root, "former_public_url", self.former_public_urls.iter().map(|former| former.url.as_str()));
         self.judge_former(root);
         self.judge_service_accounts(root);
+        self.judge_trusted_issuers(root);
         if let Some(name) = &self.house.default_server
             && !self.mcp_servers.iter().any(|server| server.settings.name == *name)
         {
@@ -206,6 +213,23 @@ impl Config {
         self.judge_listeners(root);
         self.judge_acme(root);
         self.judge_development(root);
+    }
+
+    /// An issuer is trusted once, for people of ours, and is not ourselves.
+    fn judge_trusted_issuers(&self, root: &Section<'_>) {
+        unique(root, "trusted_issuer", self.trusted_issuers.iter().map(|trusted| trusted.issuer.as_str()));
+        let known = |id: &str| self.identity_providers.iter().any(|provider| provider.settings.id == id);
+        if !self.trusted_issuers.iter().all(|trusted| known(&trusted.identity_provider)) {
+            root.mistake(
+                "trusted_issuer",
+                "names an identity provider that is not in this file",
+                "the id of one of [[identity_provider]]",
+            );
+        }
+        let ours = self.own_origins();
+        if self.trusted_issuers.iter().any(|trusted| ours.contains(&trusted.issuer)) {
+            root.mistake("trusted_issuer", "is this very Sekisho", "the issuer of an identity provider");
+        }
     }
 
     /// Whoever is named is there, and a client says by its id alone as what it acts.

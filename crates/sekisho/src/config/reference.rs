@@ -20,6 +20,7 @@ use super::service_accounts::ServiceAccount;
 use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
+use super::trusted_issuers::TrustedIssuer;
 
 pub(super) const SECTIONS: &[SectionReference] = &[
     House::REFERENCE,
@@ -50,6 +51,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Clients::REFERENCE,
     PreRegistered::REFERENCE,
     ServiceAccount::REFERENCE,
+    TrustedIssuer::REFERENCE,
 ];
 
 const INTRODUCTION: &str = "\

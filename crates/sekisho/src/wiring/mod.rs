@@ -16,6 +16,7 @@ mod reload;
 pub mod roles;
 mod running;
 pub mod signals;
+pub mod trusted_issuers;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
 
 use super::assembly::Ways;
-use super::{Trusts, World, client_policy, connectors, mcp_servers};
+use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issuers};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
@@ -63,6 +63,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         registration: config.clients.registration,
         servers: servers.collect::<Result<_, _>>()?,
         service_accounts: service_accounts(config)?,
+        trusted_issuers: trusted_issuers::all(config, &shared.world.clock, &shared.trusts)?,
     };
     let connectors = config
         .identity_providers

@@ -7,7 +7,7 @@ use std::time::Duration;
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
     ClientKeys, ClientPolicy, DeviceFlow, Lifetimes, PreRegisteredClient, Registration, ScopeEntry,
-    ServerEntry, ServiceAccount, Standing,
+    ServerEntry, ServiceAccount, Standing, TrustedIssuer,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -48,6 +48,8 @@ pub struct Plan {
     pub outside_clients: Standing,
     /// Who may register.
     pub registration: Registration,
+    /// Issuers whose ID-JAGs are believed.
+    pub trusted_issuers: Vec<TrustedIssuer>,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -133,6 +135,7 @@ impl Default for Plan {
             client_policy: ClientPolicy::everybody(),
             outside_clients: Standing::Allow,
             registration: Registration::Open,
+            trusted_issuers: Vec::new(),
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -243,6 +246,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .map(|(name, access)| entry(plan, issuer, name, access))
             .collect::<Built<_>>()?,
         service_accounts: accounts(plan)?,
+        trusted_issuers: plan.trusted_issuers.clone(),
     })
 }
 

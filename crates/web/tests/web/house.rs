@@ -159,6 +159,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         redirects: RedirectPolicy::default(),
         servers: vec![server],
         service_accounts: Vec::new(),
+        trusted_issuers: Vec::new(),
     }
 }
 

@@ -1,0 +1,93 @@
+//! The Identity Assertion JWT Authorization Grant, ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant, section 3.1): an
+//! identity provider's word, for this authorization server alone, that a person may use a client at a resource.
+//!
+//! Who issued it is read before anything is verified, to find the keys; nothing else of it may be believed until
+//! [`IdentityAssertion::EXPECTED_TYPE`] and the signature have been judged. Time, audience and repetition are judged by the
+//! caller, who has a clock and a record.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use crate::jose::claims::{Audience, present, present_seconds, seconds};
+use crate::jose::claims_of;
+use crate::secret::Secret;
+
+/// The profile by which clients find that ID-JAGs are taken (section 7).
+pub const GRANT_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
+
+/// An ID-JAG that nobody has verified yet.
+#[derive(Debug)]
+pub struct IdentityAssertion {
+    issuer: String,
+    token: Secret,
+}
+
+/// Its claims, strictly typed.
+#[derive(Debug, Clone, Deserialize)]
+pub struct IdentityAssertionGrantClaims {
+    /// The identity provider.
+    pub iss: String,
+    /// The person, as the identity provider names them.
+    pub sub: String,
+    /// Whom it is for.
+    pub aud: Audience,
+    /// The client it is for.
+    pub client_id: String,
+    /// Its own id, by which it is used once.
+    pub jti: String,
+    /// When it was made, in seconds since 1970.
+    #[serde(deserialize_with = "seconds")]
+    pub iat: i64,
+    /// When it ends, in seconds since 1970.
+    #[serde(deserialize_with = "seconds")]
+    pub exp: i64,
+    /// Before this it does not count.
+    #[serde(default, deserialize_with = "present_seconds")]
+    pub nbf: Option<i64>,
+    /// Where it may be used: one resource or several.
+    #[serde(default, deserialize_with = "present")]
+    pub resource: Option<Audience>,
+    /// The scope at most, separated by spaces.
+    #[serde(default, deserialize_with = "present")]
+    pub scope: Option<String>,
+    /// The tenant of an issuer that has several.
+    #[serde(default, deserialize_with = "present")]
+    pub tenant: Option<String>,
+    /// A key that must be proven.
+    #[serde(default, deserialize_with = "present")]
+    pub cnf: Option<IgnoredAny>,
+    /// Whoever acts for the person.
+    #[serde(default, deserialize_with = "present")]
+    pub act: Option<IgnoredAny>,
+    /// Narrower permissions (RFC 9396).
+    #[serde(default, deserialize_with = "present")]
+    pub authorization_details: Option<IgnoredAny>,
+}
+
+impl IdentityAssertion {
+    /// What its `typ` must be. A JWT of any other type is no ID-JAG, whatever it says (RFC 8725, section 3.11).
+    pub const EXPECTED_TYPE: &[&str] = &["oauth-id-jag+jwt"];
+
+    /// Reads who issued it; `None` if it is no JWT that says so.
+    #[must_use]
+    pub fn parse(token: Secret) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Issued {
+            iss: String,
+        }
+        let issued: Issued = token.expose(claims_of)?;
+        Some(Self { issuer: issued.iss, token })
+    }
+
+    /// Who it says issued it. It proves nothing.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The JWT itself, for whoever verifies it.
+    #[must_use]
+    pub const fn token(&self) -> &Secret {
+        &self.token
+    }
+}
