@@ -7,6 +7,7 @@
 // `sekisho audit` tells of it must agree.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,9 +33,12 @@ const CLIENTS = {
   'mcp-remote': node('mcp-remote/client.mjs', REVISIONS),
 };
 
+// The same SDK as a machine, by a secret and by a key.
+const MACHINE = node('typescript/machine.mjs', []);
+
 /** Runs one client and answers what it printed. */
 async function client(name, url, revision, tool, bot = {}) {
-  const { command: [command, ...first], env } = CLIENTS[name];
+  const { command: [command, ...first], env } = CLIENTS[name] ?? MACHINE;
   assert.ok(command, `no program is named for ${name}`);
   const log = path.join(temporaryFolder('browser'), 'browser.log');
   const child = spawn(command, [...first, url, revision, tool], { env: { ...process.env, BROWSER: browser, NODE: process.execPath, BOT_LOG: log, ...env, ...bot }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -139,8 +143,50 @@ access = ["group:engineering"]
       });
 }
 
+async function withMachines() {
+  const port = await freePort(), url = `http://localhost:${port}`;
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'a', alg: 'ES256' }] });
+  const log = path.join(temporaryFolder('upstream'), 'log');
+  const upstream = await start(process.execPath, [path.join(here, 'upstream.mjs')], { env: { SEKISHO: url }, ready: /^listening (\S+)/m, log });
+  const sekisho = await serve('machines', `[[identity_provider]]
+id = "development"
+kind = "development"
+
+[[client]]
+client_id = "runner"
+secret_command = ["printf", "secret-of-the-runner"]
+
+[[client]]
+client_id = "keyed-runner"
+jwks = '${jwks}'
+
+[[service_account]]
+name = "ci"
+title = "Builds"
+clients = ["runner", "keyed-runner"]
+
+[[mcp_server]]
+name = "notes"
+url = "${upstream.said}"
+access = ["group:engineering", "service-account:ci:read"]
+`, { port });
+  const ways = { runner: { CLIENT_SECRET: 'secret-of-the-runner' }, 'keyed-runner': { PRIVATE_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) } };
+  for (const [id, way] of Object.entries(ways))
+    await test(`typescript as a machine, ${id}`, async () => {
+      const seen = await client('machine', `${url}/notes/mcp`, 'whoami', '', { ...way, CLIENT_ID: id, ISSUER: url });
+      assert.equal(seen.isError, false, seen.text);
+      assert.deepEqual([seen.scope, seen.refreshToken], ['read', false]);
+      const { claims, leaked } = JSON.parse(seen.text);
+      assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
+      assert.deepEqual([claims.service_account, claims.name, claims.client_id], ['ci', 'Builds', id]);
+      const events = await sekisho.audit();
+      assert.ok(events.some((event) => event.kind === 'token_issued' && event.client_id === id && event.detail?.grant_type === 'client_credentials'));
+    });
+}
+
 try {
-  for (const part of [withExamplePeople, withOpenIdProvider])
+  for (const part of [withExamplePeople, withOpenIdProvider, withMachines])
     try { await part(); } catch (error) { await test(part.name, () => { throw error; }); }
 } finally {
   await finish('clients');

@@ -86,7 +86,7 @@ async fn every_command_about_machines_does_what_the_document_says() -> Verdict {
     let mut device_code = String::new();
     let blocks: Vec<&str> =
         DOCUMENT.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     for block in blocks {
         let values = [
             ("ISSUER", house.issuer.as_str()),

@@ -12,13 +12,13 @@ use testkit::http::Answer;
 use testkit::outcomes::{Verdict, rs401, tok400, tok401};
 
 /// The claims of an access token, not verified.
-fn claims(token: &str) -> Result<serde_json::Value, String> {
+pub(super) fn claims(token: &str) -> Result<serde_json::Value, String> {
     let part = token.split('.').nth(1).ok_or("not a JWT")?;
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|error| error.to_string())?;
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }
 
-fn machine(house: &House, client_id: &str, secret: &str) -> TestClient {
+pub(super) fn machine(house: &House, client_id: &str, secret: &str) -> TestClient {
     house.remember_secret(secret);
     TestClient {
         http: house.http.clone(),

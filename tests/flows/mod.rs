@@ -4,6 +4,7 @@ mod audit;
 mod clients;
 mod device;
 mod documents;
+mod exchange;
 mod machines;
 mod main_path;
 mod nodes;

@@ -5,14 +5,15 @@
 
 use std::time::Duration;
 
-use protocol::jose::claims::AccessTokenClaims;
-use protocol::oauth::{ResourceUri, Scope};
+use protocol::jose::claims::{AccessTokenClaims, ActorClaims};
+use protocol::jose::{Algorithm, Expect};
+use protocol::oauth::{ClientId, ResourceUri, Scope};
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use store::GrantRecord;
 
 use crate::AuthorizationServer;
-use crate::settings::Lifetimes;
+use crate::settings::{Lifetimes, ServerEntry};
 
 /// `typ` of an access token (RFC 9068, section 2.1). No other JWT of ours has it.
 pub(crate) const TYP: &str = "at+jwt";
@@ -40,8 +41,14 @@ impl Validity {
 }
 
 /// What a token says of whom it is for, beside the ids in its grant.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Of<'a> {
+    /// Who acts for the person.
+    pub(crate) act: Option<ActorClaims>,
+    /// The client it is issued to, if it is not the grant's.
+    pub(crate) client: Option<&'a ClientId>,
+    /// The MCP server it is for, if it is not the grant's.
+    pub(crate) server: Option<&'a ServerEntry>,
     /// The name of the service account, if it is one and no person.
     pub(crate) service_account: Option<&'a str>,
 }
@@ -55,6 +62,12 @@ impl AuthorizationServer {
     /// (product.md, P-23).
     pub(crate) fn resource_of<'a>(&'a self, grant: &'a GrantRecord) -> &'a ResourceUri {
         self.settings.server(&grant.server).map_or(&grant.resource, |server| &server.resource)
+    }
+
+    /// The claims of an access token that we signed, whether or not it is over.
+    pub(crate) fn read_access_token(&self, text: &str) -> Option<AccessTokenClaims> {
+        let expect = Expect { typ: Some(&[TYP]), algorithms: &[Algorithm::Es256] };
+        self.parts.keys.load().verifying().verify(text, &expect).ok()
     }
 
     /// Signs an access token of a person's grant.
@@ -78,14 +91,19 @@ impl AuthorizationServer {
         let claims = AccessTokenClaims {
             iss: self.settings.issuer.clone(),
             sub: grant.user.to_string(),
-            aud: self.resource_of(grant).as_str().to_owned(),
-            client_id: grant.client_id.as_str().to_owned(),
+            aud: of
+                .server
+                .map_or_else(|| self.resource_of(grant), |server| &server.resource)
+                .as_str()
+                .to_owned(),
+            client_id: of.client.unwrap_or(&grant.client_id).as_str().to_owned(),
             grant_id: grant.id.to_string(),
             scope: (!scope.is_empty()).then(|| scope.to_string()),
             iat: validity.iat,
             exp: validity.exp,
             jti: Secret::random("", &*self.parts.entropy).reveal(),
             service_account: of.service_account.map(str::to_owned),
+            act: of.act,
         };
         let keys = self.parts.keys.load();
         keys.signing.active().sign(TYP, &claims).map(Secret::new).map_err(|error| {

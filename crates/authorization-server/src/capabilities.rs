@@ -17,7 +17,7 @@ pub const REGISTRABLE_GRANT_TYPES: &[GrantType] =
 pub const KNOWN_GRANT_TYPES: &[GrantType] =
     &[GrantType::AuthorizationCode, GrantType::DeviceCode, GrantType::JwtBearer, GrantType::RefreshToken];
 /// Grant types of a client that acts as a service account: no person is behind it, so it is not asked for one.
-pub const MACHINE_GRANT_TYPES: &[GrantType] = &[GrantType::ClientCredentials];
+pub const MACHINE_GRANT_TYPES: &[GrantType] = &[GrantType::ClientCredentials, GrantType::TokenExchange];
 /// Assertions that are taken as grants, where an issuer of them is trusted.
 pub const GRANT_PROFILES: &[&str] = &[identity_assertion::GRANT_PROFILE];
 /// Response types (RFC 6749, section 3.1.1): OAuth 2.1 leaves one.

@@ -68,6 +68,7 @@ pub use grants::device_code::DeviceCodeRefusal;
 pub use grants::id_jag::IdJagRefusal;
 pub use grants::refresh_token::RefreshRefusal;
 pub use grants::target::TargetRefusal;
+pub use grants::token_exchange::ExchangeRefusal;
 pub use login::{
     Completed, Emergency, EmergencyCode, EmergencyForm, LegStarted, LoginError, LoginForm, LoginReason,
     Returned, SignedIn,
@@ -79,7 +80,9 @@ pub use pages::{
 pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use service_accounts::keep_service_account;
-pub use settings::{DeviceFlow, Lifetimes, Registration, ScopeEntry, ServerEntry, ServiceAccount, Settings};
+pub use settings::{
+    DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry, ServerEntry, ServiceAccount, Settings,
+};
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
 pub use trusted_issuers::{IssuerKeys, TrustedIssuer};

@@ -67,7 +67,10 @@ impl AuthorizationServer {
     /// Whether a grant type is served as configured: an assertion buys nothing where no issuer is trusted.
     pub(crate) fn serves(&self, grant_type: GrantType) -> bool {
         match grant_type {
-            GrantType::AuthorizationCode | GrantType::ClientCredentials | GrantType::RefreshToken => true,
+            GrantType::AuthorizationCode
+            | GrantType::ClientCredentials
+            | GrantType::RefreshToken
+            | GrantType::TokenExchange => true,
             GrantType::DeviceCode => self.has_device_flow(),
             GrantType::JwtBearer => !self.settings.trusted_issuers.is_empty(),
         }
@@ -108,7 +111,7 @@ mod tests {
                 "scopes_supported": ["read", "write"],
                 "response_types_supported": ["code"],
                 "response_modes_supported": ["query"],
-                "grant_types_supported": ["authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
+                "grant_types_supported": ["authorization_code", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange"],
                 "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
                 "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],

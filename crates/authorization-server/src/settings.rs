@@ -50,10 +50,25 @@ pub struct Settings {
 pub struct ServiceAccount {
     /// The pre-registered clients that may act as it; no client acts as two.
     pub clients: Vec<ClientId>,
+    /// For which people it may act, and where (RFC 8693).
+    pub may_act: Vec<MayAct>,
     /// Its name.
     pub name: String,
     /// The name people are shown.
     pub title: String,
+}
+
+/// Leave for a service account to act for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MayAct {
+    /// The MCP server that the person's token is for.
+    pub from: String,
+    /// Members of which groups it may act for; `None` for everybody whose token it holds.
+    pub groups: Option<Vec<String>>,
+    /// With which scope at most; `None` for that of the person's token.
+    pub scope: Option<Scope>,
+    /// The MCP servers that it gets tokens for.
+    pub to: Vec<String>,
 }
 
 impl Settings {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use protocol::jose::claims::IdentityAssertionClaims;
+use protocol::jose::claims::{ActorClaims, IdentityAssertionClaims};
 use protocol::keys::Keys;
 use protocol::world::Clock;
 
 use crate::audit::Who;
 use crate::people::Person;
 use crate::reason::CallReason;
+use crate::verdicts::Actor;
 
 /// The header in which an MCP server finds the assertion.
 pub const HEADER: &str = "sekisho-identity";
@@ -90,6 +91,7 @@ impl Assertions {
             name: who.person.name.clone(),
             email: who.person.email.clone(),
             service_account: who.person.service_account.clone(),
+            act: chained(&access.actors),
         };
         let keys = self.keys.load();
         let token = keys.signing.active().sign(TYP, &claims).map_err(|_| CallReason::AssertionUnsigned)?;
@@ -97,4 +99,12 @@ impl Assertions {
         value.set_sensitive(true);
         Ok(value)
     }
+}
+
+/// Who acts, as the MCP server is told: nobody looks grants up there.
+fn chained(actors: &[Actor]) -> Option<ActorClaims> {
+    actors
+        .iter()
+        .rev()
+        .fold(None, |before, actor| Some(ActorClaims { act: before.map(Box::new), ..actor.claims.clone() }))
 }

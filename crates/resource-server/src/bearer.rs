@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use protocol::jose::claims::AccessTokenClaims;
+use protocol::jose::claims::{AccessTokenClaims, ActorClaims};
 use protocol::jose::{Algorithm, Expect, VerifyingKeys, claimed_expiry};
 use protocol::keys::Keys;
 use protocol::oauth::{ClientId, Scope};
@@ -21,10 +21,12 @@ use protocol::world::{Clock, Timestamp};
 use crate::caller::Caller;
 use crate::mcp_server::Identity;
 use crate::reason::CallReason;
-use crate::verdicts::{Access, Verdict, Verdicts};
+use crate::verdicts::{Access, Actor, Verdict, Verdicts};
 
 /// Our tokens have some 700 bytes.
 const LONGEST: usize = 8 * 1024;
+/// We issue none with more.
+const MOST_ACTORS: usize = 4;
 /// How far another node's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(60);
 /// RFC 9068, section 4, and only this: not our refresh tokens, identity assertions or anybody's ID tokens.
@@ -165,8 +167,23 @@ fn is_for(access: &Access, identities: &[Identity], now: Timestamp) -> Result<()
     }
 }
 
+fn actor(claims: &ActorClaims) -> Option<Actor> {
+    Some(Actor {
+        user: claims.sub.parse().ok()?,
+        client: ClientId::parse(&claims.client_id).ok()?,
+        grant: claims.grant_id.parse().ok()?,
+        claims: ActorClaims { act: None, ..claims.clone() },
+    })
+}
+
 fn access(kid: &str, claims: AccessTokenClaims) -> Option<Access> {
+    let actors = claims.act.iter().flat_map(ActorClaims::chain).take(MOST_ACTORS + 1).map(actor);
+    let actors: Vec<Actor> = actors.collect::<Option<_>>()?;
+    if actors.len() > MOST_ACTORS {
+        return None;
+    }
     Some(Access {
+        actors,
         user: claims.sub.parse().ok()?,
         client: ClientId::parse(&claims.client_id).ok()?,
         grant: claims.grant_id.parse().ok()?,

@@ -201,6 +201,7 @@ impl World {
             exp: now + 600,
             jti: "jti".to_owned(),
             service_account: None,
+            act: None,
         }
     }
 
@@ -331,6 +332,7 @@ pub(crate) fn who(clock: &Arc<TestClock>) -> Who {
     let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::default());
     let user = Id::mint(START, &*entropy);
     let access = Verified {
+        actors: Vec::new(),
         user,
         client: ClientId::parse(CLIENT).unwrap(),
         grant: Id::mint(START, &*entropy),

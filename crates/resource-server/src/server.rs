@@ -281,6 +281,9 @@ impl ResourceServer {
             return Err(CallReason::TokenRevoked);
         }
         let person = self.parts.people.find_live(verdict.access.user).await?;
+        for actor in &verdict.access.actors {
+            self.parts.people.find_live(actor.user).await?;
+        }
         self.parts
             .audit
             .reserve(Who { server: Arc::clone(server), verdict, person, address: caller.address })

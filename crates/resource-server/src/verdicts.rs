@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use protocol::id::{Grant, Id, User};
+use protocol::jose::claims::ActorClaims;
 use protocol::keys::{KeyId, Keys};
 use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
@@ -29,6 +30,8 @@ pub(crate) const SLACK: usize = 256;
 pub(crate) struct Access {
     /// The person.
     pub(crate) user: Id<User>,
+    /// Who acts for the person, the one who does it now first.
+    pub(crate) actors: Vec<Actor>,
     /// The client it was issued to.
     pub(crate) client: ClientId,
     /// The grant it stands on.
@@ -45,6 +48,19 @@ pub(crate) struct Access {
     pub(crate) issued_at: Timestamp,
     /// `exp`.
     pub(crate) expires_at: Timestamp,
+}
+
+/// Somebody who acts for the person of a token (RFC 8693, section 4.1).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Actor {
+    /// The service account.
+    pub(crate) user: Id<User>,
+    /// The client by which it acts.
+    pub(crate) client: ClientId,
+    /// Its own grant.
+    pub(crate) grant: Id<Grant>,
+    /// The same as it was said.
+    pub(crate) claims: ActorClaims,
 }
 
 /// One verified access token.

@@ -104,6 +104,10 @@ pub trait Grants: Send + Sync {
     /// Moves a live grant from one generation to the next, at most once (OAuth 2.1, section 4.3.1).
     fn rotate(&self, rotate: Rotate) -> Answer<'_, RotateOutcome>;
 
+    /// Says that a token of somebody else stands on a living grant until then (RFC 8693). Whether it was alive: from then on
+    /// whatever ends it names it to every node by itself.
+    fn lend_grant(&self, id: Id<Grant>, until: Timestamp, now: Timestamp) -> Answer<'_, bool>;
+
     /// Ends a grant with all its tokens: the mark, the revocation and the event in one write. Whether it was
     /// there to be ended; if not, nothing is written, so that ending twice is ending once.
     fn end_grant(&self, end: EndGrant, now: Timestamp) -> Answer<'_, bool>;
@@ -128,6 +132,8 @@ statement_list! {
     ROTATE = "UPDATE grants SET generation = generation + 1, rotated_at = $1, last_used_at = $1, \
         idle_expires_at = $2 WHERE id = $3 AND generation = $4 AND revoked_at IS NULL \
         AND expires_at > $1 AND idle_expires_at > $1";
+    LEND = "UPDATE grants SET lent_until = CASE WHEN lent_until > $1 THEN lent_until ELSE $1 END \
+        WHERE id = $2 AND revoked_at IS NULL AND expires_at > $3";
     END = "UPDATE grants SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL";
 }
 
@@ -145,6 +151,13 @@ impl Grants for Engine {
                 Written::Done(_) => RotateOutcome::Rotated,
                 Written::Missed(_) => RotateOutcome::Lost,
             })
+        })
+    }
+
+    fn lend_grant(&self, id: Id<Grant>, until: Timestamp, now: Timestamp) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let lent = vec![Step::one(LEND, params![until, id, now])];
+            Ok(matches!(self.write(Write::new(lent)).await?, Written::Done(_)))
         })
     }
 

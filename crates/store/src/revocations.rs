@@ -102,10 +102,11 @@ statement_list! {
         ELSE excluded.expires_at END, created_at = excluded.created_at \
         WHERE revocations.not_before < excluded.not_before";
     // What was stopped within a quarter of an hour before counts too: a stop that is repeated moves its entry forward,
-    // and what the first one ended must still be named. A token that the entry misses is of a grant used as lately.
+    // and what the first one ended must still be named. A token that the entry misses is of a grant used as lately; or
+    // somebody else's that stands on it, which no entry for its person's client names.
     STOPPED_GRANTS = "SELECT g.id, r.expires_at FROM revocations r JOIN grants g \
         ON g.revoked_at > r.created_at - 900000000 AND g.revoked_at <= r.created_at \
-        AND g.last_used_at > r.created_at - 900000000 \
+        AND (g.last_used_at > r.created_at - 900000000 OR g.lent_until > r.created_at) \
         WHERE r.created_at >= $1 AND r.kind <> 'grant' AND g.revoked_at IS NOT NULL";
     LIST = "SELECT kind, id, not_before, expires_at FROM revocations WHERE created_at >= $1 \
         ORDER BY created_at";

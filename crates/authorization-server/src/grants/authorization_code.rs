@@ -270,6 +270,7 @@ impl AuthorizationServer {
             RedeemOutcome::Redeemed => Ok(TokenResponse {
                 access_token,
                 expires_in: validity.expires_in(),
+                issued_token_type: None,
                 refresh_token,
                 scope: redeemable.scope.clone(),
             }),

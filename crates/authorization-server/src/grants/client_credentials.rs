@@ -146,12 +146,13 @@ impl AuthorizationServer {
         };
         let life = self.settings.lifetimes.access_token;
         let validity = Validity::of(grant.expires_at, life, now).ok_or(TokenError::Signing)?;
-        let of = Of { service_account: user.service_account() };
+        let of = Of { service_account: user.service_account(), ..Of::default() };
         let access_token = self.sign_access_token_of(&grant, &entitled.scope, validity, of)?;
         let scope = entitled.scope.clone();
         Ok(Some(TokenResponse {
             access_token,
             expires_in: validity.expires_in(),
+            issued_token_type: None,
             refresh_token: None,
             scope,
         }))

@@ -371,6 +371,7 @@ impl AuthorizationServer {
             StandOutcome::Standing(grant) => Ok(TokenResponse {
                 access_token: self.sign_access_token(&grant, &grantable.scope, validity)?,
                 expires_in: validity.expires_in(),
+                issued_token_type: None,
                 refresh_token: None,
                 scope: grantable.scope,
             }),

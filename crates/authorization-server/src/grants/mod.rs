@@ -7,6 +7,7 @@ pub(crate) mod device_code;
 pub(crate) mod id_jag;
 pub(crate) mod refresh_token;
 pub(crate) mod target;
+pub(crate) mod token_exchange;
 
 use std::time::Duration;
 

@@ -283,6 +283,7 @@ impl AuthorizationServer {
         Ok(Some(TokenResponse {
             access_token,
             expires_in: validity.expires_in(),
+            issued_token_type: None,
             refresh_token: Some(self.mint_refresh_token(&successor)),
             scope: refresh.scope,
         }))

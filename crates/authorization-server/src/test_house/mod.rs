@@ -168,6 +168,7 @@ pub(crate) fn settings() -> Settings {
     };
     let account = |name: &str, title: &str, client: &str| ServiceAccount {
         clients: vec![ClientId::parse(client).unwrap()],
+        may_act: Vec::new(),
         name: name.to_owned(),
         title: title.to_owned(),
     };

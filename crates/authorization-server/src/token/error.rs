@@ -13,6 +13,7 @@ use crate::grants::client_credentials::ClientCredentialsRefusal;
 use crate::grants::device_code::DeviceCodeRefusal;
 use crate::grants::id_jag::IdJagRefusal;
 use crate::grants::refresh_token::RefreshRefusal;
+use crate::grants::token_exchange::ExchangeRefusal;
 
 /// A refused token request.
 #[derive(Debug, Error)]
@@ -33,6 +34,9 @@ pub enum TokenError {
     /// The device code does not buy a token, or not yet.
     #[error("the device code is refused: {0}")]
     DeviceCode(#[from] DeviceCodeRefusal),
+    /// The token is not exchanged.
+    #[error("the exchange is refused: {0}")]
+    Exchange(#[from] ExchangeRefusal),
     /// The client did not register this grant type.
     #[error("the client may not use this grant type")]
     GrantTypeNotRegistered,
@@ -63,6 +67,7 @@ impl TokenError {
             Self::Code(refusal) => refusal.code(),
             Self::CodeCorrupt(_) => ErrorCode::InvalidGrant,
             Self::DeviceCode(refusal) => refusal.code(),
+            Self::Exchange(refusal) => refusal.code(),
             Self::GrantTypeNotRegistered => ErrorCode::UnauthorizedClient,
             Self::IdJag(refusal) => refusal.code(),
             Self::Refresh(refusal) => refusal.code(),
@@ -85,6 +90,7 @@ impl TokenError {
             | Self::ClientCredentials(_)
             | Self::Code(_)
             | Self::DeviceCode(_)
+            | Self::Exchange(_)
             | Self::GrantTypeNotRegistered
             | Self::IdJag(_)
             | Self::Refresh(_)
@@ -101,16 +107,19 @@ impl TokenError {
             Self::Code(refusal) => refusal.reason(),
             Self::CodeCorrupt(_) => "code_corrupt",
             Self::DeviceCode(refusal) => refusal.reason(),
+            Self::Exchange(refusal) => refusal.reason(),
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
             Self::IdJag(refusal) => refusal.reason(),
             Self::Refresh(refusal) => refusal.reason(),
             Self::Request(error) => match error {
                 TokenRequestError::AssertionMissing => "assertion_missing",
+                TokenRequestError::ActorTokenHalf => "actor_token_half",
                 TokenRequestError::CodeMissing => "code_missing",
                 TokenRequestError::DeviceCodeMissing => "device_code_missing",
                 TokenRequestError::GrantTypeMissing => "grant_type_missing",
                 TokenRequestError::RefreshTokenMissing => "refresh_token_missing",
                 TokenRequestError::Repeated => "parameter_repeated",
+                TokenRequestError::SubjectTokenMissing => "subject_token_missing",
                 TokenRequestError::UnsupportedGrantType => "grant_type_unsupported",
             },
             Self::Signing => "signing",
@@ -127,6 +136,7 @@ impl TokenError {
             | Self::Code(_)
             | Self::CodeCorrupt(_)
             | Self::DeviceCode(_)
+            | Self::Exchange(_)
             | Self::GrantTypeNotRegistered
             | Self::IdJag(_)
             | Self::Refresh(_)

@@ -61,6 +61,7 @@ impl AuthorizationServer {
                 };
                 self.exchange_refresh_token(&client, presented, caller).await
             }
+            TokenRequest::TokenExchange(request) => self.exchange_token(&client, &request, caller).await,
         }
     }
 }

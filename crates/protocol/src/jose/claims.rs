@@ -38,6 +38,32 @@ pub struct AccessTokenClaims {
     /// The name of the service account, if `sub` is one and no person (RFC 9700, section 4.15).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub service_account: Option<String>,
+    /// Who acts for `sub`, if somebody does (RFC 8693, section 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub act: Option<ActorClaims>,
+}
+
+/// Who acts for the `sub` of a token, and for whom that one acts (RFC 8693, section 4.1): the outermost acts now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorClaims {
+    /// Our own id of the service account.
+    pub sub: String,
+    /// Its name.
+    pub name: String,
+    /// The client by which it acts.
+    pub client_id: String,
+    /// Its own grant, which the token stands on too.
+    pub grant_id: String,
+    /// Who acted before it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub act: Option<Box<ActorClaims>>,
+}
+
+impl ActorClaims {
+    /// All of them, the outermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &Self> + Clone {
+        std::iter::successors(Some(self), |actor| actor.act.as_deref())
+    }
 }
 
 /// The claims of an ID token that we read (OpenID Connect Core, section 2).
@@ -121,6 +147,9 @@ pub struct IdentityAssertionClaims {
     /// The name of the service account, if `sub` is one and no person (RFC 9700, section 4.15).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub service_account: Option<String>,
+    /// Who acts for `sub`, if somebody does (RFC 8693, section 4.1).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub act: Option<ActorClaims>,
 }
 
 /// One audience or several (RFC 7519, section 4.1.3).

@@ -31,6 +31,7 @@ fn claims() -> AccessTokenClaims {
         exp: 1_700_000_600,
         jti: "j".to_owned(),
         service_account: None,
+        act: None,
     }
 }
 
@@ -260,6 +261,7 @@ fn an_identity_assertion_goes_both_ways_and_leaves_out_what_is_not_there() {
         name: None,
         email: None,
         service_account: None,
+        act: None,
     };
     let json = serde_json::to_value(&assertion).unwrap();
     assert_eq!(json.as_object().unwrap().len(), 7);

@@ -17,5 +17,7 @@ registered_values! {
         JwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer",
         /// Section 6.
         RefreshToken = "refresh_token",
+        /// RFC 8693, section 2.1.
+        TokenExchange = "urn:ietf:params:oauth:grant-type:token-exchange",
     }
 }

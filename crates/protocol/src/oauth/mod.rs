@@ -66,7 +66,7 @@ pub use revocation::{RevocationRequest, RevocationRequestError, TokenTypeHint};
 pub use scope::{Scope, ScopeError, ScopeToken};
 pub use strict_json::StrictJsonError;
 pub use token_endpoint_auth_method::TokenEndpointAuthMethod;
-pub use token_request::{TokenRequest, TokenRequestError};
+pub use token_request::{TokenExchangeRequest, TokenRequest, TokenRequestError};
 pub use token_response::TokenResponse;
 pub use uri::UriFlaw;
 pub use user_code::{UserCode, UserCodeError};

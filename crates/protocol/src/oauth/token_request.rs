@@ -52,6 +52,27 @@ pub enum TokenRequest {
         /// RFC 8707, section 2.2; raw.
         resource: Vec<String>,
     },
+    /// RFC 8693, section 2.1.
+    TokenExchange(TokenExchangeRequest),
+}
+
+/// RFC 8693, section 2.1; all but the tokens raw.
+#[derive(Debug)]
+pub struct TokenExchangeRequest {
+    /// The token of whoever is acted for.
+    pub subject_token: Secret,
+    /// What it is.
+    pub subject_token_type: String,
+    /// The token of whoever acts.
+    pub actor_token: Option<Secret>,
+    /// What is asked for.
+    pub requested_token_type: Option<String>,
+    /// Where it is to be used, as a resource.
+    pub resource: Vec<String>,
+    /// The same by another name.
+    pub audience: Vec<String>,
+    /// What it is to be good for.
+    pub scope: Option<String>,
 }
 
 /// Why a form is not a token request.
@@ -60,6 +81,9 @@ pub enum TokenRequestError {
     /// `assertion` is missing.
     #[error("`assertion` is missing")]
     AssertionMissing,
+    /// `actor_token` without `actor_token_type`, or the reverse (RFC 8693, section 2.1).
+    #[error("`actor_token` and `actor_token_type` do not come together")]
+    ActorTokenHalf,
     /// `code` is missing.
     #[error("`code` is missing")]
     CodeMissing,
@@ -75,6 +99,9 @@ pub enum TokenRequestError {
     /// A parameter other than `resource` came more than once.
     #[error("a parameter is repeated")]
     Repeated,
+    /// `subject_token` or `subject_token_type` is missing.
+    #[error("`subject_token` or `subject_token_type` is missing")]
+    SubjectTokenMissing,
     /// A grant type that is not served here.
     #[error("the grant type is not supported")]
     UnsupportedGrantType,
@@ -87,7 +114,7 @@ impl TokenRequest {
     /// [`TokenRequestError`] for a repeated parameter, an unknown grant type, or a grant without its proof.
     pub fn parse(form: &Form) -> Result<Self, TokenRequestError> {
         // "Request and response parameters MUST NOT be included more than once." (RFC 6749, section 3.2)
-        if form.repeats_any_but(&["resource"]) {
+        if form.repeats_any_but(&["audience", "resource"]) {
             return Err(TokenRequestError::Repeated);
         }
         let text = |name: &str| form.get(name).map(str::to_owned).once();
@@ -117,7 +144,27 @@ impl TokenRequest {
                 scope: text("scope"),
                 resource,
             }),
+            GrantType::TokenExchange => Self::token_exchange(form, resource),
         }
+    }
+
+    fn token_exchange(form: &Form, resource: Vec<String>) -> Result<Self, TokenRequestError> {
+        let text = |name: &str| form.get(name).map(str::to_owned).once();
+        let (actor_token, actor_token_type) = (text("actor_token"), text("actor_token_type"));
+        if actor_token.is_some() != actor_token_type.is_some() {
+            return Err(TokenRequestError::ActorTokenHalf);
+        }
+        let subject = text("subject_token").zip(text("subject_token_type"));
+        let (subject_token, subject_token_type) = subject.ok_or(TokenRequestError::SubjectTokenMissing)?;
+        Ok(Self::TokenExchange(TokenExchangeRequest {
+            subject_token: Secret::new(subject_token),
+            subject_token_type,
+            actor_token: actor_token.map(Secret::new),
+            requested_token_type: text("requested_token_type"),
+            resource,
+            audience: form.all("audience").into_iter().map(str::to_owned).collect(),
+            scope: text("scope"),
+        }))
     }
 
     /// The grant type.
@@ -129,6 +176,7 @@ impl TokenRequest {
             Self::DeviceCode { .. } => GrantType::DeviceCode,
             Self::JwtBearer { .. } => GrantType::JwtBearer,
             Self::RefreshToken { .. } => GrantType::RefreshToken,
+            Self::TokenExchange(_) => GrantType::TokenExchange,
         }
     }
 }
@@ -138,7 +186,9 @@ impl TokenRequestError {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::AssertionMissing
+            Self::ActorTokenHalf
+            | Self::SubjectTokenMissing
+            | Self::AssertionMissing
             | Self::CodeMissing
             | Self::DeviceCodeMissing
             | Self::GrantTypeMissing
@@ -192,6 +242,25 @@ mod tests {
         let Ok(TokenRequest::ClientCredentials { scope, resource }) = request else { panic!("{request:?}") };
         assert_eq!((scope.as_deref(), resource.as_slice()), (Some("read"), ["a".to_owned()].as_slice()));
         assert!(parse("grant_type=client_credentials").is_ok());
+    }
+
+    /// AS-207, RFC 8693, section 2.3.
+    #[test]
+    fn an_exchange_is_read() {
+        let text = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&resource=a&audience=b&audience=c\
+            &subject_token=hunter2&subject_token_type=urn:ietf:params:oauth:token-type:access_token";
+        let Ok(TokenRequest::TokenExchange(request)) = parse(text) else { panic!("{:?}", parse(text)) };
+        assert_eq!((request.resource.len(), request.audience.len()), (1, 2));
+        assert!(!format!("{request:?}").contains("hunter2"));
+        for (more, reason) in [
+            ("&actor_token=x", TokenRequestError::ActorTokenHalf),
+            ("&actor_token_type=x", TokenRequestError::ActorTokenHalf),
+            ("&scope=a&scope=b", TokenRequestError::Repeated),
+        ] {
+            assert_eq!(parse(&format!("{text}{more}")).unwrap_err(), reason, "{more}");
+        }
+        let half = "grant_type=urn:ietf:params:oauth:grant-type:token-exchange&subject_token=x";
+        assert_eq!(parse(half).unwrap_err(), TokenRequestError::SubjectTokenMissing);
     }
 
     /// AS-116.

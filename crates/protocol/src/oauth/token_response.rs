@@ -15,6 +15,8 @@ pub struct TokenResponse {
     pub access_token: Secret,
     /// Its life in seconds.
     pub expires_in: u64,
+    /// What was issued, in the answer to an exchange (RFC 8693, section 2.2.1).
+    pub issued_token_type: Option<&'static str>,
     /// The refresh token, if the client may have one.
     pub refresh_token: Option<Secret>,
     /// What was granted; always said, so that it need not be compared with what was asked.
@@ -27,6 +29,9 @@ impl Serialize for TokenResponse {
         self.access_token.expose(|token| json.serialize_entry("access_token", token))?;
         json.serialize_entry("token_type", "Bearer")?;
         json.serialize_entry("expires_in", &self.expires_in)?;
+        if let Some(issued) = self.issued_token_type {
+            json.serialize_entry("issued_token_type", issued)?;
+        }
         if let Some(refresh_token) = &self.refresh_token {
             refresh_token.expose(|token| json.serialize_entry("refresh_token", token))?;
         }
@@ -43,6 +48,7 @@ mod tests {
         TokenResponse {
             access_token: Secret::new("2YotnFZFEjr1zCsicMWpAA".to_owned()),
             expires_in: 3600,
+            issued_token_type: None,
             refresh_token: refresh_token.map(|token| Secret::new(token.to_owned())),
             scope: Scope::parse("read").unwrap(),
         }

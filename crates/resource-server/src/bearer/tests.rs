@@ -258,6 +258,7 @@ fn a_key_that_was_withdrawn_is_worth_nothing_though_its_tokens_are_remembered() 
         exp: START.secs() + 600,
         jti: "jti".to_owned(),
         service_account: None,
+        act: None,
     };
     let token = keys.load().signing.active().sign("at+jwt", &claims).unwrap();
     assert!(bearer.verify(&token, &files(), &SOMEBODY).is_ok());

@@ -7,7 +7,7 @@ use protocol::id::{Grant, Id, User};
 use protocol::world::Timestamp;
 use store::{Revocation, RevocationKind};
 
-use crate::verdicts::Access;
+use crate::verdicts::{Access, Actor};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
@@ -47,7 +47,14 @@ impl Entries {
     /// `iat` has whole seconds: a token issued in the second of a revocation counts as issued before it.
     pub(super) fn kills(&self, access: &Access) -> bool {
         let killed = |entry: Option<&Entry>| entry.is_some_and(|entry| access.issued_at <= entry.not_before);
+        // Whoever acts for the person has what they have, and loses it with them or with what is its own.
+        let actor_is_dead = |actor: &Actor| {
+            killed(self.grants.get(&actor.grant))
+                || killed(self.users.get(&actor.user))
+                || killed(self.clients.get(actor.client.as_str()))
+        };
         killed(self.grants.get(&access.grant))
+            || access.actors.iter().any(actor_is_dead)
             || killed(self.users.get(&access.user))
             || killed(self.clients.get(access.client.as_str()))
             || killed(self.resources.get(&access.resource))

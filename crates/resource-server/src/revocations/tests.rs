@@ -9,6 +9,7 @@ use crate::streams::Cause;
 
 fn access(issued_at: Timestamp, entropy: &TestEntropy) -> Access {
     Access {
+        actors: Vec::new(),
         user: Id::<User>::mint(START, entropy),
         client: ClientId::parse("dcr_test").unwrap(),
         grant: Id::<Grant>::mint(START, entropy),

@@ -15,7 +15,7 @@ pub(super) async fn find_service_account(
     text: &str,
 ) -> Result<Option<UserRecord>, Failure> {
     let Some((SERVICE_ACCOUNT, name)) = text.split_once(':') else { return Ok(None) };
-    let accounts = roles::service_accounts(config)?;
+    let accounts = roles::known_service_accounts(config)?;
     let Some(account) = accounts.iter().find(|account| account.name == name) else { return Ok(None) };
     Ok(Some(keep_service_account(account, store, world.entropy.as_ref(), world.clock.now()).await?))
 }

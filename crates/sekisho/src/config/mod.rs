@@ -44,7 +44,7 @@ use self::mcp_servers::McpServerConfig;
 use self::outbound_proxy::OutboundProxyConfig;
 pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
-use self::service_accounts::ServiceAccount;
+use self::service_accounts::ServiceAccountConfig;
 use self::store::StoreConfig;
 use self::tokens::Tokens;
 use self::trusted_issuers::TrustedIssuer;
@@ -87,7 +87,7 @@ pub struct Config {
     /// `[[mcp_server]]`.
     pub mcp_servers: Vec<McpServerConfig>,
     /// `[[service_account]]`.
-    pub service_accounts: Vec<ServiceAccount>,
+    pub service_accounts: Vec<ServiceAccountConfig>,
     /// `[[trusted_issuer]]`.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// `[outbound_proxy]`.
@@ -129,7 +129,7 @@ impl Config {
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
-        let accounts = ServiceAccount::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
+        let accounts = ServiceAccountConfig::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let trusted = TrustedIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let outbound_proxy = OutboundProxyConfig::read(&mut root);
         let whole = || {
@@ -234,8 +234,12 @@ impl Config {
 
     /// Whoever is named is there, and a client says by its id alone as what it acts.
     fn judge_service_accounts(&self, root: &Section<'_>) {
-        unique(root, "service_account", self.service_accounts.iter().map(|account| account.name.as_str()));
-        let clients = || self.service_accounts.iter().flat_map(|account| &account.clients);
+        unique(
+            root,
+            "service_account",
+            self.service_accounts.iter().map(|account| account.settings.name.as_str()),
+        );
+        let clients = || self.service_accounts.iter().flat_map(|account| &account.settings.clients);
         unique(root, "service_account", clients().map(String::as_str));
         for id in clients() {
             let found = self.pre_registered.iter().find(|client| client.settings.client_id == *id);
@@ -263,7 +267,18 @@ impl Config {
                 ),
             }
         }
-        let known = |name: &String| self.service_accounts.iter().any(|account| account.name == *name);
+        let known =
+            |name: &String| self.service_accounts.iter().any(|account| account.settings.name == *name);
+        let rules = self.service_accounts.iter().flat_map(|account| &account.may_act);
+        let named = rules.flat_map(|rule| std::iter::once(&rule.from).chain(&rule.to));
+        let is_server = |name: &str| self.mcp_servers.iter().any(|server| server.settings.name == name);
+        if named.into_iter().any(|name| !is_server(name)) {
+            root.mistake(
+                "service_account",
+                "may act at an MCP server that is not in this file",
+                "names of [[mcp_server]] in `from` and `to`",
+            );
+        }
         let admitted = self.mcp_servers.iter().flat_map(|server| &server.access.service_accounts);
         for account in admitted.filter(|account| !known(&account.name)) {
             let problem = format!("admits the service account `{}`, which is not there", account.name);

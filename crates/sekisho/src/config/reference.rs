@@ -16,7 +16,7 @@ use super::listeners::{Acme, Listener, TlsFiles};
 use super::master_key::KeyServiceSettings;
 use super::mcp_servers::McpServer;
 use super::outbound_proxy::OutboundProxy;
-use super::service_accounts::ServiceAccount;
+use super::service_accounts::{MayAct, ServiceAccount};
 use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
@@ -51,6 +51,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Clients::REFERENCE,
     PreRegistered::REFERENCE,
     ServiceAccount::REFERENCE,
+    MayAct::REFERENCE,
     TrustedIssuer::REFERENCE,
 ];
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
 use authorization_server::{
-    AuthorizationServer, ClientKeys, Lifetimes, PreRegisteredClient, Registrations, ServiceAccount,
+    AuthorizationServer, ClientKeys, Lifetimes, MayAct, PreRegisteredClient, Registrations, ServiceAccount,
 };
-use protocol::oauth::{ClientId, RedirectPolicy, client_assertion};
+use protocol::oauth::{ClientId, RedirectPolicy, Scope, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store};
 
@@ -15,6 +15,7 @@ use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issue
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
+use crate::config::service_accounts;
 
 /// What both roles share.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         redirects,
         registration: config.clients.registration,
         servers: servers.collect::<Result<_, _>>()?,
-        service_accounts: service_accounts(config)?,
+        service_accounts: known_service_accounts(config)?,
         trusted_issuers: trusted_issuers::all(config, &shared.world.clock, &shared.trusts)?,
     };
     let connectors = config
@@ -82,13 +83,26 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
 }
 
 /// The service accounts as configured.
-pub fn service_accounts(config: &Config) -> Result<Vec<ServiceAccount>, Failure> {
+pub fn known_service_accounts(config: &Config) -> Result<Vec<ServiceAccount>, Failure> {
     let client = |id: &String| ClientId::parse(id).map_err(|error| Failure::Wiring(error.to_string()));
     let accounts = config.service_accounts.iter().map(|account| {
-        let clients = account.clients.iter().map(client).collect::<Result<_, _>>()?;
-        Ok(ServiceAccount { clients, name: account.name.clone(), title: account.title().to_owned() })
+        let clients = account.settings.clients.iter().map(client).collect::<Result<_, _>>()?;
+        let may_act = account.may_act.iter().map(may_act).collect::<Result<_, Failure>>()?;
+        let (name, title) = (account.settings.name.clone(), account.title().to_owned());
+        Ok(ServiceAccount { clients, may_act, name, title })
     });
     accounts.collect()
+}
+
+fn may_act(rule: &service_accounts::MayAct) -> Result<MayAct, Failure> {
+    let scope = Scope::parse(&rule.scopes.join(" ")).map_err(|error| Failure::Wiring(error.to_string()))?;
+    let to = if rule.to.is_empty() { vec![rule.from.clone()] } else { rule.to.clone() };
+    Ok(MayAct {
+        from: rule.from.clone(),
+        groups: (!rule.groups.is_empty()).then(|| rule.groups.clone()),
+        scope: (!scope.is_empty()).then_some(scope),
+        to,
+    })
 }
 
 /// A single MCP server needs no name.

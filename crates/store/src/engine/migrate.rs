@@ -46,6 +46,7 @@ migrations! {
     8 "0008_standing_grants";
     9 "0009_device_authorizations";
     10 "0010_client_decisions";
+    11 "0011_lent_grants";
 }
 
 /// All that this binary knows.

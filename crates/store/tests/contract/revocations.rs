@@ -10,6 +10,7 @@ use crate::engines::{Opened, contract};
 use crate::fixtures::*;
 
 contract! {
+    a_stopped_grant_is_named_for_as_long_as_others_stand_on_it,
     revocations_come_back_as_they_went_in_oldest_first,
     a_revocation_is_heard_before_it_is_answered,
     a_revocation_that_was_not_written_is_not_heard,
@@ -197,4 +198,24 @@ async fn the_grants_that_a_stop_ended_are_named_one_by_one(store: Opened) {
     let moved = Revocation { not_before: of_ada.not_before.plus(MINUTE * 5), ..of_ada };
     store.stop(moved, later).await.unwrap();
     assert_eq!(store.list_stopped_grants(NOW.plus(MINUTE * 5)).await.unwrap().len(), 1);
+}
+
+async fn a_stopped_grant_is_named_for_as_long_as_others_stand_on_it(store: Opened) {
+    let user = person(&store, 1).await.id;
+    for number in 1..=3 {
+        granted(&store, number, user).await;
+    }
+    let stopped_at = NOW.plus(30 * MINUTE);
+    assert!(store.lend_grant(id(1), stopped_at.plus(MINUTE), NOW).await.unwrap());
+    // What was lent for long is not lent for less by the next.
+    assert!(store.lend_grant(id(1), NOW.plus(MINUTE), NOW).await.unwrap());
+    assert!(store.lend_grant(id(2), NOW.plus(MINUTE), NOW).await.unwrap());
+    assert!(!store.lend_grant(id(9), stopped_at, NOW).await.unwrap());
+    let mut audit = event(AuditKind::Stopped);
+    audit.at = stopped_at;
+    store.stop(revocation(RevocationKind::User, &user.to_string()), audit).await.unwrap();
+    let named = store.list_stopped_grants(NOW).await.unwrap();
+    let named: Vec<&str> = named.iter().map(|revocation| revocation.id.as_str()).collect();
+    assert_eq!(named, [id::<protocol::id::Grant>(1).to_string()]);
+    assert!(!store.lend_grant(id(1), stopped_at.plus(MINUTE), NOW).await.unwrap(), "it is over");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    ClientKeys, ClientPolicy, DeviceFlow, Lifetimes, PreRegisteredClient, Registration, ScopeEntry,
+    ClientKeys, ClientPolicy, DeviceFlow, Lifetimes, MayAct, PreRegisteredClient, Registration, ScopeEntry,
     ServerEntry, ServiceAccount, Standing, TrustedIssuer,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
@@ -99,6 +99,8 @@ pub struct PlannedAccount {
     pub client: (&'static str, &'static str),
     /// Where it is admitted, and with which scope at most.
     pub admitted: Vec<(&'static str, Option<&'static str>)>,
+    /// For whom it may act.
+    pub may_act: Vec<MayAct>,
 }
 
 impl Default for Plan {
@@ -120,18 +122,7 @@ impl Default for Plan {
             ],
             client_keys: Vec::new(),
             device_flow: DeviceFlow::Known,
-            service_accounts: vec![
-                PlannedAccount {
-                    name: "ci",
-                    client: ("runner", "secret-of-the-runner"),
-                    admitted: vec![("notes", None), ("ledger", Some("read"))],
-                },
-                PlannedAccount {
-                    name: "nightly",
-                    client: ("night-runner", "secret-of-the-night-runner"),
-                    admitted: vec![("notes", Some("read"))],
-                },
-            ],
+            service_accounts: service_accounts(),
             client_policy: ClientPolicy::everybody(),
             outside_clients: Standing::Allow,
             registration: Registration::Open,
@@ -161,6 +152,46 @@ impl Default for Plan {
             luck: 0,
         }
     }
+}
+
+/// Two machines that act for themselves, and two that act for people.
+fn service_accounts() -> Vec<PlannedAccount> {
+    vec![
+        PlannedAccount {
+            name: "ci",
+            client: ("runner", "secret-of-the-runner"),
+            admitted: vec![("notes", None), ("ledger", Some("read"))],
+            may_act: Vec::new(),
+        },
+        PlannedAccount {
+            name: "nightly",
+            client: ("night-runner", "secret-of-the-night-runner"),
+            admitted: vec![("notes", Some("read"))],
+            may_act: Vec::new(),
+        },
+        PlannedAccount {
+            name: "agent",
+            client: ("agent-client", "secret-of-the-agent"),
+            admitted: Vec::new(),
+            may_act: vec![MayAct {
+                from: "notes".to_owned(),
+                groups: None,
+                scope: None,
+                to: vec!["notes".to_owned()],
+            }],
+        },
+        PlannedAccount {
+            name: "clerk",
+            client: ("clerk-client", "secret-of-the-clerk"),
+            admitted: Vec::new(),
+            may_act: vec![MayAct {
+                from: "notes".to_owned(),
+                groups: Some(vec!["finance".to_owned()]),
+                scope: Scope::parse("read").ok(),
+                to: vec!["ledger".to_owned(), "notes".to_owned()],
+            }],
+        },
+    ]
 }
 
 /// The master keys of a plan.
@@ -254,6 +285,7 @@ fn accounts(plan: &Plan) -> Built<Vec<ServiceAccount>> {
     let account = |planned: &PlannedAccount| {
         Ok(ServiceAccount {
             clients: vec![ClientId::parse(planned.client.0).map_err(text)?],
+            may_act: planned.may_act.clone(),
             name: planned.name.to_owned(),
             title: format!("The {} account", planned.name),
         })

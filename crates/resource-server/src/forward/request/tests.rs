@@ -172,6 +172,7 @@ async fn the_mcp_server_is_told_who_calls_in_a_signed_assertion() {
             name: Some("alice".to_owned()),
             email: Some("alice@example.com".to_owned()),
             service_account: None,
+            act: None,
         }
     );
     assert_eq!(

@@ -54,6 +54,10 @@ secret_env = "RUNNER"
 [[service_account]]
 name = "ci"
 clients = ["runner"]
+[[service_account.may_act]]
+from = "wiki"
+to = ["board"]
+scopes = ["read"]
 [[listener]]
 address = "127.0.0.1:8443"
 tls = { acme = true }
