@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use protocol::id::Reference;
 use protocol::oauth::{
     AuthorizationRequest, AuthorizationResponse, BearerChallenge, ClientAuthentication, ClientId,
     ClientMetadata, ErrorCode, Form, Parameter, RedirectUri, RevocationRequest, Scope,
@@ -53,13 +54,19 @@ fn answered(registered: &str, url: &Url, state: &str) {
     };
     let Some(verified) = metadata.verify_redirect_uri(registered) else { return };
     let (iss, code) = ("https://mcp.example.com".to_owned(), "SplxlOBeZQQYbYS6WxSbIA".to_owned());
+    let Ok(reference) = Reference::parse("K7Q2-9XWD") else { return };
     for response in [
         AuthorizationResponse::Code {
             code: Secret::new(code),
             state: Some(state.to_owned()),
             iss: iss.clone(),
         },
-        AuthorizationResponse::Error { code: ErrorCode::AccessDenied, state: Some(state.to_owned()), iss },
+        AuthorizationResponse::Error {
+            code: ErrorCode::AccessDenied,
+            state: Some(state.to_owned()),
+            iss,
+            reference,
+        },
     ] {
         let text = verified.with_response(&response);
         assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{text}");

@@ -23,7 +23,13 @@ pub(super) fn said(answer: &Answer) -> (StatusCode, Vec<(String, Vec<u8>)>, Byte
     let mut told: Vec<_> =
         told.map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
     told.sort();
-    (answer.status, told, answer.body.clone())
+    // A reference is made for each refusal: it names the request, like its id.
+    let body = String::from_utf8_lossy(&answer.body);
+    let body = match body.split_once(" Reference ") {
+        Some((before, after)) => format!("{before}{}", after.get(9..).unwrap_or_default()).into(),
+        None => answer.body.clone(),
+    };
+    (answer.status, told, body)
 }
 
 /// Tokens that may only read.

@@ -14,5 +14,6 @@ mod registrations;
 mod restart;
 mod review_as;
 mod review_gateway;
+mod sign_ins;
 mod stops;
 mod streams;

@@ -7,11 +7,12 @@ use crate::run::{cargo, output};
 use crate::{Failure, conformance};
 
 /// What `sekisho docs` can print, and where each stands.
-const DOCUMENTS: [(&str, &str); 4] = [
+const DOCUMENTS: [(&str, &str); 5] = [
     ("configuration", "docs/configuration.md"),
     ("configuration-schema", "docs/configuration.schema.json"),
     ("errors", "docs/errors.md"),
     ("audit-events", "docs/audit-events.md"),
+    ("sign-in-steps", "docs/sign-in-steps.md"),
 ];
 
 fn printed(what: &str) -> Result<String, Failure> {

@@ -34,6 +34,7 @@ mod revoke;
 mod service_accounts;
 mod sessions;
 mod settings;
+mod sign_ins;
 mod stop;
 #[cfg(test)]
 mod test_house;
@@ -46,7 +47,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use protocol::keys::Keys;
 use protocol::world::{Clock, Entropy, Freshness};
-use store::{Store, StoreError};
+use store::{Store, StoreError, Timeline};
 use upstream::connectors::Connector;
 
 pub use approval::{Approval, ApprovalPage};
@@ -104,6 +105,8 @@ pub struct Parts {
     pub registrations: Arc<Registrations>,
     /// The record.
     pub store: Arc<dyn Store>,
+    /// What is seen of sign-ins.
+    pub timeline: Arc<Timeline>,
 }
 
 /// The authorization server. One for each issuer; shared by all requests.

@@ -22,7 +22,7 @@ use crate::mcp_server::McpServer;
 use crate::people::Person;
 use crate::presence::Held;
 use crate::reason::CallReason;
-use crate::verdicts::Verdict;
+use crate::verdicts::{Ended, Verdict};
 
 /// Events in waiting and calls in progress. Well above the number of streams that may be open, since each of these
 /// holds a place for as long as it is open.
@@ -158,6 +158,8 @@ impl Entry {
     pub(crate) fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
         let Some(place) = self.place.take() else { return };
         self.counters.count(ending, self.bytes);
+        let (at, address, status) = (self.at, self.who.address, self.status);
+        self.who.verdict.tell(&Ended { at, address, ending, reason, status });
         if !self.recorded && ending.outcome() == Outcome::Ok {
             return;
         }

@@ -18,6 +18,8 @@ use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Timestamp};
 
+use store::Timeline;
+
 use crate::caller::Caller;
 use crate::mcp_server::Identity;
 use crate::reason::CallReason;
@@ -75,6 +77,7 @@ pub(crate) struct Bearer {
     clock: Arc<dyn Clock>,
     verdicts: Verdicts,
     verifying: ArcSwapOption<Verifying>,
+    timeline: Option<Arc<Timeline>>,
 }
 
 /// The public halves of the keys, made once for each set of keys.
@@ -85,7 +88,13 @@ struct Verifying {
 
 impl Bearer {
     pub(crate) fn new(keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
-        Self { keys, clock, verdicts: Verdicts::new(), verifying: ArcSwapOption::empty() }
+        Self { keys, clock, verdicts: Verdicts::new(), verifying: ArcSwapOption::empty(), timeline: None }
+    }
+
+    /// The timeline hears of the first calls with each token.
+    pub(crate) fn telling(mut self, timeline: Arc<Timeline>) -> Self {
+        self.timeline = Some(timeline);
+        self
     }
 
     /// What this token means at the MCP server of these identities, if it is alive by its own claims. One that is not
@@ -113,7 +122,8 @@ impl Bearer {
                     return Err(CallReason::TokensRefused);
                 }
                 let access = self.read(token, &self.verifying(&keys).keys, now)?;
-                let verdict = Verdict::new(access, Arc::clone(&keys), now, monotonic);
+                let verdict = Verdict::new(access, Arc::clone(&keys), now, monotonic)
+                    .watched(self.timeline.as_ref(), now);
                 self.verdicts.put(hash, verdict, (now, monotonic))
             }
         };

@@ -176,6 +176,7 @@ impl World {
             mcp_servers: ways(&upstream.url()),
             clock: Arc::clone(&clock) as _,
             entropy: Arc::clone(&entropy) as _,
+            timeline: store::Timeline::new(Arc::clone(&store) as _),
         };
         let server = Arc::new(ResourceServer::new(settings, parts).unwrap());
         let alice = sign_in(&store, "alice", &["staff"], &*entropy).await;

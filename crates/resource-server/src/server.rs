@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use protocol::oauth::ProtectedResourceMetadata;
 use protocol::world::{Clock, Entropy};
-use store::Revocation;
+use store::{Revocation, Seen, SignInStep, Timeline};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use upstream::mcp_server::streamable_http::McpServerClient;
@@ -68,6 +68,7 @@ pub(crate) struct Lasting {
     pub(crate) people: Arc<People>,
     /// Places for those who wait for revocations.
     pub(crate) readers: Arc<Semaphore>,
+    timeline: Arc<Timeline>,
     writer: Arc<Mutex<Option<AuditWriter>>>,
 }
 
@@ -78,7 +79,7 @@ impl ResourceServer {
     /// # Errors
     /// If the settings do not fit together.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
-        let Parts { store, keys, keys_read, mcp_servers, clock, entropy } = parts;
+        let Parts { store, keys, keys_read, mcp_servers, clock, entropy, timeline } = parts;
         let Settings { issuer, other_issuers, servers, .. } = settings;
         let servers = guard((&issuer, &other_issuers), servers, mcp_servers, (&clock, &entropy))?;
         let streams = Arc::new(Streams::new(settings.open_streams));
@@ -117,11 +118,12 @@ impl ResourceServer {
             held_keys,
             parts: Lasting {
                 audit,
-                bearer: Arc::new(Bearer::new(keys, Arc::clone(&clock))),
+                bearer: Arc::new(Bearer::new(keys, Arc::clone(&clock)).telling(Arc::clone(&timeline))),
                 counters,
                 entropy,
                 people: Arc::new(People::new(store, Arc::clone(&clock), bounds)),
                 readers: Arc::new(Semaphore::new(WAITING)),
+                timeline,
                 writer: Arc::new(Mutex::new(Some(writer))),
             },
             clock,
@@ -255,9 +257,25 @@ impl ResourceServer {
                 _ => reason.ending(),
             };
             self.parts.counters.count(ending, 0);
+            if ending == Ending::Unauthenticated {
+                self.saw_challenge(server, &reason, caller);
+            }
             let challenge = server.challenges().for_reason(&reason, None, None);
             CallError::new(reason, None, challenge)
         })
+    }
+
+    /// Off the way of calls that are let through: the timeline hears of who was sent to sign in.
+    fn saw_challenge(&self, server: &McpServer, reason: &CallReason, caller: &Caller<'_>) {
+        self.parts.timeline.saw(
+            caller.address,
+            Seen {
+                at: self.clock.now(),
+                step: SignInStep::Challenged,
+                reason: Some(reason.reason()),
+                server: Some(server.settings().name.clone()),
+            },
+        );
     }
 
     async fn try_admit(

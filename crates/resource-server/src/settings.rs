@@ -10,7 +10,7 @@ use protocol::keys::Keys;
 use protocol::oauth::{ResourceUri, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
-use store::Store;
+use store::{Store, Timeline};
 use thiserror::Error;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
@@ -103,6 +103,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
+    /// What is seen of sign-ins.
+    pub timeline: Arc<Timeline>,
 }
 
 /// The settings do not fit together.

@@ -5,8 +5,9 @@
 //! revocation are judged at every call (see `bearer.rs`).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -17,13 +18,28 @@ use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use quick_cache::sync::Cache;
+use store::Timeline;
 
 use crate::assertion::Assertion;
+use crate::counts::Ending;
 
 /// Tokens of 10 minutes, so this is some 150 new ones a second before the oldest are verified again.
 const REMEMBERED: usize = 100_000;
 /// So many more than twice those that were alive are kept before the ones that are over are looked for.
 pub(crate) const SLACK: usize = 256;
+
+/// So many refused calls of a token are told, until one goes through.
+const FIRST_CALLS: u8 = 4;
+
+/// How a call ended, for the timeline.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) at: Timestamp,
+    pub(crate) address: IpAddr,
+    pub(crate) ending: Ending,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) status: u16,
+}
 
 /// What a verified access token means (house.md, 1.4).
 #[derive(Debug, PartialEq, Eq)]
@@ -73,13 +89,65 @@ pub(crate) struct Verdict {
     keys: Arc<Keys>,
     /// The identity assertion made last.
     pub(crate) assertion: ArcSwapOption<Assertion>,
+    watch: Option<Watch>,
+}
+
+/// Tells the timeline how the first calls of a young grant ended (product.md, P-19). All other calls look at one number.
+#[derive(Debug)]
+struct Watch {
+    timeline: Arc<Timeline>,
+    left: AtomicU8,
 }
 
 impl Verdict {
     /// `now` and `monotonic` are of the same moment.
     pub(crate) fn new(access: Access, keys: Arc<Keys>, now: Timestamp, monotonic: Duration) -> Self {
         let ends = monotonic.saturating_add(access.expires_at.since(now));
-        Self { access, ends, keys, assertion: ArcSwapOption::empty() }
+        Self { access, ends, keys, assertion: ArcSwapOption::empty(), watch: None }
+    }
+
+    /// The timeline hears of its first calls, if its grant is young.
+    pub(crate) fn watched(mut self, timeline: Option<&Arc<Timeline>>, now: Timestamp) -> Self {
+        let left = if Timeline::is_young(self.access.grant, now) { FIRST_CALLS } else { 0 };
+        let watch = |timeline| Watch { timeline: Arc::clone(timeline), left: AtomicU8::new(left) };
+        self.watch = timeline.map(watch);
+        self
+    }
+
+    /// A call with the token has ended: with this status, or refused for this reason.
+    pub(crate) fn tell(&self, ended: &Ended) {
+        let Some(watch) = &self.watch else { return };
+        let grant = self.access.grant;
+        if ended.reason == Some("scope_insufficient") {
+            watch.timeline.needs_more(grant, ended.at);
+            return;
+        }
+        let left = watch.left.load(Ordering::Relaxed);
+        if left == 0 {
+            return;
+        }
+        match (ended.ending, ended.reason) {
+            (Ending::Answered, _) if ended.status < 400 => {
+                watch.left.store(0, Ordering::Relaxed);
+                watch.timeline.called(ended.address, grant, ended.at, None);
+            }
+            (Ending::Refused | Ending::Unavailable | Ending::UpstreamFailed, Some(reason)) => {
+                watch.left.store(left - 1, Ordering::Relaxed);
+                watch.timeline.called(ended.address, grant, ended.at, Some(reason));
+            }
+            (
+                Ending::Answered
+                | Ending::ClientGone
+                | Ending::Cut
+                | Ending::Outlived
+                | Ending::Refused
+                | Ending::Revoked
+                | Ending::Unauthenticated
+                | Ending::Unavailable
+                | Ending::UpstreamFailed,
+                _,
+            ) => {}
+        }
     }
 
     pub(crate) fn is_by(&self, keys: &Arc<Keys>) -> bool {

@@ -8,4 +8,5 @@ pub mod config;
 pub mod demo;
 pub mod telemetry;
 pub mod wiring;
+mod words;
 pub mod world;

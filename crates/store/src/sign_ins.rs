@@ -5,99 +5,24 @@
 //! Never a token, a code, a secret, a `state` or a URL of a stranger; words of our own lists, ids and names alone.
 
 mod rows;
+mod step;
 mod timeline;
 
+use std::collections::HashSet;
+
 use protocol::id::{Grant, Id, Reference, SignIn as SignInId, User};
+use protocol::secret::Hash;
 use protocol::world::Timestamp;
 
+pub use step::SignInStep;
 pub use timeline::{Begun, Seen, Timeline};
 
-use crate::engine::{Engine, Step, Write, Written, params};
+use crate::engine::{Engine, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, AuditSubject, StoreError, audit_events};
 
 /// So many steps are kept of one attempt. Whoever reloads a page without end fills nothing.
 const MOST_STEPS: u32 = 100;
-
-macro_rules! sign_in_steps {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal, $outcome:ident, $standard:literal;)+) => {
-        /// A step of a sign-in. One list: documentation and command are made from it.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum SignInStep {
-            $($(#[doc = $doc])+ $variant,)+
-        }
-
-        impl SignInStep {
-            /// All of them, in the order in which an attempt meets them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
-
-            /// As it is written down.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-
-            /// What arrived, in words.
-            #[must_use]
-            pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($doc),+).trim_ascii(),)+ }
-            }
-
-            /// Which section of which standard it is.
-            #[must_use]
-            pub const fn standard(self) -> &'static str {
-                match self { $(Self::$variant => $standard,)+ }
-            }
-
-            /// Whether a rule said no.
-            #[must_use]
-            pub const fn is_refusal(self) -> bool {
-                match self { $(Self::$variant => sign_in_steps!(@ $outcome),)+ }
-            }
-        }
-    };
-    (@ ok) => { false };
-    (@ refused) => { true };
-}
-
-sign_in_steps! {
-    /// The MCP endpoint was called without an access token that opens it, and answered 401 with a challenge.
-    Challenged = "challenged", ok, "RFC 9728, section 5.1; MCP 2025-11-25, Authorization Server Location";
-    /// The client read a metadata document.
-    MetadataRead = "metadata_read", ok, "RFC 9728, section 3; RFC 8414, section 3";
-    /// The client asked at a path that this server does not have.
-    PathUnknown = "path_unknown", refused, "MCP 2025-03-26, Fallbacks for Servers without Metadata Discovery";
-    /// The client registered itself.
-    Registered = "registered", ok, "RFC 7591, section 3.2.1";
-    /// The client's registration was refused.
-    RegistrationRefused = "registration_refused", refused, "RFC 7591, section 3.2.2";
-    /// The browser brought an authorization request, and it was accepted.
-    Asked = "asked", ok, "OAuth 2.1, section 4.1.1";
-    /// The browser brought an authorization request, and it was refused.
-    AuthorizeRefused = "authorize_refused", refused, "OAuth 2.1, section 4.1.2.1";
-    /// The person approved of the client, and the browser was sent to the identity provider.
-    SentToProvider = "sent_to_provider", ok, "MCP security best practices, Confused Deputy";
-    /// The person signed in.
-    SignedIn = "signed_in", ok, "OpenID Connect Core 1.0, section 3.1.2";
-    /// Signing in did not go on.
-    SignInRefused = "sign_in_refused", refused, "OpenID Connect Core 1.0, section 3.1.2";
-    /// The person allowed the client, and the browser took a code to it.
-    ConsentGiven = "consent_given", ok, "OAuth 2.1, section 4.1.2";
-    /// The person did not allow the client.
-    ConsentDenied = "consent_denied", refused, "OAuth 2.1, section 4.1.2.1";
-    /// Consent was not asked, or not taken.
-    ConsentRefused = "consent_refused", refused, "MCP security best practices, Confused Deputy";
-    /// The client redeemed the code and got its tokens.
-    TokenIssued = "token_issued", ok, "OAuth 2.1, section 4.1.3";
-    /// The token endpoint refused the client.
-    TokenRefused = "token_refused", refused, "OAuth 2.1, section 3.2.4";
-    /// The client refreshed its access token.
-    Refreshed = "refreshed", ok, "OAuth 2.1, section 4.3";
-    /// A call with the access token was refused.
-    CallRefused = "call_refused", refused, "RFC 6750, section 3.1";
-    /// A call with the access token went through: the client is connected.
-    Called = "called", ok, "RFC 6750, section 2.1";
-}
 
 /// One step that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +44,8 @@ pub struct SignInEvent {
 pub enum PartOf {
     /// The last attempt of the client that whoever asked only claims to be.
     Client,
+    /// The attempt that gave the code of this hash.
+    Code(Hash),
     /// The attempt that led to this grant.
     Grant(Id<Grant>),
     /// Nothing: it is an attempt of its own.
@@ -179,6 +106,8 @@ pub enum SignInWrite {
     Begin(Box<NewSignIn>),
     /// It goes on.
     Next(Box<NextStep>),
+    /// Somebody was told a refusal: a step of the attempt that has this reference, or an attempt of its own.
+    Refused(Box<NewSignIn>),
 }
 
 /// Which attempts are wanted; what is `None` is not asked about.
@@ -289,8 +218,11 @@ macro_rules! begin {
 macro_rules! next {
     ($of:literal) => {
         concat!(
-            "UPDATE sign_ins SET last_at = $1, failed = $2, last_step = $3, last_reason = $4, count = count + 1, \
-             steps = steps || $5, user_id = COALESCE(user_id, $6), grant_id = COALESCE(grant_id, $7), \
+            "UPDATE sign_ins SET begun_at = CASE WHEN begun_at > $1 THEN $1 ELSE begun_at END, \
+             failed = CASE WHEN last_at > $1 THEN failed ELSE $2 END, \
+             last_step = CASE WHEN last_at > $1 THEN last_step ELSE $3 END, \
+             last_reason = CASE WHEN last_at > $1 THEN last_reason ELSE $4 END, \
+             last_at = CASE WHEN last_at > $1 THEN last_at ELSE $1 END, count = count + 1, steps = steps || $5, user_id = COALESCE(user_id, $6), grant_id = COALESCE(grant_id, $7), \
              connected_at = COALESCE(connected_at, $8) WHERE count < $9 AND ",
             $of
         )
@@ -313,12 +245,19 @@ statement_list! {
     // Whoever asks only claims to be this client, so nothing of the attempt that it may belong to is changed.
     BEGIN_OF_CLIENT = begin!("(SELECT id FROM sign_ins WHERE client_id = $5 AND part_of IS NULL AND begun_at > $14 \
         ORDER BY begun_at DESC LIMIT 1)");
+    BEGIN_OF_CODE = begin!("(SELECT id FROM authorizations WHERE code_hash = $14)");
     BEGIN_OF_GRANT = begin!("(SELECT id FROM sign_ins WHERE grant_id = $14 LIMIT 1)");
+    BEGIN_OF_REFUSAL = "INSERT INTO sign_ins (id, reference, begun_at, last_at, client_id, client_name, server, user_id, \
+        failed, last_step, last_reason, count, steps) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 \
+        WHERE NOT EXISTS (SELECT 1 FROM sign_ins WHERE reference = $2)";
+    SUBJECT_OF_REFUSAL = "INSERT INTO audit_subjects (id, address) SELECT $1, $2 \
+        WHERE NOT EXISTS (SELECT 1 FROM sign_ins WHERE reference = $3)";
     // The attempt hears of what happened in a part of it.
     TOLD_OF_PART = "UPDATE sign_ins SET last_at = $1, failed = $2, last_step = $3, last_reason = $4 \
         WHERE connected_at IS NULL AND id = (SELECT part_of FROM sign_ins WHERE id = $5)";
     NEXT = next!("id = $10");
     NEXT_OF_GRANT = next!("grant_id = $10");
+    NEXT_OF_REFERENCE = next!("reference = $10");
     LIST = rows!("(s.begun_at, s.id) < ($1, $2) AND s.begun_at >= $3 AND s.part_of IS NULL \
         AND (CAST($4 AS TEXT) IS NULL OR p.address = $4) \
         AND (CAST($5 AS TEXT) IS NULL OR s.client_id = $5 OR s.client_name = $5) \
@@ -334,6 +273,7 @@ impl SignIns for Engine {
     fn put_sign_ins(&self, writes: Vec<SignInWrite>) -> Answer<'_, ()> {
         Box::pin(async move {
             let (mut subjects, mut steps) = (Vec::new(), Vec::new());
+            let mut begun = HashSet::new();
             for write in &writes {
                 match write {
                     SignInWrite::Begin(new) => {
@@ -341,8 +281,16 @@ impl SignIns for Engine {
                         let subject = AuditSubject { id: *new.id.as_bytes(), name: None, address };
                         subjects.push(audit_events::put_subject(&subject));
                         begin(&mut steps, new)?;
+                        begun.insert(&new.reference);
                     }
                     SignInWrite::Next(next) => steps.push(step(next)?),
+                    SignInWrite::Refused(new) => {
+                        if begun.insert(&new.reference) {
+                            let subject = params![new.id, new.address.as_str(), new.reference.as_str()];
+                            subjects.push(Step::at_most_one(SUBJECT_OF_REFUSAL, subject));
+                        }
+                        refused(&mut steps, new)?;
+                    }
                 }
             }
             subjects.append(&mut steps);
@@ -393,9 +341,20 @@ impl SignIns for Engine {
     }
 }
 
-fn begin(steps: &mut Vec<Step>, new: &NewSignIn) -> Result<(), StoreError> {
-    let (Some(first), Some(last)) = (new.events.first(), new.events.last()) else { return Ok(()) };
-    let mut row = params![
+/// The step of the attempt that has the reference; then the attempt, if there is none.
+fn refused(steps: &mut Vec<Step>, new: &NewSignIn) -> Result<(), StoreError> {
+    let (Some((row, _)), Some(event)) = (begun(new)?, new.events.last()) else { return Ok(()) };
+    let mut next = taken(event, new.user, None)?;
+    next.extend(params![new.reference.as_str()]);
+    steps.push(Step::any(NEXT_OF_REFERENCE, next));
+    steps.push(Step::at_most_one(BEGIN_OF_REFUSAL, row));
+    Ok(())
+}
+
+/// The columns of a new row but the last, and the last thing that happened.
+fn begun(new: &NewSignIn) -> Result<Option<(Vec<Value>, &SignInEvent)>, StoreError> {
+    let (Some(first), Some(last)) = (new.events.first(), new.events.last()) else { return Ok(None) };
+    let row = params![
         new.id,
         new.reference.as_str(),
         first.at,
@@ -410,10 +369,19 @@ fn begin(steps: &mut Vec<Step>, new: &NewSignIn) -> Result<(), StoreError> {
         u32::try_from(new.events.len()).unwrap_or(MOST_STEPS),
         rows::encode(&new.events)?,
     ];
+    Ok(Some((row, last)))
+}
+
+fn begin(steps: &mut Vec<Step>, new: &NewSignIn) -> Result<(), StoreError> {
+    let Some((mut row, last)) = begun(new)? else { return Ok(()) };
     let sql = match new.part_of {
         PartOf::Client => {
             row.extend(params![last.at.minus(timeline::CLAIM)]);
             BEGIN_OF_CLIENT
+        }
+        PartOf::Code(hash) => {
+            row.extend(params![hash]);
+            BEGIN_OF_CODE
         }
         PartOf::Grant(grant) => {
             row.extend(params![grant]);
@@ -429,7 +397,7 @@ fn begin(steps: &mut Vec<Step>, new: &NewSignIn) -> Result<(), StoreError> {
         }
     };
     steps.push(Step::at_most_one(sql, row));
-    if matches!(new.part_of, PartOf::Grant(_) | PartOf::SignIn(_)) {
+    if matches!(new.part_of, PartOf::Code(_) | PartOf::Grant(_) | PartOf::SignIn(_)) {
         let refused = u32::from(last.step.is_refusal());
         let told = params![last.at, refused, last.step.as_str(), last.reason, new.id];
         steps.push(Step::at_most_one(TOLD_OF_PART, told));
@@ -437,19 +405,27 @@ fn begin(steps: &mut Vec<Step>, new: &NewSignIn) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn step(next: &NextStep) -> Result<Step, StoreError> {
-    let event = &next.event;
-    let mut row = params![
+/// What a step writes, but whose it is.
+fn taken(
+    event: &SignInEvent,
+    user: Option<Id<User>>,
+    grant: Option<Id<Grant>>,
+) -> Result<Vec<Value>, StoreError> {
+    Ok(params![
         event.at,
         u32::from(event.step.is_refusal()),
         event.step.as_str(),
         event.reason,
         rows::encode(std::slice::from_ref(event))?,
-        next.user,
-        next.grant,
+        user,
+        grant,
         (event.step == SignInStep::Called).then_some(event.at),
         MOST_STEPS,
-    ];
+    ])
+}
+
+fn step(next: &NextStep) -> Result<Step, StoreError> {
+    let mut row = taken(&next.event, next.user, next.grant)?;
     Ok(match next.of {
         StepOf::Grant(grant) => {
             row.extend(params![grant]);

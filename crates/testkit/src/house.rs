@@ -16,7 +16,7 @@ use http_body_util::Full;
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::{Clock, Entropy, Steady};
 use resource_server::ResourceServer;
-use store::{AuditFilter, AuditRow, Counts, Engine, EngineConfig, Queries, Store};
+use store::{AuditFilter, AuditRow, Counts, Engine, EngineConfig, Queries, Store, Timeline};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +83,8 @@ pub struct House {
     pub mcp: Arc<FakeMcpServer>,
     /// What is registered, for the audit; it is told when a test says so.
     pub registrations: Arc<Registrations>,
+    /// What is seen of sign-ins; it is told when a test says so.
+    pub timeline: Arc<Timeline>,
     /// The resource server.
     pub resource_server: Arc<ResourceServer>,
     /// The keys in memory.
@@ -107,6 +109,36 @@ async fn keeper(
         entropy: Arc::clone(entropy),
     };
     Keeper::open(parts, plan.keys).await.map(Arc::new).map_err(text)
+}
+
+/// What all roles share.
+struct World {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    timeline: Arc<Timeline>,
+}
+
+async fn resource_server(
+    ground: &Ground,
+    issuer: &str,
+    keeper: &Arc<Keeper>,
+    world: World,
+) -> Built<Arc<ResourceServer>> {
+    let mcp_url = ground.plan.mcp_url.clone().unwrap_or_else(|| ground.mcp.url.clone());
+    let parts = resource_server::Parts {
+        store: world.store,
+        keys: Arc::clone(keeper.keys()),
+        keys_read: Arc::clone(keeper.freshness()),
+        mcp_servers: plan::ways(&ground.plan, &mcp_url)?,
+        clock: world.clock,
+        entropy: world.entropy,
+        timeline: world.timeline,
+    };
+    let settings = plan::guarded(&ground.plan, &mcp_url, issuer)?;
+    let server = Arc::new(ResourceServer::new(settings, parts).map_err(text)?);
+    server.revocations().read().await.map_err(text)?;
+    Ok(server)
 }
 
 /// What goes wrong in a test's set-up.
@@ -228,8 +260,8 @@ impl House {
         let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::seeded(ground.plan.luck + ground.starts));
         let keeper = keeper(&ground.plan, &store, &clock, &entropy).await?;
         let issuer = format!("http://localhost:{}", ground.public_port);
-        let mcp_url = ground.plan.mcp_url.clone().unwrap_or_else(|| ground.mcp.url.clone());
         let registrations = Registrations::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
+        let timeline = Timeline::new(Arc::clone(&store));
         let parts = authorization_server::Parts {
             store: Arc::clone(&store),
             keys: Arc::clone(keeper.keys()),
@@ -238,20 +270,16 @@ impl House {
             connectors: plan::connectors(&ground.plan, &issuer)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            timeline: Arc::clone(&timeline),
         };
         let authorization_server = AuthorizationServer::new(plan::settings(&ground.plan, &issuer)?, parts);
-        let parts = resource_server::Parts {
+        let world = World {
             store: Arc::clone(&store),
-            keys: Arc::clone(keeper.keys()),
-            keys_read: Arc::clone(keeper.freshness()),
-            mcp_servers: plan::ways(&ground.plan, &mcp_url)?,
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
+            timeline: Arc::clone(&timeline),
         };
-        let resource_server = Arc::new(
-            ResourceServer::new(plan::guarded(&ground.plan, &mcp_url, &issuer)?, parts).map_err(text)?,
-        );
-        resource_server.revocations().read().await.map_err(text)?;
+        let resource_server = resource_server(&ground, &issuer, &keeper, world).await?;
         let parts = web::Parts {
             authorization_server: Arc::new(authorization_server),
             clock,
@@ -268,6 +296,7 @@ impl House {
             time,
             mcp: Arc::clone(&ground.mcp),
             registrations,
+            timeline,
             resource_server,
             keeper,
             ground,

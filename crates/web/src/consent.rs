@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, Method};
 use protocol::oauth::Form;
+use store::SignInStep;
 
 use crate::cookies;
 use crate::form;
@@ -90,7 +91,11 @@ pub(crate) fn refuse(
         Outcome::Approval => respond::redirect(&format!("/login/approval?authorization={authorization}")),
         // The session ended, or was somebody else's: sign in, then come back here (attacks CS-07).
         Outcome::SignIn => respond::redirect(&format!("/login?authorization={authorization}")),
-        Outcome::Trouble(trouble) => respond::trouble(visit, trouble, Some(&error.reference)),
+        Outcome::Trouble(trouble) => {
+            let role = visit.authorization_server();
+            role.refused_at(SignInStep::ConsentRefused, error.reason(), &error.reference, &visit.caller());
+            respond::trouble(visit, trouble, Some(&error.reference))
+        }
     }
 }
 

@@ -120,15 +120,18 @@ pub(crate) fn document(value: &impl Serialize, max_age: u32) -> Response {
 
 /// A JSON answer that nobody may keep (RFC 6749, section 5.1).
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
-    // Our own types: their maps have text keys, so they cannot fail.
-    let bytes = serde_json::to_vec(value).unwrap_or_default();
-    let mut response = Response::new(axum::body::Body::from(bytes));
+    let mut response = Response::new(json_body(value));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.insert(header::CACHE_CONTROL, NO_STORE);
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     response
+}
+
+fn json_body(value: &impl Serialize) -> axum::body::Body {
+    // Our own types: their maps have text keys, so they cannot fail.
+    axum::body::Body::from(serde_json::to_vec(value).unwrap_or_default())
 }
 
 /// An OAuth error (RFC 6749, section 5.2). The sentence is fixed for each code: nothing that was sent comes back.
@@ -144,6 +147,16 @@ pub(crate) fn oauth(code: ErrorCode, basic_tried: bool) -> Response {
         }
         Class::Broken | Class::Refused | Class::Unauthenticated => {}
     }
+    response
+}
+
+/// The same with a reference, under which whoever runs the place finds what happened. It is one that was just made, so it
+/// tells nothing about what was asked.
+pub(crate) fn oauth_told(code: ErrorCode, basic_tried: bool, reference: &Reference) -> Response {
+    let mut response = oauth(code, basic_tried);
+    let told = format!("{} Reference {reference}.", code.sentence());
+    *response.body_mut() =
+        json_body(&serde_json::json!({ "error": code.as_str(), "error_description": told }));
     response
 }
 

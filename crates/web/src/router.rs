@@ -7,6 +7,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use axum::{Extension, Router, middleware};
 use http::{HeaderMap, StatusCode, header};
+use store::SignInStep;
 
 use crate::front::Visit;
 use crate::layers::guard::guard;
@@ -59,7 +60,28 @@ fn handler(route: &Route) -> MethodRouter {
 pub(crate) async fn not_found(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     Failure::at_the_door("none", "not_found").log(&visit);
     visit.front.metrics.count_unmatched(StatusCode::NOT_FOUND);
+    if LEGACY_PATHS.contains(&request.uri().path()) {
+        return legacy_path(&visit, request.headers());
+    }
     nothing_here(&visit, request.headers())
+}
+
+/// Where clients of MCP 2025-03-26 look that read no metadata ("Fallbacks for Servers without Metadata Discovery").
+const LEGACY_PATHS: [&str; 3] = ["/authorize", "/register", "/token"];
+
+/// Still a 404, but whoever looks for the reason finds it.
+fn legacy_path(visit: &Visit, headers: &HeaderMap) -> Response {
+    let role = visit.authorization_server();
+    let reference = role.refused_stranger(SignInStep::PathUnknown, "legacy_path", &visit.caller());
+    if wants_page(headers) {
+        return respond::trouble(visit, Trouble::NotFound, Some(&reference));
+    }
+    let told =
+        format!("There is nothing at this path. The metadata names the endpoints. Reference {reference}.");
+    respond::json(
+        StatusCode::NOT_FOUND,
+        &serde_json::json!({ "error": "not_found", "error_description": told }),
+    )
 }
 
 /// The 404 of a path that exists in form only, such as the metadata of an MCP server that is not here.

@@ -15,11 +15,13 @@ use crate::routes::{self, PROTECTED_RESOURCE};
 const MAX_AGE: u32 = 300;
 
 pub(crate) async fn authorization_server(Extension(visit): Extension<Arc<Visit>>) -> Response {
+    visit.authorization_server().saw_metadata(None, &visit.caller());
     respond::document(&visit.authorization_server().metadata(), MAX_AGE)
 }
 
 /// The same for parsers that know only the other name.
 pub(crate) async fn openid_configuration(Extension(visit): Extension<Arc<Visit>>) -> Response {
+    visit.authorization_server().saw_metadata(None, &visit.caller());
     respond::document(&visit.authorization_server().metadata().openid_alias(), MAX_AGE)
 }
 
@@ -29,10 +31,13 @@ pub(crate) async fn protected_resource(
     request: Request,
 ) -> Response {
     let endpoint = request.uri().path().strip_prefix(PROTECTED_RESOURCE).unwrap_or_default();
-    let metadata = routes::mcp_server(endpoint)
-        .and_then(|server| visit.front.parts.resource_server.protected_resource_metadata(server));
-    match metadata {
-        Some(metadata) => respond::document(&metadata, MAX_AGE),
+    let server = routes::mcp_server(endpoint);
+    let metadata = |server| visit.front.parts.resource_server.protected_resource_metadata(server);
+    match server.and_then(metadata) {
+        Some(metadata) => {
+            visit.authorization_server().saw_metadata(server, &visit.caller());
+            respond::document(&metadata, MAX_AGE)
+        }
         None => nothing_here(&visit, request.headers()),
     }
 }

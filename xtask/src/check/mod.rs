@@ -2,6 +2,7 @@
 //!
 //! A law answers with findings. All of them are told, then the check fails.
 
+mod reasons;
 mod rows;
 mod sizes;
 mod source;
@@ -33,6 +34,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     let mut findings = walls::findings(&files)?;
     findings.extend(sizes::findings(&files));
     findings.extend(source::findings(&files));
+    findings.extend(reasons::findings(&files));
     findings.extend(rows::findings(&files)?);
     findings
         .extend(conformance::findings(&files)?.into_iter().map(|(place, what)| Finding::new(place, what)));

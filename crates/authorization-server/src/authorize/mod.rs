@@ -119,14 +119,23 @@ impl AuthorizationServer {
         let (now, reference) = (self.parts.clock.now(), Reference::mint(&*self.parts.entropy));
         let (client, to) = match self.trusted(&request).await {
             Ok(trusted) => trusted,
-            // Anybody can cause this without being known: it is logged where it is answered, and not stored.
-            Err(reason) => return Err(AuthorizeError::Page { reason, reference }),
+            // Anybody can cause this without being known: it is logged where it is answered, and not audited.
+            Err((reason, client)) => {
+                let asked = (&request, client.as_ref());
+                self.authorize_refused(reason.reason(), &reference, asked, caller);
+                return Err(AuthorizeError::Page { reason, reference });
+            }
         };
         let asked = Asked { browser: &browser, caller, client: &client, now, reference: &reference };
+        let refused = |reason| self.authorize_refused(reason, &reference, (&request, Some(&client)), caller);
         match self.accept(&request, &to, &asked).await {
             Ok(authorized) => Ok(authorized),
-            Err(Refusal::Page(reason)) => Err(AuthorizeError::Page { reason, reference }),
+            Err(Refusal::Page(reason)) => {
+                refused(reason.reason());
+                Err(AuthorizeError::Page { reason, reference })
+            }
             Err(Refusal::Redirect(reason)) => {
+                refused(reason.reason());
                 self.append_refusal(self.refused(&asked, reason.reason())).await;
                 let act_first = !client.may_be_told_at_once(&to);
                 let state = request.echoed_state().map(str::to_owned);
@@ -135,17 +144,21 @@ impl AuthorizationServer {
         }
     }
 
+    /// Client and redirect URI; or why not, and the client if that is known.
     async fn trusted(
         &self,
         request: &AuthorizationRequest,
-    ) -> Result<(Client, VerifiedRedirectUri), PageReason> {
-        let client = self.resolve(&named_client(request)?).await?;
-        let to = destination(request, &client)?;
-        // The port of a loopback URI is free, and one of its ports may be ours.
-        if self.settings.redirects.is_own(to.as_str()) {
-            return Err(PageReason::RedirectUriUnknown);
+    ) -> Result<(Client, VerifiedRedirectUri), (PageReason, Option<Client>)> {
+        let named = named_client(request).map_err(|reason| (reason, None))?;
+        let client = self.resolve(&named).await.map_err(|error| (error.into(), None))?;
+        match destination(request, &client) {
+            // The port of a loopback URI is free, and one of its ports may be ours.
+            Ok(to) if self.settings.redirects.is_own(to.as_str()) => {
+                Err((PageReason::RedirectUriUnknown, Some(client)))
+            }
+            Ok(to) => Ok((client, to)),
+            Err(reason) => Err((reason, Some(client))),
         }
-        Ok((client, to))
     }
 
     async fn accept(
@@ -165,6 +178,7 @@ impl AuthorizationServer {
         let session = self.session(asked.browser, asked.now).await?;
         let goes_on = decide_next(&accepted, session.as_ref(), asked.now)?;
         let (pending, set_binding) = self.put(accepted, asked).await?;
+        self.sign_in_begun(&pending.record, asked.client, request, asked.caller);
         let server = self.settings.server(&pending.record.request.server);
         let admitted = session.as_ref().map(|session| grants::admit(Some(&session.user), server));
         if let (Some(session), Some(Err(refusal)), true) = (&session, admitted, goes_on) {

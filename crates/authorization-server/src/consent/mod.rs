@@ -12,7 +12,7 @@ use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{
     AuditEvent, AuditKind, AuthorizationRecord, AuthorizationState, Consent, ConsentOutcome, Outcome,
-    UserRecord,
+    SignInStep, UserRecord,
 };
 
 pub use error::{ConsentError, ConsentReason};
@@ -206,7 +206,7 @@ impl AuthorizationServer {
             Ok(None) => {
                 let (code, iss) = (ErrorCode::AccessDenied, self.settings.issuer.clone());
                 Ok(ConsentAnswer {
-                    response: AuthorizationResponse::Error { code, state, iss },
+                    response: AuthorizationResponse::Error { code, state, iss, reference },
                     to: facts.to,
                 })
             }
@@ -269,7 +269,11 @@ impl AuthorizationServer {
             Decided::Denied => {
                 let audit = self.consent_event(facts, AuditKind::ConsentDenied, now);
                 let denied = self.parts.store.deny(record.id, audit, now).await?;
-                if denied { Ok(None) } else { Err(ConsentReason::AlreadyDecided) }
+                if !denied {
+                    return Err(ConsentReason::AlreadyDecided);
+                }
+                self.sign_in_next(record.id, SignInStep::ConsentDenied, (Some(session.user.id), now));
+                Ok(None)
             }
             Decided::Allowed(scope) => self.give(facts, scope, shown, now).await.map(Some),
         }
@@ -298,7 +302,11 @@ impl AuthorizationServer {
         };
         match self.parts.store.consent(consent, now).await? {
             ConsentOutcome::ClientBlocked => Err(ConsentReason::ClientBlocked),
-            ConsentOutcome::Consented => Ok(code),
+            ConsentOutcome::Consented => {
+                let by = (Some(facts.session.user.id), now);
+                self.sign_in_next(facts.record.id, SignInStep::ConsentGiven, by);
+                Ok(code)
+            }
             ConsentOutcome::Lost => Err(ConsentReason::AlreadyDecided),
         }
     }

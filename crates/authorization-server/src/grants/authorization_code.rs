@@ -265,15 +265,19 @@ impl AuthorizationServer {
         // Who holds the code now may be elsewhere than the browser that it went through.
         audit.subject = Some(self.subject(None, Some(caller.address.to_string())));
         let max_attempts = MOST_ATTEMPTS;
+        let made = (grant.id, grant.user);
         let redeem = Redeem { authorization: record.id, code_hash, grant, max_attempts, audit };
         match self.parts.store.redeem(redeem, now).await? {
-            RedeemOutcome::Redeemed => Ok(TokenResponse {
-                access_token,
-                expires_in: validity.expires_in(),
-                issued_token_type: None,
-                refresh_token,
-                scope: redeemable.scope.clone(),
-            }),
+            RedeemOutcome::Redeemed => {
+                self.sign_in_issued(record, made, caller, now);
+                Ok(TokenResponse {
+                    access_token,
+                    expires_in: validity.expires_in(),
+                    issued_token_type: None,
+                    refresh_token,
+                    scope: redeemable.scope.clone(),
+                })
+            }
             // Somebody else was faster, just now: this is the second redemption, and early.
             RedeemOutcome::Lost => Err(CodeRefusal::Replayed { ends: None }.into()),
         }

@@ -276,7 +276,10 @@ impl AuthorizationServer {
                 };
                 match self.parts.store.rotate(rotate).await? {
                     RotateOutcome::Lost => return Ok(None),
-                    RotateOutcome::Rotated => GrantRecord { generation, ..grant.clone() },
+                    RotateOutcome::Rotated => {
+                        self.parts.timeline.refreshed(grant.id, now);
+                        GrantRecord { generation, ..grant.clone() }
+                    }
                 }
             }
         };

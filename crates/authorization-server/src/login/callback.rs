@@ -9,7 +9,7 @@ use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{
     AnsweredLeg, AuditEvent, AuditKind, AuthorizationRecord, AuthorizationState, BrowserSessionRecord,
-    NewIdentity, Outcome, SignIn, SignInOutcome, UpstreamLeg,
+    NewIdentity, Outcome, SignIn, SignInOutcome, SignInStep, UpstreamLeg,
 };
 use upstream::connectors::{Callback, Identity, Refusal};
 
@@ -143,10 +143,11 @@ impl AuthorizationServer {
         (client, to): (&Client, VerifiedRedirectUri),
     ) -> Returned {
         let (state, iss) = (record.request.state, self.settings.issuer.clone());
+        let reference = record.reference.clone();
         Returned {
             act_first: !client.may_be_told_at_once(&to),
             error: LoginError { reason, reference: record.reference },
-            response: AuthorizationResponse::Error { code, state, iss },
+            response: AuthorizationResponse::Error { code, state, iss, reference },
             to,
         }
     }
@@ -236,7 +237,10 @@ impl AuthorizationServer {
         match self.parts.store.sign_in(sign_in).await? {
             SignInOutcome::Disabled => Err(LoginReason::PersonDisabled),
             SignInOutcome::LegGone => Err(LoginReason::CallbackUnknown),
-            SignInOutcome::SignedIn(_) => Ok(SignedIn { expires_at, resume: record.id, set_session }),
+            SignInOutcome::SignedIn(user) => {
+                self.sign_in_next(record.id, SignInStep::SignedIn, (Some(user.id), now));
+                Ok(SignedIn { expires_at, resume: record.id, set_session })
+            }
         }
     }
 

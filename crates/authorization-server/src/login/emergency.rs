@@ -12,8 +12,8 @@ use protocol::keys::Keys;
 use protocol::secret::{Hash, Secret};
 use protocol::world::{Clock, Entropy, Timestamp};
 use store::{
-    AuditEvent, AuditKind, AuditSubject, BrowserSessionRecord, EmergencyLoginRecord, Outcome, Store,
-    StoreError, UseEmergencyLogin, UserRecord,
+    AuditEvent, AuditKind, AuditSubject, BrowserSessionRecord, EmergencyLoginRecord, Outcome, SignInStep,
+    Store, StoreError, UseEmergencyLogin, UserRecord,
 };
 
 use super::{LoginError, LoginReason, SignedIn};
@@ -169,6 +169,7 @@ impl AuthorizationServer {
         if !self.parts.store.use_emergency_login(UseEmergencyLogin { hash, session, audit }).await? {
             return Err(LoginReason::EmergencyCodeUnknown);
         }
+        self.sign_in_next(record.id, SignInStep::SignedIn, (Some(user.id), now));
         let reference = record.reference.as_str();
         tracing::error!(user = %user.id, reference, "somebody signed in by an emergency code");
         Ok(SignedIn { expires_at, resume: record.id, set_session })

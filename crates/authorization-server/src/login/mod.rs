@@ -13,7 +13,7 @@ use protocol::id::{Authorization, Id, Reference};
 use protocol::oauth::{AuthorizationResponse, CodeVerifier, VerifiedRedirectUri};
 use protocol::secret::{Sealed, Secret};
 use protocol::world::Timestamp;
-use store::{AuthorizationRecord, UpstreamLeg};
+use store::{AuthorizationRecord, SignInStep, UpstreamLeg};
 use upstream::connectors::{Connector, LegRequest};
 
 pub use emergency::{Emergency, EmergencyCode, EmergencyForm};
@@ -178,6 +178,7 @@ impl AuthorizationServer {
             verifier: self.seal_leg(record.id, &nonce, &verifier),
         };
         if self.parts.store.start_leg(record.id, leg, now).await? {
+            self.sign_in_next(record.id, SignInStep::SentToProvider, (None, now));
             Ok(LegStarted { location, set_leg: Some(set_leg) })
         } else {
             Err(LoginReason::AlreadyDecided)

@@ -235,6 +235,7 @@ impl House {
             keys_read: Arc::new(Freshness::for_ever()),
             registrations: Registrations::new(store.clone(), clock.clone(), entropy.clone()),
             store: store.clone() as Arc<dyn Store>,
+            timeline: store::Timeline::new(store.clone()),
         };
         Self {
             clock,

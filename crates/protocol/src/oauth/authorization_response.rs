@@ -5,6 +5,7 @@
 //! [`VerifiedRedirectUri::with_response`](super::VerifiedRedirectUri::with_response).
 
 use super::ErrorCode;
+use crate::id::Reference;
 use crate::secret::Secret;
 
 /// An authorization response.
@@ -27,5 +28,7 @@ pub enum AuthorizationResponse {
         state: Option<String>,
         /// The issuer, the very string of the metadata.
         iss: String,
+        /// Under what whoever runs the place finds the reason; said in the description, for people to read out.
+        reference: Reference,
     },
 }

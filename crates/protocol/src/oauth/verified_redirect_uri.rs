@@ -60,11 +60,12 @@ impl VerifiedRedirectUri {
                 code.expose(|code| url.extend(utf8_percent_encode(code, VALUE)));
                 (state, iss)
             }
-            AuthorizationResponse::Error { code, state, iss } => {
+            AuthorizationResponse::Error { code, state, iss, reference } => {
                 url.push_str("error=");
                 url.push_str(code.as_str());
                 url.push_str("&error_description=");
-                url.extend(utf8_percent_encode(code.sentence(), VALUE));
+                let told = format!("{} Reference {reference}.", code.sentence());
+                url.extend(utf8_percent_encode(&told, VALUE));
                 (state, iss)
             }
         };
@@ -81,6 +82,7 @@ impl VerifiedRedirectUri {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::Reference;
     use crate::oauth::ErrorCode;
     use crate::secret::Secret;
 
@@ -130,10 +132,11 @@ mod tests {
             code: ErrorCode::AccessDenied,
             state: None,
             iss: "https://h".to_owned(),
+            reference: Reference::parse("K7Q2-9XWD").unwrap(),
         };
         let url = verified("https://c.example/cb").with_response(&response);
         assert!(url.starts_with("https://c.example/cb?error=access_denied&error_description=The%20"));
-        assert!(url.ends_with("&iss=https%3A%2F%2Fh"));
+        assert!(url.ends_with(".%20Reference%20K7Q2-9XWD.&iss=https%3A%2F%2Fh"));
         assert!(!url.contains("state"));
     }
 }

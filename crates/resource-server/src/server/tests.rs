@@ -346,6 +346,7 @@ async fn settings_that_do_not_fit_together_are_refused() {
         mcp_servers: ways,
         clock: Arc::clone(&world.clock) as _,
         entropy: Arc::clone(&world.entropy) as _,
+        timeline: store::Timeline::new(Arc::clone(&world.store) as _),
     };
     let settings = |names: &[&str]| {
         Settings::new(fixture::ISSUER.to_owned(), names.iter().map(|name| fixture::server(name)).collect())

@@ -71,11 +71,11 @@ fn parse_kind(text: &str) -> Result<AuditKind, String> {
     })
 }
 
-fn parse_reference(text: &str) -> Result<Reference, String> {
+pub(super) fn parse_reference(text: &str) -> Result<Reference, String> {
     text.parse().map_err(|_| "a reference looks like K7Q2-9XWD".to_owned())
 }
 
-fn parse_age(text: &str) -> Result<std::time::Duration, String> {
+pub(super) fn parse_age(text: &str) -> Result<std::time::Duration, String> {
     crate::config::parse_duration(text).ok_or_else(|| "a time looks like 30s, 10m, 2h or 7d".to_owned())
 }
 
@@ -194,7 +194,7 @@ async fn client_names(rows: &[AuditRow], store: &dyn Store) -> Result<HashMap<St
     Ok(names)
 }
 
-fn shortened(id: &str) -> String {
+pub(super) fn shortened(id: &str) -> String {
     if id.chars().count() <= 20 {
         return id.to_owned();
     }

@@ -35,6 +35,8 @@ pub(super) enum Document {
     ConfigurationSchema,
     /// Print every error, as Markdown
     Errors,
+    /// Print every step and reason of a sign-in, as Markdown
+    SignInSteps,
     /// Write the manual into a folder, a page for each command
     Man {
         /// The folder; it is made if it is not there
@@ -49,6 +51,7 @@ pub(super) fn run(what: Document) -> Result<ExitCode, Failure> {
         Document::Configuration => print(&crate::config::reference::markdown())?,
         Document::ConfigurationSchema => print(&crate::config::schema::json())?,
         Document::Errors => print(&web::errors_reference())?,
+        Document::SignInSteps => print(&crate::words::markdown())?,
         Document::Man { folder } => man(&folder)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ mod people;
 mod progress;
 mod restore;
 mod serve;
+mod sign_in;
 mod stop;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
 pub use self::keys::KeysArguments;
 pub use self::restore::RestoreArguments;
+pub use self::sign_in::{SignInArguments, sign_in_in_words};
 pub use self::stop::{AllowArguments, StopArguments};
 
 const EXAMPLES: &str = "\
@@ -38,6 +40,7 @@ Examples:
   sekisho serve --config /etc/sekisho.toml       run it
   sekisho audit --config /etc/sekisho.toml --user alice@example.com
   sekisho clients list --config /etc/sekisho.toml
+  sekisho sign-in --config /etc/sekisho.toml K7Q2-9XWD
   sekisho keys list --config /etc/sekisho.toml
   sekisho backup --config /etc/sekisho.toml --to sekisho-2026-11-01.backup
   sekisho stop --config /etc/sekisho.toml --user alice@example.com --reason stolen
@@ -65,6 +68,8 @@ enum Command {
     Audit(AuditArguments),
     /// Show which clients are in use and who waits for one; approve and block clients
     Clients(ClientsArguments),
+    /// Say in words why a client did not connect
+    SignIn(SignInArguments),
     /// Show, rotate and withdraw keys; go over to another master key
     Keys(KeysArguments),
     /// Let one person in while the identity provider is away
@@ -113,6 +118,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
+        Command::SignIn(arguments) => sign_in::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),
         Command::Backup(arguments) => backup::run(&arguments),

@@ -8,7 +8,7 @@ use authorization_server::{
 };
 use protocol::oauth::{ClientId, RedirectPolicy, Scope, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
-use store::{PendingCaps, Store};
+use store::{PendingCaps, Store, Timeline};
 
 use super::assembly::Ways;
 use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issuers};
@@ -28,6 +28,8 @@ pub struct Shared {
     pub registrations: Arc<Registrations>,
     /// Time and chance.
     pub world: World,
+    /// What is seen of sign-ins.
+    pub timeline: Arc<Timeline>,
     /// Whom we believe over TLS.
     pub trusts: Arc<Trusts>,
 }
@@ -78,6 +80,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         connectors: connectors.collect::<Result<_, _>>()?,
         clock: Arc::clone(&shared.world.clock),
         entropy: Arc::clone(&shared.world.entropy),
+        timeline: Arc::clone(&shared.timeline),
     };
     Ok(AuthorizationServer::new(settings, parts))
 }
@@ -195,6 +198,7 @@ pub fn resource_server(config: &Config, shared: &Shared, ways: Ways) -> Result<R
         mcp_servers: ways,
         clock: Arc::clone(&shared.world.clock),
         entropy: Arc::clone(&shared.world.entropy),
+        timeline: Arc::clone(&shared.timeline),
     };
     ResourceServer::new(settings, parts).map_err(|error| Failure::Wiring(error.to_string()))
 }

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use authorization_server::Registrations;
 use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
 use protocol::keys::Keys;
-use store::Store;
+use store::{Store, Timeline};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -61,7 +61,8 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
     claim_public_url(config, store.as_ref(), &world).await?;
     let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
     let registrations = Registrations::new(Arc::clone(&store), clock, entropy);
-    let shared = Shared { store, keeper, registrations, world, trusts: Arc::default() };
+    let timeline = Timeline::new(Arc::clone(&store));
+    let shared = Shared { store, keeper, registrations, world, timeline, trusts: Arc::default() };
     let assembly = Assembly::first(Arc::new(config.clone()), &shared)?;
     assembly.resource_server.revocations().read().await?;
     let running = Running {
@@ -145,6 +146,7 @@ impl Running {
         let close = self.close_audit.clone();
         self.audit.spawn(async move { resource_server.write_audit(close).await });
         self.audit.spawn(Arc::clone(&self.shared.registrations).run(self.close_audit.clone()));
+        self.audit.spawn(Arc::clone(&self.shared.timeline).run(self.close_audit.clone().cancelled_owned()));
         self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
     }
 

@@ -16,7 +16,7 @@ use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use quick_cache::sync::Cache;
 
-use super::{NewSignIn, NextStep, PartOf, SignInEvent, SignInStep, SignInWrite, StepOf};
+use super::{NewSignIn, NextStep, PartOf, SignInEvent, SignInFilter, SignInStep, SignInWrite, StepOf};
 use crate::{Store, StoreError};
 
 /// What was seen at an address belongs to an attempt there that begins within this time.
@@ -41,6 +41,11 @@ const BEGUN_OF_NETWORK: u32 = 60;
 /// A client that knows its scope is too small tries again, and is told of once in this time.
 const STEP_UP: Duration = Duration::from_secs(10 * 60);
 const EVERY: Duration = Duration::from_millis(500);
+/// Every so many ticks it is looked for attempts that began at other nodes.
+const GATHER: u32 = 4;
+/// So many at once, and again those that began this long before: clocks differ, and commits come late.
+const GATHERED: u32 = 100;
+const APART: Duration = Duration::from_secs(15);
 const LONGEST_NAME: usize = 80;
 
 /// Something that was seen before there was an attempt to which it belongs.
@@ -116,6 +121,8 @@ pub struct Timeline {
     registered: Cache<Hash, IpAddr>,
     /// When a grant was last told to ask for more scope.
     stepping: Cache<Id<Grant>, Timestamp>,
+    /// Attempts that began until then were looked through.
+    gathered: Mutex<Option<Timestamp>>,
 }
 
 /// An address that costs nothing is a network (RFC 4291, section 2.5.4).
@@ -139,6 +146,11 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a challenge may be the client's that has its tokens: at its MCP server, or with a token of it elsewhere.
+fn is_of(seen: &Seen, open: &Open) -> bool {
+    seen.server.as_ref() == Some(&open.server) || seen.reason == Some("token_of_another_resource")
+}
+
 impl Timeline {
     /// Nothing was seen yet.
     #[must_use]
@@ -149,6 +161,7 @@ impl Timeline {
             networks: Cache::new(REMEMBERED),
             registered: Cache::new(REMEMBERED),
             stepping: Cache::new(REMEMBERED),
+            gathered: Mutex::default(),
         })
     }
 
@@ -164,7 +177,7 @@ impl Timeline {
         if let Some(open) = &network.open
             && seen.step == SignInStep::Challenged
             && seen.at < open.until
-            && seen.server.as_deref().is_none_or(|server| server == open.server)
+            && is_of(&seen, open)
         {
             let of = StepOf::SignIn(open.sign_in);
             let (step, notes) = (SignInStep::CallRefused, vec!["same_address"]);
@@ -197,8 +210,21 @@ impl Timeline {
     /// An attempt begins, or a part of one is told a reference of its own. Beyond so many a minute of which nobody is
     /// known, it is not written down.
     pub fn begin(&self, begun: Begun) {
-        let Begun { mut new, address } = begun;
-        let Some(at) = new.events.first().map(|event| event.at) else { return };
+        if let Some(new) = self.prepared(begun) {
+            self.push(SignInWrite::Begin(Box::new(new)));
+        }
+    }
+
+    /// Somebody was told a refusal under a reference, which is that of an attempt or of nothing yet.
+    pub fn refused(&self, begun: Begun) {
+        if let Some(new) = self.prepared(begun) {
+            self.push(SignInWrite::Refused(Box::new(new)));
+        }
+    }
+
+    /// With what was seen before; nothing if there were too many.
+    fn prepared(&self, Begun { mut new, address }: Begun) -> Option<NewSignIn> {
+        let at = new.events.first()?.at;
         let mut before = Vec::new();
         if new.user.is_none() {
             let network = self.network(address);
@@ -206,36 +232,71 @@ impl Timeline {
                 && held(&self.waiting).begun.spend(at, BEGUN_A_MINUTE);
             if !may {
                 held(&self.waiting).lost += 1;
-                return;
+                return None;
             }
         }
         if new.part_of == PartOf::Nothing {
-            let registered = new.client_id.as_deref().map(|id| Hash::of(id.as_bytes()));
-            let registered = registered.and_then(|hash| self.registered.get(&hash));
-            let elsewhere = registered.filter(|network| *network != network_of(address));
-            for network in elsewhere.into_iter().chain([address]) {
-                before.extend(self.seen_before(network, &new, at));
-            }
-            before.sort_by_key(|event| event.at);
+            before = self.seen_by(new.client_id.as_deref(), (address, new.server.as_deref()), at);
         }
         before.append(&mut new.events);
         new.events = before;
         new.client_name = new.client_name.as_deref().map(printable);
-        self.push(SignInWrite::Begin(Box::new(new)));
+        Some(new)
+    }
+
+    /// Takes what was seen where the client was registered, and where the attempt began.
+    fn seen_by(
+        &self,
+        client_id: Option<&str>,
+        (address, server): (IpAddr, Option<&str>),
+        at: Timestamp,
+    ) -> Vec<SignInEvent> {
+        let registered = client_id.and_then(|id| self.registered.get(&Hash::of(id.as_bytes())));
+        let elsewhere = registered.filter(|network| *network != network_of(address));
+        let places = elsewhere.into_iter().chain([address]);
+        let mut events: Vec<_> = places.flat_map(|place| self.seen_before(place, server, at)).collect();
+        events.sort_by_key(|event| event.at);
+        events
+    }
+
+    /// Adds what this node saw to attempts that began at another: requests of one client go to several nodes.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record does not answer: then it is looked for again.
+    pub async fn gather(&self) -> Result<(), StoreError> {
+        if self.networks.is_empty() {
+            return Ok(());
+        }
+        let from = *held(&self.gathered);
+        let filter = SignInFilter { since: from.map(|at| at.minus(APART)), ..SignInFilter::default() };
+        let rows = self.store.list_sign_ins(filter, None, GATHERED).await?;
+        for row in &rows {
+            let Some(address) = row.address.as_deref().and_then(|address| address.parse().ok()) else {
+                continue;
+            };
+            let place = (address, row.server.as_deref());
+            for event in self.seen_by(row.client_id.as_deref(), place, row.begun_at) {
+                self.next(NextStep { of: StepOf::SignIn(row.id), event, user: None, grant: None });
+            }
+        }
+        if let Some(row) = rows.first() {
+            *held(&self.gathered) = Some(row.begun_at);
+        }
+        Ok(())
     }
 
     /// Takes what was seen at an address and fits to a new attempt. It is told once.
-    fn seen_before(&self, address: IpAddr, new: &NewSignIn, at: Timestamp) -> Vec<SignInEvent> {
+    fn seen_before(&self, address: IpAddr, server: Option<&str>, at: Timestamp) -> Vec<SignInEvent> {
         let Some(network) = self.networks.get(&network_of(address)) else { return Vec::new() };
         let mut network = held(&network);
-        let fits = |seen: &Seen| match (&seen.server, &new.server) {
+        let fits = |seen: &Seen| match (seen.server.as_deref(), server) {
             (Some(seen), Some(asked)) => seen == asked,
             (Some(_) | None, Some(_) | None) => true,
         };
         let mut events = Vec::new();
         network.seen.retain(|(seen, times)| {
             let old = at.since(seen.at) > BEFORE;
-            if !old && fits(seen) {
+            if !old && seen.at <= at && fits(seen) {
                 let (step, reason, notes) = (seen.step, seen.reason, vec!["same_address"]);
                 events.push(SignInEvent { at: seen.at, step, reason, notes, times: *times });
                 return false;
@@ -323,12 +384,15 @@ impl Timeline {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tokio::pin!(stop);
+        let mut count = 0_u32;
         loop {
             let stopped = tokio::select! {
                 _ = ticks.tick() => false,
                 () = &mut stop => true,
             };
-            if let Err(error) = self.tell().await {
+            count = count.wrapping_add(1);
+            let gathered = if count.is_multiple_of(GATHER) { self.gather().await } else { Ok(()) };
+            if let Err(error) = gathered.and(self.tell().await) {
                 tracing::warn!(%error, "steps of sign-ins could not be written; it will be tried again");
             }
             if stopped {

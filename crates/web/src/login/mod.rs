@@ -12,7 +12,9 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, Method, header};
+use protocol::id::Reference;
 use protocol::oauth::Form;
+use store::SignInStep;
 
 use crate::cookies::{self, Cookie};
 use crate::form::{self, FormRefusal};
@@ -78,14 +80,27 @@ pub(crate) fn text(form: &Form, name: &str) -> String {
 
 /// A form that was sent by another site's page.
 pub(crate) fn foreign_form(visit: &Visit, endpoint: &'static str) -> Response {
-    Failure::at_the_door(endpoint, "form_foreign").log(visit);
-    respond::trouble(visit, Trouble::FormForeign, None)
+    let reference = refused_at_the_door(visit, Failure::at_the_door(endpoint, "form_foreign"));
+    respond::trouble(visit, Trouble::FormForeign, Some(&reference))
 }
 
 /// A form that could not be read.
 pub(crate) fn refused_form(visit: &Visit, endpoint: &'static str, refusal: FormRefusal) -> Response {
-    Failure::at_the_door(endpoint, refusal.reason()).log(visit);
-    respond::trouble(visit, pages::trouble_of_form(refusal), None)
+    let reference = refused_at_the_door(visit, Failure::at_the_door(endpoint, refusal.reason()));
+    respond::trouble(visit, pages::trouble_of_form(refusal), Some(&reference))
+}
+
+/// A page of a sign-in that was refused before it was known which: it gets a reference of its own.
+pub(crate) fn refused_at_the_door(visit: &Visit, failure: Failure<'_>) -> Reference {
+    let step = match failure.endpoint {
+        "authorize" => SignInStep::AuthorizeRefused,
+        "consent" => SignInStep::ConsentRefused,
+        _ => SignInStep::SignInRefused,
+    };
+    let role = visit.authorization_server();
+    let reference = role.refused_stranger(step, failure.reason, &visit.caller());
+    Failure { reference: Some(&reference), ..failure }.log(visit);
+    reference
 }
 
 fn refuse(visit: &Visit, endpoint: &'static str, error: &LoginError) -> Response {
@@ -94,6 +109,8 @@ fn refuse(visit: &Visit, endpoint: &'static str, error: &LoginError) -> Response
 }
 
 fn log_refusal(visit: &Visit, endpoint: &'static str, error: &LoginError) {
+    let role = visit.authorization_server();
+    role.refused_at(SignInStep::SignInRefused, error.reason(), &error.reference, &visit.caller());
     Failure {
         blame: error.blame().into(),
         endpoint,

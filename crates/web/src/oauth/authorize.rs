@@ -13,6 +13,7 @@ use protocol::oauth::{AuthorizationRequest, AuthorizationResponse, Form};
 use crate::cookies::Cookie;
 use crate::form::{self, FormRefusal};
 use crate::front::Visit;
+use crate::login;
 use crate::pages;
 use crate::respond::{self, Failure};
 use crate::text::Trouble;
@@ -70,9 +71,10 @@ fn refuse(visit: &Visit, error: &AuthorizeError) -> Response {
         AuthorizeError::Page { reason, reference } => {
             respond::trouble(visit, trouble_of(reason), Some(reference))
         }
-        AuthorizeError::Redirect { reason, state, to, .. } => {
+        AuthorizeError::Redirect { reason, state, to, reference, .. } => {
             let iss = visit.authorization_server().issuer().to_owned();
-            let response = AuthorizationResponse::Error { code: reason.code(), state: state.clone(), iss };
+            let (code, state, reference) = (reason.code(), state.clone(), reference.clone());
+            let response = AuthorizationResponse::Error { code, state, iss, reference };
             respond::to_client(visit, error, &to.with_response(&response))
         }
     }
@@ -95,6 +97,5 @@ fn trouble_of(reason: &PageReason) -> Trouble {
 }
 
 fn refuse_form(visit: &Visit, refusal: FormRefusal) -> Response {
-    Failure::at_the_door(NAME, refusal.reason()).log(visit);
-    respond::trouble(visit, pages::trouble_of_form(refusal), None)
+    login::refused_form(visit, NAME, refusal)
 }

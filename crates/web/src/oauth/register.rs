@@ -8,8 +8,10 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use protocol::id::Reference;
 use protocol::oauth::ErrorCode;
 use protocol::secret::Secret;
+use store::SignInStep;
 
 use super::refused_form;
 use crate::form::{self, FormRefusal};
@@ -34,17 +36,23 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
         }
     };
     match visit.authorization_server().register(&bytes, token).await {
-        Ok(registered) => respond::json(StatusCode::CREATED, &registered),
+        Ok(registered) => {
+            visit.authorization_server().registered(&registered.client_id, &visit.caller());
+            respond::json(StatusCode::CREATED, &registered)
+        }
         Err(error) => {
+            let step = SignInStep::RegistrationRefused;
+            let role = visit.authorization_server();
+            let reference = role.refused_stranger(step, error.reason(), &visit.caller());
             Failure {
                 blame: error.blame().into(),
                 endpoint: NAME,
                 error: Some(&error),
                 reason: error.reason(),
-                reference: None,
+                reference: Some(&reference),
             }
             .log(&visit);
-            refuse(error.code())
+            refuse(error.code(), &reference)
         }
     }
 }
@@ -58,11 +66,11 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| Secret::new(token.to_owned()))
 }
 
-fn refuse(code: ErrorCode) -> Response {
+fn refuse(code: ErrorCode, reference: &Reference) -> Response {
     if code == ErrorCode::AccessDenied {
         return respond::oauth_with_status(StatusCode::FORBIDDEN, code);
     }
-    let mut response = respond::oauth(code, false);
+    let mut response = respond::oauth_told(code, false, reference);
     if code == ErrorCode::InvalidToken {
         // "the resource server MUST include the HTTP "WWW-Authenticate" response header field" (RFC 6750, section 3)
         let challenge = HeaderValue::from_static("Bearer realm=\"Sekisho\", error=\"invalid_token\"");

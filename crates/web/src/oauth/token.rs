@@ -37,7 +37,7 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
 async fn exchange(visit: &Visit, authorization: &[&str], form: &Form) -> Response {
     match visit.authorization_server().token(authorization, form, &visit.caller()).await {
         Ok(token) => issued(visit, &token),
-        Err(error) => refuse(visit, &error),
+        Err(error) => refuse(visit, &error, authorization, form),
     }
 }
 
@@ -46,15 +46,20 @@ fn issued(visit: &Visit, token: &TokenResponse) -> Response {
     respond::json(StatusCode::OK, token)
 }
 
-fn refuse(visit: &Visit, error: &TokenError) -> Response {
+fn refuse(visit: &Visit, error: &TokenError, authorization: &[&str], form: &Form) -> Response {
     visit.front.metrics.token(error.reason());
+    let role = visit.authorization_server();
+    let reference = role.token_refused(error, authorization, form, &visit.caller());
     Failure {
         blame: error.blame().into(),
         endpoint: NAME,
         error: Some(error),
         reason: error.reason(),
-        reference: None,
+        reference: reference.as_ref(),
     }
     .log(visit);
-    respond::oauth(error.code(), error.basic_tried())
+    match &reference {
+        Some(reference) => respond::oauth_told(error.code(), error.basic_tried(), reference),
+        None => respond::oauth(error.code(), error.basic_tried()),
+    }
 }

@@ -212,6 +212,7 @@ impl House {
         let keeper = Keeper::open(keeper, KeeperSettings::default()).await.unwrap();
         let keys = Arc::clone(keeper.keys());
         let keys_read = Arc::new(Freshness::for_ever());
+        let timeline = store::Timeline::new(Arc::clone(&store));
         let authorization_server = AuthorizationServer::new(
             authorization_settings(public_url, pages_url),
             authorization_server::Parts {
@@ -222,6 +223,7 @@ impl House {
                 keys_read: Arc::clone(&keys_read),
                 registrations: Registrations::new(store.clone(), world.clone(), entropy.clone()),
                 store: Arc::clone(&store),
+                timeline: Arc::clone(&timeline),
             },
         );
         let resource_server = ResourceServer::new(
@@ -233,6 +235,7 @@ impl House {
                 mcp_servers: HashMap::from([("notes".to_owned(), Arc::new(nowhere()))]),
                 clock: Arc::clone(&world),
                 entropy: Arc::clone(&entropy),
+                timeline,
             },
         );
         let mut settings = Settings::new(public_url.parse().unwrap());

@@ -1,6 +1,7 @@
 //! A response has exactly one of each parameter, whatever the redirect URI brings along.
 
 use proptest::prelude::*;
+use protocol::id::Reference;
 use protocol::oauth::{AuthorizationResponse, ClientMetadata, ErrorCode};
 use protocol::secret::Secret;
 use serde_json::json;
@@ -46,8 +47,11 @@ proptest! {
     #[test]
     fn an_error_comes_once_with_state_and_issuer(raw in registered(), state in prop::option::of(any::<String>()), code in prop::sample::select(ErrorCode::ALL)) {
         let iss = "https://mcp.example.com".to_owned();
-        let url = url_of(&raw, &AuthorizationResponse::Error { code, state: state.clone(), iss: iss.clone() });
-        let mut expected = vec![pair("error", code.as_str()), pair("error_description", code.sentence())];
+        let reference = Reference::parse("K7Q2-9XWD").unwrap();
+        let response = AuthorizationResponse::Error { code, state: state.clone(), iss: iss.clone(), reference };
+        let url = url_of(&raw, &response);
+        let told = format!("{} Reference K7Q2-9XWD.", code.sentence());
+        let mut expected = vec![pair("error", code.as_str()), pair("error_description", &told)];
         expected.extend(state.map(|state| pair("state", &state)));
         expected.push(pair("iss", &iss));
         prop_assert_eq!(added(&raw, &url)?, expected);
