@@ -7,12 +7,13 @@ use http::StatusCode;
 use protocol::oauth::ClientId;
 use store::{AuditKind, Queries as _};
 use testkit::client::TestClient;
-use testkit::house::House;
+use testkit::house::{House, introspection_secret};
 use testkit::http::Answer;
 use testkit::outcomes::{Verdict, rs401, tok400};
 use testkit::world::TestEntropy;
 
 use super::machines::{claims, machine};
+use crate::steps::basic;
 
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -226,5 +227,35 @@ async fn a_blocked_agent_gets_nothing_for_anybody_and_a_blocked_person_is_acted_
         refused.iter().any(|event| event.reason.as_deref() == Some("service_account_stopped")),
         "{refused:?}"
     );
+    scene.house.close().await
+}
+
+/// An MCP server that asks is told who acts, that a machine is no person, and that either is over.
+#[tokio::test]
+async fn introspection_tells_who_acts_and_what_is_a_machine() -> Verdict {
+    let scene = Scene::new().await?;
+    let (house, token) = (&scene.house, scene.token("alice").await?);
+    let exchanged = exchange(house, &scene.agent, &token, &[("scope", "read")]).await?;
+    let credentials = basic("notes", &introspection_secret("notes"));
+    let url = format!("{}/oauth/introspect", house.issuer);
+    let headers = [("authorization", credentials.as_str())];
+    let said = house.http.post_form(&url, &headers, &[("token", &exchanged)]).await?.json();
+    assert_eq!((&said["active"], &said["sub"]), (&true.into(), &claims(&token)?["sub"]));
+    assert_eq!((said["act"]["name"].as_str(), said["scope"].as_str()), (Some("agent"), Some("read")));
+    assert!(said.get("service_account").is_none());
+    let runner = machine(house, "night-runner", "secret-of-the-night-runner");
+    let notes = house.resource("notes");
+    let own = runner.token(&[("grant_type", "client_credentials"), ("resource", &notes)]).await?.json();
+    let own = own["access_token"].as_str().ok_or("no token")?;
+    house.remember_secret(own);
+    let machine = house.http.post_form(&url, &headers, &[("token", own)]).await?.json();
+    assert_eq!(
+        (machine["service_account"].as_str(), machine["scope"].as_str()),
+        (Some("nightly"), Some("read"))
+    );
+    assert!(machine.get("act").is_none());
+    scene.stop(scene.person("service-account:agent").await?, false).await?;
+    let said = house.http.post_form(&url, &headers, &[("token", &exchanged)]).await?.json();
+    assert_eq!(said, serde_json::json!({"active": false}));
     scene.house.close().await
 }

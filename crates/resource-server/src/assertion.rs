@@ -102,7 +102,7 @@ impl Assertions {
 }
 
 /// Who acts, as the MCP server is told: nobody looks grants up there.
-fn chained(actors: &[Actor]) -> Option<ActorClaims> {
+pub(crate) fn chained(actors: &[Actor]) -> Option<ActorClaims> {
     actors
         .iter()
         .rev()

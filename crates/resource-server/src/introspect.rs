@@ -5,9 +5,10 @@
 //! known at this moment is an error, never an answer. A refresh token opens no MCP server, so it is not active here.
 
 use policy::{Decision, Question};
-use protocol::oauth::{ActiveToken, Form, IntrospectionRequest, IntrospectionResponse};
+use protocol::oauth::{ActiveToken, Form, IntrospectionRequest, IntrospectionResponse, Scope};
 
 use crate::asking::AskError;
+use crate::assertion::chained;
 use crate::caller::Caller;
 use crate::mcp_server::McpServer;
 use crate::people::Person;
@@ -46,7 +47,7 @@ impl ResourceServer {
             return Ok(IntrospectionResponse::Inactive);
         }
         match self.parts.people.find_live(verdict.access.user).await {
-            Ok(person) if is_admitted(&person, server) => Ok(active(&verdict.access, &person)),
+            Ok(person) if is_admitted(&person, server) => Ok(active(&verdict.access, &person, server)),
             Err(CallReason::StoreUnavailable(error)) => Err(error.into()),
             Ok(_) | Err(_) => Ok(IntrospectionResponse::Inactive),
         }
@@ -61,18 +62,28 @@ fn is_admitted(person: &Person, server: &McpServer) -> bool {
     }
 }
 
-fn active(access: &Access, person: &Person) -> IntrospectionResponse {
+/// What of the token's scope counts: of a service account what its entry says now, as at a call (`policy`).
+fn scope(access: &Access, person: &Person, server: &McpServer) -> Scope {
+    let account = person.service_account.as_deref();
+    let admitted = account.and_then(|name| server.settings().rules.admitted_account(name));
+    let most = admitted.and_then(|admitted| admitted.scope.as_ref());
+    most.map_or_else(|| access.scope.clone(), |most| most.intersection(&access.scope))
+}
+
+fn active(access: &Access, person: &Person, server: &McpServer) -> IntrospectionResponse {
     IntrospectionResponse::Active(Box::new(ActiveToken {
         iss: access.issuer.clone(),
         aud: access.resource.clone(),
         sub: access.user.to_string(),
         client_id: access.client.as_str().to_owned(),
         grant_id: access.grant.to_string(),
-        scope: access.scope.clone(),
+        scope: scope(access, person, server),
         iat: access.issued_at.secs(),
         exp: access.expires_at.secs(),
         username: person.name.clone(),
         groups: person.groups.clone(),
+        service_account: person.service_account.clone(),
+        act: chained(&access.actors),
     }))
 }
 

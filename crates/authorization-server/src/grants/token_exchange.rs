@@ -10,14 +10,14 @@ use protocol::jose::claims::{AccessTokenClaims, ActorClaims};
 use protocol::oauth::{ErrorCode, Scope, TokenExchangeRequest, TokenResponse};
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
-use store::{AuditKind, ClientRecord, GrantRecord, Outcome, Stand, StandOutcome, UserRecord};
+use store::{AuditKind, GrantRecord, Outcome, Stand, StandOutcome, UserRecord};
 use thiserror::Error;
 
 use super::PersonRefusal;
 use super::client_credentials::{self, ClientCredentialsRefusal};
 use super::target::{self, TargetRefusal};
 use crate::access_token::{Of, Validity};
-use crate::clients::Client;
+use crate::clients::{Client, ResolveError};
 use crate::pages::Caller;
 use crate::settings::{MayAct, ServerEntry, ServiceAccount, Settings};
 use crate::token::TokenError;
@@ -254,12 +254,13 @@ impl AuthorizationServer {
                 return Ok(None);
             }
         }
-        let is_blocked = matches!(
-            store.find_client(&grant.client_id).await?,
-            Some(ClientRecord { blocked_at: Some(_), .. })
-        );
+        match self.resolve(&grant.client_id).await {
+            Ok(_) => {}
+            Err(ResolveError::Blocked | ResolveError::Unknown) => return Ok(None),
+            Err(ResolveError::Store(error)) => return Err(error.into()),
+        }
         let user = store.find_user(grant.user).await?.filter(|user| user.disabled_at.is_none());
-        let user = user.filter(|user| user.id.to_string() == claims.sub && !is_blocked);
+        let user = user.filter(|user| user.id.to_string() == claims.sub);
         Ok(user.map(|user| Subject { claims, grant, user, scope }))
     }
 

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::{ErrorCode, Form, Parameter, Scope};
+use crate::jose::claims::ActorClaims;
 use crate::secret::Secret;
 
 /// An introspection request. A hint is not needed to tell what a token is, and not read.
@@ -86,6 +87,10 @@ pub struct ActiveToken {
     pub username: Option<String>,
     /// The person's groups.
     pub groups: Vec<String>,
+    /// The name of the service account, if `sub` is one and no person (RFC 9700, section 4.15).
+    pub service_account: Option<String>,
+    /// Who acts for `sub`, if somebody does (RFC 8693, section 4.1).
+    pub act: Option<ActorClaims>,
 }
 
 impl Serialize for IntrospectionResponse {
@@ -118,6 +123,12 @@ impl ActiveToken {
         }
         if !self.groups.is_empty() {
             json.serialize_entry("groups", &self.groups)?;
+        }
+        if let Some(service_account) = &self.service_account {
+            json.serialize_entry("service_account", service_account)?;
+        }
+        if let Some(act) = &self.act {
+            json.serialize_entry("act", act)?;
         }
         Ok(())
     }
@@ -166,6 +177,8 @@ mod tests {
             exp: 2,
             username: None,
             groups: Vec::new(),
+            service_account: None,
+            act: None,
         };
         let said = serde_json::to_value(IntrospectionResponse::Active(Box::new(token.clone()))).unwrap();
         assert_eq!(
@@ -180,6 +193,8 @@ mod tests {
             scope: Scope::parse("read write").unwrap(),
             username: Some("Alice".to_owned()),
             groups: vec!["staff".to_owned()],
+            service_account: None,
+            act: None,
             ..token
         };
         let said = serde_json::to_value(IntrospectionResponse::Active(Box::new(whole))).unwrap();
