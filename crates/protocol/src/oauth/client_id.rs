@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use thiserror::Error;
 
+use super::{HttpsUrl, HttpsUrlError};
+
 /// What the identifiers of dynamic registrations start with.
 pub(super) const DYNAMIC_PREFIX: &str = "dcr_";
 
@@ -56,6 +58,17 @@ impl ClientId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The URL of a client ID metadata document, judged on the raw text (draft -02, section 3): `https`, with a path
+    /// (`/` alone is one), without dot segments, fragment and user information. A port and a query may be; each makes
+    /// another client, and so does every other byte, since identifiers are compared as they are (RFC 3986, section 6.2.1).
+    ///
+    /// # Errors
+    /// [`HttpsUrlError`] if it is none.
+    pub fn document_url(&self) -> Result<HttpsUrl, HttpsUrlError> {
+        HttpsUrl::parse(&self.0)
+            .and_then(|url| if url.has_path() { Ok(url) } else { Err(HttpsUrlError::Path) })
     }
 
     /// How the client became known, going by the form of the identifier.
@@ -125,6 +138,35 @@ mod tests {
         assert_eq!(kind("https://client.example/mcp.json"), ClientIdKind::MetadataDocument);
         for other in ["dcr", "http://client.example/", "HTTPS://client.example/", "console"] {
             assert_eq!(kind(other), ClientIdKind::PreRegistered);
+        }
+    }
+
+    /// CM-01, CM-02; attacks.md, D-7.
+    #[test]
+    fn the_url_of_a_document_has_a_path_and_one_reading() {
+        let url = |text: &str| ClientId::parse(text).unwrap().document_url();
+        for good in [
+            "https://c.example/",
+            "https://c.example/mcp.json",
+            "https://c.example:8443/c?v=1",
+            "https://[2606:4700::1]/c",
+        ] {
+            assert_eq!(url(good).unwrap().as_str(), good);
+        }
+        for pathless in ["https://c.example", "https://c.example?a/b", "https://c.example:8443"] {
+            assert_eq!(url(pathless), Err(HttpsUrlError::Path), "{pathless}");
+        }
+        for bad in [
+            "https://c.example/#",
+            "https://@c.example/",
+            "https://:@c.example/",
+            "https://c.example/./a",
+            "https://c.example/%2E%2e/a",
+            "https://c.example\\@evil.example/",
+            "https:/c.example/",
+            "https:c.example/",
+        ] {
+            assert!(url(bad).is_err(), "{bad}");
         }
     }
 

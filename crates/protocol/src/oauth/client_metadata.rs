@@ -4,20 +4,25 @@
 //! that belong to the server (`client_id`, `client_secret`, …) are never read.
 
 mod display_name;
+mod document;
 pub(super) mod inline_keys;
 mod registration;
 
 pub use display_name::is_hidden;
+pub use document::{DocumentFlaw, LARGEST_DOCUMENT};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::{
-    ApplicationType, Destination, ErrorCode, GrantType, RedirectPolicy, RedirectUri, RedirectUriError,
-    ResponseType, Scope, ScopeError, StrictJsonError, TokenEndpointAuthMethod, UriFlaw, VerifiedRedirectUri,
+    ApplicationType, ClientId, Destination, ErrorCode, GrantType, HttpsUrl, RedirectPolicy, RedirectUri,
+    RedirectUriError, ResponseType, Scope, ScopeError, StrictJsonError, TokenEndpointAuthMethod, UriFlaw,
+    VerifiedRedirectUri,
 };
 use crate::secret::Hash;
 
-/// The metadata of one client. Made by [`ClientMetadata::parse_registration`] and [`ClientMetadata::of_machine`] alone.
+/// The metadata of one client. Made by [`ClientMetadata::parse_registration`] and [`ClientMetadata::of_machine`], or read from
+/// a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientMetadata {
@@ -41,6 +46,17 @@ pub struct ClientMetadata {
     pub software_id: Option<String>,
     /// The version it claims to be.
     pub software_version: Option<String>,
+    /// The keys that it publishes. Of a metadata document alone: a registration's are judged and dropped.
+    pub keys: Option<PublishedKeys>,
+}
+
+/// Where the public keys of a client are (RFC 7591, section 2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishedKeys {
+    /// `jwks_uri`. A stranger named it: it is fetched as the document is.
+    At(HttpsUrl),
+    /// `jwks`: a set of public keys.
+    Inline(Value),
 }
 
 /// Why metadata is refused (RFC 7591, section 3.2.2).
@@ -136,7 +152,24 @@ impl ClientMetadata {
             application_type: None,
             software_id: None,
             software_version: None,
+            keys: None,
         }
+    }
+
+    /// Reads a client ID metadata document that was fetched from `id`.
+    ///
+    /// # Errors
+    /// [`DocumentFlaw`] if it is not that client's, or must not be believed.
+    pub fn parse_document(body: &[u8], id: &ClientId, policy: &RedirectPolicy) -> Result<Self, DocumentFlaw> {
+        document::parse(body, id, policy)
+    }
+
+    /// Reads what [`Self::to_json`] made of the metadata of a document.
+    ///
+    /// # Errors
+    /// [`DocumentFlaw`] if the policy for redirect URIs forbids it by now.
+    pub fn parse_kept(json: &str, policy: &RedirectPolicy) -> Result<Self, DocumentFlaw> {
+        document::parse_kept(json.as_bytes(), policy)
     }
 
     /// One text for one metadata: the form in which it is kept. [`Self::parse_registration`] reads it back.
@@ -192,7 +225,12 @@ impl ClientMetadata {
         optional(json, "scope", self.scope.as_ref())?;
         optional(json, "application_type", self.application_type.as_ref())?;
         optional(json, "software_id", self.software_id.as_ref())?;
-        optional(json, "software_version", self.software_version.as_ref())
+        optional(json, "software_version", self.software_version.as_ref())?;
+        match &self.keys {
+            Some(PublishedKeys::At(url)) => json.serialize_entry("jwks_uri", url.as_str()),
+            Some(PublishedKeys::Inline(keys)) => json.serialize_entry("jwks", keys),
+            None => Ok(()),
+        }
     }
 }
 

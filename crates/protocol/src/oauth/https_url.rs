@@ -26,6 +26,9 @@ pub enum HttpsUrlError {
     /// It has more than one reading, or none.
     #[error("{0}")]
     Flaw(#[from] UriFlaw),
+    /// No path, where there must be one.
+    #[error("there is no path")]
+    Path,
     /// Another scheme, or this one in capitals.
     #[error("the scheme is not `https`")]
     Scheme,

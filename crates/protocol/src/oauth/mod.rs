@@ -46,7 +46,7 @@ pub use bearer_challenge::BearerChallenge;
 pub use client_assertion::{ClientAssertion, ClientAssertionClaims};
 pub use client_authentication::{ClientAuthentication, Presented, PresentedError};
 pub use client_id::{ClientId, ClientIdError, ClientIdKind};
-pub use client_metadata::{ClientMetadata, MetadataError};
+pub use client_metadata::{ClientMetadata, DocumentFlaw, LARGEST_DOCUMENT, MetadataError, PublishedKeys};
 pub use device_authorization_response::DeviceAuthorizationResponse;
 pub use error_code::ErrorCode;
 pub use form::{Form, FormError, Parameter};

@@ -210,6 +210,14 @@ pub(super) fn is_this_machine(host: &str) -> bool {
     }
 }
 
+/// The origin of an `https` URI, host in lower case, with its port.
+pub(super) fn origin(raw: &str) -> Option<String> {
+    let document = raw.split_once('#').map_or(raw, |(document, _)| document);
+    let parts = split(document).ok()?;
+    let authority = parts.authority.filter(|_| parts.scheme.eq_ignore_ascii_case("https"))?;
+    Some(format!("{}:{}", authority.host.to_ascii_lowercase(), authority.port.unwrap_or(443)))
+}
+
 /// Checks a link that is only shown, such as `client_uri`: `http` or `https`, nothing else (no `javascript:`).
 pub(super) fn check_link(raw: &str) -> Result<(), UriFlaw> {
     // A fragment is harmless in a link.

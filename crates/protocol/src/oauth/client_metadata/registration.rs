@@ -13,13 +13,13 @@ use crate::oauth::{
 /// The largest body that is read.
 const MAX_BODY: usize = 64 * 1024;
 /// The most redirect URIs of one client.
-const MAX_REDIRECT_URIS: usize = 20;
+pub(super) const MAX_REDIRECT_URIS: usize = 20;
 /// The longest `software_id` and `software_version`.
 const MAX_SOFTWARE: usize = 128;
 /// Links that a client may name. Only `client_uri` is kept; a bad scheme in any of them is refused.
 const LINKS: [&str; 5] = ["client_uri", "jwks_uri", "logo_uri", "policy_uri", "tos_uri"];
 
-type Members = Map<String, Value>;
+pub(super) type Members = Map<String, Value>;
 
 pub(super) fn parse(body: &[u8], policy: &RedirectPolicy) -> Result<ClientMetadata, MetadataError> {
     if body.len() > MAX_BODY {
@@ -51,11 +51,12 @@ pub(super) fn parse(body: &[u8], policy: &RedirectPolicy) -> Result<ClientMetada
         application_type,
         software_id: software(&members, "software_id")?,
         software_version: software(&members, "software_version")?,
+        keys: None,
     })
 }
 
 /// A member that is a string; `null` is as good as none.
-fn text<'a>(members: &'a Members, name: &str) -> Result<Option<&'a str>, MetadataFlaw> {
+pub(super) fn text<'a>(members: &'a Members, name: &str) -> Result<Option<&'a str>, MetadataFlaw> {
     match members.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
@@ -76,7 +77,7 @@ fn named<T>(
 }
 
 /// A member that is a list of registered values.
-fn list<T: PartialEq>(
+pub(super) fn list<T: PartialEq>(
     members: &Members,
     name: &str,
     parse: impl Fn(&str) -> Option<T>,
@@ -131,7 +132,7 @@ pub(super) fn fits(uri: &RedirectUri, application_type: Option<ApplicationType>)
 }
 
 /// Checks every link, in every language (`logo_uri#fr`, RFC 7591, section 2.2). Nothing is fetched.
-fn check_links(members: &Members) -> Result<(), MetadataFlaw> {
+pub(super) fn check_links(members: &Members) -> Result<(), MetadataFlaw> {
     for (name, _) in members {
         let base = name.split_once('#').map_or(name.as_str(), |(base, _)| base);
         let link = if LINKS.contains(&base) { text(members, name)? } else { None };
@@ -143,7 +144,7 @@ fn check_links(members: &Members) -> Result<(), MetadataFlaw> {
 }
 
 /// "The "jwks_uri" and "jwks" parameters MUST NOT both be present in the same request or response."
-fn check_keys(members: &Members) -> Result<(), MetadataFlaw> {
+pub(super) fn check_keys(members: &Members) -> Result<(), MetadataFlaw> {
     match members.get("jwks") {
         None | Some(Value::Null) => Ok(()),
         Some(_) if text(members, "jwks_uri")?.is_some() => Err(MetadataFlaw::KeysTwice),
@@ -170,7 +171,7 @@ fn grants(members: &Members) -> Result<(Vec<GrantType>, Vec<ResponseType>), Meta
 }
 
 /// Shown and compared, never relied on: what is not short printable ASCII is dropped.
-fn software(members: &Members, name: &str) -> Result<Option<String>, MetadataFlaw> {
+pub(super) fn software(members: &Members, name: &str) -> Result<Option<String>, MetadataFlaw> {
     let fit =
         |text: &&str| (1..=MAX_SOFTWARE).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
     Ok(text(members, name)?.filter(fit).map(str::to_owned))
