@@ -27,7 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use protocol::oauth::HttpsUrl;
 use protocol::world::Clock;
 
-pub use resolver::{Resolver, SystemResolver};
+pub use resolver::{Nowhere, Resolver, SystemResolver};
 
 use crate::cause::cause;
 use crate::egress::{Egress, FetchError, Limits, collect};

@@ -28,11 +28,11 @@ use crate::world::TestClock;
 
 const LARGEST: usize = 5 * 1024;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-const HOST: &str = "client.example";
+pub(crate) const HOST: &str = "client.example";
 
 /// Says of each name, one after the other, what it was told; the last of it for ever. Counts.
 #[derive(Debug, Default)]
-struct Names {
+pub(crate) struct Names {
     known: Mutex<HashMap<String, Vec<Vec<IpAddr>>>>,
     asked: Mutex<Vec<String>>,
 }
@@ -43,7 +43,7 @@ impl Names {
         self.known.lock().unwrap().insert(host.to_owned(), answers);
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 }
@@ -62,14 +62,14 @@ impl Resolver for Names {
 }
 
 /// A host over TLS on a port of this machine, and a fetcher that believes it and may go to it, if it is named.
-struct Scene {
+pub(crate) struct Scene {
     authority: Authority,
-    server: LyingServer,
-    names: Arc<Names>,
+    pub(crate) server: LyingServer,
+    pub(crate) names: Arc<Names>,
 }
 
 impl Scene {
-    async fn with<F, Running>(script: F) -> Self
+    pub(crate) async fn with<F, Running>(script: F) -> Self
     where
         F: Fn(TlsStream<TcpStream>) -> Running + Clone + Send + 'static,
         Running: Future<Output = ()> + Send + 'static,
@@ -89,7 +89,7 @@ impl Scene {
         Self { authority, server, names }
     }
 
-    async fn answering(answer: impl Into<Vec<u8>>) -> Self {
+    pub(crate) async fn answering(answer: impl Into<Vec<u8>>) -> Self {
         let answer: Arc<[u8]> = answer.into().into();
         Self::with(move |mut stream| {
             let answer = Arc::clone(&answer);
@@ -103,11 +103,11 @@ impl Scene {
         .await
     }
 
-    fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.server.url("").rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    fn settings(&self) -> GuardedSettings {
+    pub(crate) fn settings(&self) -> GuardedSettings {
         GuardedSettings {
             private_hosts: vec![format!("{HOST}:{}", self.port())],
             resolver: Arc::clone(&self.names) as Arc<dyn Resolver>,
@@ -132,7 +132,7 @@ async fn get(fetcher: &GuardedFetcher, url: &HttpsUrl) -> Result<Fetched, NotFet
     fetcher.get(url, "application/json", LARGEST).await
 }
 
-async fn read_head(stream: &mut TlsStream<TcpStream>) -> String {
+pub(crate) async fn read_head(stream: &mut TlsStream<TcpStream>) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());

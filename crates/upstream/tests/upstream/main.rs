@@ -5,6 +5,7 @@
 
 mod authority;
 mod callback;
+mod client_metadata_document;
 mod development;
 mod discovery;
 mod egress;
