@@ -5,6 +5,7 @@
 
 mod audit;
 mod calls;
+mod documents;
 mod failover;
 mod flood;
 mod flows;
@@ -130,6 +131,8 @@ async fn part(plan: &Plan, name: &str) -> Outcome<()> {
             flows::measure(plan, &product, true, table_here).await?;
             let measured = format!("{:.1} MiB, {:.1} MiB", product.peer.rss_mib()?, product.peer.peak_mib()?);
             table_here.row("RSS after this work, and the most during it", &measured, "120 MiB");
+            drop(product);
+            documents::measure(table_here).await?;
         }
         "audit" => audit::measure(plan, table_here).await?,
         "grants" => grants::measure(plan, table_here).await?,

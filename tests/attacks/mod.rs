@@ -4,6 +4,7 @@ mod authorize;
 mod bad_tokens;
 mod bounds;
 mod callback;
+mod cimd;
 mod consent;
 mod discovery;
 mod floods;

@@ -1,6 +1,6 @@
 // Real MCP clients, headless, against the built binary: each discovers, registers, passes the pages and calls a tool.
 //
-//   SEKISHO_BIN=… CLIENT_RMCP=… PYTHON=… PYTHON_V1=… node run.mjs
+//   SEKISHO_BIN=… CLIENT_METADATA_HOST=… CLIENT_RMCP=… PYTHON=… PYTHON_V1=… node run.mjs
 //
 // Every client on every revision that it speaks, with `sekisho demo` (example people, example MCP servers), and with
 // `sekisho serve` between a real OpenID provider and an MCP server of another SDK. What the client saw and what
@@ -12,7 +12,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { finish, test } from '../conformance/report.mjs';
-import { demo, freePort, serve, start, temporaryFolder } from '../conformance/sekisho.mjs';
+import { demo, freePort, metadataHost, serve, start, temporaryFolder } from '../conformance/sekisho.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const browser = path.join(here, '../conformance/browser.sh');
@@ -53,12 +53,13 @@ async function client(name, url, revision, tool, bot = {}) {
 }
 
 /** What must be true of every run, whatever stands behind. */
-function judge(seen, revision) {
+function judge(seen, revision, clientId) {
   // A program that does not tell which revision it spoke is asked about it by the MCP server below.
   if ('protocolVersion' in seen) assert.equal(seen.protocolVersion, revision === 'handshake' ? '2025-11-25' : revision);
   assert.equal(seen.isError, false, seen.text);
   assert.equal(seen.authorizations, 1, 'the person was sent to the browser once');
-  assert.ok(seen.clientId.startsWith('dcr_'), 'the client registered dynamically');
+  if (clientId) assert.equal(seen.clientId, clientId, 'the client is known by its document');
+  else assert.ok(seen.clientId.startsWith('dcr_'), 'the client registered dynamically');
   assert.ok(seen.refreshToken, 'a refresh token came with the access token');
   if ('refreshes' in seen) assert.equal(seen.refreshes, 1, 'the SDK refreshed by itself, once');
   assert.ok(seen.tools.includes(seen.tool), 'the tool was listed');
@@ -110,7 +111,9 @@ async function withOpenIdProvider() {
     env: { PORT: '0', OIDC_REDIRECT_URIS: `${url}/login/callback/corporate` }, ready: /^issuer (\S+)/m, log: log('oidc-provider'),
   });
   const upstream = await start(process.execPath, [path.join(here, 'upstream.mjs')], { env: { SEKISHO: url }, ready: /^listening (\S+)/m, log: log('upstream') });
-  const sekisho = await serve('clients', `[[identity_provider]]
+  const host = await metadataHost();
+  const sekisho = await serve('clients', `${host.sections}
+[[identity_provider]]
 id = "development"
 kind = "development"
 
@@ -128,6 +131,13 @@ name = "notes"
 url = "${upstream.said}"
 access = ["group:engineering"]
 `, { port });
+  for (const revision of CLIENTS.typescript.revisions)
+    await test(`typescript ${revision}, known by its metadata document`, async () => {
+      const seen = await client('typescript', `${url}/notes/mcp`, revision, 'whoami', { BOT_CONNECTOR: 'corporate', CLIENT_METADATA_URL: host.said });
+      judge(seen, revision, host.said);
+      assert.equal(JSON.parse(seen.text).claims.client_id, host.said);
+      await judgeAudit(sekisho, seen);
+    });
   for (const [name, { revisions }] of Object.entries(CLIENTS))
     for (const revision of revisions)
       await test(`${name} ${revision}, OpenID provider and an MCP server of the TypeScript SDK`, async () => {

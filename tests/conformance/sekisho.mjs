@@ -82,8 +82,17 @@ const listeners = async (port) => {
   try { await listening({ host: '::1', port: 0 }); return [`127.0.0.1:${port}`, `[::1]:${port}`]; } catch { return [`127.0.0.1:${port}`]; }
 };
 
+/** The host of a client's metadata document over TLS: `said` is the URL, `sections` what the configuration must say of it. */
+export async function metadataHost() {
+  const folder = temporaryFolder('metadata-host'), authority = path.join(folder, 'authority.pem');
+  const program = process.env.CLIENT_METADATA_HOST;
+  if (!program || !fs.existsSync(program)) throw new Error(`CLIENT_METADATA_HOST does not name the built program: ${program ?? 'not set'}`);
+  const running = await start(program, [authority], { ready: /^serving (\S+)/m, log: path.join(folder, 'log') });
+  return { ...running, sections: `[client_id_metadata_documents]\nca_file = "${authority}"\nprivate_hosts = ["${new URL(running.said).host}"]\n` };
+}
+
 /** `sekisho serve` with a configuration made of the usual head and `sections` (TOML). */
-export async function serve(name, sections, { port } = {}) {
+export async function serve(name, sections, { port, env } = {}) {
   const folder = temporaryFolder(name);
   const chosen = port ?? (await freePort());
   const url = `http://localhost:${chosen}`;
@@ -99,7 +108,7 @@ default_server = "notes"
 sqlite = "sekisho.db"
 
 ${sections}`);
-  const running = await start(binary(), ['serve', '--config', config], { cwd: folder, probe: () => answers(`${url}/readyz`), log: path.join(folder, 'sekisho.log') });
+  const running = await start(binary(), ['serve', '--config', config], { cwd: folder, env, probe: () => answers(`${url}/readyz`), log: path.join(folder, 'sekisho.log') });
   return { ...running, url, folder, audit: () => auditOf(config) };
 }
 

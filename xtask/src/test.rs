@@ -203,7 +203,9 @@ fn pages() -> Result<(), Failure> {
 }
 
 fn conformance() -> Result<(), Failure> {
-    must(node()?.arg("tests/conformance/run.mjs"))
+    let mut command = node()?;
+    command.env("CLIENT_METADATA_HOST", built("debug", "examples/client_metadata_host")?);
+    must(command.arg("tests/conformance/run.mjs"))
 }
 
 /// The suite's server mode, without and with the gateway between.
@@ -217,5 +219,6 @@ fn clients() -> Result<(), Failure> {
     let mut command = node()?;
     command.env("CLIENT_RMCP", built("debug", "client-rmcp")?).env("PYTHON", needs::python(""));
     command.env("PYTHON_V1", needs::python("-v1"));
+    command.env("CLIENT_METADATA_HOST", built("debug", "examples/client_metadata_host")?);
     must(command.arg("tests/clients/run.mjs"))
 }

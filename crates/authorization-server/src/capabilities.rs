@@ -3,9 +3,11 @@
 
 use protocol::jose::Algorithm;
 use protocol::oauth::{
-    ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, client_assertion, identity_assertion,
-    pkce,
+    ClientIdKind, ClientMetadata, GrantType, ResponseType, TokenEndpointAuthMethod, client_assertion,
+    identity_assertion, pkce,
 };
+
+use crate::{PreRegisteredClient, Settings};
 
 /// Grant types (RFC 6749, section 1.3).
 pub const GRANT_TYPES: &[GrantType] = GrantType::ALL;
@@ -20,6 +22,8 @@ pub const KNOWN_GRANT_TYPES: &[GrantType] =
 pub const MACHINE_GRANT_TYPES: &[GrantType] = &[GrantType::ClientCredentials, GrantType::TokenExchange];
 /// Assertions that are taken as grants, where an issuer of them is trusted.
 pub const GRANT_PROFILES: &[&str] = &[identity_assertion::GRANT_PROFILE];
+/// What a client with a metadata document may use, whatever else it lists: grants that a person stands behind.
+pub const DOCUMENT_GRANT_TYPES: &[GrantType] = &[GrantType::AuthorizationCode, GrantType::RefreshToken];
 /// Response types (RFC 6749, section 3.1.1): OAuth 2.1 leaves one.
 pub const RESPONSE_TYPES: &[ResponseType] = ResponseType::ALL;
 /// Where the response stands.
@@ -44,8 +48,13 @@ pub const CODE_CHALLENGE_METHODS: &[&str] = &[pkce::S256];
 pub const IGNORED_SCOPES: &[&str] = &["claudeai", "email", "offline_access", "openid", "profile"];
 /// Whether every authorization response carries `iss` (RFC 9207).
 pub const ISS_IN_RESPONSES: bool = true;
-/// Whether a `client_id` may be the URL of a metadata document.
-pub const CLIENT_ID_METADATA_DOCUMENTS: bool = false;
+
+/// Whether a `client_id` may be the URL of a metadata document: one that is read, or one that the operator wrote down.
+#[must_use]
+pub fn client_id_metadata_documents(settings: &Settings) -> bool {
+    let pinned = |client: &PreRegisteredClient| client.client_id().kind() == ClientIdKind::MetadataDocument;
+    settings.documents.read_any() || settings.clients.iter().any(pinned)
+}
 
 /// Whether a client may be registered with this metadata.
 #[must_use]

@@ -48,6 +48,7 @@ use arc_swap::ArcSwap;
 use protocol::keys::Keys;
 use protocol::world::{Clock, Entropy, Freshness};
 use store::{Store, StoreError, Timeline};
+use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
 
 pub use approval::{Approval, ApprovalPage};
@@ -56,9 +57,9 @@ pub use blame::Blame;
 pub use browser::Browser;
 pub use client_authentication::{AssertionRefusal, AuthenticatedClient, ClientRefusal, NotAuthenticated};
 pub use clients::{
-    BlockCounts, Blocked, Client, ClientAdministration, ClientKeys, ClientPolicy, HostPattern, Named,
-    NotAHost, PreRegisteredClient, PreRegisteredError, Standing, destination_text, destinations_of_record,
-    fingerprint_text,
+    BlockCounts, Blocked, Client, ClientAdministration, ClientKeys, ClientPolicy, DocumentRules, HostPattern,
+    Named, NotAHost, PreRegisteredClient, PreRegisteredError, Standing, UnknownHosts, destination_text,
+    destinations_of_record, fingerprint_text,
 };
 pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdict};
 pub use device::{DeviceEntered, DeviceError, DevicePageError, DevicePageReason};
@@ -95,6 +96,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// The identity providers.
     pub connectors: Vec<Arc<dyn Connector>>,
+    /// The metadata documents of clients.
+    pub documents: Arc<MetadataDocuments>,
     /// Chance.
     pub entropy: Arc<dyn Entropy>,
     /// The keys, which may be exchanged while we work.

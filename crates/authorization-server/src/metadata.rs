@@ -46,7 +46,7 @@ impl AuthorizationServer {
             revocation_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             code_challenge_methods_supported: capabilities::CODE_CHALLENGE_METHODS.to_vec(),
             authorization_response_iss_parameter_supported: capabilities::ISS_IN_RESPONSES,
-            client_id_metadata_document_supported: capabilities::CLIENT_ID_METADATA_DOCUMENTS,
+            client_id_metadata_document_supported: capabilities::client_id_metadata_documents(&self.settings),
             protected_resources: self.settings.servers.iter().map(|server| server.resource.clone()).collect(),
             service_documentation: None,
             subject_types_supported: Vec::new(),
@@ -118,6 +118,7 @@ mod tests {
                 "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
                 "code_challenge_methods_supported": ["S256"],
                 "authorization_response_iss_parameter_supported": true,
+                "client_id_metadata_document_supported": true,
                 "protected_resources": [NOTES, VAULT],
             })
         );

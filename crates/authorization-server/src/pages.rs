@@ -39,8 +39,11 @@ pub struct ClientOnPage {
 }
 
 /// Who stands behind a client's name (product.md, P-9).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Vouching {
+    /// The host (and port, if it is not the usual one) on which the client's metadata document lies. It vouches for what
+    /// stands in it, not for the name.
+    Host(String),
     /// Nobody: the client registered itself, and the name is its own claim.
     Nobody,
     /// The operator, who wrote the client into the configuration.

@@ -77,6 +77,7 @@ mod tests {
             max_age,
             login_hint: None,
             from_outside: false,
+            client_metadata: None,
         }
     }
 

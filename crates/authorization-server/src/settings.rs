@@ -9,7 +9,7 @@ use policy::ServerRules;
 use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
-use crate::clients::{ClientPolicy, PreRegisteredClient, Standing};
+use crate::clients::{ClientPolicy, DocumentRules, PreRegisteredClient, Standing};
 use crate::trusted_issuers::TrustedIssuer;
 
 /// Everything the authorization server is told.
@@ -23,6 +23,8 @@ pub struct Settings {
     pub default_server: Option<String>,
     /// Whether an MCP server may ask about tokens (RFC 7662): one that has credentials for it.
     pub introspection: bool,
+    /// Which metadata documents of clients are read.
+    pub documents: DocumentRules,
     /// The issuer, which is `public_url` byte for byte (RFC 8414, section 2).
     pub issuer: String,
     /// How long things live.

@@ -88,6 +88,10 @@ pub struct AcceptedRequest {
     pub login_hint: Option<String>,
     /// Whether another site sent the browser here, so that no consent may be remembered for it (P-9).
     pub from_outside: bool,
+    /// The metadata of a client that is known by its document, as it was when this began. The release before this one
+    /// neither writes nor reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_metadata: Option<String>,
 }
 
 /// How far an authorization is.

@@ -142,7 +142,7 @@ async fn resource_server(
 }
 
 /// What goes wrong in a test's set-up.
-type Built<T> = Result<T, String>;
+pub type Built<T> = Result<T, String>;
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
@@ -269,6 +269,7 @@ impl House {
             registrations: Arc::clone(&registrations),
             connectors: plan::connectors(&ground.plan, &issuer)?,
             clock: Arc::clone(&clock),
+            documents: plan::documents(&ground.plan, &clock)?,
             entropy: Arc::clone(&entropy),
             timeline: Arc::clone(&timeline),
         };

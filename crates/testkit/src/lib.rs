@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod document_host;
 pub mod history;
 pub mod house;
 pub mod http;

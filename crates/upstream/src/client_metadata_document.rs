@@ -22,7 +22,8 @@ use protocol::oauth::{
 use protocol::world::Clock;
 use quick_cache::sync::Cache;
 
-use crate::guarded::{GuardedFetcher, NotFetched};
+use crate::guarded::{DEADLINE, GuardedFetcher, NotFetched};
+use crate::key_sets::KeySets;
 use freshness::{Freshness, freshness};
 
 /// Documents kept at once, of at most 5 KiB each.
@@ -66,6 +67,7 @@ struct Kept {
 pub struct MetadataDocuments {
     clock: Arc<dyn Clock>,
     fetcher: GuardedFetcher,
+    keys: KeySets,
     flights: Mutex<HashMap<ClientId, Arc<Flight>>>,
     kept: Cache<ClientId, Arc<Kept>>,
     tried: Mutex<HashMap<ClientId, Duration>>,
@@ -103,13 +105,21 @@ impl MetadataDocuments {
     /// Nothing is kept yet.
     #[must_use]
     pub fn new(fetcher: GuardedFetcher, clock: Arc<dyn Clock>) -> Self {
-        Self { clock, fetcher, flights: Mutex::default(), kept: Cache::new(KEPT), tried: Mutex::default() }
+        let keys = KeySets::new(Arc::new(fetcher.clone()), Arc::clone(&clock), DEADLINE);
+        Self {
+            clock,
+            fetcher,
+            keys,
+            flights: Mutex::default(),
+            kept: Cache::new(KEPT),
+            tried: Mutex::default(),
+        }
     }
 
-    /// The fetcher, for the URLs inside of documents.
+    /// The key sets that documents name, fetched as the documents are.
     #[must_use]
-    pub const fn fetcher(&self) -> &GuardedFetcher {
-        &self.fetcher
+    pub const fn keys(&self) -> &KeySets {
+        &self.keys
     }
 
     /// What the document of this client says, for a person who waits.

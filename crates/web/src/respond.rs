@@ -277,6 +277,8 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
     match trouble {
         Trouble::AlreadyDecided
         | Trouble::ClientBlocked
+        | Trouble::ClientDocument
+        | Trouble::ClientHostRefused
         | Trouble::ClientMistake
         | Trouble::ClientUnknown
         | Trouble::EmergencyCodeUnknown

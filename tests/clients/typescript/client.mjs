@@ -34,6 +34,7 @@ class Provider {
   get clientMetadata() {
     return { client_name: `TypeScript SDK ${revision}`, redirect_uris: [this.redirectUrl], grant_types: ['authorization_code', 'refresh_token'], response_types: ['code'], token_endpoint_auth_method: 'none' };
   }
+  get clientMetadataUrl() { return process.env.CLIENT_METADATA_URL || undefined; }
   state() { return this.expectedState; }
   clientInformation() { return this.#client; }
   saveClientInformation(client) { this.#client = client; }

@@ -55,6 +55,7 @@ pub(super) fn decide(
         max_age,
         login_hint: login_hint.map(str::to_owned),
         from_outside: false,
+        client_metadata: client.snapshot(),
     })
 }
 

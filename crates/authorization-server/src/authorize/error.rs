@@ -85,6 +85,15 @@ pub enum PageReason {
     /// The client leads outside, and the MCP server is not for such (product.md, P-7).
     #[error("the MCP server is closed to clients that lead outside")]
     ClientOutside,
+    /// There is no metadata document of the client that could be fetched and believed. Why is in the log alone.
+    #[error("there is no metadata document of the client")]
+    ClientDocument,
+    /// Too many metadata documents are being fetched. Trying again later helps.
+    #[error("too many metadata documents are being fetched")]
+    ClientDocumentBusy,
+    /// The host of the client is not on the list of those whose documents are read.
+    #[error("no metadata documents are read from the host of the client")]
+    ClientHostRefused,
     /// `client_id` is missing.
     #[error("`client_id` is missing")]
     ClientIdMissing,
@@ -94,6 +103,9 @@ pub enum PageReason {
     /// No such client. Connecting again registers it again.
     #[error("the client is not known here")]
     ClientUnknown,
+    /// The metadata document asks for less proof of who the client is than the one that people consented to.
+    #[error("the metadata document weakens how the client authenticates")]
+    ClientWeaker,
     /// `redirect_uri` is missing and the client has several.
     #[error("`redirect_uri` is missing")]
     RedirectUriMissing,
@@ -119,7 +131,11 @@ impl PageReason {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::ClientBlocked | Self::ClientUnknown => ErrorCode::InvalidClient,
+            Self::ClientBlocked
+            | Self::ClientDocument
+            | Self::ClientHostRefused
+            | Self::ClientUnknown
+            | Self::ClientWeaker => ErrorCode::InvalidClient,
             Self::ClientOutside => ErrorCode::AccessDenied,
             Self::ClientIdMissing
             | Self::ClientIdRepeated
@@ -128,7 +144,7 @@ impl PageReason {
             | Self::RedirectUriUnknown
             | Self::StateTooLong => ErrorCode::InvalidRequest,
             Self::Store(error) => crate::error::store_code(error),
-            Self::TooManyPending => ErrorCode::TemporarilyUnavailable,
+            Self::ClientDocumentBusy | Self::TooManyPending => ErrorCode::TemporarilyUnavailable,
         }
     }
 
@@ -138,9 +154,13 @@ impl PageReason {
         match self {
             Self::ClientBlocked
             | Self::ClientOutside
+            | Self::ClientDocument
+            | Self::ClientDocumentBusy
+            | Self::ClientHostRefused
             | Self::ClientIdMissing
             | Self::ClientIdRepeated
             | Self::ClientUnknown
+            | Self::ClientWeaker
             | Self::RedirectUriMissing
             | Self::RedirectUriRepeated
             | Self::RedirectUriUnknown
@@ -156,9 +176,13 @@ impl PageReason {
         match self {
             Self::ClientBlocked => "client_blocked",
             Self::ClientOutside => "client_outside",
+            Self::ClientDocument => "client_document",
+            Self::ClientDocumentBusy => "client_document_busy",
+            Self::ClientHostRefused => "client_host_refused",
             Self::ClientIdMissing => "client_id_missing",
             Self::ClientIdRepeated => "client_id_repeated",
             Self::ClientUnknown => "client_unknown",
+            Self::ClientWeaker => "client_weaker",
             Self::RedirectUriMissing => "redirect_uri_missing",
             Self::RedirectUriRepeated => "redirect_uri_repeated",
             Self::RedirectUriUnknown => "redirect_uri_unknown",
@@ -173,8 +197,12 @@ impl From<ResolveError> for PageReason {
     fn from(error: ResolveError) -> Self {
         match error {
             ResolveError::Blocked => Self::ClientBlocked,
+            ResolveError::Busy => Self::ClientDocumentBusy,
+            ResolveError::HostRefused => Self::ClientHostRefused,
+            ResolveError::NoDocument => Self::ClientDocument,
             ResolveError::Store(error) => Self::Store(error),
             ResolveError::Unknown => Self::ClientUnknown,
+            ResolveError::Weaker => Self::ClientWeaker,
         }
     }
 }

@@ -12,6 +12,7 @@ use upstream::connectors::Connector;
 use super::*;
 use crate::test_house::*;
 use crate::{Blame, Settings};
+use crate::{DocumentRules, UnknownHosts};
 
 async fn page(house: &House, request: AuthorizationRequest) -> PageReason {
     match house.authorize(&mut Cookies::default(), request).await.unwrap_err() {
@@ -39,6 +40,57 @@ fn repeated(client: &str, name: &str) -> AuthorizationRequest {
     AuthorizationRequest::parse(&form(&all))
 }
 
+/// What can become of clients that are known by their documents.
+async fn by_documents(house: &House) -> [(PageReason, &'static str, ErrorCode); 2] {
+    for number in 0..20 {
+        let asked = request(&format!("https://busy.example/{number}"), &[]);
+        assert_eq!(page(house, asked).await.reason(), "client_document");
+    }
+    let busy = page(house, request("https://busy.example/20", &[])).await;
+    let documents = DocumentRules { unknown_hosts: UnknownHosts::Refuse, ..DocumentRules::default() };
+    let house = House::with(Settings { documents, ..settings() }).await;
+    assert!(!house.server.metadata().client_id_metadata_document_supported);
+    let refused = page(&house, request("https://client.example/id.json", &[])).await;
+    [
+        (busy, "ClientDocumentBusy", ErrorCode::TemporarilyUnavailable),
+        (refused, "ClientHostRefused", ErrorCode::InvalidClient),
+    ]
+}
+
+/// Whatever else is wrong, client and redirect URI come first (AZ-02).
+fn page_table(
+    client: &str,
+    blocked: &str,
+    long: &str,
+) -> Vec<(AuthorizationRequest, &'static str, ErrorCode)> {
+    vec![
+        (request(blocked, &[]), "ClientBlocked", ErrorCode::InvalidClient),
+        (request("", &[("client_id", "")]), "ClientIdMissing", ErrorCode::InvalidRequest),
+        (repeated(client, "client_id"), "ClientIdRepeated", ErrorCode::InvalidRequest),
+        (request("dcr_forged", &[("scope", "!\"")]), "ClientUnknown", ErrorCode::InvalidClient),
+        (request("https://client.example/id.json", &[]), "ClientDocument", ErrorCode::InvalidClient),
+        (request("https://client.example", &[]), "ClientUnknown", ErrorCode::InvalidClient),
+        (request("no spaces", &[]), "ClientUnknown", ErrorCode::InvalidClient),
+        (
+            request(client, &[("redirect_uri", ""), ("response_type", "")]),
+            "RedirectUriMissing",
+            ErrorCode::InvalidRequest,
+        ),
+        (repeated(client, "redirect_uri"), "RedirectUriRepeated", ErrorCode::InvalidRequest),
+        (
+            request(client, &[("redirect_uri", "https://attacker.example/cb"), ("scope", "\"")]),
+            "RedirectUriUnknown",
+            ErrorCode::InvalidRequest,
+        ),
+        (
+            request(client, &[("redirect_uri", "http://localhost:51234/cb")]),
+            "RedirectUriUnknown",
+            ErrorCode::InvalidRequest,
+        ),
+        (request(client, &[("state", long)]), "StateTooLong", ErrorCode::InvalidRequest),
+    ]
+}
+
 #[tokio::test]
 async fn each_reason_for_a_page_is_reached_by_a_request() {
     let pending = store::PendingCaps { per_address: 2, total: 10 };
@@ -47,9 +99,13 @@ async fn each_reason_for_a_page_is_reached_by_a_request() {
     let mut reached = every_reason!(PageReason {
         ClientBlocked,
         ClientOutside,
+        ClientDocument,
+        ClientDocumentBusy,
+        ClientHostRefused,
         ClientIdMissing,
         ClientIdRepeated,
         ClientUnknown,
+        ClientWeaker,
         RedirectUriMissing,
         RedirectUriRepeated,
         RedirectUriUnknown,
@@ -60,32 +116,7 @@ async fn each_reason_for_a_page_is_reached_by_a_request() {
     let blocked = house.public_client();
     house.block(&blocked).await;
     let long = "s".repeat(8 * 1024 + 1);
-    // Whatever else is wrong, client and redirect URI come first (AZ-02).
-    let table = [
-        (request(&blocked, &[]), "ClientBlocked", ErrorCode::InvalidClient),
-        (request("", &[("client_id", "")]), "ClientIdMissing", ErrorCode::InvalidRequest),
-        (repeated(&client, "client_id"), "ClientIdRepeated", ErrorCode::InvalidRequest),
-        (request("dcr_forged", &[("scope", "!\"")]), "ClientUnknown", ErrorCode::InvalidClient),
-        (request("https://client.example/id.json", &[]), "ClientUnknown", ErrorCode::InvalidClient),
-        (request("no spaces", &[]), "ClientUnknown", ErrorCode::InvalidClient),
-        (
-            request(&client, &[("redirect_uri", ""), ("response_type", "")]),
-            "RedirectUriMissing",
-            ErrorCode::InvalidRequest,
-        ),
-        (repeated(&client, "redirect_uri"), "RedirectUriRepeated", ErrorCode::InvalidRequest),
-        (
-            request(&client, &[("redirect_uri", "https://attacker.example/cb"), ("scope", "\"")]),
-            "RedirectUriUnknown",
-            ErrorCode::InvalidRequest,
-        ),
-        (
-            request(&client, &[("redirect_uri", "http://localhost:51234/cb")]),
-            "RedirectUriUnknown",
-            ErrorCode::InvalidRequest,
-        ),
-        (request(&client, &[("state", &long)]), "StateTooLong", ErrorCode::InvalidRequest),
-    ];
+    let table = page_table(&client, &blocked, &long);
     for (asked, name, code) in table {
         let reason = page(&house, asked).await;
         assert_eq!((reached.reach(&reason), reason.code(), reason.blame()), (name, code, Blame::Client));
@@ -100,7 +131,11 @@ async fn each_reason_for_a_page_is_reached_by_a_request() {
         (reached.reach(&reason), reason.code()),
         ("TooManyPending", ErrorCode::TemporarilyUnavailable)
     );
-    reached.all_but(&["ClientOutside", "Store"]);
+    for (reason, name, code) in by_documents(&house).await {
+        assert_eq!((reached.reach(&reason), reason.code(), reason.blame()), (name, code, Blame::Client));
+    }
+    // A document must have been there before: tests/attacks/cimd, CM-15.
+    reached.all_but(&["ClientOutside", "ClientWeaker", "Store"]);
 
     let store = PageReason::Store(StoreError::unavailable("gone"));
     assert_eq!((store.code(), store.blame()), (ErrorCode::TemporarilyUnavailable, Blame::House));

@@ -123,7 +123,11 @@ impl From<ResolveError> for ClientRefusal {
         match error {
             ResolveError::Blocked => Self::Blocked,
             ResolveError::Store(error) => Self::Store(error),
-            ResolveError::Unknown => Self::Unknown,
+            ResolveError::Busy
+            | ResolveError::HostRefused
+            | ResolveError::NoDocument
+            | ResolveError::Unknown
+            | ResolveError::Weaker => Self::Unknown,
         }
     }
 }
@@ -186,7 +190,7 @@ impl AuthorizationServer {
     }
 
     async fn believe(&self, presented: &Presented) -> Result<AuthenticatedClient, ClientRefusal> {
-        let client = self.resolve(&presented.client_id).await?;
+        let client = self.resolve_consented(&presented.client_id).await?;
         if let Some(assertion) = &presented.assertion {
             if !client.may_authenticate_by(TokenEndpointAuthMethod::PrivateKeyJwt) {
                 return Err(ClientRefusal::OtherMethod);

@@ -7,14 +7,15 @@
 use std::time::Duration;
 
 use protocol::jose::JoseError;
-use protocol::oauth::{ClientAssertion, ClientAssertionClaims, ClientId, ErrorCode};
+use protocol::oauth::{ClientAssertion, ClientAssertionClaims, ClientId, ErrorCode, HttpsUrl};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use store::{ReplayKind, StoreError};
 use thiserror::Error;
+use upstream::key_sets::{KeySetError, KeySource};
 
 use crate::AuthorizationServer;
-use crate::clients::Client;
+use crate::clients::{Client, ClientKeys};
 
 /// How long an assertion may be good for, from now. It is made for one request.
 const LONGEST_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -42,6 +43,9 @@ pub enum AssertionRefusal {
     /// The client has no keys here.
     #[error("the client has no keys here")]
     KeysMissing,
+    /// The keys that its document names cannot be fetched, or are none.
+    #[error("the keys of the client cannot be had")]
+    KeysUnreachable,
     /// It would be good for more than five minutes.
     #[error("the assertion lives too long")]
     LivesTooLong,
@@ -73,6 +77,7 @@ impl AssertionRefusal {
             Self::Issuer => "client_assertion_issuer",
             Self::Jose(_) => "client_assertion_not_signed",
             Self::KeysMissing => "client_keys_missing",
+            Self::KeysUnreachable => "client_keys_unreachable",
             Self::LivesTooLong => "client_assertion_lives_too_long",
             Self::NotYet => "client_assertion_not_yet",
             Self::Replayed => "client_assertion_replayed",
@@ -150,14 +155,35 @@ fn decide(claims: &ClientAssertionClaims, expected: &Expected<'_>) -> Result<Onc
 }
 
 impl AuthorizationServer {
+    /// The claims, if a key of the set at this URL signed them. Such a set may hold many keys, so the assertion names one.
+    async fn verify_by_keys_at(
+        &self,
+        url: &HttpsUrl,
+        assertion: &ClientAssertion,
+    ) -> Result<ClientAssertionClaims, AssertionRefusal> {
+        let (keys, source) = (self.parts.documents.keys(), KeySource::Uri(url.as_str().to_owned()));
+        let token = assertion.expose(str::to_owned);
+        let [typed, untyped] = ClientAssertion::EXPECTED;
+        let judged = match keys.verify(&source, &token, &typed).await {
+            Err(KeySetError::Refused(JoseError::Type)) => keys.verify(&source, &token, &untyped).await,
+            judged => judged,
+        };
+        judged.map_err(|error| match error {
+            KeySetError::Refused(error) => AssertionRefusal::Jose(error),
+            KeySetError::Malformed | KeySetError::Unreachable => AssertionRefusal::KeysUnreachable,
+        })
+    }
+
     /// Believes an assertion of this client, once.
     pub(super) async fn believe_assertion(
         &self,
         client: &Client,
         assertion: &ClientAssertion,
     ) -> Result<(), Failure> {
-        let keys = self.keys_of(client).ok_or(AssertionRefusal::KeysMissing)?;
-        let claims = assertion.verify(&keys).map_err(AssertionRefusal::from)?;
+        let claims = match self.keys_of(client).ok_or(AssertionRefusal::KeysMissing)? {
+            ClientKeys::At(url) => self.verify_by_keys_at(&url, assertion).await?,
+            ClientKeys::Held(keys) => assertion.verify(&keys).map_err(AssertionRefusal::from)?,
+        };
         let token_endpoint = format!("{}/oauth/token", self.settings.issuer);
         let now = self.parts.clock.now();
         let once = decide(

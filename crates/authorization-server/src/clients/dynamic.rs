@@ -9,7 +9,7 @@ use super::Client;
 /// Reads the registration out of the id. One that does not open was not made here, or its key is gone.
 pub(super) fn open(keys: &KeyRing<MacKey>, id: &ClientId, redirects: &RedirectPolicy) -> Option<Client> {
     let opened = dynamic_client::open(keys, id, redirects).ok()?;
-    Some(Client { id: id.clone(), metadata: opened.metadata })
+    Some(Client::registered(id.clone(), opened.metadata))
 }
 
 /// The secret that was shown at registration, derived anew; a public client has none.

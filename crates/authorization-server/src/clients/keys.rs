@@ -5,10 +5,13 @@
 use std::sync::Arc;
 
 use protocol::jose::VerifyingKeys;
+use protocol::oauth::HttpsUrl;
 
 /// Where the keys of a client are.
 #[derive(Debug, Clone)]
 pub enum ClientKeys {
-    /// Here: read from the configuration.
+    /// At a URL that the client's own document names: a stranger's, fetched as the document is.
+    At(HttpsUrl),
+    /// Here: read from the configuration, or out of the document.
     Held(Arc<VerifyingKeys>),
 }

@@ -6,15 +6,15 @@
 mod administration;
 mod dynamic;
 mod keys;
+mod metadata_document;
 mod policy;
 mod pre_registered;
 
 use std::sync::Arc;
 
-use protocol::jose::VerifyingKeys;
 use protocol::oauth::{
-    ClientId, ClientIdKind, ClientMetadata, Destination, GrantType, RedirectPolicy, RedirectUri,
-    TokenEndpointAuthMethod, VerifiedRedirectUri,
+    ClientId, ClientIdKind, ClientMetadata, Destination, GrantType, PublishedKeys, RedirectPolicy,
+    RedirectUri, TokenEndpointAuthMethod, VerifiedRedirectUri, client_assertion,
 };
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
@@ -23,6 +23,7 @@ use thiserror::Error;
 
 pub use administration::{BlockCounts, Blocked, ClientAdministration, fingerprint_text};
 pub use keys::ClientKeys;
+pub use metadata_document::{DocumentRules, UnknownHosts};
 pub(crate) use policy::Judged;
 pub use policy::{ClientPolicy, HostPattern, Named, NotAHost, Standing, destination_text};
 pub use pre_registered::{PreRegisteredClient, PreRegisteredError};
@@ -37,6 +38,7 @@ use crate::{AuthorizationServer, device};
 pub struct Client {
     id: ClientId,
     metadata: ClientMetadata,
+    vouched: Vouching,
 }
 
 /// Why an id leads to no client.
@@ -45,18 +47,30 @@ pub(crate) enum ResolveError {
     /// The client was stopped.
     #[error("the client is blocked")]
     Blocked,
+    /// Too many documents are being fetched.
+    #[error("too many metadata documents are being fetched")]
+    Busy,
+    /// Its host is not on the list of those whose documents are read.
+    #[error("no metadata documents are read from the host of the client")]
+    HostRefused,
+    /// There is no metadata document that could be believed.
+    #[error("there is no metadata document of the client")]
+    NoDocument,
     /// The record did not answer.
     #[error("the record did not answer")]
     Store(#[from] StoreError),
     /// No such client.
     #[error("the client is not known here")]
     Unknown,
+    /// Its metadata document asks for less proof of who it is than before.
+    #[error("the metadata document weakens how the client authenticates")]
+    Weaker,
 }
 
 impl Client {
     /// A client that was just registered.
     pub(crate) const fn registered(id: ClientId, metadata: ClientMetadata) -> Self {
-        Self { id, metadata }
+        Self { id, metadata, vouched: Vouching::Nobody }
     }
 
     pub(crate) fn into_parts(self) -> (ClientId, ClientMetadata) {
@@ -125,19 +139,28 @@ impl Client {
     }
 
     /// Who stands behind its name.
-    pub(crate) fn vouched(&self) -> Vouching {
-        match self.id.kind() {
-            ClientIdKind::PreRegistered => Vouching::Operator,
-            ClientIdKind::Dynamic | ClientIdKind::MetadataDocument => Vouching::Nobody,
-        }
+    pub(crate) const fn vouched(&self) -> &Vouching {
+        &self.vouched
     }
 
     /// Whether an error may go to the client at once, before a person did anything (attacks.md, section 0): to a
     /// client that the operator knows, and to the person's own machine.
     pub(crate) fn may_be_told_at_once(&self, to: &VerifiedRedirectUri) -> bool {
         match (self.vouched(), to.destination()) {
-            (Vouching::Operator, _) | (Vouching::Nobody, Destination::Loopback(_)) => true,
-            (Vouching::Nobody, Destination::Https(_) | Destination::PrivateScheme(_)) => false,
+            (Vouching::Operator, _) | (Vouching::Host(_) | Vouching::Nobody, Destination::Loopback(_)) => {
+                true
+            }
+            (Vouching::Host(_) | Vouching::Nobody, Destination::Https(_) | Destination::PrivateScheme(_)) => {
+                false
+            }
+        }
+    }
+
+    /// What a sign-in must remember of it, if it could be another one tomorrow.
+    pub(crate) fn snapshot(&self) -> Option<String> {
+        match &self.vouched {
+            Vouching::Host(_) => Some(self.metadata.to_json()),
+            Vouching::Nobody | Vouching::Operator => None,
         }
     }
 
@@ -158,7 +181,7 @@ impl Client {
     pub(crate) fn on_page(&self, redirect_uri: VerifiedRedirectUri) -> ClientOnPage {
         ClientOnPage {
             name: self.metadata.client_name.clone(),
-            vouched: self.vouched(),
+            vouched: self.vouched.clone(),
             asked_from: None,
             destination: redirect_uri.destination().clone(),
             redirect_uri,
@@ -193,21 +216,22 @@ fn hosts_of_record(client: &ClientRecord) -> Vec<String> {
 }
 
 impl AuthorizationServer {
-    /// The client with this id.
+    /// The client with this id, for a person who waits: a metadata document is fetched.
     pub(crate) async fn resolve(&self, id: &ClientId) -> Result<Client, ResolveError> {
-        let client = match id.kind() {
-            ClientIdKind::Dynamic => {
-                dynamic::open(&self.parts.keys.load().client_ids, id, &self.settings.redirects)
+        let known = self.not_blocked(id).await?;
+        let client = match self.held(id) {
+            Some(client) => client,
+            None if id.kind() == ClientIdKind::MetadataDocument => {
+                self.by_document(id, known.as_ref()).await?
             }
-            // Not offered; the metadata says so.
-            ClientIdKind::MetadataDocument => None,
-            ClientIdKind::PreRegistered => pre_registered::find(&self.settings.clients, id),
+            None => return Err(ResolveError::Unknown),
         };
-        let client = client.ok_or(ResolveError::Unknown)?;
-        if let Some(ClientRecord { blocked_at: Some(_), .. }) = self.parts.store.find_client(id).await? {
-            return Err(ResolveError::Blocked);
-        }
-        let rules = self.parts.store.find_client_rules(id).await?;
+        self.tolerated(client).await
+    }
+
+    /// A client that no rule forbids.
+    async fn tolerated(&self, client: Client) -> Result<Client, ResolveError> {
+        let rules = self.parts.store.find_client_rules(client.id()).await?;
         if policy::is_blocked(&self.settings.client_policy, &rules, &client) {
             return Err(ResolveError::Blocked);
         }
@@ -262,12 +286,48 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// The client and the redirect URI of a sign-in under way, verified anew: either may be gone since (CB-13).
+    /// The client with this id, where it comes with what a person consented to.
+    pub(crate) async fn resolve_consented(&self, id: &ClientId) -> Result<Client, ResolveError> {
+        let known = self.not_blocked(id).await?;
+        let client = match self.held(id) {
+            Some(client) => client,
+            None if id.kind() == ClientIdKind::MetadataDocument => self.by_record(id, known.as_ref()).await?,
+            None => return Err(ResolveError::Unknown),
+        };
+        self.tolerated(client).await
+    }
+
+    /// What is known of it without asking anybody. What the operator wrote comes first, and is all that counts.
+    fn held(&self, id: &ClientId) -> Option<Client> {
+        match id.kind() {
+            ClientIdKind::Dynamic => {
+                dynamic::open(&self.parts.keys.load().client_ids, id, &self.settings.redirects)
+            }
+            ClientIdKind::MetadataDocument | ClientIdKind::PreRegistered => {
+                pre_registered::find(&self.settings.clients, id)
+            }
+        }
+    }
+
+    async fn not_blocked(&self, id: &ClientId) -> Result<Option<ClientRecord>, ResolveError> {
+        match self.parts.store.find_client(id).await? {
+            Some(ClientRecord { blocked_at: Some(_), .. }) => Err(ResolveError::Blocked),
+            known => Ok(known),
+        }
+    }
+
+    /// The client and the redirect URI of a sign-in under way, verified anew: either may be gone since (CB-13). One that is
+    /// known by its document is what it was when the sign-in began.
     pub(crate) async fn client_of(
         &self,
         record: &AuthorizationRecord,
     ) -> Result<Option<(Client, VerifiedRedirectUri)>, ResolveError> {
-        let client = self.resolve(&record.client_id).await?;
+        self.not_blocked(&record.client_id).await?;
+        let client = match self.held(&record.client_id) {
+            Some(client) => client,
+            None => self.by_snapshot(record).ok_or(ResolveError::Unknown)??,
+        };
+        let client = self.tolerated(client).await?;
         let requested = record.request.redirect_uri.as_str();
         let redirect_uri = match device::asked_from(&self.settings, requested) {
             // The consent to a device ends at a page of ours.
@@ -310,9 +370,13 @@ impl AuthorizationServer {
     }
 
     /// The keys of a client that authenticates by one.
-    pub(crate) fn keys_of(&self, client: &Client) -> Option<Arc<VerifyingKeys>> {
-        match pre_registered::keys(&self.settings.clients, client)? {
-            ClientKeys::Held(keys) => Some(Arc::clone(keys)),
+    pub(crate) fn keys_of(&self, client: &Client) -> Option<ClientKeys> {
+        match &client.metadata.keys {
+            Some(PublishedKeys::At(url)) => Some(ClientKeys::At(url.clone())),
+            Some(PublishedKeys::Inline(jwks)) => {
+                client_assertion::client_keys(jwks).map(|keys| ClientKeys::Held(Arc::new(keys)))
+            }
+            None => pre_registered::keys(&self.settings.clients, client).cloned(),
         }
     }
 

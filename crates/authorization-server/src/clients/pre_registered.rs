@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use super::{Client, ClientKeys};
 use crate::capabilities;
+use crate::pages::Vouching;
 
 /// A client that was registered by hand. It is confidential if it has a secret or keys.
 #[derive(Debug)]
@@ -25,7 +26,10 @@ pub struct PreRegisteredClient {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PreRegisteredError {
     /// The id is taken for another way of registering, or could be taken for a person's (RFC 9700, section 4.15).
-    #[error("a `client_id` that begins with `dcr_` or `https://` or is a UUID is of another kind")]
+    #[error(
+        "a `client_id` that begins with `dcr_` or is a UUID is of another kind, and one that begins with `https://` is the url of \
+         a metadata document and has no secret"
+    )]
     ClientId,
     /// The rest is refused as it would be from a client.
     #[error("{0}")]
@@ -61,7 +65,7 @@ impl PreRegisteredClient {
             registration["client_name"] = name.into();
         }
         let metadata = ClientMetadata::parse_registration(registration.to_string().as_bytes(), redirects)?;
-        let client = Client { id: client_id, metadata };
+        let client = Client { id: client_id, metadata, vouched: Vouching::Operator };
         Ok(Self { client, keys: None, secret, tolerates_token_endpoint: false })
     }
 
@@ -94,7 +98,7 @@ impl PreRegisteredClient {
     ) -> Result<Self, PreRegisteredError> {
         let method = method(&client_id, secret.as_ref())?;
         let metadata = ClientMetadata::of_machine(name, method, capabilities::MACHINE_GRANT_TYPES);
-        let client = Client { id: client_id, metadata };
+        let client = Client { id: client_id, metadata, vouched: Vouching::Operator };
         Ok(Self { client, keys: None, secret, tolerates_token_endpoint: false })
     }
 
@@ -111,7 +115,14 @@ fn method(
     secret: Option<&Secret>,
 ) -> Result<TokenEndpointAuthMethod, PreRegisteredError> {
     let could_be_a_person = client_id.as_str().parse::<Id<User>>().is_ok();
-    if client_id.kind() != ClientIdKind::PreRegistered || could_be_a_person {
+    let fits = match client_id.kind() {
+        ClientIdKind::Dynamic => false,
+        // Pinned: what stands here takes the place of the document (draft -02, section 7.2), and a document has no secret
+        // (section 4.1).
+        ClientIdKind::MetadataDocument => secret.is_none() && client_id.document_url().is_ok(),
+        ClientIdKind::PreRegistered => !could_be_a_person,
+    };
+    if !fits {
         return Err(PreRegisteredError::ClientId);
     }
     if secret.is_some_and(Secret::is_empty) {
@@ -170,7 +181,8 @@ mod tests {
         let mut reached = every_reason!(PreRegisteredError { ClientId, Metadata, Secret, SecretAndKeys });
         for (id, uris, secret, name) in [
             ("dcr_mine", [LOOPBACK].as_slice(), None, "ClientId"),
-            ("https://client.example/id", &[LOOPBACK], None, "ClientId"),
+            ("https://client.example/id", &[LOOPBACK], Some("s"), "ClientId"),
+            ("https://client.example", &[LOOPBACK], None, "ClientId"),
             ("01890a5d-ac96-774b-bcce-b302099a8057", &[LOOPBACK], None, "ClientId"),
             ("mine", &[], None, "Metadata"),
             ("mine", &["http://client.example/cb"], None, "Metadata"),
@@ -182,6 +194,14 @@ mod tests {
         let both = new("mine", &[LOOPBACK], Some("s")).unwrap().with_keys(keys, false).unwrap_err();
         assert_eq!(reached.reach(&both), "SecretAndKeys");
         reached.all_but(&[]);
+    }
+
+    /// AS-051.
+    #[test]
+    fn a_client_with_a_document_can_be_pinned() {
+        let pinned = new("https://client.example/id", &[REMOTE], None).unwrap();
+        let client = pinned.client;
+        assert_eq!((client.vouched(), client.is_confidential()), (&Vouching::Operator, false));
     }
 
     /// AS-106.

@@ -290,6 +290,9 @@ impl AuthorizationServer {
         let mut audit = self.consent_event(facts, AuditKind::ConsentGiven, now);
         audit.detail.insert("asked", facts.record.request.scope.to_string());
         audit.detail.insert("granted", scope.to_string());
+        if self.has_changed(&facts.client).await? {
+            audit.detail.insert("client", "changed".to_owned());
+        }
         let consent = Consent {
             id: facts.record.id,
             user: facts.session.user.id,

@@ -183,7 +183,11 @@ impl From<ResolveError> for DevicePageReason {
         match error {
             ResolveError::Blocked => Self::ClientBlocked,
             ResolveError::Store(error) => Self::Store(error),
-            ResolveError::Unknown => Self::ClientGone,
+            ResolveError::Busy
+            | ResolveError::HostRefused
+            | ResolveError::NoDocument
+            | ResolveError::Unknown
+            | ResolveError::Weaker => Self::ClientGone,
         }
     }
 }

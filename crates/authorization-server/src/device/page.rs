@@ -147,6 +147,7 @@ impl AuthorizationServer {
             login_hint: None,
             // Somebody else may have sent the person here: no consent is remembered for it.
             from_outside: true,
+            client_metadata: None,
         }
     }
 }

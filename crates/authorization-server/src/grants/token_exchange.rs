@@ -254,10 +254,17 @@ impl AuthorizationServer {
                 return Ok(None);
             }
         }
-        match self.resolve(&grant.client_id).await {
+        match self.resolve_consented(&grant.client_id).await {
             Ok(_) => {}
-            Err(ResolveError::Blocked | ResolveError::Unknown) => return Ok(None),
             Err(ResolveError::Store(error)) => return Err(error.into()),
+            Err(
+                ResolveError::Blocked
+                | ResolveError::Busy
+                | ResolveError::HostRefused
+                | ResolveError::NoDocument
+                | ResolveError::Unknown
+                | ResolveError::Weaker,
+            ) => return Ok(None),
         }
         let user = store.find_user(grant.user).await?.filter(|user| user.disabled_at.is_none());
         let user = user.filter(|user| user.id.to_string() == claims.sub);

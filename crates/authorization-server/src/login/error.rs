@@ -205,7 +205,12 @@ impl From<ResolveError> for LoginReason {
         match error {
             ResolveError::Blocked => Self::ClientBlocked,
             ResolveError::Store(error) => Self::Store(error),
-            ResolveError::Unknown => Self::ClientGone,
+            // A sign-in under way asks nobody: these are what is left of a rule that changed meanwhile.
+            ResolveError::Busy
+            | ResolveError::HostRefused
+            | ResolveError::NoDocument
+            | ResolveError::Unknown
+            | ResolveError::Weaker => Self::ClientGone,
         }
     }
 }

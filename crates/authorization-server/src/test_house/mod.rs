@@ -187,6 +187,7 @@ pub(crate) fn settings() -> Settings {
         ],
         default_server: Some("notes".to_owned()),
         introspection: false,
+        documents: DocumentRules::default(),
         issuer: ISSUER.to_owned(),
         lifetimes: Lifetimes::default(),
         pages_url: ISSUER.to_owned(),
@@ -229,6 +230,14 @@ impl House {
         let parts = Parts {
             clock: clock.clone(),
             connectors: vec![connector.clone(), Arc::new(Pretending::named("other"))],
+            documents: {
+                let nobody = upstream::guarded::GuardedSettings {
+                    resolver: Arc::new(upstream::guarded::Nowhere),
+                    ..upstream::guarded::GuardedSettings::new(upstream::trust::Trust::nobody().unwrap())
+                };
+                let fetcher = upstream::guarded::GuardedFetcher::new(&nobody, clock.clone());
+                Arc::new(upstream::client_metadata_document::MetadataDocuments::new(fetcher, clock.clone()))
+            },
             entropy: entropy.clone(),
             keys: Arc::clone(keeper.keys()),
             // Time stands still here, or moves by days.

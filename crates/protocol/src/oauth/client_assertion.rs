@@ -75,17 +75,24 @@ impl ClientAssertion {
         &self.client_id
     }
 
+    /// What is expected of one, in this order: the type that such assertions have now, and that of before.
+    pub const EXPECTED: [Expect<'static>; 2] =
+        [Expect { typ: Some(TYPE), algorithms: ALGORITHMS }, Expect { typ: None, algorithms: ALGORITHMS }];
+
+    /// Lends the token to whoever holds the keys.
+    pub fn expose<R>(&self, read: impl FnOnce(&str) -> R) -> R {
+        self.token.expose(read)
+    }
+
     /// The claims, if one of these keys signed them.
     ///
     /// # Errors
     /// [`JoseError`], the first that was found.
     pub fn verify(&self, keys: &VerifyingKeys) -> Result<ClientAssertionClaims, JoseError> {
-        let verify = |typ| {
-            let expect = Expect { typ, algorithms: ALGORITHMS };
-            self.token.expose(|token| keys.verify_with_any(token, &expect))
-        };
-        match verify(Some(TYPE)) {
-            Err(JoseError::Type) => verify(None),
+        let verify = |expect| self.token.expose(|token| keys.verify_with_any(token, &expect));
+        let [typed, untyped] = Self::EXPECTED;
+        match verify(typed) {
+            Err(JoseError::Type) => verify(untyped),
             verified => verified,
         }
     }

@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// CM-01, CM-02; attacks.md, D-7.
+    /// CM-01, CM-02; AS-049; attacks.md, D-7.
     #[test]
     fn the_url_of_a_document_has_a_path_and_one_reading() {
         let url = |text: &str| ClientId::parse(text).unwrap().document_url();

@@ -15,6 +15,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         audit: _,
         clients: _,
         trusted_issuers: _,
+        documents: _,
         former_public_urls: _,
         identity_providers: _,
         mcp_servers: _,

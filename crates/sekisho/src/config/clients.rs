@@ -79,8 +79,9 @@ fn registration(value: &DeValue<'_>) -> Result<Registration, String> {
 settings! {
     /// A client that is known beforehand. Most need no entry: they register by themselves.
     PreRegistered = "[[client]]" {
-        /// Its `client_id`.
-        client_id: String = required, "printable ASCII, not beginning with dcr_ or https://, and no UUID", parse::text;
+        /// Its `client_id`. That of a client with a metadata document pins it: the document is not fetched any more, and what
+        /// stands here is all that counts. Such a client has no secret.
+        client_id: String = required, "printable ASCII, not beginning with dcr_, and no UUID; or the URL of a metadata document", parse::text;
         /// The name that people are shown.
         name: Option<String> = optional, "a text", parse::text;
         /// Where it may be called back. A loopback URI matches with any port. A client of a service account has none, every
@@ -121,13 +122,15 @@ impl PreRegisteredConfig {
         let settings = PreRegistered::read(&mut section);
         let secret = SecretSource::read(&mut section, "secret", false);
         let is_id = |id: &str| id.parse::<protocol::id::Id<protocol::id::User>>().is_ok();
-        let reserved = |id: &str| id.starts_with("dcr_") || id.starts_with("https://") || is_id(id);
+        let is_url = |id: &str| ClientId::parse(id).is_ok_and(|id| id.document_url().is_ok());
+        let reserved =
+            |id: &str| id.starts_with("dcr_") || (id.starts_with("https://") && !is_url(id)) || is_id(id);
         let taken = settings.as_ref().is_some_and(|settings| reserved(&settings.client_id));
         if taken {
             section.mistake(
                 "client_id",
                 "begins like an id of another kind",
-                "anything but dcr_…, https://… and a UUID, which could be taken for a person",
+                "anything but dcr_…, an https://… that is no URL of a document, and a UUID, which could be taken for a person",
             );
         }
         let keys = settings.as_ref().map_or(0, |settings| {

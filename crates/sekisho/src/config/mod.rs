@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod changes;
+pub mod client_id_metadata_documents;
 pub mod clients;
 pub mod former_public_urls;
 pub mod house;
@@ -32,6 +33,7 @@ use toml::de::DeTable;
 use url::Url;
 
 use self::audit::Audit;
+use self::client_id_metadata_documents::ClientIdMetadataDocuments;
 use self::clients::{Clients, PreRegisteredConfig};
 use self::former_public_urls::FormerPublicUrl;
 use self::house::House;
@@ -80,6 +82,8 @@ pub struct Config {
     pub audit: Audit,
     /// `[clients]`.
     pub clients: Clients,
+    /// `[client_id_metadata_documents]`.
+    pub documents: ClientIdMetadataDocuments,
     /// `[[client]]`.
     pub pre_registered: Vec<PreRegisteredConfig>,
     /// `[[identity_provider]]`.
@@ -126,6 +130,7 @@ impl Config {
         let acme = AcmeConfig::read(&mut root);
         let audit = section(&mut root, "audit", Audit::read);
         let clients = section(&mut root, "clients", Clients::read);
+        let documents = section(&mut root, "client_id_metadata_documents", ClientIdMetadataDocuments::read);
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let providers = IdentityProviderConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
@@ -149,6 +154,7 @@ impl Config {
                 acme: acme?,
                 audit: audit?,
                 clients: clients?,
+                documents: documents?,
                 pre_registered: pre_registered?,
                 identity_providers: providers?,
                 mcp_servers: servers?,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::audit::Audit;
+use super::client_id_metadata_documents::ClientIdMetadataDocuments;
 use super::clients::{Clients, PreRegistered};
 use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
@@ -49,6 +50,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     NetworkLimits::REFERENCE,
     Audit::REFERENCE,
     Clients::REFERENCE,
+    ClientIdMetadataDocuments::REFERENCE,
     PreRegistered::REFERENCE,
     ServiceAccount::REFERENCE,
     MayAct::REFERENCE,

@@ -6,6 +6,7 @@ pub mod certificates;
 pub mod client_policy;
 pub mod connectors;
 pub mod descriptors;
+pub mod documents;
 pub mod front;
 pub mod listeners;
 pub mod master_keys;

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
 use authorization_server::{
-    AuthorizationServer, ClientKeys, Lifetimes, MayAct, PreRegisteredClient, Registrations, ServiceAccount,
+    AuthorizationServer, ClientKeys, DocumentRules, Lifetimes, MayAct, PreRegisteredClient, Registrations,
+    ServiceAccount,
 };
 use protocol::oauth::{ClientId, RedirectPolicy, Scope, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store, Timeline};
 
 use super::assembly::Ways;
+use super::documents::Documents;
 use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issuers};
 use crate::commands::Failure;
 use crate::config::Config;
@@ -32,6 +34,8 @@ pub struct Shared {
     pub timeline: Arc<Timeline>,
     /// Whom we believe over TLS.
     pub trusts: Arc<Trusts>,
+    /// The metadata documents of clients.
+    pub documents: Arc<Documents>,
 }
 
 /// The authorization server as configured.
@@ -47,6 +51,10 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         clients: clients.collect::<Result<_, _>>()?,
         default_server: default_server(config),
         introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
+        documents: DocumentRules {
+            known_hosts: config.documents.all_known_hosts(),
+            unknown_hosts: config.documents.unknown_hosts,
+        },
         issuer: config.house.public_url.clone(),
         lifetimes: Lifetimes {
             access_token: config.tokens.access_token,
@@ -79,6 +87,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         registrations: Arc::clone(&shared.registrations),
         connectors: connectors.collect::<Result<_, _>>()?,
         clock: Arc::clone(&shared.world.clock),
+        documents: shared.documents.of(config, &shared.trusts, &shared.world.clock)?,
         entropy: Arc::clone(&shared.world.entropy),
         timeline: Arc::clone(&shared.timeline),
     };

@@ -62,7 +62,15 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
     let (clock, entropy) = (Arc::clone(&world.clock), Arc::clone(&world.entropy));
     let registrations = Registrations::new(Arc::clone(&store), clock, entropy);
     let timeline = Timeline::new(Arc::clone(&store));
-    let shared = Shared { store, keeper, registrations, world, timeline, trusts: Arc::default() };
+    let shared = Shared {
+        store,
+        keeper,
+        registrations,
+        world,
+        timeline,
+        trusts: Arc::default(),
+        documents: Arc::default(),
+    };
     let assembly = Assembly::first(Arc::new(config.clone()), &shared)?;
     assembly.resource_server.revocations().read().await?;
     let running = Running {

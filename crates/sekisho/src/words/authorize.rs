@@ -22,6 +22,30 @@ pub(super) const WORDS: &[Words] = &[
         "The client's fault: it adds `client_id` to an authorization URL that has one already. Report it to its maker.",
     ),
     says(
+        "client_document",
+        "The client's metadata document could not be fetched, or is not in order.",
+        "draft-ietf-oauth-client-id-metadata-document-02, sections 4 and 5",
+        "The log line `there is no metadata document of a client` says why. Open the URL from this machine; a host inside must be in `private_hosts`. A client that is meant can be pinned by a `[[client]]` with that `client_id`.",
+    ),
+    says(
+        "client_document_busy",
+        "Too many metadata documents are being fetched, from that host or in all.",
+        "draft-ietf-oauth-client-id-metadata-document-02, section 8",
+        "Wait a minute. If it comes again, somebody names many URLs: look at the addresses in the log.",
+    ),
+    says(
+        "client_host_refused",
+        "Metadata documents are not read from the host of this client.",
+        "draft-ietf-oauth-client-id-metadata-document-02, section 7.2",
+        "Put the host into `known_hosts` of `[client_id_metadata_documents]`, or set `unknown_hosts` to \"ask\" or \"allow\".",
+    ),
+    says(
+        "client_weaker",
+        "The client's metadata document asks for less proof of who it is than the one people consented to.",
+        "draft-ietf-oauth-client-id-metadata-document-02, section 8.4",
+        "Ask the maker whether that is meant. If so, pin the client by a `[[client]]` with that `client_id`.",
+    ),
+    says(
         "client_unknown",
         "The `client_id` is none that was made or configured here.",
         "RFC 6749, section 5.2; RFC 7591, section 3.2.1",

@@ -70,6 +70,12 @@ pub(super) const WORDS: &[Words] = &[
         "Open the client's `jwks_uri` from this machine, or put its keys into the configuration.",
     ),
     says(
+        "client_keys_unreachable",
+        "The keys that the client's metadata document names could not be fetched, or are none.",
+        "draft-ietf-oauth-client-id-metadata-document-02, section 8.2; RFC 7517, section 5",
+        "Open the `jwks_uri` of the document from this machine; a host inside must be in `private_hosts`.",
+    ),
+    says(
         "key_set_malformed",
         "A key set elsewhere is no key set.",
         "RFC 7517, section 5",

@@ -68,6 +68,7 @@ pub(crate) fn request() -> AcceptedRequest {
         max_age: Some(3600),
         login_hint: None,
         from_outside: true,
+        client_metadata: Some("{}".to_owned()),
     }
 }
 

@@ -6,22 +6,26 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    ClientKeys, ClientPolicy, DeviceFlow, Lifetimes, MayAct, PreRegisteredClient, Registration, ScopeEntry,
-    ServerEntry, ServiceAccount, Standing, TrustedIssuer,
+    ClientKeys, ClientPolicy, DeviceFlow, DocumentRules, Lifetimes, MayAct, PreRegisteredClient,
+    Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing, TrustedIssuer,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion};
 use protocol::secret::Hash;
+use protocol::world::Clock;
 use resource_server::ServerSettings;
 use store::PendingCaps;
+use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
 use upstream::connectors::development::{Development, DevelopmentSettings, Person};
+use upstream::guarded::{GuardedFetcher, GuardedSettings, Nowhere};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
 use web::{ConnectionLimits, KnownNetworks, ListedServer, PublicUrl, Rates};
 
 use super::{Built, text};
+use crate::document_host::DocumentHost;
 use crate::world::TestClock;
 
 /// The master key of a house, unless its plan says otherwise.
@@ -50,6 +54,10 @@ pub struct Plan {
     pub registration: Registration,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// The hosts of metadata documents, and which of them are read.
+    pub documents: Option<Arc<DocumentHost>>,
+    /// Which metadata documents are read.
+    pub document_rules: DocumentRules,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -127,6 +135,8 @@ impl Default for Plan {
             outside_clients: Standing::Allow,
             registration: Registration::Open,
             trusted_issuers: Vec::new(),
+            documents: None,
+            document_rules: DocumentRules::default(),
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -264,6 +274,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
         introspection: true,
+        documents: plan.document_rules.clone(),
         issuer: issuer.to_owned(),
         lifetimes: plan.lifetimes,
         pages_url: issuer.to_owned(),
@@ -302,6 +313,19 @@ fn rules(plan: &Plan, name: &str, access: &Access) -> Built<ServerRules> {
         }
     }
     Ok(ServerRules { name: name.to_owned(), access: access.clone(), service_accounts })
+}
+
+/// The documents of clients. Without a host there is nobody to fetch them from.
+pub(super) fn documents(plan: &Plan, clock: &Arc<dyn Clock>) -> Built<Arc<MetadataDocuments>> {
+    let settings = match &plan.documents {
+        Some(host) => host.settings()?,
+        None => {
+            let nobody = GuardedSettings::new(Trust::nobody().map_err(text)?);
+            GuardedSettings { resolver: Arc::new(Nowhere), ..nobody }
+        }
+    };
+    let fetcher = GuardedFetcher::new(&settings, Arc::clone(clock));
+    Ok(Arc::new(MetadataDocuments::new(fetcher, Arc::clone(clock))))
 }
 
 fn resource(issuer: &str, name: &str) -> Built<ResourceUri> {

@@ -84,6 +84,8 @@ fn trouble_of(reason: &PageReason) -> Trouble {
     match reason {
         PageReason::ClientBlocked => Trouble::ClientBlocked,
         PageReason::ClientOutside => Trouble::ClientOutside,
+        PageReason::ClientDocument | PageReason::ClientWeaker => Trouble::ClientDocument,
+        PageReason::ClientHostRefused => Trouble::ClientHostRefused,
         PageReason::ClientUnknown => Trouble::ClientUnknown,
         PageReason::ClientIdMissing
         | PageReason::ClientIdRepeated
@@ -92,7 +94,7 @@ fn trouble_of(reason: &PageReason) -> Trouble {
         PageReason::RedirectUriUnknown => Trouble::RedirectUnknown,
         PageReason::StateTooLong => Trouble::RequestBroken,
         PageReason::Store(_) => pages::trouble_of_house(reason.code()),
-        PageReason::TooManyPending => Trouble::HouseBusy,
+        PageReason::ClientDocumentBusy | PageReason::TooManyPending => Trouble::HouseBusy,
     }
 }
 

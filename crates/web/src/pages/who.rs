@@ -14,6 +14,10 @@ pub(crate) struct Who {
     /// Whether somebody whom we know stands behind the name.
     pub(crate) vouched: bool,
     pub(crate) place: Vec<Piece>,
+    /// The host that vouches, as large as the name (attacks.md, CM-20).
+    pub(crate) published: Option<Vec<Piece>>,
+    /// That the client may be another program here (requirements.md, AS-069).
+    pub(crate) warning: Option<&'static str>,
     pub(crate) voucher: Vec<Piece>,
     /// Whom to beware of, if it can be somebody else's device (RFC 8628, section 5.4).
     pub(crate) beware: Option<&'static str>,
@@ -33,7 +37,19 @@ impl Who {
                 text::fill(text.behind_a_scheme, &[("scheme", scheme)])
             }
         };
-        let voucher = match (client.vouched, &client.name) {
+        let name = client.name.as_deref().unwrap_or_default();
+        let (published, warning) = match (&client.vouched, &client.destination) {
+            (Vouching::Host(host), destination) => {
+                let local = matches!(destination, Destination::Loopback(_));
+                (
+                    Some(text::fill(text.published_at, &[("host", host)])),
+                    local.then_some(text.any_program_here),
+                )
+            }
+            (Vouching::Nobody | Vouching::Operator, _) => (None, None),
+        };
+        let voucher = match (&client.vouched, &client.name) {
+            (Vouching::Host(_), _) => text::fill(text.vouched_by_host, &[("name", name)]),
             (Vouching::Operator, _) => text::fill(text.vouched_by_operator, &[]),
             (Vouching::Nobody, Some(name)) => text::fill(text.unverified_name, &[("name", name)]),
             (Vouching::Nobody, None) => text::fill(text.unverified_nameless, &[]),
@@ -43,6 +59,8 @@ impl Who {
             address: text::fill(text.at_address, &[("address", server.resource.as_str())]),
             vouched: client.vouched == Vouching::Operator,
             place,
+            published,
+            warning,
             voucher,
             beware: client.asked_from.is_some().then_some(text.device_beware),
         }

@@ -14,6 +14,9 @@ pub(super) static TEXT: Text = Text {
     unverified_name: "Unverified name. Anybody can call an application “{name}”.",
     unverified_nameless: "The application did not give a name, and nobody vouches for it.",
     vouched_by_operator: "Set up by the operator of this service.",
+    vouched_by_host: "The host is verified. The name “{name}” is its own choice.",
+    published_at: "Published by {host}",
+    any_program_here: "Any program on this computer can pretend to be this application. Go on only if you have just started it yourself.",
     on_this_computer: "It runs on this computer ({host})",
     at_a_host: "It is at {host}",
     behind_a_scheme: "It opens links that begin with {scheme}:",
@@ -100,6 +103,16 @@ const TROUBLES: Troubles = Troubles {
     client_blocked: TroubleText {
         happened: "This application may not connect here",
         means: "The person who runs this site has stopped it. Nothing was allowed.",
+        now: "If you need it, ask the person who runs this site.",
+    },
+    client_document: TroubleText {
+        happened: "The description of the application could not be used",
+        means: "An application publishes it at its own address. It could not be fetched from there, or is not in order. Nothing was allowed.",
+        now: "Try again in a moment. If that does not help, tell the maker of the application.",
+    },
+    client_host_refused: TroubleText {
+        happened: "Applications from this publisher are not accepted here",
+        means: "The person who runs this site has not named the host that publishes this application. Nothing was allowed.",
         now: "If you need it, ask the person who runs this site.",
     },
     client_mistake: TroubleText {

@@ -14,6 +14,9 @@ pub(super) static TEXT: Text = Text {
     unverified_name: "この名前は確認されていません。「{name}」という名前は誰でも名乗れます。",
     unverified_nameless: "このアプリケーションは名前を示しておらず、身元を保証する者もいません。",
     vouched_by_operator: "このサービスの管理者が設定したアプリケーションです。",
+    vouched_by_host: "公開元のホストは確認済みです。「{name}」という名前は公開元が自ら付けたものです。",
+    published_at: "{host} が公開しています",
+    any_program_here: "このコンピューター上のどのプログラムでも、このアプリケーションを装うことができます。ご自身で今起動した場合にだけ続けてください。",
     on_this_computer: "このコンピューター（{host}）で動作しています",
     at_a_host: "{host} にあります",
     behind_a_scheme: "{scheme} で始まるリンクを開きます",
@@ -99,6 +102,16 @@ const TROUBLES: Troubles = Troubles {
     client_blocked: TroubleText {
         happened: "このアプリケーションは接続できません",
         means: "このサイトの管理者が利用を停止しています。何も許可されていません。",
+        now: "必要な場合は、このサイトの管理者にお問い合わせください。",
+    },
+    client_document: TroubleText {
+        happened: "アプリケーションの説明情報を利用できませんでした",
+        means: "この情報はアプリケーションの公開元で公開されています。取得できなかったか、内容に不備があります。何も許可されていません。",
+        now: "しばらくしてからもう一度お試しください。解決しない場合は、アプリケーションの提供元にお知らせください。",
+    },
+    client_host_refused: TroubleText {
+        happened: "この公開元のアプリケーションは受け付けていません",
+        means: "このアプリケーションを公開しているホストは、このサイトの管理者によって登録されていません。何も許可されていません。",
         now: "必要な場合は、このサイトの管理者にお問い合わせください。",
     },
     client_mistake: TroubleText {

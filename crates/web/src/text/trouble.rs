@@ -8,6 +8,10 @@ pub(crate) enum Trouble {
     AlreadyDecided,
     /// The client may not be used here.
     ClientBlocked,
+    /// The metadata document of the client cannot be had, or not be believed.
+    ClientDocument,
+    /// No metadata documents are read from the client's host.
+    ClientHostRefused,
     /// The client's request is wrong, and going back to it by itself helps nobody.
     ClientMistake,
     /// The client leads outside, and the MCP server is not for such.
@@ -85,6 +89,8 @@ pub(crate) struct TroubleText {
 pub(crate) struct Troubles {
     pub(crate) already_decided: TroubleText,
     pub(crate) client_blocked: TroubleText,
+    pub(crate) client_document: TroubleText,
+    pub(crate) client_host_refused: TroubleText,
     pub(crate) client_mistake: TroubleText,
     pub(crate) client_outside: TroubleText,
     pub(crate) client_unknown: TroubleText,
@@ -124,6 +130,8 @@ impl Troubles {
         match trouble {
             Trouble::AlreadyDecided => &self.already_decided,
             Trouble::ClientBlocked => &self.client_blocked,
+            Trouble::ClientDocument => &self.client_document,
+            Trouble::ClientHostRefused => &self.client_host_refused,
             Trouble::ClientMistake => &self.client_mistake,
             Trouble::ClientOutside => &self.client_outside,
             Trouble::ClientUnknown => &self.client_unknown,
@@ -161,9 +169,11 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
+        Self::ClientDocument,
+        Self::ClientHostRefused,
         Self::ClientMistake,
         Self::ClientOutside,
         Self::ClientUnknown,

@@ -19,8 +19,10 @@ use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use resource_server::{ResourceServer, ServerSettings};
 use store::{Engine, EngineConfig, PendingCaps, Store};
+use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
 use upstream::connectors::development::{Development, DevelopmentSettings, Person};
+use upstream::guarded::{GuardedFetcher, GuardedSettings, Nowhere};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
 use web::{Front, ListedServer, Parts, Rates, Settings};
@@ -151,6 +153,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         clients: Vec::new(),
         default_server: None,
         introspection: false,
+        documents: authorization_server::DocumentRules::default(),
         issuer: public_url.to_owned(),
         lifetimes: Lifetimes::default(),
         pages_url: pages_url.to_owned(),
@@ -161,6 +164,16 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         service_accounts: Vec::new(),
         trusted_issuers: Vec::new(),
     }
+}
+
+/// Nothing is fetched by these tests.
+fn no_documents(clock: &Arc<dyn Clock>) -> Arc<MetadataDocuments> {
+    let nobody = GuardedSettings {
+        resolver: Arc::new(Nowhere),
+        ..GuardedSettings::new(upstream::trust::Trust::nobody().unwrap())
+    };
+    let fetcher = GuardedFetcher::new(&nobody, Arc::clone(clock));
+    Arc::new(MetadataDocuments::new(fetcher, Arc::clone(clock)))
 }
 
 fn resource_settings(public_url: &str) -> resource_server::Settings {
@@ -210,14 +223,14 @@ impl House {
             entropy: Arc::clone(&entropy),
         };
         let keeper = Keeper::open(keeper, KeeperSettings::default()).await.unwrap();
-        let keys = Arc::clone(keeper.keys());
-        let keys_read = Arc::new(Freshness::for_ever());
+        let (keys, keys_read) = (Arc::clone(keeper.keys()), Arc::new(Freshness::for_ever()));
         let timeline = store::Timeline::new(Arc::clone(&store));
         let authorization_server = AuthorizationServer::new(
             authorization_settings(public_url, pages_url),
             authorization_server::Parts {
                 clock: Arc::clone(&world),
                 connectors: connectors(pages_url),
+                documents: no_documents(&world),
                 entropy: Arc::clone(&entropy),
                 keys: Arc::clone(&keys),
                 keys_read: Arc::clone(&keys_read),

@@ -98,6 +98,7 @@ fn every_refusal_is_an_invalid_client_with_a_reason_of_its_own() {
         Issuer,
         Jose(JoseError::Signature),
         KeysMissing,
+        KeysUnreachable,
         LivesTooLong,
         NotYet,
         Replayed,
