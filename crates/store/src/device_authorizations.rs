@@ -95,8 +95,9 @@ statement_list! {
     FIND_BY_USER_CODE = concat!("SELECT ", columns!(), " FROM device_authorizations WHERE user_code = $1");
     CLAIM = "UPDATE device_authorizations SET authorization_id = $1 \
         WHERE device_code = $2 AND authorization_id IS NULL AND expires_at > $3";
+    // Whoever never came came at -1.
     POLL = "UPDATE device_authorizations SET polled_at = $1 \
-        WHERE device_code = $2 AND (polled_at = $3 OR (polled_at IS NULL AND $4 = 1))";
+        WHERE device_code = $2 AND COALESCE(polled_at, -1) = $3";
 }
 
 impl DeviceAuthorizations for Engine {
@@ -145,9 +146,8 @@ impl DeviceAuthorizations for Engine {
 
     fn poll_device(&self, device_code: Hash, before: Option<Timestamp>, now: Timestamp) -> Answer<'_, bool> {
         Box::pin(async move {
-            let never = u32::from(before.is_none());
-            let before = before.unwrap_or(Timestamp::from_micros(0));
-            done(self, Step::one(POLL, params![now, device_code, before, never])).await
+            let before = before.unwrap_or(Timestamp::from_micros(-1));
+            done(self, Step::one(POLL, params![now, device_code, before])).await
         })
     }
 }
