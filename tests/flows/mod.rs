@@ -5,6 +5,7 @@ mod clients;
 mod device;
 mod documents;
 mod exchange;
+mod identity_providers;
 mod machines;
 mod main_path;
 mod nodes;

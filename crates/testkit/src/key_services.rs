@@ -101,7 +101,7 @@ impl KeyServices {
         let state = Arc::new(State {
             key: SealingKey::new(KeyId::from_bytes([5; 4]), &[42; 32]),
             entropy: TestEntropy::seeded(5),
-            account: ServiceAccount::new(&url)?,
+            account: ServiceAccount::at(format!("{url}/token"))?,
             odd: Mutex::default(),
             count: Mutex::default(),
         });

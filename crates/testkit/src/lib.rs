@@ -7,6 +7,7 @@ pub mod document_host;
 pub mod history;
 pub mod house;
 pub mod http;
+pub mod identity_providers;
 pub mod key_services;
 pub mod log;
 pub mod mcp_server;

@@ -5,6 +5,7 @@ mod browser;
 mod development;
 mod id_token;
 mod person;
+mod providers;
 mod states;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ pub(super) const BROKEN: (u16, &str) =
 pub(super) const THROTTLED: (u16, &str) =
     (429, r#"{"error":{"code":429,"message":"Quota exceeded","status":"RESOURCE_EXHAUSTED"}}"#);
 const TOKEN: &str = "ya29.a-token";
+const SCOPE: &str = "https://www.googleapis.com/auth/cloudkms";
 
 /// A service account with its key.
 #[derive(Debug)]
@@ -23,12 +24,14 @@ pub struct ServiceAccount {
 }
 
 impl ServiceAccount {
-    pub(super) fn new(url: &str) -> Result<Self, String> {
+    /// One whose tokens are bought there.
+    pub(crate) fn at(token_uri: String) -> Result<Self, String> {
         let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| "no RSA key")?;
-        Ok(Self { key, token_uri: format!("{url}/token") })
+        Ok(Self { key, token_uri })
     }
 
-    pub(super) fn file(&self) -> String {
+    /// Its key file.
+    pub(crate) fn file(&self) -> String {
         let der =
             self.key.as_der().map(|der: aws_lc_rs::encoding::Pkcs8V1Der<'_>| STANDARD.encode(der.as_ref()));
         let pem =
@@ -40,8 +43,8 @@ impl ServiceAccount {
         .to_string()
     }
 
-    /// Whether the assertion is one of ours (RFC 7523, section 3).
-    fn believes(&self, assertion: &str) -> Option<()> {
+    /// Whether the assertion is one of ours, for this scope and in the name of nobody else (RFC 7523, section 3).
+    pub(crate) fn believes(&self, assertion: &str, scope: &str, person: Option<&str>) -> Option<()> {
         let (signed, signature) = assertion.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, self.key.public_key().as_ref());
@@ -51,7 +54,8 @@ impl ServiceAccount {
         let life = claims["exp"].as_i64()? - claims["iat"].as_i64()?;
         (claims["aud"] == self.token_uri
             && claims["iss"] == "sekisho@project.iam.gserviceaccount.com"
-            && claims["scope"] == "https://www.googleapis.com/auth/cloudkms"
+            && claims["scope"] == scope
+            && claims["sub"].as_str() == person
             && (1..=3600).contains(&life))
         .then_some(())
     }
@@ -65,7 +69,7 @@ pub(super) fn around(asked: &Asked, state: &State) -> Option<(u16, String)> {
             let form: Vec<(String, String)> = url::form_urlencoded::parse(&asked.body).into_owned().collect();
             let assertion =
                 form.iter().find(|(name, _)| name == "assertion").map(|(_, value)| value.as_str());
-            let believed = assertion.and_then(|assertion| state.account.believes(assertion));
+            let believed = assertion.and_then(|assertion| state.account.believes(assertion, SCOPE, None));
             Some(ok(believed.map(|()| token), json!({ "error": "invalid_grant" }), 400))
         }
         "/computeMetadata/v1/instance/service-accounts/default/token" => {
