@@ -72,6 +72,10 @@ audit_kinds! {
     GrantRevoked = "grant_revoked";
     /// The public URL of the house became another one.
     HouseMoved = "house_moved";
+    /// An identity at another provider was linked to a person: who signs in by it is that person.
+    IdentityLinked = "identity_linked";
+    /// A link between an identity and a person was undone.
+    IdentityUnlinked = "identity_unlinked";
     /// Keys were made.
     KeyCreated = "key_created";
     /// A key was made that takes over from another.
@@ -224,7 +228,9 @@ statement_list! {
     // Of a person whose id only their row knows.
     PUT_OF_PERSON = "INSERT INTO audit_events (id, at, kind, outcome, reason, reference, client_id, server, \
         grant_id, subject_id, detail, user_id) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, id \
-        FROM users WHERE connector = $12 AND subject = $13";
+        FROM users WHERE id = COALESCE( \
+        (SELECT user_id FROM identity_links WHERE connector = $12 AND subject = $13), \
+        (SELECT id FROM users WHERE connector = $12 AND subject = $13))";
     PUT_SUBJECT = "INSERT INTO audit_subjects (id, name, address) VALUES ($1, $2, $3) \
         ON CONFLICT (id) DO NOTHING";
 }

@@ -19,6 +19,7 @@ mod emergency_logins;
 mod engine;
 mod error;
 mod grants;
+mod identity_links;
 mod keys;
 mod maintenance;
 mod queries;
@@ -54,6 +55,7 @@ pub use engine::{Engine, EngineConfig, OpenError};
 pub use engine::{FAILPOINT_MARK, Failpoint, become_later_release, watch_failpoints};
 pub use error::StoreError;
 pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
+pub use identity_links::{IdentityLinkRecord, IdentityLinks, LinkOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
@@ -83,6 +85,7 @@ pub trait Store:
     + BrowserSessions
     + DeviceAuthorizations
     + EmergencyLogins
+    + IdentityLinks
     + Authorizations
     + Grants
     + RegistrationTokens

@@ -36,6 +36,7 @@ pub fn statements() -> Vec<Statement> {
         crate::device_authorizations::STATEMENTS,
         crate::emergency_logins::STATEMENTS,
         crate::grants::STATEMENTS,
+        crate::identity_links::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::maintenance::STATEMENTS,
         crate::queries::audit::STATEMENTS,

@@ -45,6 +45,17 @@ pub(crate) async fn stop(
     revocation: Revocation,
     audit: AuditEvent,
 ) -> Result<StopCounts, StoreError> {
+    let stopped = stop_after(engine, first, revocation, audit).await?;
+    stopped.ok_or_else(|| StoreError::unavailable("a stop missed a key"))
+}
+
+/// The same, where `first` may miss its guard; then nothing was written.
+pub(crate) async fn stop_after(
+    engine: &Engine,
+    first: Vec<Step>,
+    revocation: Revocation,
+    audit: AuditEvent,
+) -> Result<Option<StopCounts>, StoreError> {
     let now = audit.at;
     let mut steps = first;
     let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
@@ -59,13 +70,13 @@ pub(crate) async fn stop(
     match engine.write(Write::new(steps).announcing(revocation).long()).await? {
         Written::Done(touched) => {
             let count = |at: usize| touched.get(at).map_or(0, |step| step.count);
-            Ok(StopCounts {
+            Ok(Some(StopCounts {
                 browser_sessions: sessions.map_or(0, count),
                 codes: codes.map_or(0, count),
                 grants: count(grants),
-            })
+            }))
         }
-        Written::Missed(_) => Err(StoreError::unavailable("a stop missed a key")),
+        Written::Missed(_) => Ok(None),
     }
 }
 

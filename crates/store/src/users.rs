@@ -142,6 +142,9 @@ macro_rules! columns {
 statement_list! {
     PEOPLE = concat!("SELECT ", columns!(), " FROM users WHERE id = $1 OR (connector = $2 AND subject = $3) \
         OR lower(email) = lower($4) ORDER BY id LIMIT 10");
+    // Whoever is linked to somebody is that person, and no longer one of their own.
+    LINKED_PEOPLE = concat!("SELECT ", columns!(), " FROM users \
+        WHERE id = (SELECT user_id FROM identity_links WHERE connector = $1 AND subject = $2)");
     FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
     FIND_IDENTITY = concat!("SELECT ", columns!(), " FROM users WHERE connector = $1 AND subject = $2");
     FIND_SERVICE_ACCOUNT = concat!("SELECT ", columns!(),
@@ -156,14 +159,22 @@ statement_list! {
     // Whoever is known keeps the id and the day of the first sign-in.
     SIGN_IN = concat!(
         "INSERT INTO users (id, connector, subject, name, email, groups, created_at, last_sign_in_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $7) \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $7 \
+         WHERE NOT EXISTS (SELECT 1 FROM identity_links WHERE connector = $2 AND subject = $3) \
          ON CONFLICT (connector, subject) DO UPDATE SET name = excluded.name, email = excluded.email, \
          groups = excluded.groups, last_sign_in_at = excluded.last_sign_in_at RETURNING ", columns!()
     );
+    // Who is linked to somebody is that person, whatever stands in a row of their own.
+    SIGN_IN_LINKED = concat!(
+        "UPDATE users SET name = $1, email = $2, groups = $3, last_sign_in_at = $4 \
+         WHERE id = (SELECT user_id FROM identity_links WHERE connector = $5 AND subject = $6) RETURNING ", columns!()
+    );
     // By the natural key, because which id the person has is known only to the row. A service account never signs in.
     OPEN_SESSION = "INSERT INTO browser_sessions (hash, user_id, created_at, authenticated_at, expires_at) \
-        SELECT $1, id, $2, $3, $4 FROM users WHERE connector = $5 AND subject = $6 AND disabled_at IS NULL \
-        AND connector <> 'service-account'";
+        SELECT $1, id, $2, $3, $4 FROM users WHERE id = COALESCE( \
+        (SELECT user_id FROM identity_links WHERE connector = $5 AND subject = $6), \
+        (SELECT id FROM users WHERE connector = $5 AND subject = $6)) \
+        AND disabled_at IS NULL AND connector <> 'service-account'";
     ANSWER_LEG = "UPDATE authorizations SET state = 'pending', upstream_connector = NULL, \
         upstream_state_hash = NULL, upstream_leg_hash = NULL, upstream_nonce_hash = NULL, \
         upstream_verifier = NULL WHERE id = $1 AND state = 'upstream_leg' AND upstream_state_hash = $2 \
@@ -233,7 +244,20 @@ impl Users for Engine {
                 connector,
                 subject,
             ];
-            let mut steps = vec![Step::one(SIGN_IN, person).returning(), Step::one(OPEN_SESSION, opened)];
+            let linked = params![
+                user.name.as_deref(),
+                user.email.as_deref(),
+                json(&user.groups)?,
+                now,
+                connector,
+                subject,
+            ];
+            // Exactly one of the first two touches a row: a link and a row of one's own are looked at by both.
+            let mut steps = vec![
+                Step::at_most_one(SIGN_IN_LINKED, linked).returning(),
+                Step::at_most_one(SIGN_IN, person).returning(),
+                Step::one(OPEN_SESSION, opened),
+            ];
             if let Some(leg) = sign_in.authorization {
                 let leg = params![leg.authorization, leg.state_hash, leg.leg_hash, now];
                 steps.push(Step::one(ANSWER_LEG, leg));
@@ -245,8 +269,8 @@ impl Users for Engine {
                     let row = row.ok_or_else(|| StoreError::unavailable("a sign-in returned no row"))?;
                     Ok(SignInOutcome::SignedIn(decode(row)?))
                 }
-                Written::Missed(1) => Ok(SignInOutcome::Disabled),
-                Written::Missed(2) => Ok(SignInOutcome::LegGone),
+                Written::Missed(2) => Ok(SignInOutcome::Disabled),
+                Written::Missed(3) => Ok(SignInOutcome::LegGone),
                 Written::Missed(_) => Err(StoreError::unavailable("a sign-in missed its keys")),
             }
         })
@@ -257,6 +281,10 @@ impl Users for Engine {
 pub(crate) async fn find_people(engine: &Engine, text: &str) -> Result<Vec<UserRecord>, StoreError> {
     let id: Option<Id<User>> = text.parse().ok();
     let (connector, subject) = text.split_once(':').unzip();
+    let linked = engine.many(LINKED_PEOPLE, params![connector, subject]).await?;
+    if !linked.is_empty() {
+        return linked.into_iter().map(decode).collect();
+    }
     let rows = engine.many(PEOPLE, params![id, connector, subject, text]).await?;
     rows.into_iter().map(decode).collect()
 }

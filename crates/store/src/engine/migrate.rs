@@ -47,6 +47,7 @@ migrations! {
     9 "0009_device_authorizations";
     10 "0010_client_decisions";
     11 "0011_lent_grants";
+    12 "0012_identity_links";
 }
 
 /// All that this binary knows.

@@ -126,6 +126,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     let more = "INSERT INTO revocations VALUES ('grant', 'somebody', 1, 2, 3); INSERT INTO audit_seals (id, digest, count, sealed_at) VALUES (1, x'00ff', 1, 5); \
         INSERT INTO audit_seals (id, previous, digest, count, sealed_at) VALUES (2, 1, x'01', 1, 6); \
         INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES (x'0a', 1, 2, 1, x'ff00'); \
+        INSERT INTO identity_links SELECT 'partner', '7', id, 1 FROM users; \
         INSERT INTO client_rules VALUES ('block_host', 'bad.example', '', 1), ('allow_host', 'good.example', '', 1); \
         INSERT INTO registration_tokens VALUES (x'0e', 1, 2, 3, 0); \
         INSERT INTO client_requests SELECT x'0f', 'K7Q2-9XWD', 'c', x'00', NULL, '{}', 'd', 's', id, 1, 2 FROM users; \
@@ -160,7 +161,9 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     let restored = Engine::restore(folder.sqlite("third.db"), again).await.unwrap();
     assert_eq!((restored.epoch, restored.grants_ended), (2, 0));
     let (first, third) = (folder.path("first.db"), folder.path("third.db"));
-    for table in ["clients", "replays", "users", "audit_subjects", "audit_blocks", "audit_seals"] {
+    for table in
+        ["clients", "identity_links", "replays", "users", "audit_subjects", "audit_blocks", "audit_seals"]
+    {
         assert_eq!(rows(&first, table), rows(&third, table), "{table}");
     }
     let kept = rows(&third, "audit_events");

@@ -34,6 +34,7 @@ mod files;
 mod grants;
 mod hearing;
 mod history;
+mod identity_links;
 mod keys;
 mod kill;
 mod maintenance;
