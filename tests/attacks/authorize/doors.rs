@@ -122,7 +122,7 @@ const OTHER_SPELLINGS: &[&str] = &[
     "/oauth/register/",
     "/oauth/register/x",
     "/oauth/token/",
-    "/oauth/introspect",
+    "/oauth/introspection",
     "/oauth/par",
     "/admin",
     "/account",

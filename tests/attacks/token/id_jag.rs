@@ -316,14 +316,17 @@ async fn ja_17_nobody_is_told_which_issuers_are_trusted() -> Verdict {
         assert!(document.contains("grant-profile:id-jag"));
         assert!(!document.contains(&trusting.okta.issuer));
     }
-    // An issuer that is trusted and one that is not are told in the same words.
+    // An issuer that is trusted and one that is not are told in the same words, but for the reference, which is new each time.
     let stranger = SigningKey::generate_pkcs8().map_err(text)?;
     let stranger = SigningKey::from_pkcs8(KeyId::from_bytes([1; 4]), &stranger).map_err(text)?;
     let mut answers = Vec::new();
     for issuer in [trusting.okta.issuer.as_str(), "https://idp.example"] {
         let claims = trusting.claims("one", &json!({"iss": issuer}));
         let answer = trusting.present(&stranger.sign(TYP, &claims).map_err(text)?).await?;
-        answers.push((answer.status, answer.text()));
+        let told = answer.text();
+        let (words, reference) = told.split_once(" Reference ").ok_or("no reference")?;
+        assert_eq!(reference.len(), "4E3Z-N4C8.\"}".len());
+        answers.push((answer.status, words.to_owned()));
     }
     assert_eq!(answers[0], answers[1]);
     trusting.flow.close().await
