@@ -44,6 +44,7 @@ name = "cloud"
 networks = ["203.0.113.0/24"]
 [audit]
 [clients]
+[client_id_metadata_documents]
 [[client]]
 client_id = "dashboard"
 redirect_uris = ["https://dashboard.example.com/callback"]
@@ -58,6 +59,9 @@ clients = ["runner"]
 from = "wiki"
 to = ["board"]
 scopes = ["read"]
+[[trusted_issuer]]
+issuer = "https://example.okta.com"
+identity_provider = "okta"
 [[listener]]
 address = "127.0.0.1:8443"
 tls = { acme = true }
