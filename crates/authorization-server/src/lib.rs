@@ -24,6 +24,7 @@ mod error;
 mod forms;
 mod grants;
 pub mod keys;
+mod linking;
 mod login;
 mod metadata;
 mod pages;
@@ -71,6 +72,7 @@ pub use grants::id_jag::IdJagRefusal;
 pub use grants::refresh_token::RefreshRefusal;
 pub use grants::target::TargetRefusal;
 pub use grants::token_exchange::ExchangeRefusal;
+pub use linking::LinkedIdentity;
 pub use login::{
     Completed, Emergency, EmergencyCode, EmergencyForm, LegStarted, LoginError, LoginForm, LoginReason,
     Returned, SignedIn,

@@ -69,7 +69,9 @@ pub struct LoginPage {
     pub authorization: Id<Authorization>,
     /// Who is asking.
     pub client: ClientOnPage,
-    /// The identity providers.
+    /// What the client says of the person, if it has the form of an address: `Some` if people are led by their address.
+    pub address: Option<String>,
+    /// The identity providers that people choose.
     pub connectors: Vec<ConnectorOnPage>,
     /// Goes into the form.
     pub csrf: FormToken,

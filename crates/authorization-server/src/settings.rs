@@ -3,6 +3,7 @@
 //!
 //! Must never hold a key: keys are a part ([`crate::Parts`]), because they rotate.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use policy::ServerRules;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub clients: Vec<PreRegisteredClient>,
     /// The MCP server that is meant by a request without `resource` (product.md, P-16).
     pub default_server: Option<String>,
+    /// The identity provider of people with an address of a domain, in small letters: domain, and connector.
+    pub home_domains: BTreeMap<String, String>,
     /// Whether an MCP server may ask about tokens (RFC 7662): one that has credentials for it.
     pub introspection: bool,
     /// Which metadata documents of clients are read.

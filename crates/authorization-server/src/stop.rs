@@ -122,7 +122,13 @@ impl Stopping<'_> {
         self.store.allow_client(id, event).await
     }
 
-    fn event(&self, kind: AuditKind, target: &Target, note: Option<&str>, now: Timestamp) -> AuditEvent {
+    pub(crate) fn event(
+        &self,
+        kind: AuditKind,
+        target: &Target,
+        note: Option<&str>,
+        now: Timestamp,
+    ) -> AuditEvent {
         let mut event = AuditEvent::new(Id::mint(now, self.entropy), now, kind, Outcome::Ok);
         event.reason = Some("by_operator");
         let what = match target {
@@ -158,7 +164,7 @@ pub(crate) fn note(event: &mut AuditEvent, note: Option<&str>) {
     }
 }
 
-fn revocation(kind: RevocationKind, id: String, now: Timestamp) -> Revocation {
+pub(crate) fn revocation(kind: RevocationKind, id: String, now: Timestamp) -> Revocation {
     // A token by a clock that goes ahead ends as much later, and so does the entry.
     let expires_at = now.plus(Lifetimes::LONGEST_ACCESS_TOKEN + 2 * CLOCKS_APART);
     Revocation { kind, id, not_before: now.minus(CLOCKS_APART), expires_at }

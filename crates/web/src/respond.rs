@@ -285,6 +285,7 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::Expired
         | Trouble::NothingTicked
         | Trouble::ProviderDeclined
+        | Trouble::ProviderUnknown
         | Trouble::ProviderUntrusted
         | Trouble::RedirectUnknown
         | Trouble::RequestBroken

@@ -61,7 +61,8 @@ fn told_to_the_client(reason: &LoginReason, form: &Form) -> Option<ErrorCode> {
         LoginReason::UpstreamRefused(Refusal::ProviderError) if form.contains("error") => {
             Some(ErrorCode::ServerError)
         }
-        LoginReason::AlreadyDecided
+        LoginReason::AddressUnknown
+        | LoginReason::AlreadyDecided
         | LoginReason::CallbackMalformed
         | LoginReason::CallbackUnboundBrowser
         | LoginReason::CallbackUnknown

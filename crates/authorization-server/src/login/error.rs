@@ -44,6 +44,9 @@ impl LoginError {
 /// Reasons why a sign-in does not go on.
 #[derive(Debug, Error)]
 pub enum LoginReason {
+    /// No identity provider is that of people with such an address.
+    #[error("no identity provider is configured for the address")]
+    AddressUnknown,
     /// It was decided already: the person allowed or refused, perhaps in another tab.
     #[error("the sign-in was already decided")]
     AlreadyDecided,
@@ -111,7 +114,8 @@ impl LoginReason {
     #[must_use]
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::AlreadyDecided
+            Self::AddressUnknown
+            | Self::AlreadyDecided
             | Self::CallbackMalformed
             | Self::CallbackUnknown
             | Self::ConnectorMismatch
@@ -142,7 +146,8 @@ impl LoginReason {
             Self::UpstreamMalformed(_)
             | Self::UpstreamRefused(Refusal::ProviderError)
             | Self::UpstreamUnreachable => Blame::Upstream,
-            Self::AlreadyDecided
+            Self::AddressUnknown
+            | Self::AlreadyDecided
             | Self::CallbackMalformed
             | Self::CallbackUnboundBrowser
             | Self::CallbackUnknown
@@ -165,6 +170,7 @@ impl LoginReason {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::AddressUnknown => "address_unknown",
             Self::AlreadyDecided => "already_decided",
             Self::CallbackMalformed => "callback_malformed",
             Self::CallbackUnboundBrowser => "callback_unbound_browser",

@@ -29,6 +29,8 @@ use crate::{AuthorizationServer, forms, grants, prompt};
 /// The form of the login page, as it was sent.
 #[derive(Debug, Clone)]
 pub struct LoginForm {
+    /// The address that was typed, where people are led by it and no identity provider was chosen.
+    pub address: String,
     /// The sign-in.
     pub authorization: String,
     /// The identity provider that was chosen.
@@ -122,7 +124,8 @@ impl AuthorizationServer {
         LoginPage {
             authorization: record.id,
             client,
-            connectors: self.parts.connectors.iter().map(|connector| on_page(&**connector)).collect(),
+            address: self.address_on_page(&record),
+            connectors: self.chosen().map(on_page).collect(),
             csrf: forms::login_token(&keys.forms, record.id, &binding, shown),
             has_emergency,
             not_admitted: not_admitted.map(|session| Account::of(&session.user)),
@@ -163,13 +166,13 @@ impl AuthorizationServer {
                 set_leg: None,
             });
         }
-        let connector = self.connector(&form.connector).ok_or(LoginReason::ConnectorUnknown)?;
+        let (connector, hint) = self.chosen_by(form, &record)?;
         self.client_on_page(&record).await?.ok_or(LoginReason::ClientGone)?;
         let entropy = &*self.parts.entropy;
         let (state, nonce) = (Secret::random("", entropy), Secret::random("", entropy));
         let verifier = CodeVerifier::mint(entropy);
         let set_leg = browser.bind_leg(entropy);
-        let location = self.ask_connector(connector, &record, [&state, &nonce], &verifier).await?;
+        let location = self.ask_connector((connector, hint), &record, [&state, &nonce], &verifier).await?;
         let leg = UpstreamLeg {
             connector: connector.id().as_str().to_owned(),
             state_hash: state.hash(),
@@ -187,7 +190,7 @@ impl AuthorizationServer {
 
     async fn ask_connector(
         &self,
-        connector: &dyn Connector,
+        (connector, login_hint): (&dyn Connector, Option<&str>),
         record: &AuthorizationRecord,
         [state, nonce]: [&Secret; 2],
         verifier: &CodeVerifier,
@@ -200,7 +203,7 @@ impl AuthorizationServer {
             nonce: &start.1,
             code_challenge: &challenge,
             redirect_uri: &redirect_uri,
-            login_hint: record.request.login_hint.as_deref(),
+            login_hint,
             reauthenticate: prompt::authenticated_since(&record.request, record.created_at).is_some(),
         };
         Ok(connector.start(leg).await?)
@@ -216,6 +219,35 @@ impl AuthorizationServer {
         })
     }
 
+    /// The identity provider of the button, or that of the address; and whom it is told to expect. Of an address only the
+    /// part behind the `@` decides, and only by the configuration: nobody is looked up.
+    fn chosen_by<'a>(
+        &'a self,
+        form: &'a LoginForm,
+        record: &'a AuthorizationRecord,
+    ) -> Result<(&'a dyn Connector, Option<&'a str>), LoginReason> {
+        let address = form.address.trim();
+        if !form.connector.is_empty() || address.is_empty() {
+            let connector = self.connector(&form.connector).ok_or(LoginReason::ConnectorUnknown)?;
+            return Ok((connector, record.request.login_hint.as_deref()));
+        }
+        let domain = domain_of(address).ok_or(LoginReason::AddressUnknown)?;
+        let home = self.settings.home_domains.get(&domain).ok_or(LoginReason::AddressUnknown)?;
+        Ok((self.connector(home).ok_or(LoginReason::AddressUnknown)?, Some(address)))
+    }
+
+    /// The identity providers that have a button: those that nobody is led to by an address.
+    fn chosen(&self) -> impl Iterator<Item = &dyn Connector> {
+        let by_address = |id: &str| self.settings.home_domains.values().any(|home| home == id);
+        let connectors = self.parts.connectors.iter().map(|connector| &**connector);
+        connectors.filter(move |connector| !by_address(connector.id().as_str()))
+    }
+
+    fn address_on_page(&self, record: &AuthorizationRecord) -> Option<String> {
+        let hint = || record.request.login_hint.as_deref().filter(|hint| domain_of(hint).is_some());
+        (!self.settings.home_domains.is_empty()).then(|| hint().unwrap_or_default().to_owned())
+    }
+
     pub(crate) fn connector(&self, id: &str) -> Option<&dyn Connector> {
         self.parts
             .connectors
@@ -229,6 +261,16 @@ impl AuthorizationServer {
     pub fn development(&self) -> Option<&upstream::connectors::development::Development> {
         self.parts.connectors.iter().find_map(|connector| connector.development())
     }
+}
+
+/// The domain of what has the form of an address, in small letters.
+fn domain_of(address: &str) -> Option<String> {
+    let (local, domain) = address.rsplit_once('@')?;
+    let formed = !local.is_empty()
+        && (1..=253).contains(&domain.len())
+        && address.len() <= 254
+        && !address.chars().any(|c| c.is_control() || c.is_whitespace());
+    formed.then(|| domain.to_ascii_lowercase())
 }
 
 /// What the sealed verifier is bound to, so that it opens in its own row only (attacks.md, ST-02).

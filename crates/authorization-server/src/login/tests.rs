@@ -34,6 +34,7 @@ async fn started(house: &House) -> Started {
 
 fn login_form(page: &LoginPage) -> LoginForm {
     LoginForm {
+        address: String::new(),
         authorization: page.authorization.to_string(),
         connector: "fake".to_owned(),
         csrf: page.csrf.to_string(),
@@ -51,6 +52,7 @@ async fn come_back(house: &House, started: &mut Started) -> LoginReason {
 macro_rules! login_reasons {
     () => {
         every_reason!(LoginReason {
+            AddressUnknown,
             AlreadyDecided,
             CallbackMalformed,
             CallbackUnboundBrowser,
@@ -111,6 +113,12 @@ async fn at_the_button(house: &House) -> Vec<(LoginReason, &'static str)> {
     rows.push((press(house, forged, &cookies).await, "CsrfMismatch"));
     let elsewhere = LoginForm { connector: "nowhere".to_owned(), ..form.clone() };
     rows.push((press(house, elsewhere, &cookies).await, "ConnectorUnknown"));
+    for address in
+        ["jane@elsewhere.example", "jane", "@acme.example", "a b@acme.example", "jane@x.acme.example"]
+    {
+        let lost = LoginForm { connector: String::new(), address: address.to_owned(), ..form.clone() };
+        rows.push((press(house, lost, &cookies).await, "AddressUnknown"));
+    }
     for authorization in ["", "no-id", "00000000-0000-7000-8000-000000000000"] {
         let unknown = LoginForm { authorization: authorization.to_owned(), ..form.clone() };
         rows.push((press(house, unknown, &cookies).await, "Unknown"));

@@ -199,6 +199,7 @@ pub(crate) fn settings() -> Settings {
             entry("notes", NOTES, Access::Everyone, vec![admitted("ci", None), admitted("nightly", None)]),
             entry("vault", VAULT, Access::Groups(vec!["ops".to_owned()]), vec![admitted("ci", Some("read"))]),
         ],
+        home_domains: std::collections::BTreeMap::new(),
         service_accounts: vec![
             account("ci", "Builds", RUNNER.0),
             account("nightly", "Nightly", OTHER_RUNNER.0),
@@ -288,6 +289,7 @@ impl House {
         page: &LoginPage,
     ) -> Result<String, LoginError> {
         let form = LoginForm {
+            address: String::new(),
             authorization: page.authorization.to_string(),
             connector: "fake".to_owned(),
             csrf: page.csrf.to_string(),

@@ -9,6 +9,7 @@ mod docs;
 mod emergency_login;
 mod failure;
 mod keys;
+mod linking;
 mod people;
 mod progress;
 mod restore;
@@ -29,6 +30,7 @@ pub use self::demo::DemoArguments;
 pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
 pub use self::keys::KeysArguments;
+pub use self::linking::PeopleArguments;
 pub use self::restore::RestoreArguments;
 pub use self::sign_in::{SignInArguments, sign_in_in_words};
 pub use self::stop::{AllowArguments, StopArguments};
@@ -80,6 +82,8 @@ enum Command {
     Restore(RestoreArguments),
     /// End what a person, a client, an MCP server or everybody has, on every node within seconds
     Stop(StopArguments),
+    /// Say which identities at several providers are one person
+    People(PeopleArguments),
     /// Let a person or a client in again that was stopped with --block
     Allow(AllowArguments),
     /// Print a generated document
@@ -124,6 +128,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Backup(arguments) => backup::run(&arguments),
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Stop(arguments) => stop::run(&arguments),
+        Command::People(arguments) => linking::run(&arguments),
         Command::Allow(arguments) => stop::allow(&arguments),
         Command::Docs { what } => docs::run(what),
     }

@@ -20,6 +20,9 @@ settings! {
         kind: String = required, "\"atlassian\", \"auth0\", \"development\", \"entra\", \"github\", \"google\", \"keycloak\", \"oidc\" or \"okta\"", parse::text;
         /// What people are shown.
         title: Option<String> = optional, "a text", parse::text;
+        /// The domains of the e-mail addresses of its people. If any is set, the login page asks for the address and leads to
+        /// the provider of its domain; providers without domains keep their buttons.
+        home_domains: Vec<String> = "[]", "a list of domains", parse::domains;
     }
 }
 

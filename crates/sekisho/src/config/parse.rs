@@ -204,6 +204,20 @@ pub(super) fn host(value: &DeValue<'_>) -> Result<String, String> {
     if plain && host.contains('.') { Ok(host) } else { Err("is not a host name alone".to_owned()) }
 }
 
+/// Domains of e-mail addresses, in small letters.
+pub(super) fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    list(value, |value| {
+        let domain = text(value)?.to_ascii_lowercase();
+        let plain =
+            |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.' || !byte.is_ascii();
+        if domain.bytes().all(plain) {
+            Ok(domain)
+        } else {
+            Err("holds something that is not a domain".to_owned())
+        }
+    })
+}
+
 /// One part of the path of a URL.
 pub(super) fn segment(value: &DeValue<'_>) -> Result<String, String> {
     let segment = text(value)?;

@@ -1,5 +1,6 @@
 //! The two roles, each with the small struct of settings that it is told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
@@ -17,6 +18,7 @@ use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issue
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
+use crate::config::identity_providers::IdentityProviderConfig;
 use crate::config::service_accounts;
 
 /// What both roles share.
@@ -75,6 +77,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         servers: servers.collect::<Result<_, _>>()?,
         service_accounts: known_service_accounts(config)?,
         trusted_issuers: trusted_issuers::all(config, &shared.world.clock, &shared.trusts)?,
+        home_domains: home_domains(config),
     };
     let connectors = config
         .identity_providers
@@ -92,6 +95,15 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         timeline: Arc::clone(&shared.timeline),
     };
     Ok(AuthorizationServer::new(settings, parts))
+}
+
+/// Which identity provider is that of a domain.
+fn home_domains(config: &Config) -> BTreeMap<String, String> {
+    let of = |provider: &IdentityProviderConfig| {
+        let id = provider.settings.id.clone();
+        provider.settings.home_domains.clone().into_iter().map(move |domain| (domain, id.clone()))
+    };
+    config.identity_providers.iter().flat_map(of).collect()
 }
 
 /// The service accounts as configured.

@@ -4,6 +4,12 @@ use super::{Words, says};
 
 pub(super) const WORDS: &[Words] = &[
     says(
+        "address_unknown",
+        "No identity provider is configured for the domain of the address that was typed.",
+        "Sekisho's rule: `home_domains` decides, nobody is looked up",
+        "Look at the part behind the @. If it is right, add it to `home_domains` of the identity provider.",
+    ),
+    says(
         "already_decided",
         "A sign-in is decided once; this one was, in another tab or by a second press.",
         "Sekisho's rule: one sign-in, one browser",

@@ -66,6 +66,8 @@ pub struct Plan {
     pub pending: PendingCaps,
     /// How long a repeated refresh gets the same successor.
     pub refresh_repeat: Duration,
+    /// The identity provider of people with an address of a domain: domain, and connector.
+    pub home_domains: std::collections::BTreeMap<String, String>,
     /// Further identity providers.
     pub connectors: Vec<Arc<dyn Connector>>,
     /// A PostgreSQL database instead of an SQLite file.
@@ -141,6 +143,7 @@ impl Default for Plan {
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
             refresh_repeat: Duration::from_secs(60),
+            home_domains: std::collections::BTreeMap::new(),
             connectors: Vec::new(),
             postgres: None,
             mcp_url: None,
@@ -289,6 +292,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .collect::<Built<_>>()?,
         service_accounts: accounts(plan)?,
         trusted_issuers: plan.trusted_issuers.clone(),
+        home_domains: plan.home_domains.clone(),
     })
 }
 

@@ -54,6 +54,7 @@ async fn press(visit: &Visit, request: Request) -> Response {
         Err(refusal) => return refused_form(visit, NAME, refusal),
     };
     let form = LoginForm {
+        address: text(&form, "address"),
         authorization: text(&form, "authorization"),
         connector: text(&form, "connector"),
         csrf: text(&form, "csrf"),
@@ -123,6 +124,7 @@ fn log_refusal(visit: &Visit, endpoint: &'static str, error: &LoginError) {
 
 fn trouble_of(reason: &LoginReason) -> Trouble {
     match reason {
+        LoginReason::AddressUnknown => Trouble::ProviderUnknown,
         LoginReason::AlreadyDecided => Trouble::AlreadyDecided,
         LoginReason::CallbackMalformed
         | LoginReason::ConnectorMismatch

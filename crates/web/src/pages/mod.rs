@@ -58,6 +58,8 @@ struct Login<'a> {
     who: Who,
     authorization: String,
     csrf: &'a str,
+    /// What stands in the field for the address, if there is one.
+    address: Option<&'a str>,
     connectors: Vec<ConnectorLine<'a>>,
     has_emergency: bool,
     reference: Vec<Piece>,
@@ -87,6 +89,7 @@ pub(crate) fn login(visit: &Visit, page: &LoginPage) -> Response {
         who: Who::new(frame.text, &page.client, &page.server),
         authorization: page.authorization.to_string(),
         csrf: page.csrf.as_str(),
+        address: page.address.as_deref(),
         connectors: connectors.collect(),
         has_emergency: page.has_emergency,
         reference: frame.reference(page.reference.as_str()),

@@ -23,6 +23,8 @@ pub(super) static TEXT: Text = Text {
 
     login_title: "Sign in",
     login_lead: "Sign in first. After that you decide what it may do.",
+    login_address: "Your e-mail address at work",
+    login_next: "Next",
     login_continue: "Continue with {provider}",
     login_not_admitted: "You are signed in as {account}, who has no access to this MCP server. Sign in with another account, or ask the person who runs this site.",
     login_not_you: "If you did not start this, close the page. Nothing has been allowed yet.",
@@ -204,6 +206,11 @@ const TROUBLES: Troubles = Troubles {
         happened: "This account may not come in here",
         means: "The sign-in service knows you, but this account is not one that may use this site.",
         now: "Connect again and choose your work account, or ask the person who runs this site.",
+    },
+    provider_unknown: TroubleText {
+        happened: "There is no sign-in for this address",
+        means: "Nobody was asked, and nothing was allowed.",
+        now: "Go back, and look at the part behind the @. If it is right, ask whoever runs this service.",
     },
     provider_untrusted: TroubleText {
         happened: "The sign-in service gave an answer that cannot be trusted",

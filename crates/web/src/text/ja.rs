@@ -23,6 +23,8 @@ pub(super) static TEXT: Text = Text {
 
     login_title: "サインイン",
     login_lead: "まずサインインしてください。何を許可するかは、その後で決められます。",
+    login_address: "職場のメールアドレス",
+    login_next: "次へ",
     login_continue: "{provider} で続ける",
     login_not_admitted: "{account} としてサインインしていますが、このアカウントではこの MCP サーバーを利用できません。別のアカウントでサインインするか、このサイトの管理者にお問い合わせください。",
     login_not_you: "心当たりがない場合は、このページを閉じてください。まだ何も許可されていません。",
@@ -203,6 +205,11 @@ const TROUBLES: Troubles = Troubles {
         happened: "このアカウントでは利用できません",
         means: "サインインサービスには登録されていますが、このサイトの利用を認められたアカウントではありません。",
         now: "接続し直して業務用のアカウントを選ぶか、このサイトの管理者にお問い合わせください。",
+    },
+    provider_unknown: TroubleText {
+        happened: "このアドレスのサインイン先がありません",
+        means: "どこにも問い合わせておらず、何も許可されていません。",
+        now: "前のページに戻り、@ より後ろを確かめてください。正しい場合は、このサービスの管理者に連絡してください。",
     },
     provider_untrusted: TroubleText {
         happened: "サインインサービスの応答を信頼できません",

@@ -100,6 +100,8 @@ pub(crate) struct Text {
 
     pub(crate) login_title: &'static str,
     pub(crate) login_lead: &'static str,
+    pub(crate) login_address: &'static str,
+    pub(crate) login_next: &'static str,
     pub(crate) login_continue: &'static str,
     pub(crate) login_not_admitted: &'static str,
     pub(crate) login_not_you: &'static str,

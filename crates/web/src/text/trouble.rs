@@ -48,6 +48,8 @@ pub(crate) enum Trouble {
     ProviderDeclined,
     /// The identity provider knows the person, but the person may not come in here.
     ProviderNotAllowed,
+    /// No identity provider is that of the address.
+    ProviderUnknown,
     /// The identity provider's answer cannot be trusted.
     ProviderUntrusted,
     /// The request leads to an address that the client never named.
@@ -109,6 +111,7 @@ pub(crate) struct Troubles {
     pub(crate) provider_away: TroubleText,
     pub(crate) provider_declined: TroubleText,
     pub(crate) provider_not_allowed: TroubleText,
+    pub(crate) provider_unknown: TroubleText,
     pub(crate) provider_untrusted: TroubleText,
     pub(crate) redirect_unknown: TroubleText,
     pub(crate) request_broken: TroubleText,
@@ -150,6 +153,7 @@ impl Troubles {
             Trouble::ProviderAway => &self.provider_away,
             Trouble::ProviderDeclined => &self.provider_declined,
             Trouble::ProviderNotAllowed => &self.provider_not_allowed,
+            Trouble::ProviderUnknown => &self.provider_unknown,
             Trouble::ProviderUntrusted => &self.provider_untrusted,
             Trouble::RedirectUnknown => &self.redirect_unknown,
             Trouble::RequestBroken => &self.request_broken,
@@ -169,7 +173,7 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientDocument,
@@ -192,6 +196,7 @@ impl Trouble {
         Self::ProviderAway,
         Self::ProviderDeclined,
         Self::ProviderNotAllowed,
+        Self::ProviderUnknown,
         Self::ProviderUntrusted,
         Self::RedirectUnknown,
         Self::RequestBroken,

@@ -161,6 +161,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         pending: PendingCaps { per_address: 100, total: 1000 },
         redirects: RedirectPolicy::default(),
         servers: vec![server],
+        home_domains: std::collections::BTreeMap::new(),
         service_accounts: Vec::new(),
         trusted_issuers: Vec::new(),
     }
