@@ -95,6 +95,8 @@ mod tests {
     use crate::test_house::*;
 
     /// AS-013, AS-014, AS-015, AS-016, AS-018, AS-019, AS-023.
+    ///
+    /// AS-017, AS-022.
     #[tokio::test]
     async fn the_document_says_what_there_is() {
         let house = House::new().await;

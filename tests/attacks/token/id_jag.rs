@@ -113,6 +113,7 @@ fn forged(header: &Value, claims: &Value) -> String {
     format!("{}.{}.{}", part(header), part(claims), URL_SAFE_NO_PAD.encode([7; 64]))
 }
 
+/// AS-212, AS-217.
 #[tokio::test]
 async fn ja_01_a_jwt_of_another_type_or_algorithm_is_no_id_jag() -> Verdict {
     let trusting = Trusting::new().await?;
@@ -129,6 +130,7 @@ async fn ja_01_a_jwt_of_another_type_or_algorithm_is_no_id_jag() -> Verdict {
     trusting.flow.close().await
 }
 
+/// AS-214.
 #[tokio::test]
 async fn ja_02_only_our_issuer_alone_is_an_audience() -> Verdict {
     let trusting = Trusting::new().await?;
@@ -155,6 +157,7 @@ async fn ja_03_one_for_another_client_is_refused_and_not_used_up() -> Verdict {
     trusting.flow.close().await
 }
 
+/// AS-215.
 #[tokio::test]
 async fn ja_04_a_public_client_is_refused() -> Verdict {
     let mut trusting = Trusting::new().await?;
@@ -164,6 +167,7 @@ async fn ja_04_a_public_client_is_refused() -> Verdict {
     trusting.flow.close().await
 }
 
+/// AS-213, AS-217.
 #[tokio::test]
 async fn ja_05_keys_come_from_the_configured_place_alone() -> Verdict {
     let trusting = Trusting::new().await?;
@@ -179,6 +183,7 @@ async fn ja_05_keys_come_from_the_configured_place_alone() -> Verdict {
     trusting.flow.close().await
 }
 
+/// AS-213.
 #[tokio::test]
 async fn ja_06_a_mistyped_time_is_invalid_and_a_century_too_long() -> Verdict {
     let trusting = Trusting::new().await?;
@@ -266,6 +271,7 @@ async fn ja_11_a_tenant_that_is_not_the_trusted_one_is_refused() -> Verdict {
     trusting.flow.close().await
 }
 
+/// AS-216.
 #[tokio::test]
 async fn ja_13_no_refresh_token_is_issued_and_the_access_token_works() -> Verdict {
     let trusting = Trusting::new().await?;
@@ -275,6 +281,7 @@ async fn ja_13_no_refresh_token_is_issued_and_the_access_token_works() -> Verdic
     trusting.flow.close().await
 }
 
+/// AS-212.
 #[tokio::test]
 async fn ja_14_a_jwt_of_our_own_is_no_id_jag() -> Verdict {
     let trusting = Trusting::new().await?;
@@ -285,6 +292,7 @@ async fn ja_14_a_jwt_of_our_own_is_no_id_jag() -> Verdict {
     trusting.flow.close().await
 }
 
+/// AS-213.
 #[tokio::test]
 async fn ja_16_what_is_no_jwt_is_refused() -> Verdict {
     let trusting = Trusting::new().await?;
