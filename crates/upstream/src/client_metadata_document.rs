@@ -251,7 +251,7 @@ const fn host_fails(why: NoDocument) -> bool {
     }
 }
 
-/// "application/json" or "application/<AS-defined>+json" (section 4), whatever its parameters.
+/// "application/json" or `application/<AS-defined>+json` (section 4), whatever its parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(only), None) = (values.next(), values.next()) else { return false };

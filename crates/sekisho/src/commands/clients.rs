@@ -49,9 +49,9 @@ enum Action {
     Approve(ApproveArguments),
     /// End all that a client has and keep it out, or all clients of a host or fingerprint
     Block(BlockArguments),
-    /// Take a block away; from then on the policy of [clients] decides again
+    /// Take a block away; from then on the policy of `[clients]` decides again
     Unblock(BlockArguments),
-    /// Make an initial access token, by which clients register where [clients] registration = "token"
+    /// Make an initial access token, by which clients register where `[clients]` says `registration = "token"`
     RegistrationToken(TokenArguments),
 }
 
