@@ -179,14 +179,15 @@ clients = ["runner", "keyed-runner"]
 [[mcp_server]]
 name = "notes"
 url = "${upstream.said}"
-access = ["group:engineering", "service-account:ci:read"]
+access = ["group:engineering", "service-account:ci"]
 `, { port });
   const ways = { runner: { CLIENT_SECRET: 'secret-of-the-runner' }, 'keyed-runner': { PRIVATE_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) } };
   for (const [id, way] of Object.entries(ways))
     await test(`typescript as a machine, ${id}`, async () => {
       const seen = await client('machine', `${url}/notes/mcp`, 'whoami', '', { ...way, CLIENT_ID: id, ISSUER: url });
       assert.equal(seen.isError, false, seen.text);
-      assert.deepEqual([seen.scope, seen.refreshToken], ['read', false]);
+      // The client asks for what the challenge names.
+      assert.deepEqual([seen.scope, seen.refreshToken], ['read write', false]);
       const { claims, leaked } = JSON.parse(seen.text);
       assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
       assert.deepEqual([claims.service_account, claims.name, claims.client_id], ['ci', 'Builds', id]);
