@@ -11,6 +11,7 @@ mod flood;
 mod flows;
 mod grants;
 mod load;
+mod machines;
 mod nginx;
 mod nodes;
 mod passthrough;
@@ -38,7 +39,7 @@ pub(crate) type Outcome<T> = Result<T, String>;
 const USAGE: &str = "usage: bench [--quick] [--postgres FOLDER] parts | PART | soak MINUTES";
 
 /// The parts of the bench, with what must be known of each beside the numbers.
-const PARTS: [(&str, &str); 10] = [
+const PARTS: [(&str, &str); 11] = [
     ("start", "One process on a core of its own."),
     (
         "calls",
@@ -46,6 +47,11 @@ const PARTS: [(&str, &str); 10] = [
          charged to the process.",
     ),
     ("flows", "Sekisho with its SQLite file has one core, the load generator the other; 32 connections."),
+    (
+        "machines",
+        "Sekisho with its SQLite file has one core, the load generator the other; 32 connections. The token is the same \
+         throughout, the ID-JAGs are signed before (ES256).",
+    ),
     (
         "audit",
         "Sekisho has one core, load generator and MCP server the other; 32 connections, one tool with `readOnlyHint`.",
@@ -134,6 +140,7 @@ async fn part(plan: &Plan, name: &str) -> Outcome<()> {
             drop(product);
             documents::measure(table_here).await?;
         }
+        "machines" => machines::measure(plan, table_here).await?,
         "audit" => audit::measure(plan, table_here).await?,
         "grants" => grants::measure(plan, table_here).await?,
         "streams" => streams::measure(plan, table_here).await?,

@@ -72,6 +72,7 @@ client_requests_per_second = 1000000
 pending_per_address = 1000000
 pending_in_all = 10000000
 calls_per_person = 1000000
+introspections_per_second = 1000000
 [[identity_provider]]
 id = "development"
 kind = "development"
@@ -125,7 +126,8 @@ pub(crate) fn prepare(setup: &Setup, public_port: Option<u16>) -> Outcome<(TempD
     Ok((folder, port))
 }
 
-fn write_secret(path: &Path, text: &str) -> Outcome<()> {
+/// Writes a file that only its owner reads.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Outcome<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::OpenOptions::new()

@@ -1,0 +1,150 @@
+//! What machines ask of the authorization server: introspections, and exchanges of ID-JAGs.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::Method;
+use protocol::jose::SigningKey;
+use protocol::keys::KeyId;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::flows::{self, CONNECTIONS};
+use crate::load::{Connection, Seen, Template, gather, now, repeat, today};
+use crate::product::{Product, SERVER, Setup, write_secret};
+use crate::rounds::Line;
+use crate::table::Table;
+use crate::{Outcome, Plan};
+
+/// Exchanges of each connection in a round.
+const EXCHANGES: usize = 300;
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const CLIENT: &str = "agent";
+const ISSUER: &str = "https://idp.bench.example";
+
+/// Introspections of one living token, and ID-JAGs that are each presented once.
+pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
+    let folder = TempDir::new().map_err(|error| error.to_string())?;
+    let issuer = Issuer::new()?;
+    let mut setup = Setup::new("http://127.0.0.1:9/mcp");
+    setup.more = configure(folder.path(), &issuer)?;
+    let product = Product::start(&setup).await?;
+    let session = flows::sign_in(&product).await?;
+    let asks = form(&product, SERVER, "/oauth/introspect", &[("token", &session.access_token)]);
+    let [mut introspections, mut exchanges] = [(); 2].map(|()| Line::default());
+    for round in 0..plan.rounds {
+        let seen = repeat(&product.target, asks.clone(), CONNECTIONS, plan.seconds);
+        introspections.round(&product.peer, seen).await?;
+        let each = if plan.quick { EXCHANGES / 10 } else { EXCHANGES };
+        let holders = issuer.speak(&product, round, each).await?;
+        exchanges.round(&product.peer, exchange(holders)).await?;
+    }
+    for (what, line, goal) in [
+        ("introspections of a living token", &introspections, "20,000 /s and core"),
+        ("ID-JAGs exchanged, each taken once, durable", &exchanges, "5,000 /s and core"),
+    ] {
+        let (cost, rate) = (line.per_core.show("/s and core", 0), line.rate.show("/s", 0));
+        table.row(what, &format!("{cost}; {rate}; p99 {:.1} ms", line.p99.median() / 1e3), goal);
+    }
+    Ok(())
+}
+
+/// The sections, and the files that they name. The first line still belongs to the MCP server.
+fn configure(folder: &Path, issuer: &Issuer) -> Outcome<String> {
+    let file = |name: &str| folder.join(name);
+    write_secret(&file("introspection.secret"), SECRET)?;
+    write_secret(&file("client.secret"), SECRET)?;
+    let jwks = json!({ "keys": [issuer.key.public_jwk()] }).to_string();
+    std::fs::write(file("issuer.jwks"), jwks).map_err(|error| error.to_string())?;
+    let path = |name: &str| file(name).display().to_string();
+    Ok(format!(
+        "introspection_secret_file = \"{}\"\n\
+         [[client]]\nclient_id = \"{CLIENT}\"\nname = \"Agent\"\nredirect_uris = [\"http://127.0.0.1/callback\"]\nsecret_file = \"{}\"\n\
+         [[trusted_issuer]]\nissuer = \"{ISSUER}\"\nidentity_provider = \"development\"\njwks_file = \"{}\"\n",
+        path("introspection.secret"),
+        path("client.secret"),
+        path("issuer.jwks"),
+    ))
+}
+
+/// A form that is posted with HTTP Basic.
+fn form(product: &Product, name: &str, path: &str, fields: &[(&str, &str)]) -> Template {
+    let authorization = format!("Basic {}", STANDARD.encode(format!("{name}:{SECRET}")));
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("origin", product.peer.url.as_str()),
+        ("authorization", authorization.as_str()),
+    ];
+    Template {
+        method: Method::POST,
+        path: path.to_owned(),
+        headers: headers[..].iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        body: Bytes::from(testkit::http::form(fields)),
+    }
+}
+
+/// An identity provider that speaks of Alice.
+struct Issuer {
+    key: SigningKey,
+}
+
+impl Issuer {
+    fn new() -> Outcome<Self> {
+        let text = |error: protocol::jose::JoseError| error.to_string();
+        let pkcs8 = SigningKey::generate_pkcs8().map_err(text)?;
+        Ok(Self { key: SigningKey::from_pkcs8(KeyId::from_bytes([7; 4]), &pkcs8).map_err(text)? })
+    }
+
+    /// Connections, each with requests that present so many ID-JAGs.
+    async fn speak(
+        &self,
+        product: &Product,
+        round: usize,
+        each: usize,
+    ) -> Outcome<Vec<(Connection, Vec<Template>)>> {
+        let (begin, resource) = (today().secs(), format!("{}/{SERVER}/mcp", product.peer.url));
+        let mut holders = Vec::new();
+        for connection in 0..CONNECTIONS {
+            let mut held = Vec::new();
+            for number in 0..each {
+                let claims = json!({
+                    "iss": ISSUER, "sub": "alice", "aud": product.peer.url, "client_id": CLIENT, "iat": begin,
+                    "exp": begin + 300, "resource": resource, "jti": format!("{round}.{connection}.{number}"),
+                });
+                let assertion =
+                    self.key.sign("oauth-id-jag+jwt", &claims).map_err(|error| error.to_string())?;
+                let fields = [
+                    ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+                    ("assertion", assertion.as_str()),
+                ];
+                held.push(form(product, CLIENT, "/oauth/token", &fields));
+            }
+            holders.push((Connection::open(&product.target).await?, held));
+        }
+        Ok(holders)
+    }
+}
+
+/// Presents each.
+async fn exchange(holders: Vec<(Connection, Vec<Template>)>) -> Outcome<Seen> {
+    let begin = now();
+    let mut tasks = JoinSet::new();
+    for (mut connection, held) in holders {
+        tasks.spawn(async move {
+            let mut micros = Vec::with_capacity(held.len());
+            for request in held {
+                let sent = now();
+                let (parts, body) = connection.send(&request).await?;
+                if !parts.status.is_success() {
+                    return Err(format!("answered {}: {}", parts.status, String::from_utf8_lossy(&body)));
+                }
+                micros.push(sent.elapsed().as_secs_f64() * 1e6);
+            }
+            Ok::<_, String>(micros)
+        });
+    }
+    gather(tasks, begin).await
+}
