@@ -152,7 +152,7 @@ impl Outcome {
 pub struct AuditSubject {
     /// The id the event carries.
     pub id: [u8; 16],
-    /// Name of the person.
+    /// The person's e-mail address; where there is none, their name.
     pub name: Option<String>,
     /// Address they came from.
     pub address: Option<String>,

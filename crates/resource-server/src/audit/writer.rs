@@ -220,7 +220,8 @@ impl Subjects {
         *self.known.entry((person.user, address)).or_insert_with(|| {
             let mut id = [0; 16];
             entropy.fill(&mut id);
-            new.push(AuditSubject { id, name: person.name.clone(), address: Some(address.to_string()) });
+            let name = person.email.clone().or_else(|| person.name.clone());
+            new.push(AuditSubject { id, name, address: Some(address.to_string()) });
             id
         })
     }

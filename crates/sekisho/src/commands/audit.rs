@@ -4,6 +4,7 @@
 //! by page and is never held whole.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -106,11 +107,12 @@ async fn all(
     wanted: &Wanted,
     mut offer: impl FnMut(&str) -> Result<Reader, Failure>,
 ) -> Result<(), Failure> {
-    let (mut page, mut is_empty) = (None, true);
+    let (mut page, mut is_empty, mut people) = (None, true, People::default());
     loop {
         let mut rows = store.export_audit(wanted.filter.clone(), page, PAGE).await?;
         let full = rows.len() == PAGE as usize;
         page = rows.last().map(|row| (row.at, row.id));
+        people.name(&mut rows, store).await?;
         rows.retain(|row| wanted.is_by_name(row));
         is_empty &= rows.is_empty();
         // A reader that has gone away wants no more.
@@ -126,17 +128,35 @@ async fn all(
 /// The last so many, oldest first.
 async fn newest(limit: usize, store: &dyn Store, wanted: &Wanted) -> Result<Vec<AuditRow>, Failure> {
     let mut rows: Vec<AuditRow> = Vec::new();
-    let mut page = None;
+    let (mut page, mut people) = (None, People::default());
     loop {
-        let batch = store.list_audit(wanted.filter.clone(), page, PAGE).await?;
+        let mut batch = store.list_audit(wanted.filter.clone(), page, PAGE).await?;
         let full = batch.len() == PAGE as usize;
         page = batch.last().map(|row| (row.at, row.id));
+        people.name(&mut batch, store).await?;
         rows.extend(batch.into_iter().filter(|row| wanted.is_by_name(row)));
         if !full || rows.len() >= limit {
             rows.truncate(limit);
             rows.reverse();
             return Ok(rows);
         }
+    }
+}
+
+/// What people are called now, for events that were written without their name: a refresh, say, does not read it.
+#[derive(Default)]
+struct People(HashMap<Id<User>, Option<String>>);
+
+impl People {
+    async fn name(&mut self, rows: &mut [AuditRow], store: &dyn Store) -> Result<(), Failure> {
+        for row in rows.iter_mut().filter(|row| row.name.is_none()) {
+            let Some(user) = row.user else { continue };
+            if let Entry::Vacant(unknown) = self.0.entry(user) {
+                unknown.insert(store.find_user(user).await?.and_then(|user| user.email.or(user.name)));
+            }
+            row.name = self.0.get(&user).cloned().flatten();
+        }
+        Ok(())
     }
 }
 

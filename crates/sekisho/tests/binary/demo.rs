@@ -54,8 +54,13 @@ async fn the_demo_prints_what_to_paste_and_a_person_can_use_it() {
     for kind in ["sign_in", "consent_given", "token_issued", "call"] {
         assert_eq!(said.matches(&format!("\"kind\":\"{kind}\"")).count(), 1, "{kind}:\n{said}");
     }
+    // One person has one name, whoever wrote the event, and is found by it.
     let table = sekisho(&["audit", "--config", &format!("{data}/sekisho.toml"), "--user", "alice"]);
-    assert!(text(&table.stdout).contains("who_am_i"), "{}", text(&table.stdout));
+    let shown = text(&table.stdout);
+    for event in ["sign_in", "consent_given", "token_issued", "who_am_i"] {
+        let line = shown.lines().find(|line| line.contains(event));
+        assert!(line.is_some_and(|line| line.contains("alice@example.com")), "{event}:\n{shown}");
+    }
 }
 
 #[test]
