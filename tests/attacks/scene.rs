@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::Method;
 use store::Counts;
-use testkit::browser::{Browser, Page};
+use testkit::browser::{Browser, Page, Place};
 use testkit::client::{LOOPBACK_REDIRECT, Pkce, TestClient, allow, log_in};
 use testkit::house::{House, Plan};
 use testkit::http::{Answer, request};
@@ -187,9 +187,14 @@ impl Scene {
         self.is_redir(client, &answer, (&error, Some(STATE)), &format!("{change:?}"));
     }
 
-    /// Signs Alice in at the page, allows, and hands over where the browser was sent.
+    /// Signs Alice in at the page, allows, and hands over where the browser was sent: at once, if she allowed it before
+    /// and that counts.
     pub(crate) async fn allowed(&self, browser: &mut Browser, url: &str) -> Url {
-        let page = self.consent(browser, url, "alice").await;
+        let page = match browser.open(url).await.unwrap() {
+            Place::Left(url) => return url,
+            Place::Page(page) => log_in(browser, page, "alice").await.unwrap(),
+        };
+        assert!(is_consent(&page), "{}", page.words());
         allow(browser, &page).await.unwrap()
     }
 

@@ -6,6 +6,7 @@ mod device;
 mod documents;
 mod exchange;
 mod identity_providers;
+mod laptop;
 mod linked_people;
 mod machines;
 mod main_path;

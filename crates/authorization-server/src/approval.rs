@@ -14,7 +14,7 @@ use store::{AuditKind, AuthorizationRecord, ClientRequest, Outcome, ParkOutcome}
 use crate::AuthorizationServer;
 use crate::browser::Browser;
 use crate::clients::{Client, Judged, destination_text};
-use crate::consent::{ConsentError, ConsentReason, Facts};
+use crate::consent::{ConsentError, ConsentReason, Found};
 use crate::pages::{Account, ClientOnPage, ServerOnPage};
 use crate::sessions::Session;
 
@@ -57,7 +57,7 @@ impl AuthorizationServer {
         authorization: &str,
         browser: &Browser,
     ) -> Result<Approval, ConsentError> {
-        let Facts { client, record, session, to } = self.facts_unjudged(authorization, browser).await?;
+        let Found { client, record, session, to } = self.facts_unjudged(authorization, browser).await?;
         let failed = |reason| ConsentError { reason, reference: record.reference.clone() };
         let judged = self.judge_place(&client, &to, &record.request.server).await;
         let (judged, place) = judged.map_err(|error| failed(error.into()))?;

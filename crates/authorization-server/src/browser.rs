@@ -3,6 +3,8 @@
 //! Cookie values are secrets of 256 bits; the record keeps their hashes. A value that we could not have made is
 //! treated as absent.
 
+use std::time::Duration;
+
 use protocol::secret::{Hash, Secret};
 use protocol::world::Entropy;
 
@@ -53,6 +55,12 @@ impl Browser {
         }
         let minted = Secret::random(BINDING, entropy);
         (minted.hash(), Some(minted))
+    }
+
+    /// The cookie that the record knows by this hash, to be set once more for longer.
+    pub(crate) fn binding_again(&self, hash: &Hash, life: Duration) -> Option<(Secret, Duration)> {
+        let held = self.bindings.iter().find(|binding| binding.hash().matches(hash))?;
+        Some((held.expose(|text| Secret::new(text.to_owned())), life))
     }
 
     /// The same for the upstream leg, whose cookie is set each time: it lives as long as the leg that begins now.

@@ -62,7 +62,7 @@ pub use clients::{
     Named, NotAHost, PreRegisteredClient, PreRegisteredError, Standing, UnknownHosts, destination_text,
     destinations_of_record, fingerprint_text,
 };
-pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, Verdict};
+pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, ConsentStep, Verdict};
 pub use device::{DeviceEntered, DeviceError, DevicePageError, DevicePageReason};
 pub use grants::PersonRefusal;
 pub use grants::authorization_code::CodeRefusal;
@@ -78,14 +78,15 @@ pub use login::{
     Returned, SignedIn,
 };
 pub use pages::{
-    Account, Caller, ClientOnPage, ConnectorOnPage, ConsentPage, FormToken, GrantLifetime, LoginPage, Next,
-    ScopeOnPage, ServerOnPage, Vouching,
+    Account, Caller, ClientOnPage, ConnectorOnPage, ConsentPage, FormToken, FurtherServer, GrantLifetime,
+    LoginPage, Next, ScopeOnPage, ServerOnPage, Vouching,
 };
 pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use service_accounts::keep_service_account;
 pub use settings::{
-    DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry, ServerEntry, ServiceAccount, Settings,
+    ConsentSettings, DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry, ServerEntry, ServiceAccount,
+    Settings, Words,
 };
 pub use stop::{Stopping, Target};
 pub use token::TokenError;

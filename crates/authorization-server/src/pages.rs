@@ -11,9 +11,14 @@ use protocol::id::{Authorization, Id, Reference, User};
 use protocol::oauth::{Destination, ResourceUri, ScopeToken, VerifiedRedirectUri};
 use store::UserRecord;
 
+use crate::consent::ConsentAnswer;
+use crate::settings::Words;
+
 /// What a request to the authorization endpoint leads to.
 #[derive(Debug)]
 pub enum Next {
+    /// The person allowed it before, and that counts: the client is answered without a page (product.md, P-9).
+    Answer(Box<ConsentAnswer>),
     /// An administrator must say first whether the client may be used (product.md, P-7).
     Approval(Id<Authorization>),
     /// A browser session is there: ask for consent.
@@ -77,6 +82,8 @@ pub struct LoginPage {
     pub csrf: FormToken,
     /// Whether somebody may sign in by an emergency code at the moment.
     pub has_emergency: bool,
+    /// Whether nobody is signed in in this browser: then the page goes on by itself when that changes.
+    pub nobody: bool,
     /// Who is signed in already and may not use this MCP server: the reason why this page is shown.
     pub not_admitted: Option<Account>,
     /// For people to read out.
@@ -105,8 +112,12 @@ pub struct ConsentPage {
     pub client: ClientOnPage,
     /// Goes into the form.
     pub csrf: FormToken,
+    /// Other MCP servers that may be allowed to the same client at once, each with what it would be allowed there.
+    pub further: Vec<FurtherServer>,
     /// How long the permission lasts if it is used, and how long without use.
     pub lifetime: GrantLifetime,
+    /// How long the person may allow it instead, shortest first.
+    pub lives: Vec<Duration>,
     /// For people to read out.
     pub reference: Reference,
     /// What may be ticked.
@@ -149,7 +160,16 @@ pub struct ScopeOnPage {
     /// The scope token, the value of the form.
     pub token: ScopeToken,
     /// The operator's words for it, if there are any.
-    pub words: Option<String>,
+    pub words: Words,
+}
+
+/// Another MCP server on the consent page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FurtherServer {
+    /// Which.
+    pub server: ServerOnPage,
+    /// What the client would be allowed there.
+    pub scopes: Vec<ScopeOnPage>,
 }
 
 /// Ties a form to one sign-in in one browser. Not a secret from the person; kept out of logs all the same.

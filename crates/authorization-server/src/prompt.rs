@@ -13,11 +13,13 @@ use store::AcceptedRequest;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PromptMalformed;
 
-/// What `prompt` demands. `consent` is always so here, and values we do not know demand nothing.
+/// What `prompt` demands. Values we do not know demand nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Prompt {
     /// The login page, whoever is signed in.
     pub(crate) choose_account: bool,
+    /// The consent page, whatever was allowed before.
+    pub(crate) consent: bool,
     /// A new proof from the identity provider.
     pub(crate) login: bool,
     /// No page at all.
@@ -32,6 +34,7 @@ impl Prompt {
         for value in text.unwrap_or_default().split(' ').filter(|value| !value.is_empty()) {
             values += 1;
             match value {
+                "consent" => prompt.consent = true,
                 "login" => prompt.login = true,
                 "none" => prompt.none = true,
                 "select_account" => prompt.choose_account = true,
@@ -83,11 +86,12 @@ mod tests {
 
     #[test]
     fn prompt_is_a_list_of_which_three_values_demand_something() {
-        let prompt = |none, login, choose_account| Ok(Prompt { choose_account, login, none });
+        let prompt = |none, login, choose_account| Ok(Prompt { choose_account, consent: false, login, none });
+        let consent = |login| Ok(Prompt { consent: true, login, ..Prompt::default() });
         assert_eq!(Prompt::parse(None), prompt(false, false, false));
         assert_eq!(Prompt::parse(Some("")), prompt(false, false, false));
-        assert_eq!(Prompt::parse(Some("consent create")), prompt(false, false, false));
-        assert_eq!(Prompt::parse(Some("login consent")), prompt(false, true, false));
+        assert_eq!(Prompt::parse(Some("consent create")), consent(false));
+        assert_eq!(Prompt::parse(Some("login consent")), consent(true));
         assert_eq!(Prompt::parse(Some("select_account")), prompt(false, false, true));
         assert_eq!(Prompt::parse(Some("none")), prompt(true, false, false));
         assert_eq!(Prompt::parse(Some("none login")), Err(PromptMalformed));

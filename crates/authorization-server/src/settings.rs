@@ -18,6 +18,8 @@ use crate::trusted_issuers::TrustedIssuer;
 pub struct Settings {
     /// Which clients may ask people at all (product.md, P-7).
     pub client_policy: ClientPolicy,
+    /// What people are asked, and what is remembered of it.
+    pub consents: ConsentSettings,
     /// Clients known beforehand.
     pub clients: Vec<PreRegisteredClient>,
     /// The MCP server that is meant by a request without `resource` (product.md, P-16).
@@ -165,8 +167,39 @@ pub enum DeviceFlow {
     Off,
 }
 
-/// One MCP server, as the authorization server sees it.
+/// What people are asked, and what is remembered of it (product.md, P-9).
 #[derive(Debug, Clone)]
+pub struct ConsentSettings {
+    /// How long what was allowed in advance, for other MCP servers on the same page, waits to be asked for; zero if
+    /// nothing is offered in advance.
+    pub ahead: Duration,
+    /// How long a person may choose to allow something, beside as long as can be.
+    pub lives: Vec<Duration>,
+    /// Clients on people's own machines to which consent may be remembered. Never one that registered itself.
+    pub loopback_clients: Vec<ClientId>,
+    /// For how long, in the browser in which it was given; at most [`ConsentSettings::LONGEST_LOOPBACK`].
+    pub loopback_life: Duration,
+}
+
+impl ConsentSettings {
+    /// The longest that a consent to a client on the person's own machine is remembered (product.md, P-9).
+    pub const LONGEST_LOOPBACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+}
+
+impl Default for ConsentSettings {
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            ahead: Duration::from_secs(10 * 60),
+            lives: vec![Duration::from_secs(DAY), Duration::from_secs(7 * DAY)],
+            loopback_clients: Vec::new(),
+            loopback_life: Self::LONGEST_LOOPBACK,
+        }
+    }
+}
+
+/// One MCP server, as the authorization server sees it.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerEntry {
     /// Which clients may ask for it without a browser.
     pub device_flow: DeviceFlow,
@@ -209,12 +242,21 @@ impl ServerEntry {
 }
 
 /// One scope of an MCP server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeEntry {
     /// Whether a request without `scope` asks for it.
     pub by_default: bool,
     /// The scope token (RFC 6749, section 3.3).
     pub token: ScopeToken,
     /// The operator's words for people, if there are any.
-    pub words: Option<String>,
+    pub words: Words,
+}
+
+/// Words of the operator, as far as there are any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// In English.
+    pub english: Option<String>,
+    /// In Japanese.
+    pub japanese: Option<String>,
 }

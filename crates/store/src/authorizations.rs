@@ -17,7 +17,10 @@ pub(crate) use waiting::Waiting;
 use crate::codec::Decoder;
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, ClientRecord, GrantRecord, StoreError, audit_events, clients, grants};
+use crate::{
+    Answer, AuditEvent, ClientRecord, ConsentRecord, GrantRecord, StoreError, audit_events, clients,
+    consents, grants,
+};
 
 /// An authorization as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +112,8 @@ pub enum AuthorizationState {
         code_expires_at: Timestamp,
         /// Hash of what was shown to the person.
         shown: Hash,
+        /// Until when at the latest, if the person said so.
+        grant_expires_at: Option<Timestamp>,
         /// How often the code was presented and refused.
         attempts: u32,
     },
@@ -181,6 +186,12 @@ pub struct Consent {
     pub code_expires_at: Timestamp,
     /// Hash of what was shown.
     pub shown: Hash,
+    /// Until when at the latest, if the person said so.
+    pub grant_expires_at: Option<Timestamp>,
+    /// The consent given before on which this one stands, if no page was shown for it. It must still be there.
+    pub by: Option<ConsentRecord>,
+    /// What is kept of it beyond this authorization.
+    pub kept: Vec<ConsentRecord>,
     /// The client: its row is made or brought up to date. `blocked_at` is not written.
     pub client: ClientRecord,
     /// The event of it.
@@ -194,7 +205,7 @@ pub enum ConsentOutcome {
     ClientBlocked,
     /// It did: the code is good.
     Consented,
-    /// The authorization was already decided, or expired. Nothing was written.
+    /// The authorization was already decided, or expired; or the consent it stands on is gone. Nothing was written.
     Lost,
 }
 
@@ -267,7 +278,8 @@ macro_rules! columns {
     () => {
         "id, reference, browser, address, client_id, resource, request, state, created_at, expires_at, \
          upstream_connector, upstream_state_hash, upstream_leg_hash, upstream_nonce_hash, upstream_verifier, \
-         user_id, scope, code_hash, code_expires_at, shown, attempts, grant_id, redeemed_at"
+         user_id, scope, code_hash, code_expires_at, shown, attempts, grant_id, redeemed_at, \
+         grant_expires_at"
     };
 }
 
@@ -287,7 +299,8 @@ statement_list! {
         upstream_state_hash = $2, upstream_leg_hash = $3, upstream_nonce_hash = $4, upstream_verifier = $5 \
         WHERE id = $6 AND state IN ('pending', 'upstream_leg') AND expires_at > $7";
     CONSENT = "UPDATE authorizations SET state = 'consented', user_id = $1, scope = $2, code_hash = $3, \
-        code_expires_at = $4, shown = $5, attempts = 0 WHERE id = $6 AND state = 'pending' AND expires_at > $7";
+        code_expires_at = $4, shown = $5, grant_expires_at = $6, attempts = 0 \
+        WHERE id = $7 AND state = 'pending' AND expires_at > $8";
     DENY = "UPDATE authorizations SET state = 'denied', upstream_connector = NULL, \
         upstream_state_hash = NULL, upstream_leg_hash = NULL, upstream_nonce_hash = NULL, \
         upstream_verifier = NULL \
@@ -352,10 +365,14 @@ impl Authorizations for Engine {
                 consent.code_hash,
                 consent.code_expires_at,
                 consent.shown,
+                consent.grant_expires_at,
                 consent.id,
                 now,
             ];
-            let mut steps = vec![clients::used(&consent.client), Step::one(CONSENT, given)];
+            let mut steps = vec![clients::used(&consent.client)];
+            steps.extend(consent.by.iter().map(|by| consents::used(by, now)));
+            steps.extend(consent.kept.iter().map(consents::put));
+            steps.push(Step::one(CONSENT, given));
             audit_events::push(&mut steps, &consent.audit)?;
             match self.write(Write::new(steps)).await? {
                 Written::Done(_) => {

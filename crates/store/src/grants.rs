@@ -9,7 +9,7 @@ use protocol::world::Timestamp;
 use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, Revocation, StoreError, audit_events, revocations};
+use crate::{Answer, AuditEvent, Revocation, StoreError, audit_events, consents, revocations};
 
 /// A grant.
 #[derive(Clone, PartialEq, Eq)]
@@ -163,7 +163,8 @@ impl Grants for Engine {
 
     fn end_grant(&self, end: EndGrant, now: Timestamp) -> Answer<'_, bool> {
         Box::pin(async move {
-            let mut steps = vec![Step::one(END, params![now, end.grant])];
+            let forget = Step::any(consents::FORGET_OF_GRANT, params![end.grant]);
+            let mut steps = vec![forget, Step::one(END, params![now, end.grant])];
             steps.push(revocations::entry(&end.revocation, now));
             audit_events::push(&mut steps, &end.audit)?;
             let write = Write::new(steps).announcing(end.revocation);

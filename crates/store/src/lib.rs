@@ -14,6 +14,7 @@ mod client_requests;
 mod client_rules;
 mod clients;
 mod codec;
+mod consents;
 mod device_authorizations;
 mod emergency_logins;
 mod engine;
@@ -48,6 +49,7 @@ pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
 pub use client_requests::{ClientRequest, ClientRequests, ParkOutcome, WaitingRequest};
 pub use client_rules::{ClientRule, ClientRules};
 pub use clients::{ClientRecord, Clients, ListedClient};
+pub use consents::{ConsentKind, ConsentRecord, Consents};
 pub use device_authorizations::{DeviceAuthorizationRecord, DeviceAuthorizations, PutDeviceOutcome};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
 pub use engine::{Engine, EngineConfig, OpenError};
@@ -87,6 +89,7 @@ pub trait Store:
     + EmergencyLogins
     + IdentityLinks
     + Authorizations
+    + Consents
     + Grants
     + RegistrationTokens
     + Replays

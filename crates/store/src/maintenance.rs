@@ -21,6 +21,8 @@ pub struct SweepCounts {
     pub client_requests: u64,
     /// Clients that nobody has used for 90 days and that hold no live grant.
     pub clients: u64,
+    /// Consents that are over.
+    pub consents: u64,
     /// Device authorizations that are over.
     pub device_authorizations: u64,
     /// Emergency logins that ended a day ago.
@@ -82,6 +84,8 @@ statement_list! {
         WHERE expires_at < $1 ORDER BY expires_at, id LIMIT 500)";
     BROWSER_SESSIONS = "DELETE FROM browser_sessions WHERE hash IN (SELECT hash FROM browser_sessions \
         WHERE expires_at < $1 LIMIT 500)";
+    CONSENTS = "DELETE FROM consents WHERE (user_id, client_id, resource, kind, holder) IN \
+        (SELECT user_id, client_id, resource, kind, holder FROM consents WHERE expires_at < $1 LIMIT 500)";
     DEVICE_AUTHORIZATIONS = "DELETE FROM device_authorizations WHERE device_code IN (SELECT device_code FROM device_authorizations \
         WHERE expires_at < $1 LIMIT 500)";
     EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
@@ -135,6 +139,7 @@ impl Maintenance for Engine {
             let together = || vec![step(REDEEMED_AUTHORIZATIONS, day_ago), step(GRANTS, day_ago)];
             let (redeemed, grants) = remove_pairs(self, together).await?;
             let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
+            let consents = remove(self, || vec![step(CONSENTS, now)]).await?;
             let device_authorizations =
                 remove(self, || vec![step(DEVICE_AUTHORIZATIONS, before_undecided)]).await?;
             let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
@@ -152,6 +157,7 @@ impl Maintenance for Engine {
                 browser_sessions,
                 client_requests,
                 clients,
+                consents,
                 device_authorizations,
                 emergency_logins,
                 grants,

@@ -33,6 +33,7 @@ pub fn statements() -> Vec<Statement> {
         crate::client_requests::STATEMENTS,
         crate::client_rules::STATEMENTS,
         crate::clients::STATEMENTS,
+        crate::consents::STATEMENTS,
         crate::device_authorizations::STATEMENTS,
         crate::emergency_logins::STATEMENTS,
         crate::grants::STATEMENTS,

@@ -7,14 +7,16 @@ use protocol::id::{Grant, Id, User};
 
 use crate::engine::{Engine, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{AuditEvent, Revocation, RevocationKind, StopCounts, StoreError, audit_events, revocations};
+use crate::{
+    AuditEvent, Revocation, RevocationKind, StopCounts, StoreError, audit_events, consents, revocations,
+};
 
 /// A code that is not redeemed becomes a no: nothing of the consent is kept that could be redeemed.
 macro_rules! end_codes {
     ($of:literal) => {
         concat!(
             "UPDATE authorizations SET state = 'denied', user_id = NULL, scope = NULL, code_hash = NULL, \
-             code_expires_at = NULL, shown = NULL, attempts = NULL \
+             code_expires_at = NULL, shown = NULL, grant_expires_at = NULL, attempts = NULL \
              WHERE state <> 'redeemed' AND state = 'consented'",
             $of
         )
@@ -26,6 +28,10 @@ statement_list! {
     CODES_OF_CLIENT = end_codes!(" AND client_id = $1");
     CODES_OF_RESOURCE = end_codes!(" AND resource = $1");
     CODES_OF_USER = end_codes!(" AND user_id = $1");
+    CONSENTS_OF_ALL = "DELETE FROM consents";
+    CONSENTS_OF_CLIENT = "DELETE FROM consents WHERE client_id = $1";
+    CONSENTS_OF_RESOURCE = "DELETE FROM consents WHERE resource = $1 OR server = $2";
+    CONSENTS_OF_USER = "DELETE FROM consents WHERE user_id = $1";
     GRANT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND id = $2";
     GRANTS_OF_ALL = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL";
     GRANTS_OF_CLIENT = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND client_id = $2";
@@ -60,6 +66,7 @@ pub(crate) async fn stop_after(
     let mut steps = first;
     let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
     steps.extend(emergency_logins(&revocation)?);
+    steps.push(consents(&revocation, audit.server.as_deref())?);
     let codes = codes(&revocation)?.map(|step| push(&mut steps, step));
     let (sql, of) = grants(&revocation, audit.server.as_deref())?;
     let mut ended = params![now];
@@ -100,6 +107,22 @@ fn emergency_logins(revocation: &Revocation) -> Result<Option<Step>, StoreError>
         RevocationKind::Client | RevocationKind::Grant | RevocationKind::Resource => None,
         RevocationKind::Issuer => Some(Step::any(EMERGENCY_OF_ALL, params![])),
         RevocationKind::User => Some(Step::any(EMERGENCY_OF_USER, params![user(&revocation.id)?])),
+    })
+}
+
+/// What was allowed beyond what is under way. Before the codes: whoever turns a consent into a code at the same instant
+/// holds its row, and the code is there to be ended when the codes' turn comes.
+fn consents(revocation: &Revocation, server: Option<&str>) -> Result<Step, StoreError> {
+    let id = revocation.id.as_str();
+    Ok(match revocation.kind {
+        RevocationKind::Client => Step::any(CONSENTS_OF_CLIENT, params![id]),
+        RevocationKind::Grant => {
+            let grant = id.parse::<Id<Grant>>().map_err(StoreError::unavailable)?;
+            Step::any(consents::FORGET_OF_GRANT, params![grant])
+        }
+        RevocationKind::Issuer => Step::any(CONSENTS_OF_ALL, params![]),
+        RevocationKind::Resource => Step::any(CONSENTS_OF_RESOURCE, params![id, server]),
+        RevocationKind::User => Step::any(CONSENTS_OF_USER, params![user(id)?]),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The few files that pages need: one stylesheet, one script, one picture, all in the binary.
+//! The few files that pages need: one stylesheet, two scripts, one picture, all in the binary.
 
 use axum::Extension;
 use axum::extract::Request;
@@ -18,13 +18,18 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 3] = [
+const ASSETS: [Asset; 4] = [
     Asset {
         path: "/assets/consent.js",
         media_type: "text/javascript; charset=utf-8",
         text: include_str!("../assets/consent.js"),
     },
     Asset { path: "/assets/icon.svg", media_type: "image/svg+xml", text: include_str!("../assets/icon.svg") },
+    Asset {
+        path: "/assets/login.js",
+        media_type: "text/javascript; charset=utf-8",
+        text: include_str!("../assets/login.js"),
+    },
     Asset {
         path: "/assets/style.css",
         media_type: "text/css; charset=utf-8",

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use authorization_server::{ConsentError, ConsentForm, ConsentReason, Verdict};
+use authorization_server::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, ConsentStep, Verdict};
 use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use protocol::oauth::Form;
 use store::SignInStep;
 
-use crate::cookies;
+use crate::cookies::{self, Cookie};
 use crate::form;
 use crate::front::Visit;
 use crate::login::{foreign_form, refused_form, text};
@@ -35,7 +35,8 @@ async fn show(visit: &Visit, headers: HeaderMap, query: &Form) -> Response {
     let authorization = text(query, "authorization");
     let browser = visit.browser(&headers);
     match visit.authorization_server().consent_page(&authorization, &browser).await {
-        Ok(page) => pages::consent(visit, &page),
+        Ok(ConsentStep::Answer(answer)) => answered(visit, *answer),
+        Ok(ConsentStep::Page(page)) => pages::consent(visit, &page),
         Err(error) => refuse(visit, NAME, &error, &authorization),
     }
 }
@@ -55,12 +56,30 @@ async fn press(visit: &Visit, request: Request) -> Response {
         authorization: authorization.clone(),
         csrf: text(&form, "csrf"),
         decision: verdict,
-        scope: form.all("scope").into_iter().map(str::to_owned).collect(),
+        scope: texts(&form, "scope"),
+        further: texts(&form, "further"),
+        // Of two times neither is offered.
+        life: form.contains("life").then(|| form.all("life").join(" ")),
     };
     match visit.authorization_server().decide_consent(form, visit.browser(&headers)).await {
-        Ok(answer) => respond::redirect(&answer.to.with_response(&answer.response)),
+        Ok(answer) => answered(visit, answer),
         Err(error) => refuse(visit, NAME, &error, &authorization),
     }
+}
+
+fn texts(form: &Form, name: &str) -> Vec<String> {
+    form.all(name).into_iter().map(str::to_owned).collect()
+}
+
+/// Back to the client. A browser in which the consent is remembered is known for as long.
+fn answered(visit: &Visit, answer: ConsentAnswer) -> Response {
+    let mut response = respond::redirect(&answer.to.with_response(&answer.response));
+    let kept = answer.keep_binding;
+    let cookie = kept.and_then(|(value, life)| visit.front.cookies.set(Cookie::Binding, value, Some(life)));
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 fn verdict(form: &Form) -> Option<Verdict> {
@@ -116,7 +135,7 @@ fn outcome_of(reason: &ConsentReason) -> Outcome {
         ConsentReason::ClientBlocked => Trouble::ClientBlocked,
         ConsentReason::ClientGone => Trouble::ClientUnknown,
         ConsentReason::ClientOutside => Trouble::ClientOutside,
-        ConsentReason::CsrfMismatch => Trouble::FormForeign,
+        ConsentReason::CsrfMismatch | ConsentReason::LifeUnknown => Trouble::FormForeign,
         ConsentReason::Expired => Trouble::Expired,
         ConsentReason::LoginRequired => return Outcome::SignIn,
         ConsentReason::NotAdmitted => Trouble::NotAdmitted,

@@ -19,6 +19,7 @@ use crate::public_url::PublicUrl;
 /// Names for what binds a sign-in. Few enough that all of them together fit into a request (attacks CS-11).
 const BINDINGS: u8 = 64;
 
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Which cookie.
@@ -118,13 +119,16 @@ fn is_cookie_value(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte))
 }
 
-/// Whether another site sent the browser here, or nobody says (Fetch Metadata, `Sec-Fetch-Site`).
+/// Whether another site sent the browser here, or nobody says (Fetch Metadata, `Sec-Fetch-Site`); or whether it came for
+/// something else than a page, which no person asks for (`Sec-Fetch-Dest`, which browsers send with it).
 fn comes_from_outside(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(SEC_FETCH_SITE).iter();
-    match (values.next().map(HeaderValue::as_bytes), values.next()) {
-        (Some(b"none" | b"same-origin"), None) => false,
-        (Some(_) | None, _) => true,
-    }
+    let is_ours = match (values.next().map(HeaderValue::as_bytes), values.next()) {
+        (Some(b"none" | b"same-origin"), None) => true,
+        (Some(_) | None, _) => false,
+    };
+    let for_a_page = headers.get_all(SEC_FETCH_DEST).iter().all(|what| what == "document");
+    !is_ours || !for_a_page
 }
 
 /// Whether a form was certainly sent by a page that is not ours. Pages have `Referrer-Policy: no-referrer`, for which
@@ -229,6 +233,11 @@ mod tests {
         assert!(!outside(&["same-origin"]));
         for values in [&[][..], &["same-site"], &["cross-site"], &["nonsense"], &["none", "none"]] {
             assert!(outside(values), "{values:?}");
+        }
+        for (what, expected) in [("document", false), ("iframe", true), ("image", true), ("empty", true)] {
+            let mut all = headers("sec-fetch-site", &["same-origin"]);
+            all.append("sec-fetch-dest", what.parse().unwrap());
+            assert_eq!(comes_from_outside(&all), expected, "{what}");
         }
     }
 

@@ -4,4 +4,5 @@ mod cookies;
 mod facts;
 mod form;
 mod people;
+mod remembered;
 mod tabs;

@@ -20,6 +20,7 @@ pub use error::{AuthorizeError, PageReason, RedirectReason};
 
 use crate::browser::Browser;
 use crate::clients::{Client, Judged};
+use crate::consent::{ConsentStep, Facts};
 use crate::pages::{Caller, Next};
 use crate::pending::Pending;
 use crate::prompt::{self, Prompt};
@@ -99,7 +100,7 @@ fn decide_next(
     });
     match (prompt.none, goes_on) {
         (true, false) => Err(RedirectReason::LoginRequired),
-        // Consent is always asked (product.md, P-9).
+        // A page would have been needed: nobody is signed in to anything behind their back (attacks.md, AZ-31).
         (true, true) => Err(RedirectReason::ConsentRequired),
         (false, goes_on) => Ok(goes_on),
     }
@@ -190,9 +191,13 @@ impl AuthorizationServer {
         let next = match session {
             // Who signed in is told to wait; a stranger signs in first, so that nobody waits whom nobody knows.
             Some(_) if unapproved && goes_on && admitted == Some(Ok(())) => Next::Approval(pending.record.id),
-            Some(session) if goes_on && admitted == Some(Ok(())) => Next::Consent(Box::new(
-                self.show_consent(&pending.record, &session, asked.client, to.clone()),
-            )),
+            Some(session) if goes_on && admitted == Some(Ok(())) => {
+                let facts = Facts { client: asked.client, record: &pending.record, session: &session, to };
+                match self.answer_or_page(&facts, asked.browser).await? {
+                    ConsentStep::Answer(answer) => Next::Answer(answer),
+                    ConsentStep::Page(page) => Next::Consent(page),
+                }
+            }
             // Whoever may not use this MCP server may be somebody who may, by another account.
             session => {
                 let client = asked.client.on_page(to.clone());

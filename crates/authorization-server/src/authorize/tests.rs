@@ -365,7 +365,7 @@ async fn whoever_may_not_use_the_server_may_sign_in_as_somebody_who_may() {
     let state = house.press_login(&mut cookies, &page).await.unwrap();
     let signed_in = house.call_back(&mut cookies, &state).await.unwrap();
     cookies.session = Some(signed_in.set_session.reveal());
-    let page = house.server.consent_page(&signed_in.resume.to_string(), &cookies.browser()).await.unwrap();
+    let page = house.consent_page(&cookies, &signed_in.resume.to_string()).await.unwrap();
     assert_ne!(page.account.user, before.account.user);
     let page = house.server.login_page(&page.authorization.to_string(), &cookies.browser()).await.unwrap();
     assert_eq!(page.not_admitted, None);

@@ -18,7 +18,7 @@ use protocol::oauth::{
 };
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
-use store::{AuthorizationRecord, ClientRecord, StoreError};
+use store::{AuthorizationRecord, ClientRecord, ClientRule, StoreError};
 use thiserror::Error;
 
 pub use administration::{BlockCounts, Blocked, ClientAdministration, fingerprint_text};
@@ -271,6 +271,18 @@ impl AuthorizationServer {
         let blocked = policy::is_blocked(&self.settings.client_policy, &rules, client);
         let without = if blocked { Judged::Blocked } else { Judged::Allowed };
         Ok(strictest.unwrap_or_else(|| (without, to.destination().clone())))
+    }
+
+    /// Whether this client could ask at once for this MCP server too, and be given a token for it.
+    pub(crate) fn is_admitted(
+        &self,
+        client: &Client,
+        (to, rules): (&VerifiedRedirectUri, &[ClientRule]),
+        server: &ServerEntry,
+    ) -> bool {
+        let asking = policy::Asking { client, outside_here: server.outside_clients, to: to.destination() };
+        policy::decide(&self.settings.client_policy, rules, &asking) == Judged::Allowed
+            && self.is_let_in(client, Some(server)).is_ok()
     }
 
     /// Whether the MCP server is still open to this client, which may be called back outside.

@@ -63,6 +63,9 @@ pub enum ConsentReason {
     /// It took too long.
     #[error("the sign-in took too long")]
     Expired,
+    /// For another time than the page offers.
+    #[error("the page offers no such time")]
+    LifeUnknown,
     /// Nobody is signed in, or not recently enough for this request: go to the login page.
     #[error("a sign-in is needed first")]
     LoginRequired,
@@ -107,6 +110,7 @@ impl ConsentReason {
             Self::ApprovalNeeded
             | Self::ClientOutside
             | Self::CsrfMismatch
+            | Self::LifeUnknown
             | Self::NotAdmitted
             | Self::OtherBrowser
             | Self::PersonDisabled => ErrorCode::AccessDenied,
@@ -128,6 +132,7 @@ impl ConsentReason {
             | Self::ClientOutside
             | Self::CsrfMismatch
             | Self::Expired
+            | Self::LifeUnknown
             | Self::LoginRequired
             | Self::NotAdmitted
             | Self::NothingTicked
@@ -151,6 +156,7 @@ impl ConsentReason {
             Self::ClientOutside => "client_outside",
             Self::CsrfMismatch => "csrf_mismatch",
             Self::Expired => "expired",
+            Self::LifeUnknown => "life_unknown",
             Self::LoginRequired => "login_required",
             Self::NotAdmitted => "not_admitted",
             Self::NothingTicked => "nothing_ticked",

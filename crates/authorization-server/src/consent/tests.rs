@@ -31,6 +31,7 @@ async fn each_reason_is_reached() {
         ClientOutside,
         CsrfMismatch,
         Expired,
+        LifeUnknown,
         LoginRequired,
         NotAdmitted,
         NothingTicked,
@@ -48,6 +49,7 @@ async fn each_reason_is_reached() {
         (ConsentForm { csrf: String::new(), ..yes.clone() }, cookies.clone(), "CsrfMismatch"),
         (ConsentForm { scope: Vec::new(), ..yes.clone() }, cookies.clone(), "NothingTicked"),
         (ConsentForm { scope: vec!["admin".to_owned()], ..yes.clone() }, cookies.clone(), "NothingTicked"),
+        (ConsentForm { life: Some("1".to_owned()), ..yes.clone() }, cookies.clone(), "LifeUnknown"),
         (ConsentForm { authorization: "x".to_owned(), ..yes.clone() }, cookies.clone(), "Unknown"),
         (yes.clone(), Cookies { session: None, ..cookies.clone() }, "LoginRequired"),
         (yes.clone(), Cookies { binding: None, ..cookies.clone() }, "OtherBrowser"),
@@ -68,8 +70,10 @@ async fn each_reason_is_reached() {
     for (name, reason) in not_admitted(&house, &page).await {
         assert_eq!(reached.reach(&reason), name);
     }
-    let judged =
-        decide_form(&House::consent_form(&page, Verdict::Allow), Judgement::Stale, &Scope::default());
+    let found = found(&house, &page).await;
+    let offer = house.server.offer(&found.facts()).await.unwrap();
+    let yes = House::consent_form(&page, Verdict::Allow);
+    let judged = decide_form(&yes, Judgement::Stale, &Scope::default(), &offer);
     assert_eq!(reached.reach(&judged.unwrap_err()), "StalePage");
     let gone: ConsentReason = crate::clients::ResolveError::Unknown.into();
     assert_eq!(reached.reach(&gone), "ClientGone");
@@ -80,6 +84,21 @@ async fn each_reason_is_reached() {
 
 async fn record(house: &House, page: &ConsentPage) -> AuthorizationRecord {
     house.store.find_authorization(page.authorization).await.unwrap().unwrap()
+}
+
+/// What the page stands on.
+async fn found(house: &House, page: &ConsentPage) -> Found {
+    let (record, now) = (record(house, page).await, house.clock.now());
+    let user = house.server.parts.store.find_user(page.account.user).await.unwrap().unwrap();
+    let session = store::BrowserSessionRecord {
+        hash: Hash::of(b"session"),
+        user: user.id,
+        created_at: now,
+        authenticated_at: now,
+        expires_at: now,
+    };
+    let (client, to) = house.server.client_of(&record).await.unwrap().unwrap();
+    Found { client, record, session: Session { record: session, user }, to }
 }
 
 async fn not_admitted(house: &House, page: &ConsentPage) -> Vec<(&'static str, ConsentReason)> {
@@ -188,14 +207,13 @@ async fn a_page_shown_to_one_person_is_foreign_to_the_next() {
     house.connector.change(|who| who.subject = "bob-2".to_owned());
     let login = house.server.login_page(&page.authorization.to_string(), &cookies.browser()).await.unwrap();
     let state = house.press_login(&mut cookies, &login).await.unwrap();
-    let during =
-        house.server.consent_page(&page.authorization.to_string(), &cookies.browser()).await.unwrap_err();
+    let during = house.consent_page(&cookies, &page.authorization.to_string()).await.unwrap_err();
     assert!(matches!(during.reason, ConsentReason::LoginRequired), "the one who is signing in comes first");
     let signed_in = house.call_back(&mut cookies, &state).await.unwrap();
     cookies.session = Some(signed_in.set_session.reveal());
     let form = House::consent_form(&page, Verdict::Allow);
     assert!(matches!(refused(&house, form, &cookies).await, ConsentReason::CsrfMismatch));
-    let bobs = house.server.consent_page(&page.authorization.to_string(), &cookies.browser()).await.unwrap();
+    let bobs = house.consent_page(&cookies, &page.authorization.to_string()).await.unwrap();
     assert_ne!(bobs.account.user, page.account.user);
 }
 
@@ -226,8 +244,7 @@ async fn a_person_in_no_group_of_the_server_is_told_so_and_gets_nothing() {
     let state = house.press_login(&mut cookies, &page).await.unwrap();
     let signed_in = house.call_back(&mut cookies, &state).await.unwrap();
     cookies.session = Some(signed_in.set_session.reveal());
-    let error =
-        house.server.consent_page(&signed_in.resume.to_string(), &cookies.browser()).await.unwrap_err();
+    let error = house.consent_page(&cookies, &signed_in.resume.to_string()).await.unwrap_err();
     assert_eq!((error.reason(), error.code()), ("not_admitted", ErrorCode::AccessDenied));
     assert_eq!(error.reference, page.reference);
     let events = house.events(AuditKind::AuthorizeRefused).await;
@@ -243,25 +260,41 @@ async fn a_person_in_no_group_of_the_server_is_told_so_and_gets_nothing() {
 #[tokio::test]
 async fn each_fact_that_is_shown_changes_the_hash_of_what_was_shown() {
     let house = House::new().await;
-    let (_, page, client) = at_consent(&house).await;
-    let mut record = record(&house, &page).await;
-    let client = protocol::oauth::ClientId::parse(&client).unwrap();
-    let client = house.server.resolve(&client).await.unwrap();
-    let mut user = house.server.parts.store.find_user(page.account.user).await.unwrap().unwrap();
-    let mut seen = vec![shown(&record, &client, &user)];
-    record.request.redirect_uri.push('x');
-    seen.push(shown(&record, &client, &user));
-    record.request.scope = Scope::parse("read").unwrap();
-    seen.push(shown(&record, &client, &user));
-    record.request.resource = protocol::oauth::ResourceUri::parse(VAULT).unwrap();
-    seen.push(shown(&record, &client, &user));
-    user.id = protocol::id::Id::from_bytes([7; 16]);
-    seen.push(shown(&record, &client, &user));
+    let (_, page, _) = at_consent(&house).await;
+    let mut found = found(&house, &page).await;
+    let hash = async |server: &AuthorizationServer, found: &Found| {
+        let offer = server.offer(&found.facts()).await.unwrap();
+        page::shown(&found.record, &found.client, &found.session.user, &offer)
+    };
+    let mut seen = vec![hash(&house.server, &found).await];
+    let changes: [fn(&mut Settings); 7] = [
+        |settings| settings.servers[0].title.push('x'),
+        |settings| settings.servers[0].scopes[0].words.english = None,
+        |settings| settings.servers[0].scopes[0].words.japanese = Some("読む".to_owned()),
+        |settings| settings.servers.push(server_for_all("more")),
+        |settings| settings.consents.lives.clear(),
+        |settings| settings.lifetimes.grant *= 2,
+        |settings| settings.lifetimes.grant_idle *= 2,
+    ];
+    for change in changes {
+        let mut changed = settings();
+        change(&mut changed);
+        let changed = AuthorizationServer::new(changed, house.server.parts.clone());
+        seen.push(hash(&changed, &found).await);
+    }
+    found.record.request.redirect_uri.push('x');
+    seen.push(hash(&house.server, &found).await);
+    found.record.request.scope = Scope::parse("read").unwrap();
+    seen.push(hash(&house.server, &found).await);
+    found.record.request.resource = protocol::oauth::ResourceUri::parse(VAULT).unwrap();
+    seen.push(hash(&house.server, &found).await);
+    found.session.user.id = protocol::id::Id::from_bytes([7; 16]);
+    seen.push(hash(&house.server, &found).await);
     let nameless =
         house.register(r#"{"redirect_uris": ["http://127.0.0.1/cb"], "token_endpoint_auth_method": "none"}"#);
     let nameless = protocol::oauth::ClientId::parse(&nameless.0).unwrap();
-    let nameless = house.server.resolve(&nameless).await.unwrap();
-    seen.push(shown(&record, &nameless, &user));
+    found.client = house.server.resolve(&nameless).await.unwrap();
+    seen.push(hash(&house.server, &found).await);
     let all: std::collections::HashSet<_> = seen.iter().collect();
     assert_eq!(all.len(), seen.len());
 }
@@ -285,23 +318,21 @@ async fn a_yes_to_a_page_that_shows_what_is_no_longer_so_is_no_yes() {
     house.server.decide_consent(form, cookies.browser()).await.unwrap();
 }
 
-#[test]
-fn a_no_counts_even_if_the_page_was_stale_but_not_if_it_is_foreign() {
-    let form = |decision| ConsentForm {
-        authorization: String::new(),
-        csrf: String::new(),
-        decision,
-        scope: vec!["read".to_owned()],
-    };
+#[tokio::test]
+async fn a_no_counts_even_if_the_page_was_stale_but_not_if_it_is_foreign() {
+    let house = House::new().await;
+    let (_, page, _) = at_consent(&house).await;
+    let found = found(&house, &page).await;
+    let offer = house.server.offer(&found.facts()).await.unwrap();
+    let form =
+        |decision| ConsentForm { scope: vec!["read".to_owned()], ..House::consent_form(&page, decision) };
     let offered = Scope::parse("read write").unwrap();
-    let decide = |decision, judgement| decide_form(&form(decision), judgement, &offered);
+    let decide = |decision, judgement| decide_form(&form(decision), judgement, &offered, &offer);
     assert_eq!(decide(Verdict::Deny, Judgement::Stale).unwrap(), Decided::Denied);
     assert_eq!(decide(Verdict::Deny, Judgement::Current).unwrap(), Decided::Denied);
     assert!(decide(Verdict::Deny, Judgement::Foreign).is_err());
-    assert_eq!(
-        decide(Verdict::Allow, Judgement::Current).unwrap(),
-        Decided::Allowed(Scope::parse("read").unwrap())
-    );
+    let read = Allowed { further: Vec::new(), life: None, scope: Scope::parse("read").unwrap() };
+    assert_eq!(decide(Verdict::Allow, Judgement::Current).unwrap(), Decided::Allowed(read));
     assert!(decide(Verdict::Allow, Judgement::Foreign).is_err());
 }
 

@@ -65,9 +65,30 @@ async fn decide(house: &House, user_code: &str, verdict: Verdict) -> ConsentAnsw
     let state = house.press_login(&mut cookies, &page).await.unwrap();
     let signed_in = house.call_back(&mut cookies, &state).await.unwrap();
     cookies.session = Some(signed_in.set_session.reveal());
-    let page = house.server.consent_page(&id, &cookies.browser()).await.unwrap();
+    let page = house.consent_page(&cookies, &id).await.unwrap();
     assert_eq!(page.client.asked_from.as_deref(), Some("192.0.2.7"));
     house.server.decide_consent(House::consent_form(&page, verdict), cookies.browser()).await.unwrap()
+}
+
+/// What was allowed to one device is no word on the next, whoever it belongs to (RFC 8628, section 5.4).
+#[tokio::test]
+async fn each_device_is_asked_about_and_offered_nothing_else() {
+    let mut settings = settings();
+    settings.servers.push(server_for_all("tickets"));
+    let house = House::with(settings).await;
+    for _ in 0..2 {
+        let begun = begun(&house).await;
+        let mut cookies = Cookies::default();
+        let id = enter(&house, &mut cookies, &begun.user_code).await.unwrap().authorization.to_string();
+        let login = house.server.login_page(&id, &cookies.browser()).await.unwrap();
+        let state = house.press_login(&mut cookies, &login).await.unwrap();
+        let signed_in = house.call_back(&mut cookies, &state).await.unwrap();
+        cookies.session = Some(signed_in.set_session.reveal());
+        let page = house.consent_page(&cookies, &id).await.unwrap();
+        assert!(page.further.is_empty());
+        let yes = House::consent_form(&page, Verdict::Allow);
+        house.server.decide_consent(yes, cookies.browser()).await.unwrap();
+    }
 }
 
 #[tokio::test]

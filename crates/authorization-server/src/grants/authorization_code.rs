@@ -132,6 +132,7 @@ pub(crate) struct Attempt<'a> {
 /// A code that may be redeemed: what was consented to.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Redeemable<'a> {
+    pub(crate) grant_expires_at: Option<Timestamp>,
     pub(crate) scope: &'a Scope,
     pub(crate) shown: &'a Hash,
     pub(crate) user: Id<User>,
@@ -144,9 +145,17 @@ pub(crate) fn decide<'a>(
 ) -> Result<Redeemable<'a>, CodeRefusal> {
     let record = found.ok_or(CodeRefusal::Unknown)?;
     match &record.state {
-        AuthorizationState::Consented { user, scope, code_expires_at, shown, attempts, .. } => {
+        AuthorizationState::Consented {
+            user,
+            scope,
+            code_expires_at,
+            shown,
+            grant_expires_at,
+            attempts,
+            ..
+        } => {
             decide_first(record, attempt, *attempts, *code_expires_at)?;
-            Ok(Redeemable { scope, shown, user: *user })
+            Ok(Redeemable { grant_expires_at: *grant_expires_at, scope, shown, user: *user })
         }
         AuthorizationState::Redeemed { grant, redeemed_at, .. } => {
             let genuine = record.client_id == *attempt.client_id && answers(record, attempt).is_ok();
@@ -293,7 +302,9 @@ impl AuthorizationServer {
         let lifetimes = &self.settings.lifetimes;
         // Without a refresh token the grant is its one access token.
         let life = if may_refresh { lifetimes.grant } else { lifetimes.access_token };
-        let expires_at = now.plus(life);
+        let longest = now.plus(life);
+        // The person may have allowed it for less.
+        let expires_at = redeemable.grant_expires_at.map_or(longest, |until| until.min(longest));
         let mut seed = [0; 16];
         self.parts.entropy.fill(&mut seed);
         GrantRecord {

@@ -119,6 +119,7 @@ fn decide_poll<'a>(
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Allowed<'a> {
     code_hash: Hash,
+    grant_expires_at: Option<Timestamp>,
     scope: &'a Scope,
     shown: &'a Hash,
     user: Id<User>,
@@ -138,11 +139,25 @@ fn decide<'a>(
         return Err(if gone { DeviceCodeRefusal::Expired } else { undecided });
     };
     match &record.state {
-        AuthorizationState::Consented { user, scope, code_hash, code_expires_at, shown, .. } => {
+        AuthorizationState::Consented {
+            user,
+            scope,
+            code_hash,
+            code_expires_at,
+            shown,
+            grant_expires_at,
+            ..
+        } => {
             if *code_expires_at <= now {
                 return Err(DeviceCodeRefusal::Expired);
             }
-            Ok(Allowed { code_hash: *code_hash, scope, shown, user: *user })
+            Ok(Allowed {
+                code_hash: *code_hash,
+                grant_expires_at: *grant_expires_at,
+                scope,
+                shown,
+                user: *user,
+            })
         }
         AuthorizationState::Denied => Err(DeviceCodeRefusal::Denied),
         AuthorizationState::Pending | AuthorizationState::UpstreamLeg(_) => Err(undecided),
@@ -170,7 +185,12 @@ impl AuthorizationServer {
         };
         let allowed = decide(device, decided.as_ref(), now)?;
         let record = decided.as_ref().ok_or(DeviceCodeRefusal::Unknown)?;
-        let redeemable = Redeemable { scope: allowed.scope, shown: allowed.shown, user: allowed.user };
+        let redeemable = Redeemable {
+            grant_expires_at: allowed.grant_expires_at,
+            scope: allowed.scope,
+            shown: allowed.shown,
+            user: allowed.user,
+        };
         match self.redeem(client, record, redeemable, (caller, allowed.code_hash, now)).await {
             Err(TokenError::Code(refusal)) => Err(DeviceCodeRefusal::from(refusal).into()),
             answer => answer,

@@ -128,6 +128,7 @@ impl AuthorizationServer {
             connectors: self.chosen().map(on_page).collect(),
             csrf: forms::login_token(&keys.forms, record.id, &binding, shown),
             has_emergency,
+            nobody: session.is_none(),
             not_admitted: not_admitted.map(|session| Account::of(&session.user)),
             server: self.server_on_page(&record),
             reference: record.reference,

@@ -140,8 +140,7 @@ async fn at_the_button(house: &House) -> Vec<(LoginReason, &'static str)> {
     let mut consent = Started { state: house.press_login(&mut cookies, &page).await.unwrap(), cookies, page };
     let signed_in = house.call_back(&mut consent.cookies, &consent.state).await.unwrap();
     consent.cookies.session = Some(signed_in.set_session.reveal());
-    let shown =
-        house.server.consent_page(&signed_in.resume.to_string(), &consent.cookies.browser()).await.unwrap();
+    let shown = house.consent_page(&consent.cookies, &signed_in.resume.to_string()).await.unwrap();
     let no = House::consent_form(&shown, Verdict::Deny);
     house.server.decide_consent(no, consent.cookies.browser()).await.unwrap();
     rows.push((press(house, login_form(&consent.page), &consent.cookies).await, "AlreadyDecided"));
@@ -301,7 +300,7 @@ async fn a_second_tab_goes_straight_to_consent_once_the_first_has_signed_in() {
     let started = house.server.start_login(login_form(&two), cookies.browser()).await.unwrap();
     assert_eq!(started.location, format!("/consent?authorization={}", two.authorization));
     assert!(started.set_leg.is_none());
-    let two = house.server.consent_page(&two.authorization.to_string(), &cookies.browser()).await.unwrap();
+    let two = house.consent_page(&cookies, &two.authorization.to_string()).await.unwrap();
     for page in [&one, &two] {
         let form = House::consent_form(page, Verdict::Allow);
         house.server.decide_consent(form, cookies.browser()).await.unwrap();
@@ -411,7 +410,7 @@ async fn reauthentication_is_demanded_verified_and_remembered() {
         let signed_in = house.call_back(&mut cookies, &state).await.unwrap();
         assert_eq!(house.connector.not_before.lock().unwrap().map(Timestamp::secs), since);
         cookies.session = Some(signed_in.set_session.reveal());
-        house.server.consent_page(&signed_in.resume.to_string(), &cookies.browser()).await.unwrap();
+        house.consent_page(&cookies, &signed_in.resume.to_string()).await.unwrap();
     }
 }
 
@@ -425,8 +424,7 @@ async fn an_old_session_does_not_get_past_a_demand_for_a_new_proof() {
     house.clock.advance(Duration::from_secs(30));
     let asked = request(&client, &[("prompt", "login")]);
     let Next::Login(page) = house.authorize(&mut cookies, asked).await.unwrap() else { panic!() };
-    let refused =
-        house.server.consent_page(&page.authorization.to_string(), &cookies.browser()).await.unwrap_err();
+    let refused = house.consent_page(&cookies, &page.authorization.to_string()).await.unwrap_err();
     assert!(matches!(refused.reason, ConsentReason::LoginRequired));
 }
 

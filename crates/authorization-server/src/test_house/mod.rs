@@ -138,7 +138,7 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
     let scope = |token: &str, by_default| ScopeEntry {
         by_default,
         token: ScopeToken::parse(token).unwrap(),
-        words: Some(format!("{token} things")),
+        words: Words { english: Some(format!("{token} things")), japanese: None },
     };
     ServerEntry {
         device_flow: DeviceFlow::Known,
@@ -150,6 +150,11 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
         scopes: vec![scope("read", true), scope("write", false)],
         title: name.to_uppercase(),
     }
+}
+
+/// One more MCP server, which everybody may use.
+pub(crate) fn server_for_all(name: &str) -> ServerEntry {
+    entry(name, &format!("{ISSUER}/{name}/mcp"), Access::Everyone, Vec::new())
 }
 
 /// The settings of the house.
@@ -178,6 +183,7 @@ pub(crate) fn settings() -> Settings {
     };
     Settings {
         client_policy: ClientPolicy::everybody(),
+        consents: ConsentSettings::default(),
         clients: vec![
             known(CONSOLE, None),
             known(PORTAL.0, Some(PORTAL.1)),
@@ -316,6 +322,7 @@ impl House {
         request: AuthorizationRequest,
     ) -> ConsentPage {
         let page = match self.authorize(cookies, request).await.unwrap() {
+            Next::Answer(_) => panic!("no page was shown"),
             Next::Consent(page) => return *page,
             Next::Login(page) => page,
             Next::Approval(id) => panic!("waits for an administrator: {id}"),
@@ -323,7 +330,19 @@ impl House {
         let state = self.press_login(cookies, &page).await.unwrap();
         let signed_in = self.call_back(cookies, &state).await.unwrap();
         cookies.session = Some(signed_in.set_session.reveal());
-        self.server.consent_page(&signed_in.resume.to_string(), &cookies.browser()).await.unwrap()
+        self.consent_page(cookies, &signed_in.resume.to_string()).await.unwrap()
+    }
+
+    /// The consent page of a sign-in, which is not answered without one.
+    pub(crate) async fn consent_page(
+        &self,
+        cookies: &Cookies,
+        id: &str,
+    ) -> Result<ConsentPage, ConsentError> {
+        match self.server.consent_page(id, &cookies.browser()).await? {
+            ConsentStep::Answer(_) => panic!("no page was shown"),
+            ConsentStep::Page(page) => Ok(*page),
+        }
     }
 
     /// The form of a consent page with everything ticked.
@@ -333,6 +352,8 @@ impl House {
             csrf: page.csrf.to_string(),
             decision,
             scope: page.scopes.iter().map(|scope| scope.token.as_str().to_owned()).collect(),
+            further: Vec::new(),
+            life: None,
         }
     }
 

@@ -159,10 +159,7 @@ impl RedirectUri {
 
     /// The URI with the free port taken out: one text for all installations of a native client.
     pub(super) fn without_port(&self) -> String {
-        match without_loopback_port(&self.raw) {
-            Some((host, rest)) => format!("http://{host}{rest}"),
-            None => self.raw.clone(),
-        }
+        portless(&self.raw)
     }
 }
 
@@ -209,6 +206,14 @@ fn names_response_parameter(query: &str) -> bool {
         let name = name.split('[').next().unwrap_or_default().trim().to_ascii_lowercase();
         RESPONSE_PARAMETERS.contains(&name.as_str())
     })
+}
+
+/// A URI with the free port of a loopback `http` URI taken out; any other as it is.
+pub(super) fn portless(raw: &str) -> String {
+    match without_loopback_port(raw) {
+        Some((host, rest)) => format!("http://{host}{rest}"),
+        None => raw.to_owned(),
+    }
 }
 
 /// Host and remainder of a loopback `http` URI, its port taken out; `None` for every other URI.

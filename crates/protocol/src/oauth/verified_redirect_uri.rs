@@ -5,6 +5,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::redirect_uri::portless;
 use super::{AuthorizationResponse, Destination};
 
 /// Everything but the unreserved characters of RFC 3986 is escaped. A space becomes `%20`, which form
@@ -34,6 +35,13 @@ impl VerifiedRedirectUri {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.requested
+    }
+
+    /// The URI without the port that happens to be free on the person's own machine: one text for one client, whichever
+    /// port it listens on this time.
+    #[must_use]
+    pub fn without_port(&self) -> String {
+        portless(&self.requested)
     }
 
     /// Where it leads.

@@ -22,6 +22,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         outbound_proxy: _,
         pre_registered: _,
         service_accounts: _,
+        consent: _,
         tokens: _,
         // Judged below, setting by setting.
         house,

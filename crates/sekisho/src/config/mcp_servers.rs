@@ -26,6 +26,10 @@ settings! {
         read: Option<String> = optional, "a text such as \"read your notes\"", parse::text;
         /// What can be done with it in words, for the consent page: the scope `write`.
         write: Option<String> = optional, "a text such as \"add notes\"", parse::text;
+        /// As `read`, in Japanese. With one of the two, it is shown in both languages.
+        read_ja: Option<String> = optional, "a text", parse::text;
+        /// As `write`, in Japanese.
+        write_ja: Option<String> = optional, "a text", parse::text;
         /// As `refresh_repeat` in `[tokens]`, for this MCP server.
         refresh_repeat: Option<Duration> = optional, "0s to 5m", parse::duration::<0, 300>;
         /// Which clients may ask for it without a browser of their own (RFC 8628, device authorization): the person types

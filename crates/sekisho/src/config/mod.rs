@@ -6,6 +6,7 @@ pub mod audit;
 pub mod changes;
 pub mod client_id_metadata_documents;
 pub mod clients;
+pub mod consent;
 pub mod former_public_urls;
 pub mod house;
 pub mod identity_providers;
@@ -35,6 +36,7 @@ use url::Url;
 use self::audit::Audit;
 use self::client_id_metadata_documents::ClientIdMetadataDocuments;
 use self::clients::{Clients, PreRegisteredConfig};
+use self::consent::Consent;
 use self::former_public_urls::FormerPublicUrl;
 use self::house::House;
 use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
@@ -68,6 +70,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// `[keys]`.
     pub keys: KeysConfig,
+    /// `[consent]`.
+    pub consent: Consent,
     /// `[tokens]`.
     pub tokens: Tokens,
     /// `[limits]`.
@@ -124,6 +128,7 @@ impl Config {
         let former = FormerPublicUrl::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let store = StoreConfig::read(&mut root);
         let keys = section(&mut root, "keys", KeysConfig::read);
+        let consent = section(&mut root, "consent", Consent::read);
         let tokens = section(&mut root, "tokens", Tokens::read);
         let limits = section(&mut root, "limits", limits::read);
         let listeners = ListenerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
@@ -147,6 +152,7 @@ impl Config {
                 previous_master_key: previous_master_key?,
                 store: store?,
                 keys: keys?,
+                consent: consent?,
                 tokens: tokens?,
                 limits,
                 networks,

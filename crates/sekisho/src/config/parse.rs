@@ -267,7 +267,11 @@ pub(super) fn tenants(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     }
 }
 
-fn list<T>(value: &DeValue<'_>, parse: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {
+/// A list of values of one kind.
+pub(super) fn list<T>(
+    value: &DeValue<'_>,
+    parse: impl Fn(&DeValue<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
     let entries = value.as_array().ok_or("is not a list")?;
     entries.iter().map(|entry| parse(entry.get_ref())).collect()
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::audit::Audit;
 use super::client_id_metadata_documents::ClientIdMetadataDocuments;
 use super::clients::{Clients, PreRegistered};
+use super::consent::Consent;
 use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
 use super::identity_providers::{
@@ -43,6 +44,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
     OutboundProxy::REFERENCE,
+    Consent::REFERENCE,
     Tokens::REFERENCE,
     KeysConfig::REFERENCE,
     KeyServiceSettings::REFERENCE,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authorization_server::{ScopeEntry, ServerEntry};
+use authorization_server::{ScopeEntry, ServerEntry, Words};
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::oauth::{ResourceUri, Scope, ScopeToken};
 use protocol::secret::Hash;
@@ -70,8 +70,10 @@ fn token(text: &str) -> Result<ScopeToken, Failure> {
 
 /// What the authorization server is told.
 pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, Failure> {
-    let scope = |name: &str, words: Option<&String>| {
-        Ok::<_, Failure>(ScopeEntry { by_default: true, token: token(name)?, words: words.cloned() })
+    let written = &server.settings;
+    let scope = |name: &str, english: Option<&String>, japanese: Option<&String>| {
+        let words = Words { english: english.cloned(), japanese: japanese.cloned() };
+        Ok::<_, Failure>(ScopeEntry { by_default: true, token: token(name)?, words })
     };
     let repeat: Duration = server.settings.refresh_repeat.unwrap_or(config.tokens.refresh_repeat);
     Ok(ServerEntry {
@@ -82,8 +84,8 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
         resource: resource(config, server)?,
         rules: rules(server)?,
         scopes: vec![
-            scope("read", server.settings.read.as_ref())?,
-            scope("write", server.settings.write.as_ref())?,
+            scope("read", written.read.as_ref(), written.read_ja.as_ref())?,
+            scope("write", written.write.as_ref(), written.write_ja.as_ref())?,
         ],
         title: server.title().to_owned(),
     })

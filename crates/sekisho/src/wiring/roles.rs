@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use authorization_server::keys::Keeper;
 use authorization_server::{
-    AuthorizationServer, ClientKeys, DocumentRules, Lifetimes, MayAct, PreRegisteredClient, Registrations,
-    ServiceAccount,
+    AuthorizationServer, ClientKeys, ConsentSettings, DocumentRules, Lifetimes, MayAct, PreRegisteredClient,
+    Registrations, ServiceAccount,
 };
 use protocol::oauth::{ClientId, RedirectPolicy, Scope, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
@@ -51,6 +51,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
     let settings = authorization_server::Settings {
         client_policy: client_policy::of(config)?,
         clients: clients.collect::<Result<_, _>>()?,
+        consents: consents(config)?,
         default_server: default_server(config),
         introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
         documents: DocumentRules {
@@ -126,6 +127,18 @@ fn may_act(rule: &service_accounts::MayAct) -> Result<MayAct, Failure> {
         groups: (!rule.groups.is_empty()).then(|| rule.groups.clone()),
         scope: (!scope.is_empty()).then_some(scope),
         to,
+    })
+}
+
+fn consents(config: &Config) -> Result<ConsentSettings, Failure> {
+    let approved = config.consent.remember_loopback.iter().map(|id| ClientId::parse(id));
+    let loopback_clients = approved.collect::<Result<_, _>>();
+    Ok(ConsentSettings {
+        ahead: config.consent.further_within,
+        lives: config.consent.lives.clone(),
+        loopback_clients: loopback_clients
+            .map_err(|error| Failure::Wiring(format!("[consent] remember_loopback: {error}")))?,
+        loopback_life: config.consent.remember_loopback_for,
     })
 }
 

@@ -286,6 +286,12 @@ pub(super) const WORDS: &[Words] = &[
         "A grave fault of the provider: stop and ask it.",
     ),
     says(
+        "life_unknown",
+        "The form asks for a time that the consent page does not offer.",
+        "Sekisho's rule: consent",
+        "The page was changed on its way, or the times in `[consent]` changed while it was open. Look at the page again and decide anew.",
+    ),
+    says(
         "not_admitted",
         "The person is in no group that may use this MCP server.",
         "Sekisho's rule: who may use what",

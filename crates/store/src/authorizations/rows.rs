@@ -73,6 +73,7 @@ fn decode_state(row: &mut Decoder, state: &str) -> Result<AuthorizationState, St
     let leg = decode_leg(row)?;
     let given = decode_given(row)?;
     let redeemed = decode_redeemed(row)?;
+    let grant_expires_at = row.opt_time("grant_expires_at")?;
     match (state, leg, given, redeemed) {
         ("consented", None, Some(given), None) => Ok(AuthorizationState::Consented {
             user: given.user,
@@ -80,6 +81,7 @@ fn decode_state(row: &mut Decoder, state: &str) -> Result<AuthorizationState, St
             code_hash: given.code_hash,
             code_expires_at: given.code_expires_at,
             shown: given.shown,
+            grant_expires_at,
             attempts: given.attempts,
         }),
         ("denied", None, None, None) => Ok(AuthorizationState::Denied),

@@ -84,10 +84,14 @@ impl Restore {
             Step::any(client_rules::DISALLOW_ALL, params![]),
             Step::any(stop::SESSIONS_OF_ALL, params![]),
             Step::any(EMERGENCY_LOGINS_OF_ALL, params![]),
+            Step::any(stop::CONSENTS_OF_ALL, params![]),
             Step::any(DEVICE_AUTHORIZATIONS_OF_ALL, params![]),
             Step::any(OPEN_AUTHORIZATIONS_OF_ALL, params![]),
             Step::any(CLIENT_REQUESTS_OF_ALL, params![]),
             Step::any(registration_tokens::END_ALL, params![]),
+        ];
+        let grants = steps.len();
+        steps.extend([
             Step::any(stop::GRANTS_OF_ALL, params![now]),
             revocations::entry(&self.revocation, now),
             set(EPOCH, epoch.to_string()),
@@ -95,8 +99,7 @@ impl Restore {
             set(RESTORED_FROM, self.contents.header.taken_at.to_string()),
             Step::any(WITHDRAW_ALL, params![now, self.signing.purpose.as_str()]),
             keys::put(&self.signing),
-        ];
-        let grants = 7;
+        ]);
         audit_events::push(&mut steps, &self.audit)?;
         Ok((Write::new(steps), grants))
     }

@@ -48,6 +48,7 @@ migrations! {
     10 "0010_client_decisions";
     11 "0011_lent_grants";
     12 "0012_identity_links";
+    13 "0013_consents";
 }
 
 /// All that this binary knows.

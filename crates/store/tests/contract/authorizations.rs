@@ -48,6 +48,7 @@ async fn an_authorization_comes_back_as_it_went_in(store: Opened) {
         code_hash: hash("code", 2),
         code_expires_at: NOW.plus(MINUTE),
         shown: hash("shown", 2),
+        grant_expires_at: Some(NOW.plus(DAY)),
         attempts: 0,
     };
     assert_eq!(find(2).await, as_record(asking(2), given));

@@ -133,7 +133,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
         INSERT INTO sign_ins (id, reference, begun_at, last_at, failed, last_step, count, steps) \
         VALUES (x'1a', 'K7Q2-9XWD', 1, 2, 0, 'asked', 1, '{}'); \
         INSERT INTO replays VALUES ('client_assertion', x'0d', 7); \
-        INSERT INTO device_authorizations VALUES (x'0e', x'0f', 'c', 'a', 'n', 'r', 's', 'x', 1, 2, 3, x'10'); INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
+        INSERT INTO device_authorizations VALUES (x'0e', x'0f', 'c', 'a', 'n', 'r', 's', 'x', 1, 2, 3, x'10'); INSERT INTO consents SELECT id, 'c', 'r', 'person', x'0a', 's', 'read', x'0b', x'0c', 1, 2, 3, 4 FROM users; INSERT INTO emergency_logins (id, hash, user_id, sealed, created_at, expires_at) \
         SELECT x'0a', x'0b', id, x'0c', 1, 2 FROM users";
     tamper.execute_batch(more).unwrap();
     drop(tamper);
@@ -171,6 +171,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
     assert_eq!(kept.len(), rows(&first, "audit_events").len() + 2);
     let facts = rows(&third, "meta");
     assert!(rows(&first, "meta").iter().all(|row| facts.contains(row)));
+    assert!(rows(&third, "consents").is_empty(), "nothing is allowed in advance");
     let grants = rows(&third, "grants");
     assert_eq!(grants.len(), 2);
     Engine::open(folder.sqlite("third.db")).await.unwrap().check().await.unwrap();

@@ -61,6 +61,7 @@ async fn no_statement_scans_a_table_by_mistake() {
         "CLAIM",
         "COUNTS",
         "COUNT_SEALED",
+        "CONSENTS_OF_ALL",
         "EMERGENCY_OF_ALL",
         "GRANTS_OF_ALL",
         "LIST keys",

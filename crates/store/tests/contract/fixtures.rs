@@ -144,6 +144,9 @@ pub(crate) fn consenting(number: u64, user: Id<User>) -> Consent {
         code_hash: hash("code", number),
         code_expires_at: NOW.plus(MINUTE),
         shown: hash("shown", number),
+        grant_expires_at: Some(NOW.plus(DAY)),
+        by: None,
+        kept: Vec::new(),
         client: client(),
         audit: event(AuditKind::ConsentGiven),
     }

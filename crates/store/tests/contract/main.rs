@@ -25,6 +25,7 @@ mod browser_sessions;
 mod client_requests;
 mod client_rules;
 mod clients;
+mod consents;
 mod device_authorizations;
 mod dialect;
 mod disk;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    ClientKeys, ClientPolicy, DeviceFlow, DocumentRules, Lifetimes, MayAct, PreRegisteredClient,
-    Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing, TrustedIssuer,
+    ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules, Lifetimes, MayAct,
+    PreRegisteredClient, Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing, TrustedIssuer,
+    Words,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -86,6 +87,8 @@ pub struct Plan {
     pub trusted_proxies: Vec<&'static str>,
     /// How long things live.
     pub lifetimes: Lifetimes,
+    /// What people are asked, and what is remembered of it.
+    pub consents: ConsentSettings,
     /// How long a stream may outlive its access token.
     pub stream_grace: Duration,
     /// The clock, if somebody outside the house goes by it too.
@@ -156,6 +159,7 @@ impl Default for Plan {
             body_timeout: Duration::from_secs(15),
             trusted_proxies: Vec::new(),
             lifetimes: Lifetimes::default(),
+            consents: ConsentSettings::default(),
             stream_grace: Duration::from_secs(60 * 60),
             clock: Arc::default(),
             // The time of a test is not that of a database.
@@ -274,6 +278,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
     });
     Ok(authorization_server::Settings {
         client_policy: plan.client_policy.clone(),
+        consents: plan.consents.clone(),
         clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
         introspection: true,
@@ -341,8 +346,9 @@ fn token(text_of: &str) -> Built<ScopeToken> {
 }
 
 fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<ServerEntry> {
-    let scope =
-        |name: &str| Ok::<_, String>(ScopeEntry { by_default: true, token: token(name)?, words: None });
+    let scope = |name: &str| {
+        Ok::<_, String>(ScopeEntry { by_default: true, token: token(name)?, words: Words::default() })
+    };
     Ok(ServerEntry {
         device_flow: plan.device_flow,
         name: name.to_owned(),

@@ -50,7 +50,7 @@ impl Csp {
 
     /// The login page: its form ends at an identity provider, which may pass the browser on to others before it
     /// comes back, and then at the client. Their hosts cannot be known here; that they are encrypted can, and on a
-    /// loopback address during development not even that.
+    /// loopback address during development not even that. It has the one script that goes on when it can.
     pub(crate) fn login(redirect_uri: &VerifiedRedirectUri, loopback: bool) -> Self {
         let mut form_action = vec!["https:".to_owned()];
         if loopback {
@@ -60,7 +60,7 @@ impl Csp {
         if !client.starts_with("https:") {
             form_action.push(client);
         }
-        Self { form_action, script: false, alone: false }
+        Self { form_action, script: true, alone: false }
     }
 
     /// The page of the development identity provider: its form ends where that of the login page does, and that
@@ -187,11 +187,11 @@ mod tests {
     }
 
     #[test]
-    fn only_the_consent_page_loads_a_script() {
+    fn only_the_pages_on_which_something_is_decided_load_a_script() {
         let uri = verified("https://client.example/cb");
         let scripted = |csp: &Csp| csp.header_value().to_str().unwrap().contains("script-src");
-        assert!(scripted(&Csp::consent(&uri)));
-        assert!(![Csp::plain(), Csp::sign_in(), Csp::login(&uri, true)].iter().any(scripted));
+        assert!([Csp::consent(&uri), Csp::login(&uri, true)].iter().all(scripted));
+        assert!(![Csp::plain(), Csp::sign_in(), Csp::development()].iter().any(scripted));
     }
 
     #[test]

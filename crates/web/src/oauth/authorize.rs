@@ -44,6 +44,7 @@ async fn decide(visit: &Visit, headers: &HeaderMap, form: &Form) -> Response {
     match role.authorize(request, visit.browser(headers), &visit.caller()).await {
         Ok(Authorized { next, set_binding }) => {
             let mut response = match next {
+                Next::Answer(answer) => respond::redirect(&answer.to.with_response(&answer.response)),
                 Next::Approval(id) => respond::redirect(&format!("/login/approval?authorization={id}")),
                 Next::Consent(page) => pages::consent(visit, &page),
                 Next::Login(page) => pages::login(visit, &page),

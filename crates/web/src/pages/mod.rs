@@ -3,8 +3,10 @@
 
 mod who;
 
+use std::time::Duration;
+
 use askama::Template;
-use authorization_server::{ApprovalPage, ConsentPage, LoginPage, ScopeOnPage};
+use authorization_server::{ApprovalPage, ConsentPage, FurtherServer, LoginPage, ScopeOnPage};
 use axum::response::Response;
 use http::StatusCode;
 use protocol::id::Reference;
@@ -62,6 +64,8 @@ struct Login<'a> {
     address: Option<&'a str>,
     connectors: Vec<ConnectorLine<'a>>,
     has_emergency: bool,
+    /// Whether nobody is signed in: the page goes on by itself when somebody has, in another window.
+    nobody: bool,
     reference: Vec<Piece>,
 }
 
@@ -92,6 +96,7 @@ pub(crate) fn login(visit: &Visit, page: &LoginPage) -> Response {
         address: page.address.as_deref(),
         connectors: connectors.collect(),
         has_emergency: page.has_emergency,
+        nobody: page.nobody,
         reference: frame.reference(page.reference.as_str()),
     };
     respond::page(visit, StatusCode::OK, &csp, render(&template))
@@ -160,8 +165,10 @@ struct Consent<'a> {
     authorization: String,
     csrf: &'a str,
     scopes: Vec<ScopeLine<'a>>,
+    further: Vec<FurtherLine<'a>>,
     returns_to: &'a str,
     lifetime: Vec<Piece>,
+    lives: Vec<Life>,
     reference: Vec<Piece>,
 }
 
@@ -178,15 +185,44 @@ struct ScopeLine<'a> {
 }
 
 impl<'a> ScopeLine<'a> {
-    fn new(text: &'static Text, scope: &'a ScopeOnPage) -> Self {
+    fn new(frame: Frame<'_>, scope: &'a ScopeOnPage) -> Self {
         let token = scope.token.to_string();
         let ours = match token.as_str() {
-            "read" => Some(text.scope_read),
-            "write" => Some(text.scope_write),
+            "read" => Some(frame.text.scope_read),
+            "write" => Some(frame.text.scope_write),
             _ => None,
         };
-        Self { words: scope.words.as_deref().or(ours), ticked: scope.ticked, token }
+        Self { words: words(frame.language, scope).or(ours), ticked: scope.ticked, token }
     }
+}
+
+/// The operator's words for a scope: in the person's language, or in the other one.
+fn words(language: Language, scope: &ScopeOnPage) -> Option<&str> {
+    let (english, japanese) = (scope.words.english.as_deref(), scope.words.japanese.as_deref());
+    match language {
+        Language::English => english.or(japanese),
+        Language::Japanese => japanese.or(english),
+    }
+}
+
+/// Another MCP server that may be ticked.
+struct FurtherLine<'a> {
+    name: &'a str,
+    title: &'a str,
+    scopes: Vec<ScopeLine<'a>>,
+}
+
+impl<'a> FurtherLine<'a> {
+    fn new(frame: Frame<'_>, further: &'a FurtherServer) -> Self {
+        let scopes = further.scopes.iter().map(|scope| ScopeLine::new(frame, scope)).collect();
+        Self { name: &further.server.name, title: &further.server.title, scopes }
+    }
+}
+
+/// A time for which it may be allowed.
+struct Life {
+    seconds: u64,
+    label: String,
 }
 
 /// The page on which a person decides.
@@ -194,6 +230,7 @@ pub(crate) fn consent(visit: &Visit, page: &ConsentPage) -> Response {
     let frame = Frame::of(visit);
     let (idle, total) =
         ((frame.text.duration)(page.lifetime.idle), (frame.text.duration)(page.lifetime.total));
+    let life = |life: &Duration| Life { seconds: life.as_secs(), label: (frame.text.duration)(*life) };
     let template = Consent {
         frame,
         who: Who::new(frame.text, &page.client, &page.server),
@@ -204,7 +241,9 @@ pub(crate) fn consent(visit: &Visit, page: &ConsentPage) -> Response {
         },
         authorization: page.authorization.to_string(),
         csrf: page.csrf.as_str(),
-        scopes: page.scopes.iter().map(|scope| ScopeLine::new(frame.text, scope)).collect(),
+        scopes: page.scopes.iter().map(|scope| ScopeLine::new(frame, scope)).collect(),
+        further: page.further.iter().map(|further| FurtherLine::new(frame, further)).collect(),
+        lives: page.lives.iter().map(life).collect(),
         returns_to: origin_of(page.client.redirect_uri.as_str()),
         lifetime: text::fill(frame.text.consent_lifetime, &[("total", &total), ("idle", &idle)]),
         reference: frame.reference(page.reference.as_str()),

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
-use authorization_server::{AuthorizationServer, Lifetimes, Registrations, ScopeEntry, ServerEntry};
+use authorization_server::{
+    AuthorizationServer, ConsentSettings, Lifetimes, Registrations, ScopeEntry, ServerEntry, Words,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
@@ -114,7 +116,8 @@ pub(crate) fn resource(public_url: &str) -> String {
 }
 
 fn scope(token: &str, words: Option<&str>) -> ScopeEntry {
-    ScopeEntry { by_default: true, token: ScopeToken::parse(token).unwrap(), words: words.map(str::to_owned) }
+    let words = Words { english: words.map(str::to_owned), japanese: None };
+    ScopeEntry { by_default: true, token: ScopeToken::parse(token).unwrap(), words }
 }
 
 fn connectors(public_url: &str) -> Vec<Arc<dyn Connector>> {
@@ -150,6 +153,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
     authorization_server::Settings {
         client_policy: authorization_server::ClientPolicy::everybody(),
         registration: authorization_server::Registration::Open,
+        consents: ConsentSettings::default(),
         clients: Vec::new(),
         default_server: None,
         introspection: false,

@@ -35,7 +35,7 @@ async fn waiting(house: &House) -> (Cookies, LoginPage) {
     let client = house.public_client();
     match house.authorize(&mut cookies, request(&client, &[])).await.unwrap() {
         Next::Login(page) => (cookies, *page),
-        other @ (Next::Approval(_) | Next::Consent(_)) => panic!("{other:?}"),
+        other @ (Next::Answer(_) | Next::Approval(_) | Next::Consent(_)) => panic!("{other:?}"),
     }
 }
 
@@ -61,7 +61,7 @@ async fn a_code_signs_its_person_in_once_and_says_so_aloud() {
     assert!(at.1.has_emergency);
     let signed_in = enter(&house, &at, &code).await.unwrap();
     at.0.session = Some(signed_in.set_session.reveal());
-    let consent = house.server.consent_page(&signed_in.resume.to_string(), &at.0.browser()).await.unwrap();
+    let consent = house.consent_page(&at.0, &signed_in.resume.to_string()).await.unwrap();
     assert_eq!(consent.account.user, user.id);
     for kind in [AuditKind::EmergencyLoginMade, AuditKind::EmergencySignIn] {
         let events = house.events(kind).await;

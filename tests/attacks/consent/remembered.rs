@@ -1,0 +1,136 @@
+//! Consent that was given before, and when it counts.
+
+use http::StatusCode;
+use store::AuditKind;
+use testkit::browser::{Browser, Page, Place};
+use testkit::client::{Pkce, TestClient, allow, log_in, parameter};
+use testkit::house::{House, Plan};
+use testkit::outcomes::Verdict;
+
+const HOME: &str = "https://client.example/cb";
+const ANNEX: &str = "https://client.example/annex";
+
+fn url(client: &TestClient, house: &House, changes: &[(&str, &str)]) -> String {
+    let mut fields = client.authorization_request(&house.resource("notes"), &Pkce::new("again").challenge);
+    for (name, value) in changes {
+        fields.retain(|(field, _)| field != name);
+        fields.push(((*name).to_owned(), (*value).to_owned()));
+    }
+    client.authorization_url(&fields)
+}
+
+/// Whether the client is answered without a page.
+async fn is_answered(browser: &mut Browser, url: &str) -> Result<bool, String> {
+    Ok(match browser.open(url).await? {
+        Place::Left(callback) => parameter(&callback, "code").is_some(),
+        Place::Page(_) => false,
+    })
+}
+
+/// A browser in which Alice signed in, and the page that asks her.
+async fn asked(house: &House, url: &str) -> Result<(Browser, Page), String> {
+    let mut browser = house.browser();
+    let page = browser.open(url).await?.page()?;
+    let page = log_in(&mut browser, page, "alice").await?;
+    Ok((browser, page))
+}
+
+fn plan() -> Plan {
+    let mut plan = Plan::default();
+    plan.clients.push(("two-places", vec![HOME.to_owned(), ANNEX.to_owned()], None));
+    plan.servers.push(("tickets", policy::Access::Everyone));
+    plan
+}
+
+#[tokio::test]
+async fn cs_08_a_client_that_comes_back_for_something_else_is_asked_about_again() -> Verdict {
+    let house = House::with(plan()).await?;
+    let client = house.known_client("two-places")?;
+    let (mut alice, page) = asked(&house, &url(&client, &house, &[("scope", "read")])).await?;
+    allow(&mut alice, &page).await?;
+    assert!(is_answered(&mut alice, &url(&client, &house, &[("scope", "read")])).await?);
+    let tickets = house.resource("tickets");
+    for change in [("scope", "read write"), ("redirect_uri", ANNEX), ("resource", tickets.as_str())] {
+        let changed = url(&client, &house, &[("scope", "read"), change]);
+        assert!(!is_answered(&mut alice, &changed).await?, "{change:?}");
+    }
+    // The same place, but another client.
+    let other = house.known_client("known-public")?;
+    assert!(!is_answered(&mut alice, &url(&other, &house, &[("scope", "read")])).await?);
+    house.close().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn cs_08_a_client_whose_metadata_changed_is_asked_about_again() -> Verdict {
+    let house = House::with(plan()).await?;
+    let client = house.known_client("two-places")?;
+    let (mut alice, page) = asked(&house, &url(&client, &house, &[])).await?;
+    allow(&mut alice, &page).await?;
+    let sister = house
+        .second_node_with(|plan| {
+            if let Some(known) = plan.clients.iter_mut().find(|(id, ..)| *id == "two-places") {
+                known.1.push("https://client.example/third".to_owned());
+            }
+        })
+        .await?;
+    let changed = sister.known_client("two-places")?;
+    let (mut there, page) = asked(&sister, &url(&changed, &sister, &[])).await?;
+    assert!(page.form()?.value("csrf").is_some(), "a page is shown");
+    // And once she said yes to the changed one, it is that one which is known.
+    allow(&mut there, &page).await?;
+    assert!(!is_answered(&mut alice, &url(&client, &house, &[])).await?);
+    sister.close().await?;
+    house.close().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn cs_05_a_form_adds_no_mcp_server_and_no_time_to_what_was_offered() -> Verdict {
+    let house = House::with(plan()).await?;
+    let client = house.client().await?;
+    let asking = url(&client, &house, &[]);
+    // Alice is in no group that may use the ledger: it is not on her page.
+    let (mut alice, page) = asked(&house, &asking).await?;
+    assert!(page.words().contains("tickets") && !page.words().contains("ledger"), "{}", page.words());
+    let mut form = page.form()?;
+    for (name, value) in [("further", "ledger"), ("further", "nowhere"), ("further", "notes")] {
+        form.fields.push((name.to_owned(), value.to_owned()));
+    }
+    alice.submit(&page, form, Some(("decision", "allow"))).await?.left()?;
+    for server in ["ledger", "tickets"] {
+        let there = url(&client, &house, &[("resource", &house.resource(server))]);
+        assert!(!is_answered(&mut alice, &there).await?, "{server}");
+    }
+    for life in ["1", "31536000000", "-1", "86400 86400", "x"] {
+        let page = alice.open(&asking).await?.page()?;
+        let form = page.form()?.without("life").with("life", life);
+        let answer = alice.submit(&page, form, Some(("decision", "allow"))).await?.page()?.answer;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{life}: {}", answer.text());
+    }
+    house.close().await?;
+    Ok(())
+}
+
+/// A link that somebody sent opens in the victim's own browser: what Alice ticked is of no use to it if it comes from
+/// another site, and of none at all in another browser.
+#[tokio::test]
+async fn cs_08_what_was_ticked_in_advance_is_of_no_use_elsewhere() -> Verdict {
+    let house = House::with(plan()).await?;
+    let client = house.client().await?;
+    let (mut alice, page) = asked(&house, &url(&client, &house, &[])).await?;
+    let mut form = page.form()?;
+    form.fields.push(("further".to_owned(), "*".to_owned()));
+    alice.submit(&page, form, Some(("decision", "allow"))).await?.left()?;
+    let there = url(&client, &house, &[("resource", &house.resource("tickets"))]);
+    assert!(matches!(alice.open_from_elsewhere(&there).await?, Place::Page(_)));
+    let (_, page) = asked(&house, &there).await?;
+    assert!(page.form()?.value("csrf").is_some(), "asked in another browser");
+    let before = house.audit(AuditKind::ConsentGiven).await?.len();
+    assert!(is_answered(&mut alice, &there).await?);
+    assert!(!is_answered(&mut alice, &there).await?, "once");
+    let events = house.audit(AuditKind::ConsentGiven).await?;
+    assert_eq!(events.len(), before + 1, "and it is written down like any other");
+    house.close().await?;
+    Ok(())
+}
