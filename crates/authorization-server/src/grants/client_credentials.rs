@@ -93,7 +93,11 @@ fn decide<'a>(
     super::admit(Some(user), Some(server)).map_err(Account)?;
     let name = user.service_account().ok_or(ClientCredentialsRefusal::NoServiceAccount)?;
     let most = server.scope_of_account(name).ok_or(Account(PersonRefusal::NotAdmitted))?;
-    Ok(Entitled { scope: target::scope(scope, &most, &server.default_scope())?, server })
+    // A machine asks for what the challenge of the MCP server names, and that is the same for everybody: it is given what
+    // of it the account may have, and told so (RFC 6749, section 3.3). What nobody could have is refused.
+    let asked = target::scope(scope, &server.known_scope(), &server.default_scope())?;
+    let had = asked.intersection(&most);
+    if had.is_empty() { Err(TargetRefusal::ScopeNone.into()) } else { Ok(Entitled { scope: had, server }) }
 }
 
 impl AuthorizationServer {

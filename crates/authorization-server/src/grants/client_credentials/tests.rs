@@ -208,7 +208,15 @@ async fn what_may_be_had_is_what_the_configuration_says_now() {
     let read = Some(Scope::parse("read").unwrap());
     settings.servers[0].rules.service_accounts = vec![AdmittedAccount { name: "ci".to_owned(), scope: read }];
     let house = House::with(settings).await;
-    let refused = refusal(ask(&house, RUNNER, &[("scope", "read write")]).await);
-    assert_eq!(refused, ClientCredentialsRefusal::Target(TargetRefusal::ScopeExceeds));
-    assert_eq!(ask(&house, RUNNER, &[]).await.unwrap().scope.to_string(), "read");
+    for (asked, refused) in [("write", TargetRefusal::ScopeNone), ("read admin", TargetRefusal::ScopeExceeds)]
+    {
+        let refusal = refusal(ask(&house, RUNNER, &[("scope", asked)]).await);
+        assert_eq!(refusal, ClientCredentialsRefusal::Target(refused), "{asked}");
+    }
+    // What the challenge names is asked for by every client of an SDK: less of it is given, and said.
+    for asked in [[].as_slice(), &[("scope", "read write")], &[("scope", "read")]] {
+        let response = ask(&house, RUNNER, asked).await.unwrap();
+        assert_eq!(response.scope.to_string(), "read");
+        assert_eq!(house.claims(&response.access_token.reveal()).scope.as_deref(), Some("read"));
+    }
 }
