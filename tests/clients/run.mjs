@@ -4,18 +4,18 @@
 //
 // Every client on every revision that it speaks, with `sekisho demo` (example people, example MCP servers), and with
 // `sekisho serve` between a real OpenID provider and an MCP server of another SDK. What the client saw and what
-// `sekisho audit` tells of it must agree.
+// `sekisho audit` tells of it must agree. Clients without a browser follow: machines.mjs and enterprise.mjs. `ONLY=word` runs the
+// parts whose name contains the word.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { generateKeyPairSync } from 'node:crypto';
-import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { finish, test } from '../conformance/report.mjs';
 import { demo, freePort, metadataHost, serve, start, temporaryFolder } from '../conformance/sekisho.mjs';
+import { withEnterprise } from './enterprise.mjs';
+import { withMachines } from './machines.mjs';
+import { run } from './program.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const browser = path.join(here, '../conformance/browser.sh');
 const REVISIONS = ['2025-11-25', '2026-07-28'];
 
 /** A program of this folder, run by the Node that runs this file. */
@@ -33,24 +33,8 @@ const CLIENTS = {
   'mcp-remote': node('mcp-remote/client.mjs', REVISIONS),
 };
 
-// The same SDK as a machine, by a secret and by a key.
-const MACHINE = node('typescript/machine.mjs', []);
-
 /** Runs one client and answers what it printed. */
-async function client(name, url, revision, tool, bot = {}) {
-  const { command: [command, ...first], env } = CLIENTS[name] ?? MACHINE;
-  assert.ok(command, `no program is named for ${name}`);
-  const log = path.join(temporaryFolder('browser'), 'browser.log');
-  const child = spawn(command, [...first, url, revision, tool], { env: { ...process.env, BROWSER: browser, NODE: process.execPath, BOT_LOG: log, ...env, ...bot }, stdio: ['ignore', 'pipe', 'pipe'] });
-  let out = '', complaint = '';
-  child.stdout.on('data', (chunk) => { out += chunk; });
-  child.stderr.on('data', (chunk) => { complaint += chunk; });
-  const late = setTimeout(() => child.kill('SIGKILL'), 90_000);
-  const code = await new Promise((gone) => child.once('close', gone));
-  clearTimeout(late);
-  assert.equal(code, 0, `${complaint}\n${fs.existsSync(log) ? fs.readFileSync(log) : 'the browser was not opened'}`);
-  return JSON.parse(out);
-}
+const client = (name, url, revision, tool, bot = {}) => run(CLIENTS[name].command, [url, revision, tool], { ...CLIENTS[name].env, ...bot });
 
 /** What must be true of every run, whatever stands behind. */
 function judge(seen, revision, clientId) {
@@ -131,9 +115,9 @@ name = "notes"
 url = "${upstream.said}"
 access = ["group:engineering"]
 `, { port });
-  for (const revision of CLIENTS.typescript.revisions)
-    await test(`typescript ${revision}, known by its metadata document`, async () => {
-      const seen = await client('typescript', `${url}/notes/mcp`, revision, 'whoami', { BOT_CONNECTOR: 'corporate', CLIENT_METADATA_URL: host.said });
+  for (const name of ['typescript', 'rmcp']) for (const revision of CLIENTS[name].revisions)
+    await test(`${name} ${revision}, known by its metadata document`, async () => {
+      const seen = await client(name, `${url}/notes/mcp`, revision, 'whoami', { BOT_CONNECTOR: 'corporate', CLIENT_METADATA_URL: host.said });
       judge(seen, revision, host.said);
       assert.equal(JSON.parse(seen.text).claims.client_id, host.said);
       await judgeAudit(sekisho, seen);
@@ -153,51 +137,9 @@ access = ["group:engineering"]
       });
 }
 
-async function withMachines() {
-  const port = await freePort(), url = `http://localhost:${port}`;
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'a', alg: 'ES256' }] });
-  const log = path.join(temporaryFolder('upstream'), 'log');
-  const upstream = await start(process.execPath, [path.join(here, 'upstream.mjs')], { env: { SEKISHO: url }, ready: /^listening (\S+)/m, log });
-  const sekisho = await serve('machines', `[[identity_provider]]
-id = "development"
-kind = "development"
-
-[[client]]
-client_id = "runner"
-secret_command = ["printf", "secret-of-the-runner"]
-
-[[client]]
-client_id = "keyed-runner"
-jwks = '${jwks}'
-
-[[service_account]]
-name = "ci"
-title = "Builds"
-clients = ["runner", "keyed-runner"]
-
-[[mcp_server]]
-name = "notes"
-url = "${upstream.said}"
-access = ["group:engineering", "service-account:ci"]
-`, { port });
-  const ways = { runner: { CLIENT_SECRET: 'secret-of-the-runner' }, 'keyed-runner': { PRIVATE_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) } };
-  for (const [id, way] of Object.entries(ways))
-    await test(`typescript as a machine, ${id}`, async () => {
-      const seen = await client('machine', `${url}/notes/mcp`, 'whoami', '', { ...way, CLIENT_ID: id, ISSUER: url });
-      assert.equal(seen.isError, false, seen.text);
-      // The client asks for what the challenge names.
-      assert.deepEqual([seen.scope, seen.refreshToken], ['read write', false]);
-      const { claims, leaked } = JSON.parse(seen.text);
-      assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
-      assert.deepEqual([claims.service_account, claims.name, claims.client_id], ['ci', 'Builds', id]);
-      const events = await sekisho.audit();
-      assert.ok(events.some((event) => event.kind === 'token_issued' && event.client_id === id && event.detail?.grant_type === 'client_credentials'));
-    });
-}
-
 try {
-  for (const part of [withExamplePeople, withOpenIdProvider, withMachines])
+  const parts = [withExamplePeople, withOpenIdProvider, withMachines, withEnterprise];
+  for (const part of parts.filter(({ name }) => name.includes(process.env.ONLY ?? '')))
     try { await part(); } catch (error) { await test(part.name, () => { throw error; }); }
 } finally {
   await finish('clients');

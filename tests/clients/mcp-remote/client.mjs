@@ -2,6 +2,9 @@
 //
 //   BROWSER=… node client.mjs <mcp-url> <2025-11-25|2026-07-28> [tool] [arguments as JSON]
 //
+// With CLIENT_ID and CLIENT_SECRET it is a machine (client credentials); with DEVICE, a client_id, the person approves elsewhere
+// (device authorization): what BROWSER opens is what the bridge prints.
+//
 // The revision is the one between bridge and server; on stdio it is 2025-11-25. Prints one line of JSON with what it saw. The exit
 // code says whether it worked.
 import { spawn } from 'node:child_process';
@@ -14,12 +17,24 @@ import { fileURLToPath } from 'node:url';
 const [url, revision, tool, given = '{}'] = process.argv.slice(2);
 const program = path.join(path.dirname(fileURLToPath(import.meta.url)), '../node_modules/mcp-remote/dist/proxy.js');
 const home = fs.mkdtempSync(path.join(os.tmpdir(), 'sekisho-bridge-'));
+const { CLIENT_ID, CLIENT_SECRET, DEVICE } = process.env;
+const known = (client) => ['--static-oauth-client-info', JSON.stringify(client)];
+const way = CLIENT_ID ? ['--client-credentials', ...known({ client_id: CLIENT_ID, client_secret: CLIENT_SECRET })]
+  : DEVICE ? ['--device-code', ...known({ client_id: DEVICE })] : [];
 const modern = revision === '2026-07-28' ? ['--protocol', 'auto'] : [];
-const bridge = spawn(process.execPath, [program, url, ...modern], { env: { ...process.env, HOME: home, MCP_REMOTE_CONFIG_DIR: home }, stdio: ['pipe', 'pipe', 'pipe'] });
+const bridge = spawn(process.execPath, [program, url, ...modern, ...way], { env: { ...process.env, HOME: home, MCP_REMOTE_CONFIG_DIR: home }, stdio: ['pipe', 'pipe', 'pipe'] });
 
 let said = '', last = 0;
 const waiting = new Map();
-bridge.stderr.on('data', (chunk) => { said += chunk; });
+let approved = !DEVICE;
+bridge.stderr.on('data', (chunk) => {
+  said += chunk;
+  // Our answer has `verification_uri_complete`: the code stands in the link, and the person compares it.
+  const page = said.match(/visit:\s*.*?(https?:\S+user_code=\S+)/)?.[1];
+  if (approved || !page) return;
+  approved = true;
+  spawn(process.env.BROWSER, [page], { stdio: 'ignore' });
+});
 createInterface({ input: bridge.stdout }).on('line', (line) => {
   const { id, result, error } = JSON.parse(line);
   const asked = waiting.get(id);

@@ -2,6 +2,9 @@
 //!
 //! `BROWSER=… client-rmcp <mcp-url> <2025-11-25|2026-07-28|handshake> [tool] [arguments as JSON]`
 //!
+//! With `CLIENT_METADATA_URL` it is known by that document in place of registering; with `CLIENT_ID` it needs no browser
+//! (`machine`).
+//!
 //! Prints one line of JSON with what it saw; the exit code says whether it worked. `handshake` is what the SDK does when
 //! nothing is chosen: `initialize`, offering 2026-07-28, which a gateway that tells the eras apart by version alone
 //! misroutes.
@@ -13,6 +16,7 @@
 )]
 
 mod callback;
+mod machine;
 
 use std::error::Error;
 use std::process::{Command, Stdio};
@@ -20,7 +24,7 @@ use std::process::{Command, Stdio};
 use rmcp::model::{CallToolRequestParams, ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::auth::{AuthClient, AuthorizationManager, AuthorizationRequest, OAuthState};
-use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
+use rmcp::transport::streamable_http_client::{StreamableHttpClient, StreamableHttpClientTransportConfig};
 use rmcp::{ClientLifecycleMode, ClientServiceExt};
 use serde_json::{Value, json};
 
@@ -69,12 +73,23 @@ struct Authorized {
     refresh_token: bool,
 }
 
+/// What is told of the client, however it was authorized.
+struct Told {
+    client_id: String,
+    scope: Option<String>,
+    refresh_token: bool,
+    authorizations: u32,
+}
+
 /// Discovery, registration, the browser, the code exchange.
 async fn authorize(asked: &Asked) -> Result<Authorized, Failure> {
     let callback = Callback::listen().await?;
     let mut state = OAuthState::new(&asked.url, None).await?;
-    let request = AuthorizationRequest::new(callback.redirect_uri())
+    let mut request = AuthorizationRequest::new(callback.redirect_uri())
         .with_client_name(format!("Rust SDK {}", asked.revision));
+    if let Ok(document) = std::env::var("CLIENT_METADATA_URL") {
+        request = request.with_client_metadata_url(document);
+    }
     state.start_authorization(request).await?;
     open_browser(&state.get_authorization_url().await?)?;
     let response = callback.wait().await?;
@@ -98,14 +113,36 @@ fn open_browser(url: &str) -> Result<(), Failure> {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let asked = Asked::parse()?;
-    let (lifecycle, version) = asked.lifecycle()?;
+    let to = StreamableHttpClientTransportConfig::with_uri(asked.url.as_str());
+    if machine::is_asked_for() {
+        let machine = machine::authorize(&asked.url).await?;
+        let transport = StreamableHttpClientTransport::from_config(to.auth_header(machine.access_token));
+        let told = Told {
+            client_id: machine.client_id,
+            scope: machine.scope,
+            refresh_token: machine.refresh_token,
+            authorizations: 0,
+        };
+        return call(asked, transport, told).await;
+    }
     let authorized = authorize(&asked).await?;
-
     let http = AuthClient::new(reqwest::Client::new(), authorized.manager);
-    let transport = StreamableHttpClientTransport::with_client(
-        http,
-        StreamableHttpClientTransportConfig::with_uri(asked.url.as_str()),
-    );
+    let told = Told {
+        client_id: authorized.client_id,
+        scope: authorized.scope,
+        refresh_token: authorized.refresh_token,
+        authorizations: 1,
+    };
+    call(asked, StreamableHttpClientTransport::with_client(http, to), told).await
+}
+
+/// Lists the tools, calls one, and says what it saw.
+async fn call<C: StreamableHttpClient>(
+    asked: Asked,
+    transport: StreamableHttpClientTransport<C>,
+    told: Told,
+) -> Result<(), Failure> {
+    let (lifecycle, version) = asked.lifecycle()?;
     let mut info = ClientConfig::new(
         ClientCapabilities::default(),
         Implementation::new("client-rmcp", env!("CARGO_PKG_VERSION")),
@@ -129,10 +166,10 @@ async fn main() -> Result<(), Failure> {
         json!({
             "sdk": "rmcp",
             "protocolVersion": negotiated,
-            "clientId": authorized.client_id,
-            "scope": authorized.scope,
-            "refreshToken": authorized.refresh_token,
-            "authorizations": 1,
+            "clientId": told.client_id,
+            "scope": told.scope,
+            "refreshToken": told.refresh_token,
+            "authorizations": told.authorizations,
             "tools": names,
             "tool": tool,
             "isError": result.is_error.unwrap_or(false),

@@ -1,0 +1,91 @@
+// Clients without a browser: client credentials (`io.modelcontextprotocol/oauth-client-credentials`) by a secret and by a key, and
+// the device authorization grant, where the browser is elsewhere. Each from the 401 to a tool's answer.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import path from 'node:path';
+import { test } from '../conformance/report.mjs';
+import { freePort, serve, start, temporaryFolder } from '../conformance/sekisho.mjs';
+import { node, python, run } from './program.mjs';
+
+const SECRET = 'secret-of-the-runner';
+
+// What each can do: the SDK for stdio has no keys.
+const MACHINES = {
+  typescript: { program: node('typescript/machine.mjs'), first: [], methods: ['secret', 'key'] },
+  python: { program: python('extensions.py'), first: [], methods: ['secret', 'key'] },
+  rmcp: { program: [process.env.CLIENT_RMCP], first: ['2026-07-28'], methods: ['secret', 'key'] },
+  'mcp-remote': { program: node('mcp-remote/client.mjs'), first: ['2025-11-25'], methods: ['secret'] },
+};
+
+const sections = (jwks, upstream) => `[[identity_provider]]
+id = "development"
+kind = "development"
+
+[[client]]
+client_id = "runner"
+secret_command = ["printf", "${SECRET}"]
+
+[[client]]
+client_id = "keyed-runner"
+jwks = '${jwks}'
+
+[[client]]
+client_id = "terminal"
+redirect_uris = ["http://127.0.0.1/callback"]
+
+[[service_account]]
+name = "ci"
+title = "Builds"
+clients = ["runner", "keyed-runner"]
+
+[[mcp_server]]
+name = "notes"
+url = "${upstream}"
+access = ["group:engineering", "service-account:ci"]
+
+[[mcp_server]]
+name = "ledger"
+url = "${upstream}"
+access = ["service-account:ci:read"]
+`;
+
+/** What the MCP server was told, and what the audit tells, of a machine. */
+async function judge(seen, { id, server, scope, sekisho }) {
+  assert.equal(seen.isError, false, seen.text);
+  assert.ok(seen.tools.includes('whoami'));
+  assert.equal(seen.refreshToken, false, 'the credentials are at hand: no refresh token');
+  // A bridge that speaks on stdio does not tell which scope it holds; the audit does.
+  if ('scope' in seen) assert.equal(seen.scope, scope);
+  const { claims, leaked } = JSON.parse(seen.text);
+  assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
+  assert.deepEqual([claims.service_account, claims.name, claims.client_id, claims.scope], ['ci', 'Builds', id, scope]);
+  const events = await sekisho.audit();
+  assert.ok(events.some((event) => event.kind === 'token_issued' && event.client_id === id && event.server === server && event.detail?.grant_type === 'client_credentials'));
+}
+
+export async function withMachines() {
+  const port = await freePort(), url = `http://localhost:${port}`;
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'a', alg: 'ES256' }] });
+  const [upstreamProgram, ...file] = node('upstream.mjs');
+  const upstream = await start(upstreamProgram, file, { env: { SEKISHO: url }, ready: /^listening (\S+)/m, log: path.join(temporaryFolder('upstream'), 'log') });
+  const sekisho = await serve('machines', sections(jwks, upstream.said), { port });
+  const ways = { secret: { CLIENT_ID: 'runner', CLIENT_SECRET: SECRET }, key: { CLIENT_ID: 'keyed-runner', PRIVATE_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) } };
+  // The 401 names the scopes of the MCP server, the same for everybody; at `ledger` the account may have one of them.
+  for (const [name, { program, first, methods }] of Object.entries(MACHINES))
+    for (const method of methods)
+      for (const [server, scope] of [['notes', 'read write'], ['ledger', 'read']])
+        await test(`${name} as a machine by its ${method}, ${scope} at ${server}`, async () => {
+          const seen = await run(program, [`${url}/${server}/mcp`, ...first, 'whoami'], { ...ways[method], ISSUER: url });
+          await judge(seen, { id: ways[method].CLIENT_ID, server, scope, sekisho });
+        });
+  await test('mcp-remote where the browser is elsewhere, device authorization', async () => {
+    const seen = await run(node('mcp-remote/client.mjs'), [`${url}/notes/mcp`, '2025-11-25', 'whoami'], { DEVICE: 'terminal' });
+    assert.equal(seen.isError, false, seen.text);
+    assert.deepEqual([seen.authorizations, seen.refreshToken], [0, true], 'no browser was opened by the client');
+    const { claims } = JSON.parse(seen.text);
+    assert.deepEqual([claims.name, claims.client_id], ['Alice Tanaka', 'terminal']);
+    const events = await sekisho.audit();
+    assert.ok(events.some((event) => event.kind === 'token_issued' && event.client_id === 'terminal'));
+  });
+}
