@@ -41,6 +41,7 @@ mod stop;
 mod test_house;
 mod token;
 mod trusted_issuers;
+mod workloads;
 
 use std::fmt;
 use std::sync::Arc;
@@ -72,6 +73,7 @@ pub use grants::id_jag::IdJagRefusal;
 pub use grants::refresh_token::RefreshRefusal;
 pub use grants::target::TargetRefusal;
 pub use grants::token_exchange::ExchangeRefusal;
+pub use grants::workload::WorkloadRefusal;
 pub use linking::LinkedIdentity;
 pub use login::{
     Completed, Emergency, EmergencyCode, EmergencyForm, LegStarted, LoginError, LoginForm, LoginReason,
@@ -91,6 +93,7 @@ pub use settings::{
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
 pub use trusted_issuers::{IssuerKeys, TrustedIssuer};
+pub use workloads::{Pattern, PatternError, Platform, RuleFlaw, WorkloadIssuer, WorkloadRule};
 
 /// What the authorization server works with.
 #[derive(Debug, Clone)]

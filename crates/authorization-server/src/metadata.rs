@@ -35,10 +35,10 @@ impl AuthorizationServer {
             response_types_supported: capabilities::RESPONSE_TYPES.to_vec(),
             response_modes_supported: capabilities::RESPONSE_MODES.to_vec(),
             grant_types_supported: self.grant_types(),
-            authorization_grant_profiles_supported: if self.serves(GrantType::JwtBearer) {
-                capabilities::GRANT_PROFILES.to_vec()
-            } else {
+            authorization_grant_profiles_supported: if self.settings.trusted_issuers.is_empty() {
                 Vec::new()
+            } else {
+                capabilities::GRANT_PROFILES.to_vec()
             },
             token_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
             token_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
@@ -72,7 +72,9 @@ impl AuthorizationServer {
             | GrantType::RefreshToken
             | GrantType::TokenExchange => true,
             GrantType::DeviceCode => self.has_device_flow(),
-            GrantType::JwtBearer => !self.settings.trusted_issuers.is_empty(),
+            GrantType::JwtBearer => {
+                !self.settings.trusted_issuers.is_empty() || !self.settings.workload_issuers.is_empty()
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use store::PendingCaps;
 
 use crate::clients::{ClientPolicy, DocumentRules, PreRegisteredClient, Standing};
 use crate::trusted_issuers::TrustedIssuer;
+use crate::workloads::{WorkloadIssuer, WorkloadRule};
 
 /// Everything the authorization server is told.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Settings {
     pub service_accounts: Vec<ServiceAccount>,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Issuers that are believed about workloads; none of them is one of those.
+    pub workload_issuers: Vec<WorkloadIssuer>,
 }
 
 /// A service account: a machine that acts for itself and not for a person.
@@ -63,6 +66,16 @@ pub struct ServiceAccount {
     pub name: String,
     /// The name people are shown.
     pub title: String,
+    /// Which workloads act as it, without a client of their own.
+    pub workloads: Vec<WorkloadRule>,
+}
+
+impl ServiceAccount {
+    /// The client that its workloads are: nobody registered one for them, and no `[[client]]` has such an id.
+    #[must_use]
+    pub fn own_client(&self) -> ClientId {
+        ClientId::of_service_account(&self.name)
+    }
 }
 
 /// Leave for a service account to act for people.

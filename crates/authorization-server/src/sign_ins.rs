@@ -193,7 +193,8 @@ fn part_of(error: &TokenError, form: &Form) -> PartOf {
         | TokenError::IdJag(_)
         | TokenError::Request(_)
         | TokenError::Signing
-        | TokenError::Store(_) => PartOf::Client,
+        | TokenError::Store(_)
+        | TokenError::Workload(_) => PartOf::Client,
         TokenError::Refresh(_) => grant().unwrap_or(PartOf::Client),
     }
 }

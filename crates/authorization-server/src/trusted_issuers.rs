@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use protocol::jose::{Expect, VerifyingKeys};
 use protocol::oauth::ClientId;
-use protocol::oauth::identity_assertion::IdentityAssertionGrantClaims;
 use protocol::secret::Secret;
+use serde::de::DeserializeOwned;
 use upstream::key_sets::{KeySetError, KeySets, KeySource};
 
 /// One trusted issuer.
@@ -45,11 +45,11 @@ impl TrustedIssuer {
 
 impl IssuerKeys {
     /// The claims of a JWT that one of these keys signed.
-    pub(crate) async fn verify(
+    pub(crate) async fn verify<C: DeserializeOwned>(
         &self,
         token: &Secret,
         expect: &Expect<'_>,
-    ) -> Result<IdentityAssertionGrantClaims, KeySetError> {
+    ) -> Result<C, KeySetError> {
         match self {
             Self::Fetched(sets, source) => {
                 let token = token.expose(str::to_owned);

@@ -5,10 +5,10 @@
 //! request. No refresh token (RFC 6749, section 4.4.3): the credentials are at hand.
 
 use protocol::id::{Grant, Id, User};
-use protocol::oauth::{ErrorCode, Scope, TokenResponse};
+use protocol::oauth::{ClientId, ErrorCode, Scope, TokenResponse};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
-use store::{AuditKind, GrantRecord, Outcome, Stand, StandOutcome, UserRecord};
+use store::{AuditKind, GrantRecord, Once, Outcome, Stand, StandOutcome, UserRecord};
 use thiserror::Error;
 
 use super::PersonRefusal;
@@ -76,13 +76,35 @@ pub(crate) fn account<'a>(
 
 /// What a machine gets.
 #[derive(Debug)]
-struct Entitled<'a> {
+pub(crate) struct Entitled<'a> {
     scope: Scope,
     server: &'a ServerEntry,
 }
 
+/// A machine that is let in.
+pub(crate) struct Machine<'a> {
+    /// Through which client.
+    pub(crate) client_id: &'a ClientId,
+    /// What its event says of how.
+    pub(crate) details: Vec<(&'static str, String)>,
+    /// What is used up by it.
+    pub(crate) once: Option<Once>,
+    /// The row of its service account.
+    pub(crate) user: &'a UserRecord,
+}
+
+/// What became of it.
+pub(crate) enum Stood {
+    /// It was stopped meanwhile.
+    Barred,
+    /// It has a token.
+    Token(TokenResponse),
+    /// What may be used once was used before.
+    Used,
+}
+
 /// Decides what the service account gets of what is asked for.
-fn decide<'a>(
+pub(crate) fn decide<'a>(
     user: &UserRecord,
     settings: &'a Settings,
     resource: &[String],
@@ -115,10 +137,14 @@ impl AuthorizationServer {
         let now = parts.clock.now();
         let user = keep_service_account(account, &*parts.store, &*parts.entropy, now).await?;
         let refused = match decide(&user, &self.settings, resource, scope) {
-            Ok(entitled) => match self.stand_as(client, &user, &entitled, (caller, now)).await? {
-                Some(response) => return Ok(response),
-                None => ClientCredentialsRefusal::Account(PersonRefusal::Disabled),
-            },
+            Ok(entitled) => {
+                let details = vec![("grant_type", "client_credentials".to_owned())];
+                let machine = Machine { client_id: client.id(), details, once: None, user: &user };
+                match self.stand_as(machine, &entitled, (caller, now)).await? {
+                    Stood::Token(response) => return Ok(response),
+                    Stood::Barred | Stood::Used => ClientCredentialsRefusal::Account(PersonRefusal::Disabled),
+                }
+            }
             Err(refusal) => refusal,
         };
         let mut audit = self.event(AuditKind::TokenRefused, Outcome::Refused, now);
@@ -130,30 +156,31 @@ impl AuthorizationServer {
         Err(refused.into())
     }
 
-    /// `None` if it was stopped meanwhile.
-    async fn stand_as(
+    /// The token of a machine, on the grant that it stands on.
+    pub(super) async fn stand_as(
         &self,
-        client: &Client,
-        user: &UserRecord,
+        machine: Machine<'_>,
         entitled: &Entitled<'_>,
         (caller, now): (&Caller, Timestamp),
-    ) -> Result<Option<TokenResponse>, TokenError> {
-        let grant = self.standing_grant(client, user.id, (entitled.server, &entitled.scope), now);
+    ) -> Result<Stood, TokenError> {
+        let Machine { client_id, details, once, user } = machine;
+        let grant = self.standing_grant(client_id, user.id, (entitled.server, &entitled.scope), now);
         let mut audit = self.event(AuditKind::TokenIssued, Outcome::Ok, now);
-        (audit.user, audit.client_id) = (Some(user.id), Some(client.id().as_str().to_owned()));
+        (audit.user, audit.client_id) = (Some(user.id), Some(client_id.as_str().to_owned()));
         audit.server = Some(entitled.server.name.clone());
         audit.subject = Some(self.subject(Some(user), Some(caller.address.to_string())));
-        audit.detail.insert("grant_type", "client_credentials".to_owned());
-        let grant = match self.parts.store.stand(Stand { grant, once: None, audit }).await? {
+        audit.detail.extend(details);
+        let grant = match self.parts.store.stand(Stand { grant, once, audit }).await? {
             StandOutcome::Standing(grant) => *grant,
-            StandOutcome::Barred | StandOutcome::Used => return Ok(None),
+            StandOutcome::Barred => return Ok(Stood::Barred),
+            StandOutcome::Used => return Ok(Stood::Used),
         };
         let life = self.settings.lifetimes.access_token;
         let validity = Validity::of(grant.expires_at, life, now).ok_or(TokenError::Signing)?;
         let of = Of { service_account: user.service_account(), ..Of::default() };
         let access_token = self.sign_access_token_of(&grant, &entitled.scope, validity, of)?;
         let scope = entitled.scope.clone();
-        Ok(Some(TokenResponse {
+        Ok(Stood::Token(TokenResponse {
             access_token,
             expires_in: validity.expires_in(),
             issued_token_type: None,
@@ -165,7 +192,7 @@ impl AuthorizationServer {
     /// The grant that a machine stands on, as it is to be if there is none.
     pub(super) fn standing_grant(
         &self,
-        client: &Client,
+        client_id: &ClientId,
         user: Id<User>,
         (server, scope): (&ServerEntry, &Scope),
         now: Timestamp,
@@ -177,7 +204,7 @@ impl AuthorizationServer {
         GrantRecord {
             id,
             user,
-            client_id: client.id().clone(),
+            client_id: client_id.clone(),
             resource: server.resource.clone(),
             server: server.name.clone(),
             scope: scope.clone(),

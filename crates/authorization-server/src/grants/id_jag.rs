@@ -357,7 +357,7 @@ impl AuthorizationServer {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<TokenResponse, TokenError> {
-        let grant = self.standing_grant(client, user.id, (grantable.server, &grantable.scope), now);
+        let grant = self.standing_grant(client.id(), user.id, (grantable.server, &grantable.scope), now);
         let life = self.settings.lifetimes.access_token;
         let validity = Validity::of(grant.expires_at, life, now).ok_or(IdJagRefusal::Expired)?;
         let event = (AuditKind::TokenIssued, Outcome::Ok);

@@ -8,6 +8,7 @@ pub(crate) mod id_jag;
 pub(crate) mod refresh_token;
 pub(crate) mod target;
 pub(crate) mod token_exchange;
+pub(crate) mod workload;
 
 use std::time::Duration;
 

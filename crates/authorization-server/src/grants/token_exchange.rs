@@ -286,7 +286,7 @@ impl AuthorizationServer {
         (subject, exchange): (&Subject, &Exchange<'_>),
         (caller, now): (&Caller, Timestamp),
     ) -> Result<Option<GrantRecord>, TokenError> {
-        let grant = self.standing_grant(client, actor.id, (exchange.server, &exchange.scope), now);
+        let grant = self.standing_grant(client.id(), actor.id, (exchange.server, &exchange.scope), now);
         let mut audit = self.event(AuditKind::TokenIssued, Outcome::Ok, now);
         (audit.user, audit.client_id) = (Some(subject.user.id), Some(client.id().as_str().to_owned()));
         audit.server = Some(exchange.server.name.clone());

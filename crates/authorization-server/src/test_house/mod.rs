@@ -176,6 +176,7 @@ pub(crate) fn settings() -> Settings {
         may_act: Vec::new(),
         name: name.to_owned(),
         title: title.to_owned(),
+        workloads: Vec::new(),
     };
     let admitted = |name: &str, scope: Option<&str>| AdmittedAccount {
         name: name.to_owned(),
@@ -211,6 +212,7 @@ pub(crate) fn settings() -> Settings {
             account("nightly", "Nightly", OTHER_RUNNER.0),
         ],
         trusted_issuers: Vec::new(),
+        workload_issuers: Vec::new(),
     }
 }
 

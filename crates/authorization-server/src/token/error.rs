@@ -14,6 +14,7 @@ use crate::grants::device_code::DeviceCodeRefusal;
 use crate::grants::id_jag::IdJagRefusal;
 use crate::grants::refresh_token::RefreshRefusal;
 use crate::grants::token_exchange::ExchangeRefusal;
+use crate::grants::workload::WorkloadRefusal;
 
 /// A refused token request.
 #[derive(Debug, Error)]
@@ -55,6 +56,9 @@ pub enum TokenError {
     /// The record did not answer.
     #[error("the record did not answer")]
     Store(#[from] StoreError),
+    /// The JWT of a workload does not buy a token.
+    #[error("the workload is refused: {0}")]
+    Workload(#[from] WorkloadRefusal),
 }
 
 impl TokenError {
@@ -74,6 +78,7 @@ impl TokenError {
             Self::Request(error) => error.code(),
             Self::Signing => ErrorCode::ServerError,
             Self::Store(error) => crate::error::store_code(error),
+            Self::Workload(refusal) => refusal.code(),
         }
     }
 
@@ -85,7 +90,9 @@ impl TokenError {
             | Self::CodeCorrupt(_)
             | Self::Signing
             | Self::Store(_) => Blame::House,
-            Self::IdJag(IdJagRefusal::KeysMissing) => Blame::Upstream,
+            Self::IdJag(IdJagRefusal::KeysMissing) | Self::Workload(WorkloadRefusal::KeysMissing) => {
+                Blame::Upstream
+            }
             Self::Client(_)
             | Self::ClientCredentials(_)
             | Self::Code(_)
@@ -94,7 +101,8 @@ impl TokenError {
             | Self::GrantTypeNotRegistered
             | Self::IdJag(_)
             | Self::Refresh(_)
-            | Self::Request(_) => Blame::Client,
+            | Self::Request(_)
+            | Self::Workload(_) => Blame::Client,
         }
     }
 
@@ -124,6 +132,7 @@ impl TokenError {
             },
             Self::Signing => "signing",
             Self::Store(_) => "store",
+            Self::Workload(refusal) => refusal.reason(),
         }
     }
 
@@ -142,7 +151,8 @@ impl TokenError {
             | Self::Refresh(_)
             | Self::Request(_)
             | Self::Signing
-            | Self::Store(_) => false,
+            | Self::Store(_)
+            | Self::Workload(_) => false,
         }
     }
 }

@@ -24,6 +24,9 @@ impl AuthorizationServer {
         caller: &Caller,
     ) -> Result<TokenResponse, TokenError> {
         self.rely_on_keys()?;
+        if self.presents_workload(form) {
+            return self.exchange_workload(authorization, form, caller).await;
+        }
         let client = self.authenticate(authorization, form, caller).await?;
         let request = TokenRequest::parse(form)?;
         if request.grant_type() == GrantType::JwtBearer && !self.serves(GrantType::JwtBearer) {

@@ -35,16 +35,19 @@ impl Header {
             (None, None) => true,
             (None, Some(typ)) => typ.eq_ignore_ascii_case("JWT"),
             (Some(_), None) => false,
-            (Some(expected), Some(typ)) => {
-                // RFC 7515, section 4.1.9: `application/` may be left out, and media types ignore case.
-                let short = match typ.split_at_checked("application/".len()) {
-                    Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
-                    Some(_) | None => typ,
-                };
-                expected.iter().any(|one| one.eq_ignore_ascii_case(short))
-            }
+            (Some(expected), Some(typ)) => is_type(typ, expected),
         }
     }
+}
+
+/// Whether this `typ` is one of the expected ones.
+pub(crate) fn is_type(typ: &str, expected: &[&str]) -> bool {
+    // RFC 7515, section 4.1.9: `application/` may be left out, and media types ignore case.
+    let short = match typ.split_at_checked("application/".len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case("application/") => rest,
+        Some(_) | None => typ,
+    };
+    expected.iter().any(|one| one.eq_ignore_ascii_case(short))
 }
 
 /// Reads a JSON *object*. (Serde would take an array for a struct as well.)

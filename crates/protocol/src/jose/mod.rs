@@ -15,10 +15,11 @@ mod verifying_keys;
 
 pub use algorithm::Algorithm;
 pub use error::JoseError;
+pub(crate) use header::is_type;
 pub use rs256::sign_rs256;
 pub use signing_key::SigningKey;
-pub(crate) use verifying_keys::claims_of;
 pub use verifying_keys::{Expect, VerifyingKeys, claimed_expiry};
+pub(crate) use verifying_keys::{claimed_type, claims_of};
 
 #[cfg(test)]
 mod tests;

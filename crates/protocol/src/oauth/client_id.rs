@@ -14,6 +14,9 @@ use super::{HttpsUrl, HttpsUrlError};
 /// What the identifiers of dynamic registrations start with.
 pub(super) const DYNAMIC_PREFIX: &str = "dcr_";
 
+/// What the identifiers begin with that service accounts have by themselves. No client of the configuration has one.
+pub const SERVICE_ACCOUNT_PREFIX: &str = "service-account:";
+
 /// A client identifier: 1 to 2048 printable ASCII characters without spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -47,6 +50,13 @@ impl ClientId {
         } else {
             Err(ClientIdError)
         }
+    }
+
+    /// The identifier of what acts as a service account and is no client that anybody registered: a workload. `name` is one
+    /// of the configuration: small letters, digits and `-`.
+    #[must_use]
+    pub fn of_service_account(name: &str) -> Self {
+        Self(format!("{SERVICE_ACCOUNT_PREFIX}{name}"))
     }
 
     /// An identifier made here out of base64url.

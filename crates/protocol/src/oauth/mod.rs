@@ -37,6 +37,7 @@ pub mod token_response;
 mod uri;
 pub mod user_code;
 pub mod verified_redirect_uri;
+pub mod workload_assertion;
 
 pub use application_type::ApplicationType;
 pub use authorization_request::AuthorizationRequest;
@@ -71,3 +72,4 @@ pub use token_response::TokenResponse;
 pub use uri::UriFlaw;
 pub use user_code::{UserCode, UserCodeError};
 pub use verified_redirect_uri::VerifiedRedirectUri;
+pub use workload_assertion::{WorkloadAssertion, WorkloadClaims};

@@ -24,6 +24,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         service_accounts: _,
         consent: _,
         tokens: _,
+        workload_issuers: _,
         // Judged below, setting by setting.
         house,
         limits,

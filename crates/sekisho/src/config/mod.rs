@@ -26,10 +26,12 @@ mod settings;
 pub mod store;
 pub mod tokens;
 pub mod trusted_issuers;
+pub mod workloads;
 mod written;
 
 use std::path::{Path, PathBuf};
 
+use protocol::oauth::client_id::SERVICE_ACCOUNT_PREFIX;
 use toml::de::DeTable;
 use url::Url;
 
@@ -52,6 +54,7 @@ use self::service_accounts::ServiceAccountConfig;
 use self::store::StoreConfig;
 use self::tokens::Tokens;
 use self::trusted_issuers::TrustedIssuer;
+use self::workloads::WorkloadIssuer;
 
 /// Everything in the file, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +101,8 @@ pub struct Config {
     pub service_accounts: Vec<ServiceAccountConfig>,
     /// `[[trusted_issuer]]`.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// `[[workload_issuer]]`.
+    pub workload_issuers: Vec<WorkloadIssuer>,
     /// `[outbound_proxy]`.
     pub outbound_proxy: Option<OutboundProxyConfig>,
 }
@@ -141,6 +146,7 @@ impl Config {
         let servers = McpServerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let accounts = ServiceAccountConfig::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let trusted = TrustedIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
+        let workload_issuers = WorkloadIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let outbound_proxy = OutboundProxyConfig::read(&mut root);
         let whole = || {
             let (limits, networks) = limits?;
@@ -166,6 +172,7 @@ impl Config {
                 mcp_servers: servers?,
                 service_accounts: accounts?,
                 trusted_issuers: trusted?,
+                workload_issuers: workload_issuers?,
                 outbound_proxy: outbound_proxy?,
             })
         };
@@ -209,6 +216,8 @@ impl Config {
         self.judge_former(root);
         self.judge_service_accounts(root);
         self.judge_trusted_issuers(root);
+        let others = (self.trusted_issuers.as_slice(), self.own_origins());
+        workloads::judge(root, &self.workload_issuers, &self.service_accounts, (others.0, &others.1));
         if let Some(name) = &self.house.default_server
             && !self.mcp_servers.iter().any(|server| server.settings.name == *name)
         {
@@ -264,6 +273,13 @@ impl Config {
             }
         }
         for client in &self.pre_registered {
+            if client.settings.client_id.starts_with(SERVICE_ACCOUNT_PREFIX) {
+                root.mistake(
+                    "client",
+                    "has an id that is kept for programs of a service account",
+                    "another id",
+                );
+            }
             let acts = clients().any(|id| *id == client.settings.client_id);
             match (acts, client.settings.redirect_uris.is_empty()) {
                 (true, true) | (false, false) => {}

@@ -23,6 +23,7 @@ use super::settings::SectionReference;
 use super::store::Store;
 use super::tokens::Tokens;
 use super::trusted_issuers::TrustedIssuer;
+use super::workloads::{Workload, WorkloadIssuer};
 
 pub(super) const SECTIONS: &[SectionReference] = &[
     House::REFERENCE,
@@ -56,6 +57,8 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     PreRegistered::REFERENCE,
     ServiceAccount::REFERENCE,
     MayAct::REFERENCE,
+    Workload::REFERENCE,
+    WorkloadIssuer::REFERENCE,
     TrustedIssuer::REFERENCE,
 ];
 

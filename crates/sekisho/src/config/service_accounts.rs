@@ -5,6 +5,7 @@
 use super::parse;
 use super::reader::Section;
 use super::settings::settings;
+use super::workloads::Workload;
 
 settings! {
     /// A service account: a machine that acts for itself and not for a person. It cannot log in; it uses the MCP servers
@@ -16,7 +17,7 @@ settings! {
         /// The name that people are shown.
         title: Option<String> = optional, "a text", parse::text;
         /// The clients of `[[client]]` that may act as it, by their `client_id`: each confidential, and for one service
-        /// account only.
+        /// account only. None is needed for programs that a platform speaks for (`[[service_account.workload]]`).
         clients: Vec<String> = "[]", "a list of client ids", parse::texts;
     }
 }
@@ -51,6 +52,8 @@ pub struct ServiceAccountConfig {
     pub settings: ServiceAccount,
     /// `[[service_account.may_act]]`.
     pub may_act: Vec<MayAct>,
+    /// `[[service_account.workload]]`.
+    pub workloads: Vec<Workload>,
 }
 
 impl ServiceAccountConfig {
@@ -72,7 +75,17 @@ impl ServiceAccountConfig {
             rule
         };
         let may_act: Vec<_> = section.tables("may_act").into_iter().map(read).collect();
+        let read = |mut section: Section<'_>| {
+            let rule = Workload::read(&mut section);
+            section.finish();
+            rule
+        };
+        let workloads: Vec<_> = section.tables("workload").into_iter().map(read).collect();
         section.finish();
-        Some(Self { settings: settings?, may_act: may_act.into_iter().collect::<Option<_>>()? })
+        Some(Self {
+            settings: settings?,
+            may_act: may_act.into_iter().collect::<Option<_>>()?,
+            workloads: workloads.into_iter().collect::<Option<_>>()?,
+        })
     }
 }

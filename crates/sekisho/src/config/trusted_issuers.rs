@@ -59,7 +59,7 @@ impl TrustedIssuer {
 }
 
 /// Whether nobody on the way can exchange the keys.
-fn is_protected(text: &str) -> bool {
+pub(super) fn is_protected(text: &str) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     let is_here = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",

@@ -18,6 +18,7 @@ pub mod roles;
 mod running;
 pub mod signals;
 pub mod trusted_issuers;
+pub mod workloads;
 
 use std::path::Path;
 use std::sync::Arc;

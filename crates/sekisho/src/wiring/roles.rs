@@ -14,7 +14,7 @@ use store::{PendingCaps, Store, Timeline};
 
 use super::assembly::Ways;
 use super::documents::Documents;
-use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issuers};
+use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issuers, workloads};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
@@ -78,6 +78,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         servers: servers.collect::<Result<_, _>>()?,
         service_accounts: known_service_accounts(config)?,
         trusted_issuers: trusted_issuers::all(config, &shared.world.clock, &shared.trusts)?,
+        workload_issuers: workloads::issuers(config, &shared.world.clock, &shared.trusts)?,
         home_domains: home_domains(config),
     };
     let connectors = config
@@ -114,7 +115,7 @@ pub fn known_service_accounts(config: &Config) -> Result<Vec<ServiceAccount>, Fa
         let clients = account.settings.clients.iter().map(client).collect::<Result<_, _>>()?;
         let may_act = account.may_act.iter().map(may_act).collect::<Result<_, Failure>>()?;
         let (name, title) = (account.settings.name.clone(), account.title().to_owned());
-        Ok(ServiceAccount { clients, may_act, name, title })
+        Ok(ServiceAccount { clients, may_act, name, title, workloads: workloads::rules(config, account)? })
     });
     accounts.collect()
 }

@@ -34,35 +34,59 @@ fn one(
         clients: trusted.clients.iter().map(client).collect::<Result<_, _>>()?,
         connector: trusted.identity_provider.clone(),
         issuer: trusted.issuer.clone(),
-        keys: keys(config, trusted, clock, trusts)?,
+        keys: keys(config, &Place::of(trusted), clock, trusts)?,
         tenant: trusted.tenant.clone(),
     })
 }
 
 fn wrong(trusted: &Configured, what: impl std::fmt::Display) -> Failure {
-    Failure::Wiring(format!("[[trusted_issuer]] `{}`: {what}", trusted.issuer))
+    Place::of(trusted).wrong(what)
 }
 
-fn keys(
+/// Where the keys of an issuer are.
+pub(super) struct Place<'a> {
+    /// The table of the configuration that says so.
+    pub(super) table: &'static str,
+    pub(super) issuer: &'a str,
+    pub(super) jwks_uri: Option<&'a str>,
+    pub(super) jwks_file: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    fn of(trusted: &'a Configured) -> Self {
+        Self {
+            table: "trusted_issuer",
+            issuer: &trusted.issuer,
+            jwks_uri: trusted.jwks_uri.as_deref(),
+            jwks_file: trusted.jwks_file.as_deref(),
+        }
+    }
+
+    fn wrong(&self, what: impl std::fmt::Display) -> Failure {
+        Failure::Wiring(format!("[[{}]] `{}`: {what}", self.table, self.issuer))
+    }
+}
+
+/// The keys of an issuer. Dials nothing.
+pub(super) fn keys(
     config: &Config,
-    trusted: &Configured,
+    place: &Place<'_>,
     clock: &Arc<dyn Clock>,
     trusts: &Trusts,
 ) -> Result<IssuerKeys, Failure> {
-    if let Some(file) = &trusted.jwks_file {
-        let text =
-            std::fs::read_to_string(config.folder.join(file)).map_err(|error| wrong(trusted, error))?;
-        let jwks = serde_json::from_str(&text).map_err(|error| wrong(trusted, error))?;
-        let keys = VerifyingKeys::from_jwks(&jwks).map_err(|error| wrong(trusted, error))?;
+    if let Some(file) = place.jwks_file {
+        let text = std::fs::read_to_string(config.folder.join(file)).map_err(|error| place.wrong(error))?;
+        let jwks = serde_json::from_str(&text).map_err(|error| place.wrong(error))?;
+        let keys = VerifyingKeys::from_jwks(&jwks).map_err(|error| place.wrong(error))?;
         if keys.is_empty() {
-            return Err(wrong(trusted, "its key set has no public key that can be used"));
+            return Err(place.wrong("its key set has no public key that can be used"));
         }
         return Ok(IssuerKeys::Held(Arc::new(keys)));
     }
-    let (url, source) = match &trusted.jwks_uri {
-        Some(uri) => (uri.clone(), KeySource::Uri(uri.clone())),
-        None => (trusted.issuer.clone(), KeySource::Discovery { issuer: trusted.issuer.clone() }),
+    let (url, source) = match place.jwks_uri {
+        Some(uri) => (uri, KeySource::Uri(uri.to_owned())),
+        None => (place.issuer, KeySource::Discovery { issuer: place.issuer.to_owned() }),
     };
-    let egress = Arc::new(Fetcher::new(trusts.route(config, &url, None)?));
+    let egress = Arc::new(Fetcher::new(trusts.route(config, url, None)?));
     Ok(IssuerKeys::Fetched(Arc::new(KeySets::new(egress, Arc::clone(clock), DEADLINE)), source))
 }

@@ -9,6 +9,7 @@ mod login;
 mod machines;
 mod notes;
 mod token;
+mod workloads;
 
 use std::fmt::Write as _;
 
@@ -40,11 +41,12 @@ const fn says(
 }
 
 /// The lists, each with its heading in the documentation.
-const LISTS: [(&str, &[Words]); 6] = [
+const LISTS: [(&str, &[Words]); 7] = [
     ("The authorization endpoint", authorize::WORDS),
     ("Signing in and consent", login::WORDS),
     ("Registration, and the token endpoint", token::WORDS),
     ("Keys, machines and devices", machines::WORDS),
+    ("Workloads", workloads::WORDS),
     ("Calls", call::WORDS),
     ("What is noticed beside", notes::WORDS),
 ];

@@ -8,7 +8,7 @@ use authorization_server::keys::KeeperSettings;
 use authorization_server::{
     ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules, Lifetimes, MayAct,
     PreRegisteredClient, Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing, TrustedIssuer,
-    Words,
+    Words, WorkloadIssuer, WorkloadRule,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -55,6 +55,10 @@ pub struct Plan {
     pub registration: Registration,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
+    /// Issuers that are believed about workloads.
+    pub workload_issuers: Vec<WorkloadIssuer>,
+    /// Which workloads act as a service account: its name, and the rule.
+    pub workloads: Vec<(&'static str, WorkloadRule)>,
     /// The hosts of metadata documents, and which of them are read.
     pub documents: Option<Arc<DocumentHost>>,
     /// Which metadata documents are read.
@@ -140,6 +144,8 @@ impl Default for Plan {
             outside_clients: Standing::Allow,
             registration: Registration::Open,
             trusted_issuers: Vec::new(),
+            workload_issuers: Vec::new(),
+            workloads: Vec::new(),
             documents: None,
             document_rules: DocumentRules::default(),
             rates: Rates::unlimited(),
@@ -297,6 +303,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .collect::<Built<_>>()?,
         service_accounts: accounts(plan)?,
         trusted_issuers: plan.trusted_issuers.clone(),
+        workload_issuers: plan.workload_issuers.clone(),
         home_domains: plan.home_domains.clone(),
     })
 }
@@ -308,6 +315,10 @@ fn accounts(plan: &Plan) -> Built<Vec<ServiceAccount>> {
             may_act: planned.may_act.clone(),
             name: planned.name.to_owned(),
             title: format!("The {} account", planned.name),
+            workloads: {
+                let rules = plan.workloads.iter().filter(|(name, _)| *name == planned.name);
+                rules.map(|(_, rule)| rule.clone()).collect()
+            },
         })
     };
     plan.service_accounts.iter().map(account).collect()

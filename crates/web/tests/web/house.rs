@@ -168,6 +168,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         home_domains: std::collections::BTreeMap::new(),
         service_accounts: Vec::new(),
         trusted_issuers: Vec::new(),
+        workload_issuers: Vec::new(),
     }
 }
 

@@ -59,6 +59,12 @@ clients = ["runner"]
 from = "wiki"
 to = ["board"]
 scopes = ["read"]
+[[service_account.workload]]
+issuer = "https://kubernetes.default.svc"
+claims = ["sub=system:serviceaccount:prod:runner"]
+[[workload_issuer]]
+issuer = "https://kubernetes.default.svc"
+platform = "kubernetes"
 [[trusted_issuer]]
 issuer = "https://example.okta.com"
 identity_provider = "okta"
