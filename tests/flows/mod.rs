@@ -20,3 +20,4 @@ mod review_gateway;
 mod sign_ins;
 mod stops;
 mod streams;
+mod workloads;

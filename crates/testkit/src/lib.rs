@@ -16,4 +16,5 @@ pub mod outcomes;
 pub mod raw;
 pub mod raw_http2;
 pub mod wire;
+pub mod workloads;
 pub mod world;

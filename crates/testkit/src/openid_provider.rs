@@ -73,6 +73,8 @@ pub struct Held {
     pub token_status: Option<u16>,
     /// Answered to everything but the browser.
     pub instead: Option<Instead>,
+    /// What stands at these paths, in place of what would.
+    pub pages: HashMap<String, Value>,
     keys: Keys,
     codes: HashMap<String, Code>,
     given: u32,
@@ -174,6 +176,7 @@ impl OpenIdProvider {
             refusal: None,
             token_status: None,
             instead: None,
+            pages: HashMap::new(),
             keys: Keys::new(1)?,
             codes: HashMap::new(),
             given: 0,
@@ -304,6 +307,9 @@ async fn answer(request: Request<Incoming>, desk: Desk) -> Result<Response<Full<
     let instead = held.instead.as_ref().filter(|_| head.uri.path() != "/authorize");
     if let Some(instead) = instead {
         return Ok(instead.answer());
+    }
+    if let Some(page) = held.pages.get(head.uri.path()) {
+        return Ok(json_answer(page));
     }
     Ok(match head.uri.path() {
         "/.well-known/openid-configuration" => json_answer(&desk.discovery()),

@@ -9,3 +9,4 @@ mod id_jag;
 mod limits;
 mod refresh;
 mod strangers;
+mod workloads;
