@@ -179,6 +179,7 @@ async fn people(
                 created_at: today,
                 authenticated_at: today,
                 expires_at: today.plus(Duration::from_secs(3600)),
+                upstream_session: None,
             },
             authorization: None,
             audit: AuditEvent::new(Id::mint(today, chance), today, AuditKind::SignIn, Ended::Ok),

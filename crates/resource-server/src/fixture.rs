@@ -277,6 +277,7 @@ async fn sign_in(store: &Engine, name: &str, groups: &[&str], entropy: &dyn Entr
             created_at: START,
             authenticated_at: START,
             expires_at: START.plus(Duration::from_secs(3600)),
+            upstream_session: None,
         },
         authorization: None,
         audit: AuditEvent::new(Id::mint(START, entropy), START, AuditKind::SignIn, Outcome::Ok),

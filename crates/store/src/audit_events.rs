@@ -100,6 +100,10 @@ audit_kinds! {
     Restored = "restored";
     /// A sealed value could not be opened where it stood.
     SealBroken = "seal_broken";
+    /// An identity provider said that somebody is out, and what that ends was ended.
+    SignalReceived = "signal_received";
+    /// What an identity provider said of somebody was refused.
+    SignalRefused = "signal_refused";
     /// A person signed in.
     SignIn = "sign_in";
     /// A sign-in failed.

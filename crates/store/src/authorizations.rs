@@ -192,6 +192,8 @@ pub struct Consent {
     pub by: Option<ConsentRecord>,
     /// What is kept of it beyond this authorization.
     pub kept: Vec<ConsentRecord>,
+    /// The session at the identity provider in which the person's browser session began, if it is known.
+    pub upstream_session: Option<Hash>,
     /// The client: its row is made or brought up to date. `blocked_at` is not written.
     pub client: ClientRecord,
     /// The event of it.
@@ -299,8 +301,8 @@ statement_list! {
         upstream_state_hash = $2, upstream_leg_hash = $3, upstream_nonce_hash = $4, upstream_verifier = $5 \
         WHERE id = $6 AND state IN ('pending', 'upstream_leg') AND expires_at > $7";
     CONSENT = "UPDATE authorizations SET state = 'consented', user_id = $1, scope = $2, code_hash = $3, \
-        code_expires_at = $4, shown = $5, grant_expires_at = $6, attempts = 0 \
-        WHERE id = $7 AND state = 'pending' AND expires_at > $8";
+        code_expires_at = $4, shown = $5, grant_expires_at = $6, attempts = 0, upstream_session = $7 \
+        WHERE id = $8 AND state = 'pending' AND expires_at > $9";
     DENY = "UPDATE authorizations SET state = 'denied', upstream_connector = NULL, \
         upstream_state_hash = NULL, upstream_leg_hash = NULL, upstream_nonce_hash = NULL, \
         upstream_verifier = NULL \
@@ -366,6 +368,7 @@ impl Authorizations for Engine {
                 consent.code_expires_at,
                 consent.shown,
                 consent.grant_expires_at,
+                consent.upstream_session,
                 consent.id,
                 now,
             ];

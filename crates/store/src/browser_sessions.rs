@@ -22,6 +22,8 @@ pub struct BrowserSessionRecord {
     pub authenticated_at: Timestamp,
     /// When it ends unless it is used.
     pub expires_at: Timestamp,
+    /// The session at the identity provider in which it began: the hash of connector and `sid`, if the provider named one.
+    pub upstream_session: Option<Hash>,
 }
 
 /// The browser sessions in the record.
@@ -41,7 +43,7 @@ pub trait BrowserSessions: Send + Sync {
 }
 
 statement_list! {
-    FIND = "SELECT s.hash, s.user_id, s.created_at, s.authenticated_at, s.expires_at, \
+    FIND = "SELECT s.hash, s.user_id, s.created_at, s.authenticated_at, s.expires_at, s.upstream_session, \
         u.id, u.connector, u.subject, u.name, u.email, u.groups, u.created_at, u.last_sign_in_at, u.disabled_at \
         FROM browser_sessions s JOIN users u ON u.id = s.user_id \
         WHERE s.hash = $1 AND s.expires_at > $2 AND u.disabled_at IS NULL";
@@ -50,7 +52,7 @@ statement_list! {
 }
 
 /// Columns of the session in [`FIND`]; the person's follow.
-const WIDTH: usize = 5;
+const WIDTH: usize = 6;
 
 impl BrowserSessions for Engine {
     fn find_browser_session<'a>(
@@ -88,5 +90,6 @@ fn decode(row: Row) -> Result<BrowserSessionRecord, StoreError> {
         created_at: row.time("created_at")?,
         authenticated_at: row.time("authenticated_at")?,
         expires_at: row.time("expires_at")?,
+        upstream_session: row.opt_hash("upstream_session")?,
     })
 }

@@ -389,9 +389,11 @@ impl Engine {
         let written = match &self.inner.driver {
             Driver::Postgres(postgres) => {
                 let written = postgres.write(&write).await?;
-                if let (Written::Done(_), Some(announcement)) = (&written, &write.announce) {
-                    self.inner.listeners.announce(announcement);
-                    postgres.tell(announcement);
+                if matches!(written, Written::Done(_)) {
+                    for announcement in &write.announce {
+                        self.inner.listeners.announce(announcement);
+                        postgres.tell(announcement);
+                    }
                 }
                 written
             }

@@ -10,6 +10,7 @@ use protocol::world::Timestamp;
 use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
+use crate::stop::Before;
 use crate::{Answer, AuditEvent, Revocation, StopCounts, StoreError, audit_events, stop};
 
 /// One link.
@@ -101,7 +102,10 @@ impl IdentityLinks for Engine {
             let hold = Step::any(HOLD, params![link.user, connector, subject]);
             let row = params![connector, subject, link.created_at, link.user];
             let linked = match ends {
-                Some(ends) => stop::stop_after(self, vec![hold, Step::one(LINK, row)], ends, audit).await?,
+                Some(ends) => {
+                    let first = vec![hold, Step::one(LINK, row)];
+                    stop::stop_after(self, Before { first, ..Before::default() }, ends, audit).await?
+                }
                 None => {
                     let mut steps = vec![hold, Step::one(LINK_NEW, row)];
                     audit_events::push(&mut steps, &audit)?;
@@ -125,7 +129,7 @@ impl IdentityLinks for Engine {
             let (connector, subject) = (link.connector.as_str(), link.subject.as_str());
             let hold = Step::any(HOLD, params![link.user, connector, subject]);
             let first = vec![hold, Step::one(UNLINK, params![connector, subject, link.user])];
-            stop::stop_after(self, first, ends, audit).await
+            stop::stop_after(self, Before { first, ..Before::default() }, ends, audit).await
         })
     }
 

@@ -29,6 +29,7 @@ mod replays;
 mod revocations;
 mod sealed;
 mod sign_ins;
+mod signals;
 mod standing;
 mod statements;
 mod stop;
@@ -69,6 +70,7 @@ pub use sign_ins::{
     Begun, NewSignIn, NextStep, PartOf, Seen, SignInEvent, SignInFilter, SignInRow, SignInStep,
     SignInStepRow, SignInWrite, SignIns, StepOf, Timeline,
 };
+pub use signals::{Ending, OfSession, Reach, Signals};
 pub use standing::{Once, Stand, StandOutcome, StandingGrants};
 pub use statements::{Statement, statements};
 pub use users::{
@@ -98,6 +100,7 @@ pub trait Store:
     + KeysRecord
     + SealedRows
     + SignIns
+    + Signals
     + AuditBlocks
     + AuditEvents
     + Queries

@@ -20,11 +20,14 @@ pub enum ReplayKind {
     ClientAssertion,
     /// A proof of possession (RFC 9449, section 4.2).
     DpopProof,
+    /// What an identity provider says of somebody later, as a logout token is (RFC 8417).
+    SecurityEvent,
 }
 
 impl ReplayKind {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::AuthorizationGrant, Self::ClientAssertion, Self::DpopProof];
+    pub const ALL: [Self; 4] =
+        [Self::AuthorizationGrant, Self::ClientAssertion, Self::DpopProof, Self::SecurityEvent];
 
     /// As it is written down.
     #[must_use]
@@ -33,6 +36,7 @@ impl ReplayKind {
             Self::AuthorizationGrant => "authorization_grant",
             Self::ClientAssertion => "client_assertion",
             Self::DpopProof => "dpop_proof",
+            Self::SecurityEvent => "security_event",
         }
     }
 }

@@ -47,6 +47,7 @@ pub fn statements() -> Vec<Statement> {
         crate::revocations::STATEMENTS,
         crate::sealed::STATEMENTS,
         crate::sign_ins::STATEMENTS,
+        crate::signals::STATEMENTS,
         crate::standing::STATEMENTS,
         crate::stop::STATEMENTS,
         crate::users::STATEMENTS,

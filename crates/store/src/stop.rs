@@ -8,7 +8,8 @@ use protocol::id::{Grant, Id, User};
 use crate::engine::{Engine, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{
-    AuditEvent, Revocation, RevocationKind, StopCounts, StoreError, audit_events, consents, revocations,
+    AuditEvent, Once, Revocation, RevocationKind, StopCounts, StoreError, audit_events, consents, replays,
+    revocations,
 };
 
 /// A code that is not redeemed becomes a no: nothing of the consent is kept that could be redeemed.
@@ -22,6 +23,8 @@ macro_rules! end_codes {
         )
     };
 }
+
+pub(crate) use end_codes;
 
 statement_list! {
     CODES_OF_ALL = end_codes!("");
@@ -51,30 +54,44 @@ pub(crate) async fn stop(
     revocation: Revocation,
     audit: AuditEvent,
 ) -> Result<StopCounts, StoreError> {
-    let stopped = stop_after(engine, first, revocation, audit).await?;
+    let before = Before { first, ..Before::default() };
+    let stopped = stop_after(engine, before, revocation, audit).await?;
     stopped.ok_or_else(|| StoreError::unavailable("a stop missed a key"))
 }
 
-/// The same, where `first` may miss its guard; then nothing was written.
+/// What belongs to a stop beside what it ends.
+#[derive(Default)]
+pub(crate) struct Before {
+    /// What comes first.
+    pub(crate) first: Vec<Step>,
+    /// What is used up by it.
+    pub(crate) once: Option<Once>,
+    /// What else is announced: grants that it ends, whose latest tokens its own entry may miss.
+    pub(crate) named: Vec<Revocation>,
+}
+
+/// The same, where what comes first, or what may be used once, may miss its guard; then nothing was written.
 pub(crate) async fn stop_after(
     engine: &Engine,
-    first: Vec<Step>,
+    before: Before,
     revocation: Revocation,
     audit: AuditEvent,
 ) -> Result<Option<StopCounts>, StoreError> {
     let now = audit.at;
-    let mut steps = first;
+    let Before { first: mut steps, once, named } = before;
     let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
     steps.extend(emergency_logins(&revocation)?);
     steps.push(consents(&revocation, audit.server.as_deref())?);
     let codes = codes(&revocation)?.map(|step| push(&mut steps, step));
+    steps.extend(once.map(|once| replays::used(once.kind, once.hash, once.expires_at, now)));
     let (sql, of) = grants(&revocation, audit.server.as_deref())?;
     let mut ended = params![now];
     ended.extend(of);
     let grants = push(&mut steps, Step::any(sql, ended));
     steps.push(revocations::entry(&revocation, now));
     audit_events::push(&mut steps, &audit)?;
-    match engine.write(Write::new(steps).announcing(revocation).long()).await? {
+    let write = Write::new(steps).announcing(revocation).long();
+    match engine.write(named.into_iter().fold(write, Write::announcing)).await? {
         Written::Done(touched) => {
             let count = |at: usize| touched.get(at).map_or(0, |step| step.count);
             Ok(Some(StopCounts {

@@ -170,10 +170,11 @@ statement_list! {
          WHERE id = (SELECT user_id FROM identity_links WHERE connector = $5 AND subject = $6) RETURNING ", columns!()
     );
     // By the natural key, because which id the person has is known only to the row. A service account never signs in.
-    OPEN_SESSION = "INSERT INTO browser_sessions (hash, user_id, created_at, authenticated_at, expires_at) \
-        SELECT $1, id, $2, $3, $4 FROM users WHERE id = COALESCE( \
-        (SELECT user_id FROM identity_links WHERE connector = $5 AND subject = $6), \
-        (SELECT id FROM users WHERE connector = $5 AND subject = $6)) \
+    OPEN_SESSION = "INSERT INTO browser_sessions \
+        (hash, user_id, created_at, authenticated_at, expires_at, upstream_session) \
+        SELECT $1, id, $2, $3, $4, $5 FROM users WHERE id = COALESCE( \
+        (SELECT user_id FROM identity_links WHERE connector = $6 AND subject = $7), \
+        (SELECT id FROM users WHERE connector = $6 AND subject = $7)) \
         AND disabled_at IS NULL AND connector <> 'service-account'";
     ANSWER_LEG = "UPDATE authorizations SET state = 'pending', upstream_connector = NULL, \
         upstream_state_hash = NULL, upstream_leg_hash = NULL, upstream_nonce_hash = NULL, \
@@ -241,6 +242,7 @@ impl Users for Engine {
                 session.created_at,
                 session.authenticated_at,
                 session.expires_at,
+                session.upstream_session,
                 connector,
                 subject,
             ];

@@ -356,6 +356,7 @@ impl AuthorizationServer {
             user: facts.session.user.id,
             code_hash: code.hash(),
             code_expires_at: now.plus(self.settings.lifetimes.code),
+            upstream_session: facts.session.record.upstream_session,
             client: facts.client.record(now),
             audit,
             scope: given.scope,

@@ -96,6 +96,7 @@ async fn found(house: &House, page: &ConsentPage) -> Found {
         created_at: now,
         authenticated_at: now,
         expires_at: now,
+        upstream_session: None,
     };
     let (client, to) = house.server.client_of(&record).await.unwrap().unwrap();
     Found { client, record, session: Session { record: session, user }, to }
@@ -110,6 +111,7 @@ async fn not_admitted(house: &House, page: &ConsentPage) -> Vec<(&'static str, C
             created_at: now,
             authenticated_at: now,
             expires_at: now,
+            upstream_session: None,
         },
         user: UserRecord {
             id: page.account.user,

@@ -231,6 +231,7 @@ impl AuthorizationServer {
             created_at: now,
             authenticated_at,
             expires_at,
+            upstream_session: None,
         };
         let answered =
             AnsweredLeg { authorization: record.id, state_hash: leg.state_hash, leg_hash: leg.leg_hash };

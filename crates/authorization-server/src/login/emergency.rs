@@ -162,6 +162,7 @@ impl AuthorizationServer {
             created_at: now,
             authenticated_at: now,
             expires_at,
+            upstream_session: None,
         };
         let mut audit = self.event_of(record, AuditKind::EmergencySignIn, Outcome::Ok, now);
         audit.user = Some(user.id);

@@ -49,6 +49,7 @@ migrations! {
     11 "0011_lent_grants";
     12 "0012_identity_links";
     13 "0013_consents";
+    14 "0014_upstream_sessions";
 }
 
 /// All that this binary knows.

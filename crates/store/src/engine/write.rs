@@ -37,7 +37,7 @@ pub(crate) const TABLES: [&str; 21] = [
 pub(crate) struct Write {
     pub(crate) steps: Vec<Step>,
     /// What the listeners hear after the commit.
-    pub(crate) announce: Option<Announcement>,
+    pub(crate) announce: Vec<Announcement>,
     /// How long it may take.
     pub(crate) patience: Patience,
 }
@@ -113,20 +113,20 @@ impl Step {
 
 impl Write {
     pub(crate) fn new(steps: Vec<Step>) -> Self {
-        let write = Self { steps, announce: None, patience: Patience::Request };
+        let write = Self { steps, announce: Vec::new(), patience: Patience::Request };
         #[cfg(debug_assertions)]
         debug_assert!(in_order(&write.steps), "steps touch tables out of order: {:?}", tables(&write.steps));
         write
     }
 
     pub(crate) fn announcing(mut self, revocation: Revocation) -> Self {
-        self.announce = Some(Announcement::Revocation(revocation));
+        self.announce.push(Announcement::Revocation(revocation));
         self
     }
 
     /// The same for a change of keys.
     pub(crate) fn announcing_keys(mut self) -> Self {
-        self.announce = Some(Announcement::Keys);
+        self.announce.push(Announcement::Keys);
         self
     }
 

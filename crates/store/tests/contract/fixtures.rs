@@ -117,6 +117,7 @@ pub(crate) fn session(number: u64) -> BrowserSessionRecord {
         created_at: NOW,
         authenticated_at: NOW.minus(MINUTE),
         expires_at: NOW.plus(12 * 60 * MINUTE),
+        upstream_session: None,
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) fn consenting(number: u64, user: Id<User>) -> Consent {
         grant_expires_at: Some(NOW.plus(DAY)),
         by: None,
         kept: Vec::new(),
+        upstream_session: None,
         client: client(),
         audit: event(AuditKind::ConsentGiven),
     }

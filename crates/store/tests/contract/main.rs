@@ -45,6 +45,7 @@ mod registration_tokens;
 mod replays;
 mod revocations;
 mod sign_ins;
+mod signals;
 mod standing;
 mod twins;
 mod users;

@@ -93,8 +93,8 @@ impl Work {
             let answers = self.commit(&batch);
             self.since_checkpoint += batch.len();
             for (job, answer) in batch.into_iter().zip(answers) {
-                if let (Ok(Written::Done(_)), Some(announcement)) = (&answer, &job.write.announce) {
-                    self.heard.announce(announcement);
+                if matches!(answer, Ok(Written::Done(_))) {
+                    job.write.announce.iter().for_each(|announcement| self.heard.announce(announcement));
                 }
                 // Nobody waits for it any more: it is done all the same.
                 let _ = job.answer.send(answer);
