@@ -18,6 +18,7 @@ mod restart;
 mod review_as;
 mod review_gateway;
 mod sign_ins;
+mod signals;
 mod stops;
 mod streams;
 mod workloads;

@@ -39,6 +39,8 @@ pub const REGISTRABLE_AUTH_METHODS: &[TokenEndpointAuthMethod] = &[
 ];
 /// What client assertions may be signed with.
 pub const ASSERTION_ALGORITHMS: &[Algorithm] = client_assertion::ALGORITHMS;
+/// What identity providers may sign their signals with (OpenID Connect Back-Channel Logout 1.0, section 2.6, step 3).
+pub const SIGNAL_ALGORITHMS: &[Algorithm] = client_assertion::ALGORITHMS;
 /// Ways in which an MCP server says who it is at the introspection endpoint (RFC 7662, section 2.1).
 pub const INTROSPECTION_AUTH_METHODS: &[TokenEndpointAuthMethod] =
     &[TokenEndpointAuthMethod::ClientSecretBasic, TokenEndpointAuthMethod::ClientSecretPost];

@@ -36,6 +36,7 @@ mod service_accounts;
 mod sessions;
 mod settings;
 mod sign_ins;
+mod signals;
 mod stop;
 #[cfg(test)]
 mod test_house;
@@ -90,6 +91,7 @@ pub use settings::{
     ConsentSettings, DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry, ServerEntry, ServiceAccount,
     Settings, Words,
 };
+pub use signals::{BackchannelLogout, OnLogout, SignalError, SignalRefusal, Signalled};
 pub use stop::{Stopping, Target};
 pub use token::TokenError;
 pub use trusted_issuers::{IssuerKeys, TrustedIssuer};

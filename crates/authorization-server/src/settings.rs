@@ -11,6 +11,7 @@ use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
 use crate::clients::{ClientPolicy, DocumentRules, PreRegisteredClient, Standing};
+use crate::signals::BackchannelLogout;
 use crate::trusted_issuers::TrustedIssuer;
 use crate::workloads::{WorkloadIssuer, WorkloadRule};
 
@@ -49,6 +50,8 @@ pub struct Settings {
     pub servers: Vec<ServerEntry>,
     /// The service accounts.
     pub service_accounts: Vec<ServiceAccount>,
+    /// OpenID providers that may say that somebody logged out.
+    pub backchannel_logouts: Vec<BackchannelLogout>,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Issuers that are believed about workloads; none of them is one of those.

@@ -8,6 +8,7 @@ pub mod jose;
 pub mod keys;
 pub mod mcp;
 pub mod oauth;
+pub mod oidc;
 pub mod secret;
 #[cfg(test)]
 mod test_world;

@@ -1,6 +1,8 @@
 //! An OpenID provider under test control. It signs in whomever a test names without a question, is honest until a test
 //! makes it lie, and writes down everything that reaches it.
 
+mod later;
+
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -410,8 +412,12 @@ impl Desk {
 
 impl Held {
     fn sign(&self, claims: &Value) -> String {
+        self.signed("JWT", claims)
+    }
+
+    fn signed(&self, typ: &'static str, claims: &Value) -> String {
         let Keys { published, impostor, unknown } = &self.keys;
-        let honest = || published.sign("JWT", claims).unwrap_or_default();
+        let honest = || published.sign(typ, claims).unwrap_or_default();
         match self.signature {
             Signature::Honest => honest(),
             Signature::Broken => {
@@ -422,13 +428,13 @@ impl Held {
             }
             Signature::HmacWithThePublicKey => {
                 let jwk = published.public_jwk().to_string();
-                let message = message(&json!({"alg": "HS256", "kid": published.kid(), "typ": "JWT"}), claims);
+                let message = message(&json!({"alg": "HS256", "kid": published.kid(), "typ": typ}), claims);
                 let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, jwk.as_bytes()), message.as_bytes());
                 format!("{message}.{}", URL_SAFE_NO_PAD.encode(tag))
             }
-            Signature::Nobody => format!("{}.", message(&json!({"alg": "none", "typ": "JWT"}), claims)),
-            Signature::OtherKey => impostor.sign("JWT", claims).unwrap_or_default(),
-            Signature::UnknownKey => unknown.sign("JWT", claims).unwrap_or_default(),
+            Signature::Nobody => format!("{}.", message(&json!({"alg": "none", "typ": typ}), claims)),
+            Signature::OtherKey => impostor.sign(typ, claims).unwrap_or_default(),
+            Signature::UnknownKey => unknown.sign(typ, claims).unwrap_or_default(),
         }
     }
 }

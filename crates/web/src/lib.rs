@@ -28,6 +28,7 @@ mod respond;
 mod router;
 mod routes;
 mod serve;
+mod signals;
 mod text;
 mod tls;
 mod well_known;

@@ -41,6 +41,12 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignalLabels {
+    outcome: &'static str,
+    signal: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     budget: &'static str,
 }
@@ -70,6 +76,7 @@ pub(crate) struct Metrics {
     routes: Vec<ByClass>,
     unmatched: ByClass,
     tokens: Family<OutcomeLabels, Counter>,
+    signals: Family<SignalLabels, Counter>,
     limited: Family<BudgetLabels, Counter>,
     reloads: Family<OutcomeLabels, Counter>,
     stale: Gauge,
@@ -80,6 +87,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("sekisho");
         let requests = Family::<RequestLabels, Counter>::default();
         let tokens = Family::<OutcomeLabels, Counter>::default();
+        let signals = Family::<SignalLabels, Counter>::default();
         let limited = Family::<BudgetLabels, Counter>::default();
         registry.register("build", "The version that runs", Info::new([("version", version)]));
         registry.register("requests", "Requests by route and class of status", requests.clone());
@@ -88,6 +96,11 @@ impl Metrics {
             "limited_requests",
             "Requests refused because a budget was used up",
             limited.clone(),
+        );
+        registry.register(
+            "signals",
+            "What identity providers said of people who are out, by outcome",
+            signals.clone(),
         );
         let reloads = Family::<OutcomeLabels, Counter>::default();
         for outcome in [KEPT, TAKEN] {
@@ -111,6 +124,7 @@ impl Metrics {
             unmatched: ByClass::new(&requests, UNMATCHED),
             registry,
             tokens,
+            signals,
             limited,
             reloads,
             stale,
@@ -136,6 +150,11 @@ impl Metrics {
     /// Counts a token request by its outcome: `issued`, or the reason.
     pub(crate) fn token(&self, outcome: &'static str) {
         self.tokens.get_or_create(&OutcomeLabels { outcome }).inc();
+    }
+
+    /// Counts what an identity provider said, by what became of it: `done`, `repeated`, `stranger`, or the reason.
+    pub(crate) fn signal(&self, signal: &'static str, outcome: &'static str) {
+        self.signals.get_or_create(&SignalLabels { outcome, signal }).inc();
     }
 
     /// Counts a reading of the configuration.

@@ -14,7 +14,7 @@ use crate::layers::guard::guard;
 use crate::respond::{self, Failure};
 use crate::routes::{Endpoint, ROUTES, Route};
 use crate::text::Trouble;
-use crate::{acme, approval, assets, consent, device, health, index, login, oauth, well_known};
+use crate::{acme, approval, assets, consent, device, health, index, login, oauth, signals, well_known};
 
 /// Everything but the MCP endpoints.
 pub(crate) fn router() -> Router {
@@ -32,6 +32,7 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::Asset => any(assets::answer),
         Endpoint::Authorize => any(oauth::authorize::answer),
         Endpoint::AuthorizationServerMetadata => any(well_known::authorization_server),
+        Endpoint::BackchannelLogout => any(signals::backchannel_logout::answer),
         Endpoint::Callback => any(login::callback::answer),
         Endpoint::Consent => any(consent::answer),
         Endpoint::Device => any(device::answer),

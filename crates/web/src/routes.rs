@@ -40,6 +40,7 @@ pub(crate) enum Endpoint {
     Asset,
     Authorize,
     AuthorizationServerMetadata,
+    BackchannelLogout,
     Callback,
     Consent,
     Device,
@@ -153,6 +154,11 @@ impl Route {
         }
     }
 
+    /// For identity providers. What they say is signed; no script of a browser says it.
+    const fn signal(endpoint: Endpoint, name: &'static str, path: &'static str) -> Self {
+        Self { cors: false, ..Self::oauth(endpoint, name, path, Budget::Token) }
+    }
+
     const fn probe(endpoint: Endpoint, name: &'static str, path: &'static str) -> Self {
         Self {
             cors: false,
@@ -189,6 +195,9 @@ pub(crate) const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What stands before the name of a connector in the URL of its callback.
 pub(crate) const CALLBACK: &str = "/login/callback/";
 
+/// What stands before the name of a connector in the URL of its back-channel logout.
+pub(crate) const BACKCHANNEL_LOGOUT: &str = "/oauth/backchannel_logout/";
+
 /// The MCP endpoints, dispatched before the router: they are the hot path.
 pub(crate) static MCP: Route = Route {
     endpoint: Endpoint::Mcp,
@@ -204,7 +213,7 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 24] = [
+pub(crate) static ROUTES: [Route; 25] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
@@ -225,6 +234,7 @@ pub(crate) static ROUTES: [Route; 24] = [
     Route::oauth(Endpoint::Register, "register", "/oauth/register", Budget::Register),
     Route::oauth(Endpoint::Revoke, "revoke", "/oauth/revoke", Budget::Token),
     Route::oauth(Endpoint::Token, "token", "/oauth/token", Budget::Token),
+    Route::signal(Endpoint::BackchannelLogout, "backchannel_logout", "/oauth/backchannel_logout/{connector}"),
     Route::server(Endpoint::Introspect, "introspect", "/oauth/introspect", POST),
     Route::server(Endpoint::Revocations, "revocations", "/oauth/revocations", GET_ONLY),
     Route::document(Endpoint::Jwks, "jwks", "/oauth/jwks"),

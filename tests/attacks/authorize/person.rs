@@ -188,6 +188,7 @@ impl Connector for Lazy {
             groups: Vec::new(),
             // It does not say; nobody may take it for a proof.
             authenticated_at: None,
+            session: None,
         };
         Box::pin(async move { Ok(identity) })
     }

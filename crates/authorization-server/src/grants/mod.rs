@@ -16,7 +16,7 @@ use policy::{Decision, Person, Question};
 use protocol::id::{Grant, Id};
 use protocol::oauth::ResourceUri;
 use protocol::world::Timestamp;
-use store::{Revocation, RevocationKind, UserRecord};
+use store::{Reach, Revocation, RevocationKind, UserRecord};
 use thiserror::Error;
 
 use crate::settings::{Lifetimes, ServerEntry};
@@ -76,9 +76,13 @@ pub(crate) const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);
 /// No token of an ended grant is ever good again, so its not-before lies ahead: a token that another node issued at
 /// the same moment, by a clock that goes ahead of ours, falls under it too (attacks.md, RV-05).
 pub(crate) fn revocation_of(grant: Id<Grant>, now: Timestamp) -> Revocation {
-    Revocation {
-        kind: RevocationKind::Grant,
-        id: grant.to_string(),
+    let Reach { not_before, expires_at } = reach(now);
+    Revocation { kind: RevocationKind::Grant, id: grant.to_string(), not_before, expires_at }
+}
+
+/// How far that reaches.
+pub(crate) fn reach(now: Timestamp) -> Reach {
+    Reach {
         not_before: now.plus(CLOCKS_APART),
         expires_at: now.plus(Lifetimes::LONGEST_ACCESS_TOKEN + CLOCKS_APART),
     }

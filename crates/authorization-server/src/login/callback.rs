@@ -17,6 +17,7 @@ use super::{BETWEEN, Completed, LoginError, LoginReason, Returned, SignedIn, leg
 use crate::browser::{self, Browser};
 use crate::clients::Client;
 use crate::pages::Caller;
+use crate::signals::session_hash;
 use crate::{AuthorizationServer, prompt};
 
 /// What came back, and to which browser.
@@ -231,7 +232,7 @@ impl AuthorizationServer {
             created_at: now,
             authenticated_at,
             expires_at,
-            upstream_session: None,
+            upstream_session: identity.session.map(|sid| session_hash(identity.connector.as_str(), &sid)),
         };
         let answered =
             AnsweredLeg { authorization: record.id, state_hash: leg.state_hash, leg_hash: leg.leg_hash };

@@ -39,6 +39,7 @@ impl Pretending {
             email: Some("alice@example.com".to_owned()),
             groups: vec!["dev".to_owned()],
             authenticated_at: None,
+            session: None,
         };
         Self {
             id,

@@ -211,6 +211,7 @@ pub(crate) fn settings() -> Settings {
             account("ci", "Builds", RUNNER.0),
             account("nightly", "Nightly", OTHER_RUNNER.0),
         ],
+        backchannel_logouts: Vec::new(),
         trusted_issuers: Vec::new(),
         workload_issuers: Vec::new(),
     }

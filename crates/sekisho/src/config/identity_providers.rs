@@ -58,6 +58,9 @@ settings! {
         email_domains: Vec<String> = "[]", "a list of domains", parse::texts;
         /// The claim of the ID token that lists the person's groups.
         groups_claim: Option<String> = optional, "the name of a claim", parse::text;
+        /// What a back-channel logout of the provider ends: `access` the browser sessions and all that was allowed in them, with
+        /// its tokens and open streams; `session` the browser sessions alone.
+        on_logout: String = "'access'", "\"access\" or \"session\"", parse::on_logout;
     }
 }
 
@@ -104,6 +107,9 @@ settings! {
         realm: String = required, "a name as it is in the URL", parse::segment;
         /// The claim of the ID token that lists the person's groups.
         groups_claim: String = "'groups'", "the name of a claim", parse::text;
+        /// What a back-channel logout of the provider ends: `access` the browser sessions and all that was allowed in them, with
+        /// its tokens and open streams; `session` the browser sessions alone.
+        on_logout: String = "'access'", "\"access\" or \"session\"", parse::on_logout;
     }
 }
 
@@ -120,6 +126,9 @@ settings! {
         email_domains: Vec<String> = "[]", "a list of domains", parse::texts;
         /// Read the claims of the person from the userinfo endpoint as well.
         userinfo: bool = "false", "true or false", parse::boolean;
+        /// What a back-channel logout of the provider ends: `access` the browser sessions and all that was allowed in them, with
+        /// its tokens and open streams; `session` the browser sessions alone.
+        on_logout: String = "'access'", "\"access\" or \"session\"", parse::on_logout;
     }
 }
 
@@ -210,6 +219,8 @@ pub struct OpenId {
     pub userinfo: Option<bool>,
     /// Google's directory: key of the service account, and administrator.
     pub directory: Option<(SecretSource, String)>,
+    /// What a back-channel logout ends, of a provider that sends them.
+    pub on_logout: Option<String>,
 }
 
 impl OpenId {
@@ -337,7 +348,8 @@ fn auth0(section: &mut Section<'_>) -> Option<OpenId> {
         section.mistake("organization", problem, "organization or email_domains");
         return None;
     }
-    let given = OpenId { groups_claim: read.groups_claim, ..OpenId::default() };
+    let given =
+        OpenId { groups_claim: read.groups_claim, on_logout: Some(read.on_logout), ..OpenId::default() };
     Some(
         given
             .with("domain", [read.domain])
@@ -379,7 +391,11 @@ fn google(section: &mut Section<'_>) -> Option<OpenId> {
 
 fn keycloak(section: &mut Section<'_>) -> Option<OpenId> {
     let read = Keycloak::read(section)?;
-    let given = OpenId { groups_claim: Some(read.groups_claim), ..OpenId::default() };
+    let given = OpenId {
+        groups_claim: Some(read.groups_claim),
+        on_logout: Some(read.on_logout),
+        ..OpenId::default()
+    };
     Some(given.with("url", [read.url]).with("realm", [read.realm]))
 }
 
@@ -393,6 +409,7 @@ fn oidc(section: &mut Section<'_>) -> Option<OpenId> {
         groups_claim: read.groups_claim,
         scopes: Some(read.scopes),
         userinfo: Some(read.userinfo),
+        on_logout: Some(read.on_logout),
         ..OpenId::default()
     };
     Some(given.with("issuer", [read.issuer]).with("email_domains", read.email_domains))

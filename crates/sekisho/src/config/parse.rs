@@ -191,6 +191,11 @@ pub(super) fn atlassian_product(value: &DeValue<'_>) -> Result<String, String> {
     word(value, &["confluence", "jira"])
 }
 
+/// What a logout at the provider ends.
+pub(super) fn on_logout(value: &DeValue<'_>) -> Result<String, String> {
+    word(value, &["access", "session"])
+}
+
 fn word(value: &DeValue<'_>, words: &[&str]) -> Result<String, String> {
     let written = text(value)?;
     if words.contains(&written.as_str()) { Ok(written) } else { Err("is not one of the words".to_owned()) }

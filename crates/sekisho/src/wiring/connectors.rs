@@ -76,6 +76,11 @@ fn profile(provider: &IdentityProviderConfig) -> Result<Profile, Failure> {
     profile.ok_or_else(|| Failure::Wiring("there is no profile of this kind of identity provider".to_owned()))
 }
 
+/// The issuer of an OpenID provider.
+pub fn issuer(provider: &IdentityProviderConfig, openid: &OpenId) -> Result<String, Failure> {
+    profile(provider)?.issuer(&openid.values).map_err(unfit)
+}
+
 /// A document that can be had there without a word about anybody, for seeing whether the provider is reached.
 pub fn address(provider: &IdentityProviderConfig) -> Result<Option<String>, Failure> {
     match &provider.kind {
@@ -88,7 +93,7 @@ pub fn address(provider: &IdentityProviderConfig) -> Result<Option<String>, Fail
             Ok(Some(format!("{}/", settings.url.trim_end_matches('/'))))
         }
         IdentityProviderKind::OpenId(openid, _) => {
-            let issuer = profile(provider)?.issuer(&openid.values).map_err(unfit)?;
+            let issuer = issuer(provider, openid)?;
             Ok(Some(format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'))))
         }
     }

@@ -13,6 +13,7 @@ pub mod master_keys;
 pub mod mcp_servers;
 pub mod outward;
 pub mod private_file;
+pub mod provider_signals;
 mod reload;
 pub mod roles;
 mod running;

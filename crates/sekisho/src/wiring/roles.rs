@@ -14,7 +14,9 @@ use store::{PendingCaps, Store, Timeline};
 
 use super::assembly::Ways;
 use super::documents::Documents;
-use super::{Trusts, World, client_policy, connectors, mcp_servers, trusted_issuers, workloads};
+use super::{
+    Trusts, World, client_policy, connectors, mcp_servers, provider_signals, trusted_issuers, workloads,
+};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
@@ -77,6 +79,11 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         registration: config.clients.registration,
         servers: servers.collect::<Result<_, _>>()?,
         service_accounts: known_service_accounts(config)?,
+        backchannel_logouts: provider_signals::backchannel_logouts(
+            config,
+            &shared.world.clock,
+            &shared.trusts,
+        )?,
         trusted_issuers: trusted_issuers::all(config, &shared.world.clock, &shared.trusts)?,
         workload_issuers: workloads::issuers(config, &shared.world.clock, &shared.trusts)?,
         home_domains: home_domains(config),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules, Lifetimes, MayAct,
-    PreRegisteredClient, Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing, TrustedIssuer,
-    Words, WorkloadIssuer, WorkloadRule,
+    BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules, Lifetimes,
+    MayAct, PreRegisteredClient, Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing,
+    TrustedIssuer, Words, WorkloadIssuer, WorkloadRule,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -53,6 +53,8 @@ pub struct Plan {
     pub outside_clients: Standing,
     /// Who may register.
     pub registration: Registration,
+    /// OpenID providers that may say that somebody logged out.
+    pub backchannel_logouts: Vec<BackchannelLogout>,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Issuers that are believed about workloads.
@@ -143,6 +145,7 @@ impl Default for Plan {
             client_policy: ClientPolicy::everybody(),
             outside_clients: Standing::Allow,
             registration: Registration::Open,
+            backchannel_logouts: Vec::new(),
             trusted_issuers: Vec::new(),
             workload_issuers: Vec::new(),
             workloads: Vec::new(),
@@ -302,6 +305,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .map(|(name, access)| entry(plan, issuer, name, access))
             .collect::<Built<_>>()?,
         service_accounts: accounts(plan)?,
+        backchannel_logouts: plan.backchannel_logouts.clone(),
         trusted_issuers: plan.trusted_issuers.clone(),
         workload_issuers: plan.workload_issuers.clone(),
         home_domains: plan.home_domains.clone(),

@@ -118,6 +118,7 @@ impl Atlassian {
             email: email.map(str::to_owned),
             groups: whole_groups(groups).ok_or(Denial::GroupsUnavailable)?,
             authenticated_at: None,
+            session: None,
             subject: me.account_id,
         })
     }

@@ -157,6 +157,7 @@ impl Development {
             email: code.person.email,
             groups,
             authenticated_at: Some(code.at),
+            session: None,
         })
     }
 

@@ -110,6 +110,7 @@ impl GitHub {
             email: email.and_then(|email| address(&email.email).map(str::to_owned)),
             groups,
             authenticated_at: None,
+            session: None,
         })
     }
 

@@ -149,6 +149,8 @@ pub struct Identity {
     pub groups: Vec<String>,
     /// When the person proved who they are, if the provider says so.
     pub authenticated_at: Option<Timestamp>,
+    /// The provider's name of the session there (`sid`), by which it may say later that the session is over.
+    pub session: Option<String>,
 }
 
 /// One identity provider.

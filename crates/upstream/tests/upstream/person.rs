@@ -24,6 +24,7 @@ async fn a_person_is_what_the_provider_vouches_for() {
         email: Some("jane@example.com".to_owned()),
         groups: vec!["engineering".to_owned(), "staff".to_owned()],
         authenticated_at: Some(protocol::world::Timestamp::from_secs(NOW.secs() - 7)),
+        session: None,
     };
     assert_eq!(identity, expected);
 }

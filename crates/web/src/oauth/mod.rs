@@ -26,7 +26,7 @@ fn authorization_headers(headers: &HeaderMap) -> Vec<&str> {
 }
 
 /// A form that could not be read, as an OAuth error.
-fn refused_form(refusal: FormRefusal, code: ErrorCode) -> Response {
+pub(crate) fn refused_form(refusal: FormRefusal, code: ErrorCode) -> Response {
     let status = match refusal {
         FormRefusal::Body(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
         FormRefusal::Body(BodyError::TooSlow) => StatusCode::REQUEST_TIMEOUT,

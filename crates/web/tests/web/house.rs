@@ -167,6 +167,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         servers: vec![server],
         home_domains: std::collections::BTreeMap::new(),
         service_accounts: Vec::new(),
+        backchannel_logouts: Vec::new(),
         trusted_issuers: Vec::new(),
         workload_issuers: Vec::new(),
     }

@@ -77,8 +77,14 @@ pub(super) fn identity(
         email: email(person, settings).map(str::to_owned),
         groups,
         authenticated_at: verified.authenticated_at,
+        session: session(person),
         subject: subject(&verified, &settings.quirks.subject)?,
     })
+}
+
+/// The session at the provider (OpenID Connect Back-Channel Logout 1.0, section 2.1). It is compared and never shown.
+fn session(person: &Map<String, Value>) -> Option<String> {
+    person.get("sid").and_then(Value::as_str).filter(|sid| !sid.is_empty()).map(str::to_owned)
 }
 
 /// The subject, from the claims that last for ever at this provider.

@@ -1,0 +1,78 @@
+//! What identity providers say of people who are out, and why it was not done.
+
+use super::{Words, says};
+
+pub(super) const WORDS: &[Words] = &[
+    says(
+        "signal_audience",
+        "What an identity provider sent is for another audience than Sekisho.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 4",
+        "Compare `client_id` with the client at the provider to which the endpoint was given.",
+    ),
+    says(
+        "signal_event",
+        "What an identity provider sent does not say that it is a logout.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 6",
+        "Give each endpoint to the function of the provider that it is for.",
+    ),
+    says(
+        "signal_expired",
+        "What an identity provider sent was over when it came.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 4",
+        "Compare the clocks (`sekisho check`); a queue at the provider may also have held it up.",
+    ),
+    says(
+        "signal_id_missing",
+        "What an identity provider sent has no `jti` of 1 to 255 characters, so it could not be used once.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.4",
+        "This is a mistake of the provider: tell those who run it.",
+    ),
+    says(
+        "signal_issuer",
+        "What came is signed by the keys of the identity provider, and names another issuer.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 4",
+        "Compare the issuer of the `[[identity_provider]]` with what the provider signs.",
+    ),
+    says(
+        "signal_keys_missing",
+        "The keys of the identity provider could not be had, so nothing could be verified.",
+        "OpenID Connect Discovery 1.0, section 4",
+        "See whether the provider is reached: `sekisho check`. It was told that nothing was done.",
+    ),
+    says(
+        "signal_lives_too_long",
+        "What an identity provider sent would be good for more than an hour.",
+        "OpenID Connect Back-Channel Logout 1.0, section 4",
+        "Shorten the life of logout tokens at the provider; two minutes are enough.",
+    ),
+    says(
+        "signal_malformed",
+        "The request does not carry exactly one logout token.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.5",
+        "Nothing to do, unless it came from an identity provider.",
+    ),
+    says(
+        "signal_nonce",
+        "The logout token has a nonce, as an ID token has, and may be one.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 7",
+        "This is a mistake of the provider: tell those who run it.",
+    ),
+    says(
+        "signal_not_offered",
+        "There is no identity provider of that name that sends such a signal.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.2",
+        "Compare the URL at the provider with the `id` of the `[[identity_provider]]`.",
+    ),
+    says(
+        "signal_not_yet",
+        "What an identity provider sent is from the future.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 4",
+        "Compare the clocks (`sekisho check`).",
+    ),
+    says(
+        "signal_subject_missing",
+        "The logout token names neither a person nor a session.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 5",
+        "This is a mistake of the provider: tell those who run it.",
+    ),
+];

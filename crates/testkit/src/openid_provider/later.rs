@@ -1,0 +1,62 @@
+//! What the provider says after the sign-in: that somebody logged out, or is out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use authorization_server::{BackchannelLogout, IssuerKeys, OnLogout};
+use protocol::world::Clock;
+use serde_json::{Value, json};
+use upstream::egress::Fetcher;
+use upstream::key_sets::{KeySets, KeySource};
+use upstream::trust::Trust;
+
+use super::{CLIENT_ID, OpenIdProvider, lock, text};
+
+impl OpenIdProvider {
+    /// What it says later, as a JWT of this type, signed as its ID tokens are now: honestly, or not.
+    #[must_use]
+    pub fn says(&self, typ: &'static str, claims: &Value) -> String {
+        lock(&self.held).signed(typ, claims)
+    }
+
+    /// A logout token (OpenID Connect Back-Channel Logout 1.0, section 2.4), changed; `null` takes a claim out.
+    #[must_use]
+    pub fn logout_token(&self, changes: &Value) -> String {
+        let now = self.clock.now().secs();
+        let event = "http://schemas.openid.net/event/backchannel-logout";
+        let mut claims = json!({
+            "iss": self.issuer, "aud": CLIENT_ID, "iat": now, "exp": now + 120, "jti": "bWJq",
+            "events": { event: {} },
+        });
+        for (name, value) in changes.as_object().into_iter().flatten() {
+            claims[name] = value.clone();
+        }
+        if let Some(claims) = claims.as_object_mut() {
+            claims.retain(|_, value| !value.is_null());
+        }
+        self.says("logout+jwt", &claims)
+    }
+
+    /// It may say that somebody logged out.
+    pub fn backchannel_logout(
+        &self,
+        connector: &str,
+        on_logout: OnLogout,
+    ) -> Result<BackchannelLogout, String> {
+        Ok(BackchannelLogout {
+            client_id: CLIENT_ID.to_owned(),
+            connector: connector.to_owned(),
+            issuer: self.issuer.clone(),
+            keys: self.keys()?,
+            on_logout,
+        })
+    }
+
+    /// Its keys, as it publishes them.
+    pub fn keys(&self) -> Result<IssuerKeys, String> {
+        let egress = Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?));
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let sets = Arc::new(KeySets::new(egress, clock, Duration::from_secs(5)));
+        Ok(IssuerKeys::Fetched(sets, KeySource::Discovery { issuer: self.issuer.clone() }))
+    }
+}

@@ -1,0 +1,29 @@
+//! Where identity providers say that somebody is out: parse, one call of the role, respond.
+//!
+//! Every answer is the same whether or not the person is known here.
+
+pub(crate) mod backchannel_logout;
+
+use authorization_server::{SignalError, Signalled};
+
+use crate::front::Visit;
+use crate::respond::Failure;
+
+/// Counts what was said, and logs what was refused.
+fn told(visit: &Visit, signal: &'static str, answer: &Result<Signalled, SignalError>) {
+    let outcome = match answer {
+        Ok(signalled) => signalled.outcome(),
+        Err(error) => {
+            Failure {
+                blame: error.blame().into(),
+                endpoint: signal,
+                error: Some(error),
+                reason: error.reason(),
+                reference: None,
+            }
+            .log(visit);
+            error.reason()
+        }
+    };
+    visit.front.metrics.signal(signal, outcome);
+}
