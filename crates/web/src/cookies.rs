@@ -21,6 +21,7 @@ const BINDINGS: u8 = 64;
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 /// Which cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +121,8 @@ fn is_cookie_value(value: &str) -> bool {
 }
 
 /// Whether another site sent the browser here, or nobody says (Fetch Metadata, `Sec-Fetch-Site`); or whether it came for
-/// something else than a page, which no person asks for (`Sec-Fetch-Dest`, which browsers send with it).
+/// something else than a page, which no person asks for (`Sec-Fetch-Dest`, which browsers send with it), or before the
+/// person did anything (`Sec-Purpose: prefetch`; Fetch, section 3.8).
 fn comes_from_outside(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(SEC_FETCH_SITE).iter();
     let is_ours = match (values.next().map(HeaderValue::as_bytes), values.next()) {
@@ -128,7 +130,7 @@ fn comes_from_outside(headers: &HeaderMap) -> bool {
         (Some(_) | None, _) => false,
     };
     let for_a_page = headers.get_all(SEC_FETCH_DEST).iter().all(|what| what == "document");
-    !is_ours || !for_a_page
+    !is_ours || !for_a_page || headers.contains_key(SEC_PURPOSE)
 }
 
 /// Whether a form was certainly sent by a page that is not ours. Pages have `Referrer-Policy: no-referrer`, for which
@@ -239,6 +241,10 @@ mod tests {
             all.append("sec-fetch-dest", what.parse().unwrap());
             assert_eq!(comes_from_outside(&all), expected, "{what}");
         }
+        let mut early = headers("sec-fetch-site", &["none"]);
+        early.append("sec-fetch-dest", "document".parse().unwrap());
+        early.append("sec-purpose", "prefetch;prerender".parse().unwrap());
+        assert!(comes_from_outside(&early), "nobody pressed Enter yet");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use testkit::client::{Pkce, TestClient, allow, parameter};
 use testkit::document_host::answer;
 
 use super::{Cimd, LOOPBACK};
-use crate::attacks::scene::REMOTE;
+use crate::attacks::scene::{REMOTE, is_consent};
 
 /// AS-045, AS-046, AS-056, AS-073.
 #[tokio::test]
@@ -51,6 +51,41 @@ async fn cm_15_what_a_person_saw_is_what_is_redeemed() {
     // Who holds a token goes on.
     let refresh = tokens.json()["refresh_token"].as_str().unwrap().to_owned();
     assert_eq!(client.refresh(&refresh).await.unwrap().status, 200);
+    scene.close().await;
+}
+
+/// The document says something else than when the person said yes: other keys, another name. They are asked again; and
+/// about a client on this computer, which any program can claim to be, each time.
+#[tokio::test]
+async fn cs_08_a_client_whose_document_changed_or_leads_to_this_computer_is_asked_about_again() {
+    let scene = Cimd::new().await;
+    let says = |document: &serde_json::Value| {
+        let head = "content-type: application/json\r\ncache-control: no-cache\r\n";
+        scene.host.says("/c", &[answer(200, head, &document.to_string())]);
+    };
+    let keys = |number: u8| json!({"keys": [key(number).public_jwk()]});
+    let mut document = scene.document_with("/c", "token_endpoint_auth_method", json!("private_key_jwt"));
+    document["jwks"] = keys(1);
+    says(&document);
+    let client = scene.client(&scene.host.url("/c"), REMOTE);
+    let mut browser = scene.house.browser();
+    let page = scene.consent_page(&mut browser, &client).await;
+    allow(&mut browser, &page).await.unwrap();
+    browser.open(&scene.ask(&client)).await.unwrap().left().unwrap();
+    for change in [("jwks", keys(2)), ("client_name", json!("Another")), ("jwks", keys(3))] {
+        document[change.0] = change.1;
+        says(&document);
+        let page = browser.open(&scene.ask(&client)).await.unwrap().page().unwrap();
+        assert!(is_consent(&page), "{}: {}", change.0, page.words());
+        allow(&mut browser, &page).await.unwrap();
+        browser.open(&scene.ask(&client)).await.unwrap().left().unwrap();
+    }
+    let here = scene.client(&client.client_id, LOOPBACK);
+    for _ in 0..2 {
+        let page = browser.open(&scene.ask(&here)).await.unwrap().page().unwrap();
+        assert!(is_consent(&page), "{}", page.words());
+        allow(&mut browser, &page).await.unwrap();
+    }
     scene.close().await;
 }
 

@@ -1,12 +1,20 @@
 //! Consent that was given before, and when it counts.
 
+use std::time::Duration;
+
+use authorization_server::{Lifetimes, Stopping, Target};
 use http::StatusCode;
-use store::AuditKind;
+use protocol::oauth::ClientId;
+use store::{AuditKind, Users as _};
 use testkit::browser::{Browser, Page, Place};
 use testkit::client::{Pkce, TestClient, allow, log_in, parameter};
 use testkit::house::{House, Plan};
 use testkit::outcomes::Verdict;
+use testkit::world::TestEntropy;
 
+use crate::attacks::scene::is_consent;
+
+const DAY: u64 = 24 * 60 * 60;
 const HOME: &str = "https://client.example/cb";
 const ANNEX: &str = "https://client.example/annex";
 
@@ -35,9 +43,18 @@ async fn asked(house: &House, url: &str) -> Result<(Browser, Page), String> {
     Ok((browser, page))
 }
 
+/// What `sekisho stop` does.
+async fn stop(house: &House, target: Target) -> Verdict {
+    let entropy = TestEntropy::seeded(0xC508);
+    let (clock, store) = (house.clock.as_ref(), house.store.as_ref());
+    let stopping = Stopping { clock, entropy: &entropy, issuer: &house.issuer, store };
+    stopping.stop(&target, false, None).await.map(drop).map_err(|error| error.to_string())
+}
+
 fn plan() -> Plan {
     let mut plan = Plan::default();
     plan.clients.push(("two-places", vec![HOME.to_owned(), ANNEX.to_owned()], None));
+    plan.clients.push(("twin", vec![HOME.to_owned(), ANNEX.to_owned()], None));
     plan.servers.push(("tickets", policy::Access::Everyone));
     plan
 }
@@ -54,9 +71,50 @@ async fn cs_08_a_client_that_comes_back_for_something_else_is_asked_about_again(
         let changed = url(&client, &house, &[("scope", "read"), change]);
         assert!(!is_answered(&mut alice, &changed).await?, "{change:?}");
     }
-    // The same place, but another client.
-    let other = house.known_client("known-public")?;
-    assert!(!is_answered(&mut alice, &url(&other, &house, &[("scope", "read")])).await?);
+    // The same name and the same place, but another client.
+    for other in ["twin", "known-public"] {
+        let other = house.known_client(other)?;
+        assert!(!is_answered(&mut alice, &url(&other, &house, &[("scope", "read")])).await?);
+    }
+    // The same browser, but somebody else in it; and then Alice again.
+    let page = alice.open(&url(&client, &house, &[("prompt", "select_account")])).await?.page()?;
+    let page = log_in(&mut alice, page, "bob").await?;
+    assert!(page.words().contains("Bob"), "{}", page.words());
+    assert!(!is_answered(&mut alice, &url(&client, &house, &[("scope", "read")])).await?);
+    house.close().await?;
+    Ok(())
+}
+
+/// What ends: the time that the person chose, and what an administrator stops.
+#[tokio::test]
+async fn cs_08_what_is_over_or_was_stopped_is_asked_about_again() -> Verdict {
+    let lifetimes = Lifetimes { browser_session: Duration::from_secs(400 * DAY), ..Lifetimes::default() };
+    let house = House::with(Plan { lifetimes, ..plan() }).await?;
+    let client = house.known_client("two-places")?;
+    let asking = url(&client, &house, &[]);
+    let (mut alice, page) = asked(&house, &asking).await?;
+    let form = page.form()?.without("life").with("life", &DAY.to_string());
+    alice.submit(&page, form, Some(("decision", "allow"))).await?.left()?;
+    house.advance(Duration::from_secs(DAY - 1)).await?;
+    assert!(is_answered(&mut alice, &asking).await?);
+    house.advance(Duration::from_secs(1)).await?;
+    let page = alice.open(&asking).await?.page()?;
+    assert!(is_consent(&page), "{}", page.words());
+    allow(&mut alice, &page).await?;
+    assert!(is_answered(&mut alice, &asking).await?);
+
+    let client_id = ClientId::parse(&client.client_id).map_err(|error| error.to_string())?;
+    stop(&house, Target::Client(client_id)).await?;
+    let page = alice.open(&asking).await?.page()?;
+    assert!(is_consent(&page), "{}", page.words());
+    allow(&mut alice, &page).await?;
+    assert!(is_answered(&mut alice, &asking).await?);
+    let given = house.audit(AuditKind::ConsentGiven).await?;
+    let id = given.iter().find_map(|event| event.user).ok_or("nobody")?;
+    let person = house.store.find_user(id).await.map_err(|error| error.to_string())?.ok_or("nobody")?;
+    stop(&house, Target::User(Box::new(person))).await?;
+    let (_, page) = asked(&house, &asking).await?;
+    assert!(is_consent(&page), "{}", page.words());
     house.close().await?;
     Ok(())
 }

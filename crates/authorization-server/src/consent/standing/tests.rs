@@ -9,7 +9,7 @@ use store::{AuditKind, Authorizations as _, ConsentKind, Grants as _, Revocation
 use super::*;
 use crate::consent::{ConsentForm, Verdict};
 use crate::test_house::*;
-use crate::{AuthorizationServer, ConsentPage, Next, PreRegisteredClient, Settings};
+use crate::{AuthorizationServer, ConsentPage, Next, PreRegisteredClient, Settings, Standing};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const AT_REMOTE: Changes<'_> = &[("redirect_uri", REMOTE)];
@@ -125,6 +125,50 @@ fn only_a_client_that_is_known_to_be_the_same_is_remembered() {
     let client = Client::registered(ClientId::parse(known).unwrap(), metadata);
     let to = client.verify_redirect_uri(Some(LOOPBACK)).unwrap();
     assert_eq!(remembering(&client, &to, &long).unwrap().life, Some(30 * DAY));
+}
+
+/// CS-08: whatever a client's own document says is part of it, its keys above all.
+#[test]
+fn each_member_of_a_document_changes_what_a_consent_holds_to() {
+    let id = ClientId::parse("https://client.example/id").unwrap();
+    let document = serde_json::json!({
+        "client_id": id.as_str(), "client_name": "Example", "redirect_uris": [REMOTE],
+        "token_endpoint_auth_method": "none",
+    });
+    let policy = settings().redirects;
+    let server = server_for_all("notes");
+    let held = |changes: &[(&str, serde_json::Value)]| {
+        let mut document = document.clone();
+        for (member, value) in changes {
+            document[member] = value.clone();
+        }
+        let metadata = ClientMetadata::parse_document(document.to_string().as_bytes(), &id, &policy).unwrap();
+        let client = Client::registered(id.clone(), metadata);
+        facts(&client, &client.verify_redirect_uri(Some(REMOTE)).unwrap(), &server)
+    };
+    let key = |x: u8| {
+        let key = protocol::jose::SigningKey::from_pkcs8(
+            protocol::keys::KeyId::from_bytes([x; 4]),
+            &protocol::jose::SigningKey::generate_pkcs8().unwrap(),
+        );
+        serde_json::json!({ "keys": [key.unwrap().public_jwk()] })
+    };
+    let by_key = || ("token_endpoint_auth_method", serde_json::json!("private_key_jwt"));
+    let at = |url: &str| ("jwks_uri", serde_json::json!(url));
+    let all = [
+        held(&[]),
+        held(&[("client_name", serde_json::json!("Client"))]),
+        held(&[("client_uri", serde_json::json!("https://client.example/"))]),
+        held(&[("redirect_uris", serde_json::json!([REMOTE, LOOPBACK]))]),
+        held(&[("scope", serde_json::json!("read"))]),
+        held(&[by_key(), ("jwks", key(1))]),
+        held(&[by_key(), ("jwks", key(2))]),
+        held(&[by_key(), at("https://client.example/keys")]),
+        held(&[by_key(), at("https://client.example/other-keys")]),
+    ];
+    let different: std::collections::HashSet<_> = all.iter().collect();
+    assert_eq!(different.len(), all.len());
+    assert_eq!(held(&[]), held(&[]));
 }
 
 #[tokio::test]
@@ -288,6 +332,44 @@ async fn what_was_ticked_for_other_servers_is_granted_once_and_nothing_else_is()
     let used = events.iter().find(|event| event.detail.contains_key("by_consent")).unwrap();
     assert_eq!(used.detail.get("by_consent").map(String::as_str), Some("ahead"));
     assert_eq!(used.detail.get("granted").map(String::as_str), Some("read"));
+}
+
+/// Product.md, P-7: the policy on clients has the last word, on the page and after it.
+#[tokio::test]
+async fn a_server_that_is_closed_to_the_client_is_neither_offered_nor_granted() {
+    let offered = async |settings: Settings, changes: Changes<'_>| {
+        let house = House::with(settings).await;
+        let page = house.to_consent(&mut Cookies::default(), request(CONSOLE, changes)).await;
+        page.further.into_iter().map(|further| further.server.name).collect::<Vec<_>>()
+    };
+    for standing in [Standing::Ask, Standing::Block] {
+        let settings = || {
+            let mut settings = with_more_servers(ConsentSettings::default());
+            let tickets = settings.servers.iter_mut().filter(|server| server.name == "tickets");
+            tickets.for_each(|server| server.outside_clients = standing);
+            settings
+        };
+        assert_eq!(offered(settings(), AT_REMOTE).await, ["wiki"], "{standing:?}");
+        // Called back here it may ask; but where clients that may lead outside get no token, it is not offered one.
+        let here: &[&str] = if standing == Standing::Ask { &["tickets", "wiki"] } else { &["wiki"] };
+        assert_eq!(offered(settings(), &[]).await, here, "{standing:?}");
+    }
+
+    let house = House::with(with_more_servers(ConsentSettings::default())).await;
+    let cookies = after_yes(&house, CONSOLE, AT_REMOTE, tick(&["tickets"])).await;
+    let closed = |standing| {
+        let mut settings = with_more_servers(ConsentSettings::default());
+        settings.servers.iter_mut().for_each(|server| server.outside_clients = standing);
+        AuthorizationServer::new(settings, house.server.parts.clone())
+    };
+    let there = [TICKETS, AT_REMOTE].concat();
+    for changes in [AT_REMOTE, there.as_slice()] {
+        let (waits, never) = (closed(Standing::Ask), closed(Standing::Block));
+        let asked = waits.authorize(request(CONSOLE, changes), cookies.browser(), &caller()).await;
+        assert!(matches!(asked.unwrap().next, Next::Approval(_)));
+        never.authorize(request(CONSOLE, changes), cookies.browser(), &caller()).await.unwrap_err();
+    }
+    assert!(matches!(ask(&house, &cookies, CONSOLE, &there).await, Led::Answered(_)));
 }
 
 #[tokio::test]
