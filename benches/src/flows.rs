@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use url::Url;
 
 use crate::load::{Connection, Seen, Template, gather, now, repeat};
-use crate::product::{Product, SERVER};
+use crate::product::{INTROSPECTION_SECRET, Product, SERVER};
 use crate::rounds::Line;
 use crate::table::Table;
 use crate::{Outcome, Plan, passthrough};
@@ -55,10 +55,13 @@ pub(crate) fn text(value: &Value, name: &str) -> Outcome<String> {
 pub(crate) async fn measure(plan: &Plan, product: &Product, goals: bool, table: &mut Table) -> Outcome<()> {
     let session = sign_in(product).await?;
     let flow = Arc::new(Flow::new(product, &session));
-    let [mut registrations, mut flows, mut refreshes, mut revocations] = [(); 4].map(|()| Line::default());
+    let [mut registrations, mut introspections, mut flows, mut refreshes, mut revocations] =
+        [(); 5].map(|()| Line::default());
     for _ in 0..plan.rounds {
         let seen = repeat(&product.target, registration(), CONNECTIONS, plan.seconds);
         registrations.round(&product.peer, seen).await?;
+        let seen = repeat(&product.target, introspection(&session), CONNECTIONS, plan.seconds);
+        introspections.round(&product.peer, seen).await?;
         flows.round(&product.peer, run_flows(product, &flow, plan.seconds)).await?;
         let holders = hold(product, &flow, 1).await?;
         refreshes.round(&product.peer, refresh(&flow, holders, plan.seconds)).await?;
@@ -71,6 +74,7 @@ pub(crate) async fn measure(plan: &Plan, product: &Product, goals: bool, table: 
         table.row(what, &format!("{cost}; {rate}; p99 {slow:.1} ms"), if goals { goal } else { "–" });
     };
     row(table, "registrations", &registrations, "20,000 /s and core");
+    row(table, "introspections of one access token", &introspections, "20,000 /s and core");
     row(table, "code flows (authorize, consent, token), durable", &flows, "1,500 /s and core");
     row(table, "refreshes, durable", &refreshes, "4,000 /s and core");
     row(table, "revocations of a refresh token, durable", &revocations, "–");
@@ -86,6 +90,18 @@ pub(crate) fn registration() -> Template {
         method: Method::POST,
         path: passthrough::REGISTER.to_owned(),
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: Bytes::from(body),
+    }
+}
+
+/// An introspection of the session's access token, as the MCP server.
+fn introspection(session: &Session) -> Template {
+    let body =
+        format!("token={}&client_id={SERVER}&client_secret={INTROSPECTION_SECRET}", session.access_token);
+    Template {
+        method: Method::POST,
+        path: "/oauth/introspect".to_owned(),
+        headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
         body: Bytes::from(body),
     }
 }

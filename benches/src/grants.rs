@@ -153,6 +153,7 @@ fn grant(user: Id<protocol::id::User>, made_at: Timestamp, chance: &TestEntropy)
         expires_at: made_at.plus(LIFE),
         shown: Hash::of(b"what was shown"),
         revoked_at: None,
+        dpop_key: None,
     })
 }
 

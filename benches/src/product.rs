@@ -69,6 +69,7 @@ read_only_calls = {read_only_calls}
 pages_per_second = 1000000
 token_requests_per_second = 1000000
 client_requests_per_second = 1000000
+introspections_per_second = 1000000
 pending_per_address = 1000000
 pending_in_all = 10000000
 calls_per_person = 1000000
@@ -80,10 +81,14 @@ kind = "development"
 name = "{SERVER}"
 url = "{upstream}"
 access = "everyone who may log in"
+introspection_secret_file = "introspection.secret"
 {more}"#
         )
     }
 }
+
+/// By which the MCP server asks about tokens.
+pub(crate) const INTROSPECTION_SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// A running Sekisho.
 #[derive(Debug)]
@@ -120,6 +125,7 @@ pub(crate) fn prepare(setup: &Setup, public_port: Option<u16>) -> Outcome<(TempD
     let config = setup.configuration(public_port.unwrap_or(port), port);
     std::fs::write(folder.path().join("sekisho.toml"), config).map_err(|error| error.to_string())?;
     write_secret(&folder.path().join("master.key"), &"0123456789abcdef".repeat(4))?;
+    write_secret(&folder.path().join("introspection.secret"), INTROSPECTION_SECRET)?;
     if let Some(url) = &setup.postgres {
         write_secret(&folder.path().join("postgres.url"), url)?;
     }

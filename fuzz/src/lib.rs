@@ -8,6 +8,7 @@ mod doors;
 mod keys;
 mod mcp;
 mod oauth;
+mod proofs;
 mod text;
 mod world;
 
@@ -15,7 +16,7 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders in `corpus/`.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("basic", oauth::basic),
     ("challenges", oauth::challenges),
     ("client_ids", oauth::client_ids),
@@ -25,6 +26,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("forms", oauth::forms),
     ("forwarded", doors::forwarded),
     ("names", mcp::names),
+    ("proofs", proofs::proofs),
     ("redirects", oauth::redirects),
     ("registrations", oauth::registrations),
     ("scopes", oauth::scopes),

@@ -213,7 +213,8 @@ pub(crate) fn challenges(data: &[u8]) {
         .and_then(|byte| ErrorCode::ALL.get(usize::from(*byte) % (ErrorCode::ALL.len() + 1)))
         .copied();
     let url = String::from_utf8_lossy(url).into_owned();
-    let challenge = BearerChallenge { resource_metadata: url.clone(), scope: scope.clone(), error };
+    let challenge =
+        BearerChallenge { resource_metadata: url.clone(), scope: scope.clone(), error, algs: None };
     let header = challenge.header_value();
     let read = header.to_str().ok().and_then(parameters);
     assert!(read.is_some(), "{header:?}");

@@ -194,6 +194,11 @@ fn f_32_names() {
 }
 
 #[test]
+fn f_32_proofs() {
+    keeps_its_laws("proofs");
+}
+
+#[test]
 fn f_32_redirects() {
     keeps_its_laws("redirects");
 }

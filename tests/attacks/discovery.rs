@@ -344,6 +344,7 @@ async fn the_metadata_tells_the_truth() {
         "token_endpoint",
         "registration_endpoint",
         "revocation_endpoint",
+        "introspection_endpoint",
         "jwks_uri",
     ] {
         let answer = scene.get(metadata[name].as_str().unwrap()).await;

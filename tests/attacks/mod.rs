@@ -7,6 +7,7 @@ mod callback;
 mod cimd;
 mod consent;
 mod discovery;
+mod dpop;
 mod floods;
 mod headers;
 mod introspect;

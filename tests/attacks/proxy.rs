@@ -50,7 +50,7 @@ async fn px_01_without_one_well_formed_token_nobody_is_called() -> Verdict {
     let tokens = flow.tokens().await?;
     let good = bearer(&tokens);
     rs401_bare(&call(&flow, &[]).await?)?;
-    for other in ["Basic x", "Digest x", "DPoP x", "bearerx abc", &tokens.access] {
+    for other in ["Basic x", "Digest x", "DPoPx abc", "bearerx abc", &tokens.access] {
         rs401_bare(&call(&flow, &[("authorization", other)]).await?).map_err(while_trying(other))?;
     }
     let spaced = format!("Bearer {} x", tokens.access);

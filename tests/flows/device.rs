@@ -13,10 +13,10 @@ use testkit::outcomes::{Verdict, page, tok400};
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const INTERVAL: Duration = Duration::from_secs(5);
 
-struct Begun {
-    device_code: String,
-    user_code: String,
-    complete: String,
+pub(super) struct Begun {
+    pub(super) device_code: String,
+    pub(super) user_code: String,
+    pub(super) complete: String,
 }
 
 async fn ask(house: &House, client: &TestClient, more: &[(&str, &str)]) -> Result<Answer, String> {
@@ -25,7 +25,7 @@ async fn ask(house: &House, client: &TestClient, more: &[(&str, &str)]) -> Resul
     house.http.post_form(&format!("{}/oauth/device_authorization", house.issuer), &[], &all).await
 }
 
-async fn begin(house: &House, client: &TestClient) -> Result<Begun, String> {
+pub(super) async fn begin(house: &House, client: &TestClient) -> Result<Begun, String> {
     let answer =
         ask(house, client, &[("resource", &house.resource("notes")), ("scope", "read write")]).await?;
     assert_eq!(answer.header("cache-control"), "no-store");
@@ -47,7 +47,7 @@ async fn poll(client: &TestClient, device_code: &str) -> Result<Answer, String> 
 }
 
 /// Types the code on the page, and is then on the page that names the client.
-async fn enter(browser: &mut Browser, url: &str, user_code: &str) -> Result<Page, String> {
+pub(super) async fn enter(browser: &mut Browser, url: &str, user_code: &str) -> Result<Page, String> {
     let place = browser.open(url).await?.page()?;
     let form = place.form()?.with("user_code", user_code);
     browser.submit(&place, form, None).await?.page()

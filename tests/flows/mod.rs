@@ -1,6 +1,7 @@
 //! The main path, and what people meet on it.
 
 mod audit;
+mod bound;
 mod clients;
 mod device;
 mod documents;

@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use protocol::jose::claims::{AccessTokenClaims, ActorClaims};
+use protocol::jose::claims::{AccessTokenClaims, ActorClaims, Confirmation};
+use protocol::jose::dpop::Thumbprint;
 use protocol::jose::{Algorithm, Expect};
 use protocol::oauth::{ClientId, ResourceUri, Scope};
 use protocol::secret::Secret;
@@ -49,6 +50,8 @@ pub(crate) struct Of<'a> {
     pub(crate) client: Option<&'a ClientId>,
     /// The MCP server it is for, if it is not the grant's.
     pub(crate) server: Option<&'a ServerEntry>,
+    /// The key that whoever presents it must hold (RFC 9449, section 6), if it is bound to one.
+    pub(crate) key: Option<Thumbprint>,
     /// The name of the service account, if it is one and no person.
     pub(crate) service_account: Option<&'a str>,
 }
@@ -76,8 +79,9 @@ impl AuthorizationServer {
         grant: &GrantRecord,
         scope: &Scope,
         validity: Validity,
+        key: Option<Thumbprint>,
     ) -> Result<Secret, NotSigned> {
-        self.sign_access_token_of(grant, scope, validity, Of::default())
+        self.sign_access_token_of(grant, scope, validity, Of { key, ..Of::default() })
     }
 
     /// Signs an access token of a grant.
@@ -102,6 +106,7 @@ impl AuthorizationServer {
             iat: validity.iat,
             exp: validity.exp,
             jti: Secret::random("", &*self.parts.entropy).reveal(),
+            cnf: of.key.map(|jkt| Confirmation { jkt }),
             service_account: of.service_account.map(str::to_owned),
             act: of.act,
         };

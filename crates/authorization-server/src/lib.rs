@@ -30,6 +30,7 @@ mod metadata;
 mod pages;
 mod pending;
 mod prompt;
+mod proof;
 mod register;
 mod revoke;
 mod service_accounts;
@@ -48,6 +49,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use protocol::jose::dpop::Memory;
 use protocol::keys::Keys;
 use protocol::world::{Clock, Entropy, Freshness};
 use store::{Store, StoreError, Timeline};
@@ -84,6 +86,7 @@ pub use pages::{
     Account, Caller, ClientOnPage, ConnectorOnPage, ConsentPage, FormToken, FurtherServer, GrantLifetime,
     LoginPage, Next, ScopeOnPage, ServerOnPage, Vouching,
 };
+pub use proof::ProofRefusal;
 pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use service_accounts::keep_service_account;
@@ -93,7 +96,7 @@ pub use settings::{
 };
 pub use signals::{BackchannelLogout, OnLogout, SignalError, SignalRefusal, Signalled};
 pub use stop::{Stopping, Target};
-pub use token::TokenError;
+pub use token::{TokenError, TokenHeaders};
 pub use trusted_issuers::{IssuerKeys, TrustedIssuer};
 pub use workloads::{Pattern, PatternError, Platform, RuleFlaw, WorkloadIssuer, WorkloadRule};
 
@@ -112,6 +115,8 @@ pub struct Parts {
     pub keys: Arc<ArcSwap<Keys>>,
     /// How lately the keys were read: no token is issued by keys that may have been withdrawn.
     pub keys_read: Arc<Freshness>,
+    /// The proofs of possession that were seen, and the nonces for them (RFC 9449).
+    pub proofs: Arc<Memory>,
     /// What is registered, for the audit.
     pub registrations: Arc<Registrations>,
     /// The record.

@@ -1,6 +1,7 @@
 //! The issuer's metadata (RFC 8414) and its keys (RFC 7517). Everything here is read from [`crate::capabilities`], from
 //! the settings and from the keys; nothing from a request (attacks.md, DS-01).
 
+use protocol::jose::dpop::ALGORITHM_NAMES;
 use protocol::oauth::{AuthorizationServerMetadata, GrantType};
 use serde_json::Value;
 
@@ -45,6 +46,16 @@ impl AuthorizationServer {
             revocation_endpoint_auth_methods_supported: capabilities::AUTH_METHODS.to_vec(),
             revocation_endpoint_auth_signing_alg_values_supported: assertion_algorithms(),
             code_challenge_methods_supported: capabilities::CODE_CHALLENGE_METHODS.to_vec(),
+            dpop_signing_alg_values_supported: if self
+                .settings
+                .servers
+                .iter()
+                .any(|server| server.dpop.is_offered())
+            {
+                ALGORITHM_NAMES
+            } else {
+                &[]
+            },
             authorization_response_iss_parameter_supported: capabilities::ISS_IN_RESPONSES,
             client_id_metadata_document_supported: capabilities::client_id_metadata_documents(&self.settings),
             protected_resources: self.settings.servers.iter().map(|server| server.resource.clone()).collect(),
@@ -121,6 +132,7 @@ mod tests {
                 "revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none", "private_key_jwt"],
                 "revocation_endpoint_auth_signing_alg_values_supported": ["EdDSA", "ES256", "PS256", "RS256"],
                 "code_challenge_methods_supported": ["S256"],
+                "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
                 "authorization_response_iss_parameter_supported": true,
                 "client_id_metadata_document_supported": true,
                 "protected_resources": [NOTES, VAULT],

@@ -79,6 +79,7 @@ mod tests {
             prompt: prompt.map(str::to_owned),
             max_age,
             login_hint: None,
+            dpop_key: None,
             from_outside: false,
             client_metadata: None,
         }

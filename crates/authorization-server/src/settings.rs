@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use policy::ServerRules;
-use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken};
+use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
 use crate::clients::{ClientPolicy, DocumentRules, PreRegisteredClient, Standing};
@@ -28,6 +28,8 @@ pub struct Settings {
     pub default_server: Option<String>,
     /// The identity provider of people with an address of a domain, in small letters: domain, and connector.
     pub home_domains: BTreeMap<String, String>,
+    /// How proofs of possession are taken (RFC 9449).
+    pub dpop: DpopRules,
     /// Whether an MCP server may ask about tokens (RFC 7662): one that has credentials for it.
     pub introspection: bool,
     /// Which metadata documents of clients are read.
@@ -219,6 +221,8 @@ impl Default for ConsentSettings {
 pub struct ServerEntry {
     /// Which clients may ask for it without a browser.
     pub device_flow: DeviceFlow,
+    /// Whether its access tokens are bound to a key (RFC 9449).
+    pub dpop: DpopMode,
     /// Its name in URLs.
     pub name: String,
     /// What is done about clients that are called back outside the organisation, beyond what the policy says.

@@ -191,6 +191,7 @@ fn part_of(error: &TokenError, form: &Form) -> PartOf {
         | TokenError::Exchange(_)
         | TokenError::GrantTypeNotRegistered
         | TokenError::IdJag(_)
+        | TokenError::Proof(_)
         | TokenError::Request(_)
         | TokenError::Signing
         | TokenError::Store(_)

@@ -34,9 +34,25 @@ const AHEAD: Duration = Duration::from_secs(60);
 /// RFC 9068, section 4, and only this: not our refresh tokens, identity assertions or anybody's ID tokens.
 const EXPECTED: Expect<'static> = Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256] };
 
-/// The token of a request, as it stands in the header. Its characters are judged when it is read: one that has been
-/// verified before is known by its hash, and needs no second look.
-pub(crate) fn present(headers: &HeaderMap) -> Result<&[u8], CallReason> {
+/// By which scheme a token comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    /// RFC 6750, section 2.1.
+    Bearer,
+    /// RFC 9449, section 7.1: with a proof in another header.
+    Dpop,
+}
+
+/// The token of a request, as it stands in the header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Presented<'a> {
+    pub(crate) scheme: Scheme,
+    pub(crate) token: &'a [u8],
+}
+
+/// What a request presents. The characters of the token are judged when it is read: one that has been verified before is
+/// known by its hash, and needs no second look.
+pub(crate) fn present(headers: &HeaderMap) -> Result<Presented<'_>, CallReason> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(only) = all.next() else {
         return Err(CallReason::TokenMissing);
@@ -45,13 +61,21 @@ pub(crate) fn present(headers: &HeaderMap) -> Result<&[u8], CallReason> {
         return Err(CallReason::AuthorizationRepeated);
     }
     let value = only.as_bytes();
-    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let name = value.split(|byte| *byte == b' ').next().unwrap_or_default();
     // RFC 9110, section 11.1: the scheme is a token that ignores case.
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+    let scheme = if name.eq_ignore_ascii_case(b"Bearer") {
+        Scheme::Bearer
+    } else if name.eq_ignore_ascii_case(b"DPoP") {
+        Scheme::Dpop
+    } else {
         return Err(CallReason::TokenMissing);
+    };
+    let token = value.get(name.len()..).unwrap_or_default().trim_ascii();
+    if token.is_empty() || token.len() > LONGEST {
+        Err(CallReason::TokenMalformed)
+    } else {
+        Ok(Presented { scheme, token })
     }
-    let token = value.get(scheme.len()..).unwrap_or_default().trim_ascii();
-    if token.is_empty() || token.len() > LONGEST { Err(CallReason::TokenMalformed) } else { Ok(token) }
 }
 
 /// The text of a token that may be one.
@@ -204,6 +228,7 @@ fn access(kid: &str, claims: AccessTokenClaims) -> Option<Access> {
             None => Scope::default(),
         },
         key: kid.parse().ok()?,
+        bound_to: claims.cnf.map(|confirmation| confirmation.jkt),
         issued_at: Timestamp::from_secs(claims.iat),
         expires_at: Timestamp::from_secs(claims.exp),
     })

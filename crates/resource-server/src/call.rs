@@ -14,6 +14,7 @@ use protocol::mcp::{CallKind, McpCall, ProtocolVersion, RequestId};
 use protocol::oauth::Scope;
 
 use crate::audit::{Entry, Who};
+use crate::bearer::Scheme;
 use crate::error::CallError;
 use crate::media::{self, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, Media};
 use crate::reason::CallReason;
@@ -152,7 +153,10 @@ impl Asked {
 
 fn refuse(entry: Entry, reason: CallReason, id: Option<RequestId>, needed: Option<&Scope>) -> CallError {
     let who = entry.who();
-    let challenge = who.server.challenges().for_reason(&reason, Some(&who.verdict.access.scope), needed);
+    let access = &who.verdict.access;
+    // A token that came this far came by its own scheme.
+    let scheme = if access.bound_to.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+    let challenge = who.server.challenges().for_reason(&reason, scheme, (Some(&access.scope), needed));
     let error = CallError::new(reason, id, challenge);
     entry.refused(&error);
     error

@@ -19,6 +19,14 @@ pub struct CallError {
     reason: CallReason,
     id: Option<RequestId>,
     challenge: Option<HeaderValue>,
+    about_proofs: Option<Box<AboutProofs>>,
+}
+
+/// What is said of proofs of possession beside the challenge (RFC 9449). Few errors have it.
+#[derive(Debug, Default)]
+struct AboutProofs {
+    challenge: Option<HeaderValue>,
+    nonce: Option<HeaderValue>,
 }
 
 impl CallError {
@@ -27,7 +35,23 @@ impl CallError {
         id: Option<RequestId>,
         challenge: Option<HeaderValue>,
     ) -> Self {
-        Self { reason, id, challenge }
+        Self { reason, id, challenge, about_proofs: None }
+    }
+
+    /// The same, with the challenge of another scheme beside its own.
+    pub(crate) fn beside(mut self, challenge: Option<HeaderValue>) -> Self {
+        if challenge.is_some() {
+            self.about_proofs.get_or_insert_default().challenge = challenge;
+        }
+        self
+    }
+
+    /// The same, with the nonce for the next proof.
+    pub(crate) fn with_nonce(mut self, nonce: Option<HeaderValue>) -> Self {
+        if nonce.is_some() {
+            self.about_proofs.get_or_insert_default().nonce = nonce;
+        }
+        self
     }
 
     /// The reason itself, with its source for the log.
@@ -64,6 +88,18 @@ impl CallError {
     #[must_use]
     pub const fn challenge(&self) -> Option<&HeaderValue> {
         self.challenge.as_ref()
+    }
+
+    /// The value of a second `WWW-Authenticate`, where more than one scheme is taken.
+    #[must_use]
+    pub fn second_challenge(&self) -> Option<&HeaderValue> {
+        self.about_proofs.as_ref()?.challenge.as_ref()
+    }
+
+    /// The value of `DPoP-Nonce`, where a proof was sent and must hold one (RFC 9449, section 9).
+    #[must_use]
+    pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
+        self.about_proofs.as_ref()?.nonce.as_ref()
     }
 
     /// The value of `Allow`, where there must be one (RFC 9110, section 15.5.6).

@@ -18,7 +18,7 @@ use protocol::id::{Grant, Id, User};
 use protocol::jose::SigningKey;
 use protocol::jose::claims::AccessTokenClaims;
 use protocol::keys::{KeyId, KeyRing, Keys, MacKey, SealingKey};
-use protocol::oauth::{ClientId, ResourceUri, Scope};
+use protocol::oauth::{ClientId, DpopMode, ResourceUri, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use store::{
@@ -128,6 +128,7 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         },
         challenge_scope: Scope::parse("read write").unwrap(),
         assertion_audience: format!("https://{name}.internal/mcp"),
+        dpop: DpopMode::Optional,
         introspection_secret: Some(Hash::of(secret_of(name).as_bytes())),
         low_risk: false,
     }
@@ -201,6 +202,7 @@ impl World {
             iat: now,
             exp: now + 600,
             jti: "jti".to_owned(),
+            cnf: None,
             service_account: None,
             act: None,
         }
@@ -342,6 +344,7 @@ pub(crate) fn who(clock: &Arc<TestClock>) -> Who {
         resource: format!("{ISSUER}/files/mcp"),
         scope: Scope::parse("read write").unwrap(),
         key: KeyId::from_bytes([7; 4]),
+        bound_to: None,
         issued_at: Timestamp::from_secs(START.secs()),
         expires_at: Timestamp::from_secs(START.secs() + 600),
     };

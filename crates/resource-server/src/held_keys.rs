@@ -43,6 +43,11 @@ impl HeldKeys {
         self.read.is_fresh(self.clock.monotonic())
     }
 
+    /// All of them, as they stand.
+    pub(crate) fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
     /// How long ago they were read.
     pub(crate) fn age(&self) -> Duration {
         self.read.age(self.clock.monotonic())

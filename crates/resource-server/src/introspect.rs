@@ -80,6 +80,7 @@ fn active(access: &Access, person: &Person, server: &McpServer) -> Introspection
         scope: scope(access, person, server),
         iat: access.issued_at.secs(),
         exp: access.expires_at.secs(),
+        key: access.bound_to,
         username: person.name.clone(),
         groups: person.groups.clone(),
         service_account: person.service_account.clone(),

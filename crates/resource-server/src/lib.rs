@@ -25,6 +25,7 @@ mod metadata;
 mod people;
 mod permit;
 mod presence;
+mod proof;
 mod reason;
 mod reconfigure;
 mod revocations;

@@ -38,7 +38,7 @@ impl McpServer {
         catalogue: Catalogue,
     ) -> Self {
         let url = ProtectedResourceMetadata::url_of(&settings.resource);
-        let challenges = Challenges::new(url, settings.challenge_scope.clone());
+        let challenges = Challenges::new(url, settings.challenge_scope.clone(), settings.dpop);
         let metadata = metadata::document(issuer, &settings);
         let resource = settings.resource.as_str().to_owned();
         let mut identities = vec![Identity { issuer: issuer.to_owned(), resource, until: None }];

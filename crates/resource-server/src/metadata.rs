@@ -3,7 +3,8 @@
 //! One document per MCP endpoint, whose `resource` is the endpoint's URL, byte for byte. It must never list more
 //! scopes than basic use needs, or anything that depends on who asks.
 
-use protocol::oauth::ProtectedResourceMetadata;
+use protocol::jose::dpop::ALGORITHM_NAMES;
+use protocol::oauth::{DpopMode, ProtectedResourceMetadata};
 
 use crate::settings::ServerSettings;
 
@@ -13,6 +14,8 @@ pub(crate) fn document(issuer: &str, server: &ServerSettings) -> ProtectedResour
         authorization_servers: vec![issuer.to_owned()],
         scopes_supported: server.challenge_scope.iter().cloned().collect(),
         bearer_methods_supported: vec!["header"],
+        dpop_signing_alg_values_supported: if server.dpop.is_offered() { ALGORITHM_NAMES } else { &[] },
+        dpop_bound_access_tokens_required: server.dpop == DpopMode::Required,
         resource_name: Some(server.title.clone()),
         resource_documentation: None,
     }
@@ -33,6 +36,7 @@ mod tests {
                 "authorization_servers": ["https://mcp.example.com"],
                 "scopes_supported": ["read", "write"],
                 "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
                 "resource_name": "The files",
             })
         );

@@ -4,6 +4,7 @@
 //! Must never carry input of the client, text of the MCP server, or anything of the access token.
 
 use http::StatusCode;
+use protocol::jose::dpop::ProofError;
 use protocol::mcp::CallRefused;
 use protocol::oauth::ErrorCode;
 use store::StoreError;
@@ -93,6 +94,21 @@ pub enum CallReason {
     /// The record does not know the person.
     #[error("the record does not know the person")]
     PersonUnknown,
+    /// The proof of possession does not hold.
+    #[error("{0}")]
+    ProofInvalid(ProofError),
+    /// The access token is bound to a key, and none is proved.
+    #[error("the access token is bound to a key, and no proof was sent")]
+    ProofMissing,
+    /// The proof holds no nonce of ours, or an old one.
+    #[error("the proof holds no nonce that is good")]
+    ProofNonceNeeded,
+    /// There is more than one proof.
+    #[error("there is more than one proof")]
+    ProofRepeated,
+    /// The proof was used before.
+    #[error("the proof was used before")]
+    ProofReplayed,
     /// Our knowledge of revocations, or of the keys, is too old.
     #[error("revocations or keys have not been read for too long")]
     RevocationsStale,
@@ -114,6 +130,9 @@ pub enum CallReason {
     /// As many streams are open as may be.
     #[error("as many streams are open as may be")]
     StreamsExhausted,
+    /// A token that is bound to a key was sent as one that is not (RFC 9449, section 7.2).
+    #[error("the access token is bound to a key and came without a proof")]
+    TokenBound,
     /// The access token is over.
     #[error("the access token is over")]
     TokenExpired,
@@ -138,6 +157,9 @@ pub enum CallReason {
     /// Access was withdrawn.
     #[error("access was withdrawn")]
     TokenRevoked,
+    /// A token that is bound to no key, where one must be.
+    #[error("the access token is bound to no key")]
+    TokenUnbound,
     /// An access token that was never verified here, from an address that presented too many bad ones.
     #[error("too many access tokens of this address were refused to verify one more")]
     TokensRefused,
@@ -191,6 +213,11 @@ impl CallReason {
             Self::PersonStopped => "person_stopped",
             Self::PersonStreamsExhausted => "person_streams_exhausted",
             Self::PersonUnknown => "person_unknown",
+            Self::ProofInvalid(error) => error.reason(),
+            Self::ProofMissing => "proof_missing",
+            Self::ProofNonceNeeded => "proof_nonce_needed",
+            Self::ProofRepeated => "proof_repeated",
+            Self::ProofReplayed => "proof_replayed",
             Self::RevocationsStale => "revocations_stale",
             Self::ScopeInsufficient => "scope_insufficient",
             Self::ServerUnknown => "server_unknown",
@@ -198,6 +225,7 @@ impl CallReason {
             Self::SessionUnknown => "session_unknown",
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::StreamsExhausted => "streams_exhausted",
+            Self::TokenBound => "token_bound",
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid => "token_invalid",
             Self::TokenMalformed => "token_malformed",
@@ -206,6 +234,7 @@ impl CallReason {
             Self::TokenOfAnotherIssuer => "token_of_another_issuer",
             Self::TokenOfAnotherResource => "token_of_another_resource",
             Self::TokenRevoked => "token_revoked",
+            Self::TokenUnbound => "token_unbound",
             Self::TokensRefused => "tokens_refused",
             Self::UpstreamBroken => "upstream_broken",
             Self::UpstreamEncoded => "upstream_encoded",
@@ -231,6 +260,12 @@ impl CallReason {
             | Self::VersionUnsupported => StatusCode::BAD_REQUEST,
             Self::PersonStopped
             | Self::PersonUnknown
+            | Self::ProofInvalid(_)
+            | Self::ProofMissing
+            | Self::ProofNonceNeeded
+            | Self::ProofRepeated
+            | Self::ProofReplayed
+            | Self::TokenBound
             | Self::TokenExpired
             | Self::TokenInvalid
             | Self::TokenMalformed
@@ -238,7 +273,8 @@ impl CallReason {
             | Self::TokenNotYetIssued
             | Self::TokenOfAnotherIssuer
             | Self::TokenOfAnotherResource
-            | Self::TokenRevoked => StatusCode::UNAUTHORIZED,
+            | Self::TokenRevoked
+            | Self::TokenUnbound => StatusCode::UNAUTHORIZED,
             Self::PersonNotAllowed | Self::ScopeInsufficient => StatusCode::FORBIDDEN,
             Self::ServerUnknown | Self::SessionUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -283,13 +319,19 @@ impl CallReason {
             Self::AuthorizationRepeated => CallCode::OAuth(ErrorCode::InvalidRequest),
             Self::PersonStopped
             | Self::PersonUnknown
+            | Self::TokenBound
             | Self::TokenExpired
             | Self::TokenInvalid
             | Self::TokenMalformed
             | Self::TokenNotYetIssued
             | Self::TokenOfAnotherIssuer
             | Self::TokenOfAnotherResource
-            | Self::TokenRevoked => CallCode::OAuth(ErrorCode::InvalidToken),
+            | Self::TokenRevoked
+            | Self::TokenUnbound => CallCode::OAuth(ErrorCode::InvalidToken),
+            Self::ProofInvalid(_) | Self::ProofMissing | Self::ProofRepeated | Self::ProofReplayed => {
+                CallCode::OAuth(ErrorCode::InvalidDpopProof)
+            }
+            Self::ProofNonceNeeded => CallCode::OAuth(ErrorCode::UseDpopNonce),
             Self::PersonNotAllowed => CallCode::OAuth(ErrorCode::AccessDenied),
             Self::ScopeInsufficient => CallCode::OAuth(ErrorCode::InsufficientScope),
             Self::HeaderRefused => CallCode::JsonRpc(HEADER_MISMATCH),
@@ -352,9 +394,15 @@ impl CallReason {
             | Self::HeaderRefused
             | Self::MessageRefused(_)
             | Self::MethodNotAllowed
+            | Self::ProofInvalid(_)
+            | Self::ProofMissing
+            | Self::ProofNonceNeeded
+            | Self::ProofRepeated
+            | Self::ProofReplayed
             | Self::ServerUnknown
             | Self::SessionMissing
             | Self::SessionUnknown
+            | Self::TokenBound
             | Self::TokenExpired
             | Self::TokenInvalid
             | Self::TokenMalformed
@@ -363,6 +411,7 @@ impl CallReason {
             | Self::TokenOfAnotherIssuer
             | Self::TokenOfAnotherResource
             | Self::TokenRevoked
+            | Self::TokenUnbound
             | Self::TokensRefused
             | Self::VersionUnsupported => Blame::Client,
         }

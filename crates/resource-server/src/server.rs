@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use protocol::oauth::ProtectedResourceMetadata;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use protocol::jose::dpop::Memory;
+use protocol::oauth::{DpopRules, ProtectedResourceMetadata};
 use protocol::world::{Clock, Entropy};
-use store::{Revocation, Seen, SignInStep, Timeline};
+use store::{Revocation, Seen, SignInStep, Store, Timeline};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
 use crate::assertion::Assertions;
 use crate::audit::{Audit, AuditWriter, Entry, PLACES_OF_A_PERSON, Who};
-use crate::bearer::{self, Bearer};
+use crate::bearer::{self, Bearer, Scheme};
 use crate::body::Body;
 use crate::call::{Asked, Verb};
 use crate::caller::Caller;
@@ -31,6 +32,7 @@ use crate::mcp_server::McpServer;
 use crate::people::People;
 use crate::permit::{self, Hint, Permit};
 use crate::presence::Bounds;
+use crate::proof;
 use crate::reason::CallReason;
 use crate::revocations::Revocations;
 use crate::session::{Session, Sessions};
@@ -51,6 +53,7 @@ pub struct ResourceServer {
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) held_keys: Arc<HeldKeys>,
     pub(crate) parts: Lasting,
+    pub(crate) dpop: DpopRules,
     message_bytes: usize,
     record_reading: bool,
 }
@@ -66,6 +69,9 @@ pub(crate) struct Lasting {
     pub(crate) counters: Arc<Counters>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) people: Arc<People>,
+    /// What is remembered of proofs of possession.
+    pub(crate) proofs: Arc<Memory>,
+    pub(crate) store: Arc<dyn Store>,
     /// Places for those who wait for revocations.
     pub(crate) readers: Arc<Semaphore>,
     timeline: Arc<Timeline>,
@@ -121,12 +127,15 @@ impl ResourceServer {
                 bearer: Arc::new(Bearer::new(keys, Arc::clone(&clock)).telling(Arc::clone(&timeline))),
                 counters,
                 entropy,
-                people: Arc::new(People::new(store, Arc::clone(&clock), bounds)),
+                people: Arc::new(People::new(Arc::clone(&store), Arc::clone(&clock), bounds)),
+                proofs: Arc::default(),
+                store,
                 readers: Arc::new(Semaphore::new(WAITING)),
                 timeline,
                 writer: Arc::new(Mutex::new(Some(writer))),
             },
             clock,
+            dpop: settings.dpop,
             message_bytes: settings.message_bytes,
             record_reading: settings.record_reading,
         })
@@ -146,6 +155,7 @@ impl ResourceServer {
             revocations: Arc::clone(&self.revocations),
             held_keys: Arc::clone(&self.held_keys),
             parts: self.parts.clone(),
+            dpop: settings.dpop,
             message_bytes: settings.message_bytes,
             record_reading: settings.record_reading,
         }
@@ -165,8 +175,33 @@ impl ResourceServer {
         B: http_body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
+        if !request.headers().contains_key(proof::HEADER) {
+            return self.take(server, request, &caller).await;
+        }
+        // Whoever proves a key is told the nonce for the next proof, whatever becomes of this one.
+        let nonce = self.dpop_nonce().and_then(|nonce| HeaderValue::try_from(nonce).ok());
+        match (self.take(server, request, &caller).await, nonce) {
+            (Ok(mut response), Some(nonce)) => {
+                response.headers_mut().insert(proof::NONCE, nonce);
+                Ok(response)
+            }
+            (Err(error), nonce) => Err(error.with_nonce(nonce)),
+            (answer @ Ok(_), None) => answer,
+        }
+    }
+
+    async fn take<B>(
+        &self,
+        server: &str,
+        request: Request<B>,
+        caller: &Caller<'_>,
+    ) -> Result<Response<Body>, CallError>
+    where
+        B: http_body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         let (server, verb) = self.resolve(server, &request)?;
-        let entry = self.admit(server, request.headers(), &caller).await?;
+        let entry = self.admit(server, (request.method(), request.headers()), caller).await?;
         let asked = Asked::read(entry, verb, request, self.message_bytes).await?;
         let permit = self.decide(asked).await?;
         self.forward(permit).await
@@ -243,15 +278,15 @@ impl ResourceServer {
         Ok((server, verb))
     }
 
-    /// Step 2: a live access token of a live person, and a place in the audit. Before anything else is looked at, so
+    /// Step 2: a live access token of a live person, with its proof if it is bound to a key, and a place in the audit. Before anything else is looked at, so
     /// that who has none learns nothing (requirements RS-023).
     async fn admit(
         &self,
         server: &Arc<McpServer>,
-        headers: &HeaderMap,
+        (method, headers): (&Method, &HeaderMap),
         caller: &Caller<'_>,
     ) -> Result<Entry, CallError> {
-        self.try_admit(server, headers, caller).await.map_err(|reason| {
+        self.try_admit(server, (method, headers), caller).await.map_err(|reason| {
             let ending = match reason.status() {
                 StatusCode::UNAUTHORIZED => Ending::Unauthenticated,
                 _ => reason.ending(),
@@ -260,8 +295,10 @@ impl ResourceServer {
             if ending == Ending::Unauthenticated {
                 self.saw_challenge(server, &reason, caller);
             }
-            let challenge = server.challenges().for_reason(&reason, None, None);
-            CallError::new(reason, None, challenge)
+            let scheme = bearer::present(headers).map_or(Scheme::Bearer, |presented| presented.scheme);
+            let challenge = server.challenges().for_reason(&reason, scheme, (None, None));
+            let beside = server.challenges().beside(&reason);
+            CallError::new(reason, None, challenge).beside(beside)
         })
     }
 
@@ -281,11 +318,11 @@ impl ResourceServer {
     async fn try_admit(
         &self,
         server: &Arc<McpServer>,
-        headers: &HeaderMap,
+        (method, headers): (&Method, &HeaderMap),
         caller: &Caller<'_>,
     ) -> Result<Entry, CallReason> {
-        let token = bearer::present(headers)?;
-        let verdict = match self.parts.bearer.verify(token, server.identities(), caller) {
+        let presented = bearer::present(headers)?;
+        let verdict = match self.parts.bearer.verify(presented.token, server.identities(), caller) {
             // It may be of a key that was made since we last heard of keys: then it is we who cannot tell.
             Err(CallReason::TokenInvalid) if !self.held_keys.are_fresh() => {
                 return Err(CallReason::RevocationsStale);
@@ -298,6 +335,7 @@ impl ResourceServer {
         if self.revocations.is_dead(&verdict.access) {
             return Err(CallReason::TokenRevoked);
         }
+        self.prove(server, (&presented, &verdict.access), method, headers).await?;
         let person = self.parts.people.find_live(verdict.access.user).await?;
         for actor in &verdict.access.actors {
             self.parts.people.find_live(actor.user).await?;

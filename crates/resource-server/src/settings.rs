@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use policy::ServerRules;
 use protocol::keys::Keys;
-use protocol::oauth::{ResourceUri, Scope};
+use protocol::oauth::{DpopMode, DpopRules, ResourceUri, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
 use store::{Store, Timeline};
@@ -21,6 +21,8 @@ pub struct Settings {
     pub issuer: String,
     /// Other issuers whose access tokens are good here too, because the house moved (product.md, P-23).
     pub other_issuers: Vec<OtherIssuer>,
+    /// How proofs of possession are taken (RFC 9449).
+    pub dpop: DpopRules,
     /// The MCP servers behind us.
     pub servers: Vec<ServerSettings>,
     /// How long a stream may outlive its access token (product.md, P-16).
@@ -46,6 +48,7 @@ impl Settings {
         Self {
             issuer,
             other_issuers: Vec::new(),
+            dpop: DpopRules::default(),
             servers,
             stream_grace: Duration::from_secs(60 * 60),
             revocation_freshness: Duration::from_secs(5),
@@ -82,6 +85,8 @@ pub struct ServerSettings {
     pub challenge_scope: Scope,
     /// The audience of the identity assertions that it is sent (product.md, P-14).
     pub assertion_audience: String,
+    /// Whether its access tokens are bound to a key (RFC 9449).
+    pub dpop: DpopMode,
     /// Hash of the secret by which it may ask us about access tokens; none, and it may not.
     pub introspection_secret: Option<Hash>,
     /// It may go on being served while our knowledge of revocations is too old (product.md, P-2: low-risk).

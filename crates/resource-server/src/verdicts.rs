@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use protocol::id::{Grant, Id, User};
 use protocol::jose::claims::ActorClaims;
+use protocol::jose::dpop::Thumbprint;
 use protocol::keys::{KeyId, Keys};
 use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
@@ -60,6 +61,8 @@ pub(crate) struct Access {
     pub(crate) scope: Scope,
     /// The key that signed it.
     pub(crate) key: KeyId,
+    /// The key that whoever presents it must hold (RFC 9449, section 6).
+    pub(crate) bound_to: Option<Thumbprint>,
     /// `iat`.
     pub(crate) issued_at: Timestamp,
     /// `exp`.
@@ -67,7 +70,7 @@ pub(crate) struct Access {
 }
 
 /// Somebody who acts for the person of a token (RFC 8693, section 4.1).
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Actor {
     /// The service account.
     pub(crate) user: Id<User>,

@@ -7,6 +7,7 @@ mod rows;
 mod waiting;
 
 use protocol::id::{Authorization, Id, Reference, User};
+use protocol::jose::dpop::Thumbprint;
 use protocol::oauth::{ClientId, CodeChallenge, ResourceUri, Scope};
 use protocol::secret::{Hash, Sealed};
 use protocol::world::Timestamp;
@@ -89,6 +90,9 @@ pub struct AcceptedRequest {
     pub max_age: Option<u64>,
     /// `login_hint`, as it was sent.
     pub login_hint: Option<String>,
+    /// The key that the code is bound to (RFC 9449, section 10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dpop_key: Option<Thumbprint>,
     /// Whether another site sent the browser here, so that no consent may be remembered for it (P-9).
     pub from_outside: bool,
     /// The metadata of a client that is known by its document, as it was when this began. The release before this one

@@ -2,6 +2,7 @@
 //! token (product.md, P-3). No token is kept: only the seed by which one is recognised.
 
 use protocol::id::{Authorization, Grant, Id, User};
+use protocol::jose::dpop::Thumbprint;
 use protocol::oauth::{ClientId, ResourceUri, Scope};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
@@ -46,6 +47,8 @@ pub struct GrantRecord {
     pub shown: Hash,
     /// When it was ended.
     pub revoked_at: Option<Timestamp>,
+    /// The key to which its refresh tokens are bound (RFC 9449, section 5), if they are.
+    pub dpop_key: Option<Thumbprint>,
 }
 
 impl std::fmt::Debug for GrantRecord {
@@ -117,7 +120,7 @@ pub trait Grants: Send + Sync {
 macro_rules! columns {
     () => {
         "id, user_id, client_id, resource, server, scope, authorization_id, seed, generation, rotated_at, \
-         created_at, last_used_at, idle_expires_at, expires_at, shown, revoked_at"
+         created_at, last_used_at, idle_expires_at, expires_at, shown, revoked_at, dpop_key"
     };
 }
 
@@ -127,7 +130,7 @@ statement_list! {
     FIND = concat!("SELECT ", columns!(), " FROM grants WHERE id = $1");
     MAKE = concat!(
         "INSERT INTO grants (", columns!(), ") \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)"
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
     );
     ROTATE = "UPDATE grants SET generation = generation + 1, rotated_at = $1, last_used_at = $1, \
         idle_expires_at = $2 WHERE id = $3 AND generation = $4 AND revoked_at IS NULL \
@@ -212,6 +215,7 @@ pub(crate) fn row(grant: &GrantRecord) -> Vec<Value> {
         grant.expires_at,
         grant.shown,
         grant.revoked_at,
+        grant.dpop_key.map(|key| Hash::from_bytes(*key.as_bytes())),
     ]
 }
 
@@ -234,5 +238,6 @@ pub(crate) fn decode(row: Row) -> Result<GrantRecord, StoreError> {
         expires_at: row.time("expires_at")?,
         shown: row.hash("shown")?,
         revoked_at: row.opt_time("revoked_at")?,
+        dpop_key: row.opt_hash("dpop_key")?.map(|hash| Thumbprint::from_bytes(*hash.as_bytes())),
     })
 }

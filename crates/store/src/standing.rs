@@ -80,7 +80,7 @@ statement_list! {
     MAY_STAND = "UPDATE users SET last_sign_in_at = last_sign_in_at WHERE id = $1 AND disabled_at IS NULL";
     MAKE = concat!(
         "INSERT INTO grants (", columns!(), ", standing) \
-         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17 \
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18 \
          WHERE NOT EXISTS (SELECT 1 FROM clients WHERE client_id = $3 AND blocked_at IS NOT NULL) \
          ON CONFLICT (user_id, client_id, resource) WHERE standing IS NOT NULL AND revoked_at IS NULL DO NOTHING"
     );

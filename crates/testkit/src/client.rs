@@ -102,12 +102,21 @@ impl TestClient {
 
     /// Sends a token request with this client's own way of authenticating.
     pub async fn token(&self, fields: &[(&str, &str)]) -> Result<Answer, String> {
+        self.token_with(&[], fields).await
+    }
+
+    /// The same with these headers.
+    pub async fn token_with(
+        &self,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, String> {
         let mut all = fields.to_vec();
         all.push(("client_id", &self.client_id));
         if let Some(secret) = &self.secret {
             all.push(("client_secret", secret));
         }
-        self.http.post_form(&format!("{}/oauth/token", self.issuer), &[], &all).await
+        self.http.post_form(&format!("{}/oauth/token", self.issuer), headers, &all).await
     }
 
     /// Redeems a code.

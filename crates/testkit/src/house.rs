@@ -266,6 +266,7 @@ impl House {
             store: Arc::clone(&store),
             keys: Arc::clone(keeper.keys()),
             keys_read: Arc::clone(keeper.freshness()),
+            proofs: Arc::default(),
             registrations: Arc::clone(&registrations),
             connectors: plan::connectors(&ground.plan, &issuer)?,
             clock: Arc::clone(&clock),

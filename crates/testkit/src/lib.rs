@@ -4,6 +4,7 @@
 pub mod browser;
 pub mod client;
 pub mod document_host;
+pub mod dpop;
 pub mod history;
 pub mod house;
 pub mod http;

@@ -21,6 +21,8 @@ use crate::pages;
 use crate::text::Trouble;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// RFC 9449, section 8.1.
+pub(crate) const DPOP_NONCE: &str = "dpop-nonce";
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// The challenge of the token endpoint (RFC 6749, section 5.2; RFC 7617).
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"Sekisho\", charset=\"UTF-8\"");
@@ -183,6 +185,7 @@ fn response_class(code: ErrorCode) -> Class {
         | ErrorCode::ExpiredToken
         | ErrorCode::InsufficientScope
         | ErrorCode::InvalidClientMetadata
+        | ErrorCode::InvalidDpopProof
         | ErrorCode::InvalidGrant
         | ErrorCode::InvalidRedirectUri
         | ErrorCode::InvalidRequest
@@ -195,7 +198,8 @@ fn response_class(code: ErrorCode) -> Class {
         | ErrorCode::UnauthorizedClient
         | ErrorCode::UnsupportedGrantType
         | ErrorCode::UnsupportedResponseType
-        | ErrorCode::UnsupportedTokenType => Class::Refused,
+        | ErrorCode::UnsupportedTokenType
+        | ErrorCode::UseDpopNonce => Class::Refused,
     }
 }
 
@@ -323,8 +327,12 @@ pub(crate) fn call(error: &CallError) -> http::Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, JSON);
     headers.insert(header::CACHE_CONTROL, NO_STORE);
-    if let Some(challenge) = error.challenge() {
-        headers.insert(header::WWW_AUTHENTICATE, challenge.clone());
+    // One line for each scheme: not every client reads two in one.
+    for challenge in [error.challenge(), error.second_challenge()].into_iter().flatten() {
+        headers.append(header::WWW_AUTHENTICATE, challenge.clone());
+    }
+    if let Some(nonce) = error.dpop_nonce() {
+        headers.insert(DPOP_NONCE, nonce.clone());
     }
     if let Some(allow) = error.allow() {
         headers.insert(header::ALLOW, allow);

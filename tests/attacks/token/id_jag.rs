@@ -11,6 +11,7 @@ use authorization_server::{IssuerKeys, TrustedIssuer};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use store::AuditKind;
+use testkit::dpop::{DpopKey, claims};
 use testkit::house::Plan;
 use testkit::http::Answer;
 use testkit::openid_provider::OpenIdProvider;
@@ -20,7 +21,7 @@ use upstream::key_sets::{KeySets, KeySource};
 use upstream::trust::Trust;
 
 use crate::record::on_postgres;
-use crate::steps::{Flow, while_trying};
+use crate::steps::{Flow, Tokens, while_trying};
 
 const TYP: &str = "oauth-id-jag+jwt";
 const CLIENT: &str = "known-confidential";
@@ -254,13 +255,46 @@ async fn ja_08_with_seconds_left_it_is_still_taken_once() -> Verdict {
 #[tokio::test]
 async fn ja_10_a_constraint_that_is_not_kept_is_not_ignored() -> Verdict {
     let trusting = Trusting::new().await?;
+    let jkt = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
     trusting
         .refuses_all(&[
-            json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}),
+            json!({"cnf": {"jkt": jkt}}),
+            json!({"cnf": {}}),
+            json!({"cnf": {"jkt": jkt, "x5t#S256": jkt}}),
+            json!({"cnf": {"jwk": {"kty": "oct", "k": "AAAA"}}}),
             json!({"authorization_details": [{"type": "payment"}]}),
             json!({"act": {"sub": "agent"}}),
         ])
         .await?;
+    trusting.flow.close().await
+}
+
+/// An ID-JAG that is bound to a key (its draft, section 4.4; RFC 9449, section 6.1) buys a token that is bound to the same.
+#[tokio::test]
+async fn ja_10_the_key_of_an_id_jag_is_kept_and_nobody_without_it_uses_it_up() -> Verdict {
+    let trusting = Trusting::new().await?;
+    let (key, thief) = (DpopKey::new()?, DpopKey::new()?);
+    let bound = trusting.signed("bound", &json!({"cnf": {"jkt": key.thumbprint()}}));
+    let present = async |assertion: &str, key: &DpopKey| {
+        let proof = key.proof(&claims("POST", &trusting.flow.at("/oauth/token"), trusting.now()))?;
+        let fields = [("grant_type", JWT_BEARER), ("assertion", assertion)];
+        trusting.flow.client.token_with(&[("dpop", &proof)], &fields).await
+    };
+    tok400(&trusting.present(&bound).await?, "invalid_grant")?;
+    tok400(&present(&bound, &thief).await?, "invalid_grant")?;
+    let cases = [
+        (bound, &key),
+        // One that is bound to none is bound to the key that is proved.
+        (trusting.signed("unbound", &json!({})), &thief),
+    ];
+    for (assertion, key) in cases {
+        let answer = present(&assertion, key).await?.json();
+        assert_eq!(answer["token_type"], "DPoP", "{answer}");
+        let access = answer["access_token"].as_str().ok_or("no token")?.to_owned();
+        trusting.flow.keep(&access);
+        let tokens = Tokens { access, refresh: String::new() };
+        assert_eq!(tokens.claims()?["cnf"], json!({"jkt": key.thumbprint()}));
+    }
     trusting.flow.close().await
 }
 

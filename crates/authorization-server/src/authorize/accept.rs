@@ -44,6 +44,7 @@ pub(super) fn decide(
     let scope = scope(once(&request.scope), server)?;
     let is_hint = |text: &&str| text.len() <= LONGEST_LOGIN_HINT && !text.contains(char::is_control);
     let login_hint = once(&request.login_hint).filter(is_hint);
+    let dpop_key = once(&request.dpop_jkt).map(str::parse).transpose();
     Ok(AcceptedRequest {
         redirect_uri: to.as_str().to_owned(),
         state: request.echoed_state().map(str::to_owned),
@@ -54,6 +55,7 @@ pub(super) fn decide(
         prompt: prompt.map(str::to_owned),
         max_age,
         login_hint: login_hint.map(str::to_owned),
+        dpop_key: dpop_key.map_err(|_| RedirectReason::DpopJktMalformed)?,
         from_outside: false,
         client_metadata: client.snapshot(),
     })

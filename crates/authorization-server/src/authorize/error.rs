@@ -219,6 +219,9 @@ pub enum RedirectReason {
     /// `prompt=none`, but a person must decide here (OpenID Connect Core, section 3.1.2.6).
     #[error("consent must be asked, and `prompt=none` forbids it")]
     ConsentRequired,
+    /// `dpop_jkt` is no thumbprint (RFC 9449, section 10).
+    #[error("`dpop_jkt` is not a thumbprint")]
+    DpopJktMalformed,
     /// The client registered no `authorization_code` grant.
     #[error("the client may not use the authorization code grant")]
     GrantTypeNotRegistered,
@@ -273,6 +276,7 @@ impl RedirectReason {
         match self {
             Self::CodeChallengeMalformed
             | Self::CodeChallengeMissing
+            | Self::DpopJktMalformed
             | Self::MaxAgeMalformed
             | Self::ParameterRepeated
             | Self::PromptMalformed
@@ -302,6 +306,7 @@ impl RedirectReason {
             Self::CodeChallengeMalformed => "code_challenge_malformed",
             Self::CodeChallengeMissing => "code_challenge_missing",
             Self::ConsentRequired => "consent_required",
+            Self::DpopJktMalformed => "dpop_jkt_malformed",
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
             Self::LoginRequired => "login_required",
             Self::MaxAgeMalformed => "max_age_malformed",

@@ -176,6 +176,7 @@ const REDIRECTED: &[(Changes<'static>, &str, ErrorCode)] = &[
     (&[("scope", "re\"ad")], "ScopeMalformed", InvalidScope),
     (&[("scope", "admin")], "ScopeUnknown", InvalidScope),
     (&[("scope", "admin openid")], "ScopeUnknown", InvalidScope),
+    (&[("dpop_jkt", "short")], "DpopJktMalformed", InvalidRequest),
 ];
 
 /// AS-131.
@@ -187,6 +188,7 @@ async fn each_reason_for_a_redirect_is_reached_by_a_request() {
         CodeChallengeMalformed,
         CodeChallengeMissing,
         ConsentRequired,
+        DpopJktMalformed,
         GrantTypeNotRegistered,
         LoginRequired,
         MaxAgeMalformed,

@@ -146,6 +146,7 @@ impl AuthorizationServer {
             max_age: None,
             login_hint: None,
             // Somebody else may have sent the person here: no consent is remembered for it.
+            dpop_key: None,
             from_outside: true,
             client_metadata: None,
         }

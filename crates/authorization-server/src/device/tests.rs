@@ -7,6 +7,7 @@ use store::{AuditKind, DeviceAuthorizations as _};
 
 use super::page::done_url;
 use super::*;
+use crate::TokenHeaders;
 use crate::grants::PersonRefusal;
 use crate::test_house::*;
 use crate::{ConsentAnswer, DeviceCodeRefusal, PreRegisteredClient, TokenError, Verdict};
@@ -168,7 +169,7 @@ async fn each_reason_of_a_device_code_is_reached() {
     let settings = crate::Settings { servers: Vec::new(), ..settings() };
     let elsewhere = AuthorizationServer::new(settings, house.server.parts.clone());
     let parameters = [GRANT, ("client_id", CONSOLE), ("device_code", &*stopped.device_code)];
-    let refused = refusal(elsewhere.token(&[], &form(&parameters), &caller()).await);
+    let refused = refusal(elsewhere.token(&TokenHeaders::default(), &form(&parameters), &caller()).await);
     assert_eq!(refused, DeviceCodeRefusal::Person(PersonRefusal::ServerGone));
     reach(refused, "Person", ErrorCode::InvalidGrant);
     house.clock.advance(INTERVAL);

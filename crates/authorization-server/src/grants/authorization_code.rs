@@ -8,7 +8,10 @@
 use std::time::Duration;
 
 use protocol::id::{Grant, Id, User};
-use protocol::oauth::{ClientId, CodeVerifier, ErrorCode, GrantType, Scope, TokenResponse, refresh_token};
+use protocol::jose::dpop::Thumbprint;
+use protocol::oauth::{
+    ClientId, CodeVerifier, DpopMode, ErrorCode, GrantType, Scope, TokenResponse, TokenType, refresh_token,
+};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{
@@ -22,6 +25,7 @@ use crate::AuthorizationServer;
 use crate::access_token::Validity;
 use crate::client_authentication::AuthenticatedClient;
 use crate::pages::Caller;
+use crate::proof;
 use crate::token::TokenError;
 
 /// How often a code may be tried with something wrong beside it (attacks.md, D-2).
@@ -35,12 +39,18 @@ pub enum CodeRefusal {
     /// It came too late.
     #[error("the code has expired")]
     Expired,
+    /// It is bound to a key that the client does not prove (RFC 9449, section 10).
+    #[error("the code is bound to a key that the client does not prove")]
+    KeyMismatch,
     /// It was issued to another client.
     #[error("the code was issued to another client")]
     OfAnotherClient,
     /// The person may not any more.
     #[error("{0}")]
     Person(PersonRefusal),
+    /// The MCP server takes tokens only that are bound to a key.
+    #[error("the client proves no key, and the MCP server demands one")]
+    ProofMissing,
     /// `redirect_uri` is not the one of the authorization request (RFC 6749, section 4.1.3).
     #[error("`redirect_uri` is not the one of the authorization request")]
     RedirectUriMismatch,
@@ -73,6 +83,7 @@ impl CodeRefusal {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::Expired
+            | Self::KeyMismatch
             | Self::OfAnotherClient
             | Self::Person(_)
             | Self::RedirectUriMismatch
@@ -81,6 +92,7 @@ impl CodeRefusal {
             | Self::Unknown
             | Self::VerifierMismatch
             | Self::VerifierMissing => ErrorCode::InvalidGrant,
+            Self::ProofMissing => ErrorCode::InvalidDpopProof,
             Self::ResourceMismatch => ErrorCode::InvalidTarget,
         }
     }
@@ -90,8 +102,10 @@ impl CodeRefusal {
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Expired => "code_expired",
+            Self::KeyMismatch => "code_of_another_key",
             Self::OfAnotherClient => "code_of_another_client",
             Self::Person(refusal) => refusal.reason(),
+            Self::ProofMissing => "proof_missing",
             Self::RedirectUriMismatch => "redirect_uri_mismatch",
             Self::Replayed { .. } => "code_replayed",
             Self::ResourceMismatch => "resource_mismatch",
@@ -105,13 +119,15 @@ impl CodeRefusal {
     /// Whether the attempt counts against the code.
     const fn is_attempt(self) -> bool {
         match self {
-            Self::OfAnotherClient
+            Self::KeyMismatch
+            | Self::OfAnotherClient
             | Self::RedirectUriMismatch
             | Self::ResourceMismatch
             | Self::VerifierMismatch
             | Self::VerifierMissing => true,
             Self::Expired
             | Self::Person(_)
+            | Self::ProofMissing
             | Self::Replayed { .. }
             | Self::TooManyAttempts
             | Self::Unknown => false,
@@ -124,6 +140,8 @@ impl CodeRefusal {
 pub(crate) struct Attempt<'a> {
     pub(crate) client_id: &'a ClientId,
     pub(crate) code_verifier: Option<&'a Secret>,
+    /// The key that the client proves to hold.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) now: Timestamp,
     pub(crate) redirect_uri: Option<&'a str>,
     pub(crate) resource: &'a [String],
@@ -189,6 +207,9 @@ fn decide_first(
         return Err(CodeRefusal::RedirectUriMismatch);
     }
     answers(record, attempt)?;
+    if record.request.dpop_key.is_some() && record.request.dpop_key != attempt.key {
+        return Err(CodeRefusal::KeyMismatch);
+    }
     if !super::asks_only_for(&record.request.resource, attempt.resource) {
         return Err(CodeRefusal::ResourceMismatch);
     }
@@ -215,6 +236,8 @@ fn answers(record: &AuthorizationRecord, attempt: &Attempt<'_>) -> Result<(), Co
 pub(crate) struct PresentedCode<'a> {
     pub(crate) code: &'a Secret,
     pub(crate) code_verifier: Option<&'a Secret>,
+    /// The key that the client proves to hold.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) redirect_uri: Option<&'a str>,
     pub(crate) resource: &'a [String],
 }
@@ -232,6 +255,7 @@ impl AuthorizationServer {
         let attempt = Attempt {
             client_id: client.client().id(),
             code_verifier: presented.code_verifier,
+            key: presented.key,
             now,
             redirect_uri: presented.redirect_uri,
             resource: presented.resource,
@@ -242,7 +266,9 @@ impl AuthorizationServer {
         })?;
         let answer = match decide(found.as_ref(), &attempt) {
             Ok(redeemable) => match &found {
-                Some(record) => self.redeem(client, record, redeemable, (caller, code_hash, now)).await,
+                Some(record) => {
+                    self.redeem((client, presented.key), record, redeemable, (caller, code_hash, now)).await
+                }
                 None => Err(CodeRefusal::Unknown.into()),
             },
             Err(refusal) => Err(refusal.into()),
@@ -254,7 +280,7 @@ impl AuthorizationServer {
 
     pub(super) async fn redeem(
         &self,
-        client: &AuthenticatedClient,
+        (client, proven): (&AuthenticatedClient, Option<Thumbprint>),
         record: &AuthorizationRecord,
         redeemable: Redeemable<'_>,
         (caller, code_hash, now): (&Caller, Hash, Timestamp),
@@ -263,11 +289,19 @@ impl AuthorizationServer {
         let server = self.settings.server(&record.request.server);
         super::admit(user.as_ref(), server).map_err(CodeRefusal::Person)?;
         self.is_let_in(client.client(), server).map_err(CodeRefusal::Person)?;
+        // Whoever asked for a code that is bound to a key gets a token that is.
+        let mode = server.map_or(DpopMode::Optional, |server| server.dpop);
+        let key = match record.request.dpop_key {
+            Some(key) => Some(key),
+            None => proof::binding(mode, proven).ok_or(CodeRefusal::ProofMissing)?,
+        };
         let may_refresh = client.client().may_use(GrantType::RefreshToken);
-        let grant = self.new_grant(record, redeemable, may_refresh, now);
+        // RFC 9449, section 5: the refresh tokens of a confidential client are bound by its authentication.
+        let dpop_key = key.filter(|_| !client.client().is_confidential());
+        let grant = GrantRecord { dpop_key, ..self.new_grant(record, redeemable, may_refresh, now) };
         let life = self.settings.lifetimes.access_token;
         let validity = Validity::of(grant.expires_at, life, now).ok_or(CodeRefusal::Expired)?;
-        let access_token = self.sign_access_token(&grant, redeemable.scope, validity)?;
+        let access_token = self.sign_access_token(&grant, redeemable.scope, validity, key)?;
         let refresh_token = may_refresh.then(|| self.mint_refresh_token(&grant));
         let mut audit = self.event_of(record, AuditKind::TokenIssued, Outcome::Ok, now);
         (audit.user, audit.grant) = (Some(grant.user), Some(grant.id));
@@ -285,6 +319,7 @@ impl AuthorizationServer {
                     issued_token_type: None,
                     refresh_token,
                     scope: redeemable.scope.clone(),
+                    token_type: TokenType::of(key.as_ref()),
                 })
             }
             // Somebody else was faster, just now: this is the second redemption, and early.
@@ -324,6 +359,7 @@ impl AuthorizationServer {
             expires_at,
             shown: *redeemable.shown,
             revoked_at: None,
+            dpop_key: None,
         }
     }
 

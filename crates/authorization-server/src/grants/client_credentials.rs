@@ -5,7 +5,8 @@
 //! request. No refresh token (RFC 6749, section 4.4.3): the credentials are at hand.
 
 use protocol::id::{Grant, Id, User};
-use protocol::oauth::{ClientId, ErrorCode, Scope, TokenResponse};
+use protocol::jose::dpop::Thumbprint;
+use protocol::oauth::{ClientId, ErrorCode, Scope, TokenResponse, TokenType};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use store::{AuditKind, GrantRecord, Once, Outcome, Stand, StandOutcome, UserRecord};
@@ -16,6 +17,7 @@ use super::target::{self, TargetRefusal};
 use crate::access_token::{Of, Validity};
 use crate::clients::Client;
 use crate::pages::Caller;
+use crate::proof;
 use crate::settings::{ServerEntry, ServiceAccount, Settings};
 use crate::token::TokenError;
 use crate::{AuthenticatedClient, AuthorizationServer, keep_service_account};
@@ -29,6 +31,9 @@ pub enum ClientCredentialsRefusal {
     /// The client acts as no service account.
     #[error("the client acts as no service account")]
     NoServiceAccount,
+    /// The MCP server takes tokens only that are bound to a key, and none is proved (RFC 9449).
+    #[error("the client proves no key, and the MCP server demands one")]
+    ProofMissing,
     /// The client has nothing to prove who it is with (OAuth 2.1, section 4.2).
     #[error("the client is public")]
     PublicClient,
@@ -47,6 +52,7 @@ impl ClientCredentialsRefusal {
             Self::Account(PersonRefusal::ClientOutside | PersonRefusal::Disabled)
             | Self::NoServiceAccount
             | Self::PublicClient => ErrorCode::UnauthorizedClient,
+            Self::ProofMissing => ErrorCode::InvalidDpopProof,
             Self::Target(refusal) => refusal.code(),
         }
     }
@@ -57,6 +63,7 @@ impl ClientCredentialsRefusal {
         match self {
             Self::Account(refusal) => refusal.reason(),
             Self::NoServiceAccount => "no_service_account",
+            Self::ProofMissing => "proof_missing",
             Self::PublicClient => "public_client",
             Self::Target(refusal) => refusal.reason(),
         }
@@ -77,6 +84,8 @@ pub(crate) fn account<'a>(
 /// What a machine gets.
 #[derive(Debug)]
 pub(crate) struct Entitled<'a> {
+    /// The key that the token is bound to.
+    key: Option<Thumbprint>,
     scope: Scope,
     server: &'a ServerEntry,
 }
@@ -107,8 +116,8 @@ pub(crate) enum Stood {
 pub(crate) fn decide<'a>(
     user: &UserRecord,
     settings: &'a Settings,
-    resource: &[String],
-    scope: Option<&str>,
+    (resource, scope): (&[String], Option<&str>),
+    proven: Option<Thumbprint>,
 ) -> Result<Entitled<'a>, ClientCredentialsRefusal> {
     use ClientCredentialsRefusal::Account;
     let server = target::server(resource, settings)?;
@@ -118,8 +127,12 @@ pub(crate) fn decide<'a>(
     // A machine asks for what the challenge of the MCP server names, and that is the same for everybody: it is given what
     // of it the account may have, and told so (RFC 6749, section 3.3). What nobody could have is refused.
     let asked = target::scope(scope, &server.known_scope(), &server.default_scope())?;
-    let had = asked.intersection(&most);
-    if had.is_empty() { Err(TargetRefusal::ScopeNone.into()) } else { Ok(Entitled { scope: had, server }) }
+    let scope = asked.intersection(&most);
+    if scope.is_empty() {
+        return Err(TargetRefusal::ScopeNone.into());
+    }
+    let key = proof::binding(server.dpop, proven).ok_or(ClientCredentialsRefusal::ProofMissing)?;
+    Ok(Entitled { key, scope, server })
 }
 
 impl AuthorizationServer {
@@ -128,7 +141,7 @@ impl AuthorizationServer {
         &self,
         client: &AuthenticatedClient,
         (resource, scope): (&[String], Option<&str>),
-        caller: &Caller,
+        (caller, key): (&Caller, Option<Thumbprint>),
     ) -> Result<TokenResponse, TokenError> {
         let client = client.client();
         let account = account(client, &self.settings)?;
@@ -136,7 +149,7 @@ impl AuthorizationServer {
         // Before the write: a stop that comes after it finds a token that is old enough.
         let now = parts.clock.now();
         let user = keep_service_account(account, &*parts.store, &*parts.entropy, now).await?;
-        let refused = match decide(&user, &self.settings, resource, scope) {
+        let refused = match decide(&user, &self.settings, (resource, scope), key) {
             Ok(entitled) => {
                 let details = vec![("grant_type", "client_credentials".to_owned())];
                 let machine = Machine { client_id: client.id(), details, once: None, user: &user };
@@ -177,7 +190,7 @@ impl AuthorizationServer {
         };
         let life = self.settings.lifetimes.access_token;
         let validity = Validity::of(grant.expires_at, life, now).ok_or(TokenError::Signing)?;
-        let of = Of { service_account: user.service_account(), ..Of::default() };
+        let of = Of { key: entitled.key, service_account: user.service_account(), ..Of::default() };
         let access_token = self.sign_access_token_of(&grant, &entitled.scope, validity, of)?;
         let scope = entitled.scope.clone();
         Ok(Stood::Token(TokenResponse {
@@ -186,6 +199,7 @@ impl AuthorizationServer {
             issued_token_type: None,
             refresh_token: None,
             scope,
+            token_type: TokenType::of(entitled.key.as_ref()),
         }))
     }
 
@@ -217,6 +231,7 @@ impl AuthorizationServer {
             idle_expires_at: now.plus(lifetimes.grant_idle),
             expires_at: now.plus(lifetimes.grant),
             shown: Hash::of(b""),
+            dpop_key: None,
             revoked_at: None,
         }
     }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use protocol::id::{Id, User};
+use protocol::jose::dpop::Thumbprint;
 use protocol::oauth::{ClientId, ErrorCode, Scope, TokenResponse};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
@@ -87,7 +88,9 @@ impl From<CodeRefusal> for DeviceCodeRefusal {
             CodeRefusal::Expired => Self::Expired,
             CodeRefusal::Person(refusal) => Self::Person(refusal),
             CodeRefusal::Replayed { .. } => Self::Used,
-            CodeRefusal::OfAnotherClient
+            CodeRefusal::KeyMismatch
+            | CodeRefusal::OfAnotherClient
+            | CodeRefusal::ProofMissing
             | CodeRefusal::RedirectUriMismatch
             | CodeRefusal::ResourceMismatch
             | CodeRefusal::TooManyAttempts
@@ -171,7 +174,7 @@ impl AuthorizationServer {
         &self,
         client: &AuthenticatedClient,
         device_code: &Secret,
-        caller: &Caller,
+        (caller, key): (&Caller, Option<Thumbprint>),
     ) -> Result<TokenResponse, TokenError> {
         let (store, now) = (&self.parts.store, self.parts.clock.now());
         let found = store.find_device(device_code.hash()).await?;
@@ -191,8 +194,11 @@ impl AuthorizationServer {
             shown: allowed.shown,
             user: allowed.user,
         };
-        match self.redeem(client, record, redeemable, (caller, allowed.code_hash, now)).await {
-            Err(TokenError::Code(refusal)) => Err(DeviceCodeRefusal::from(refusal).into()),
+        match self.redeem((client, key), record, redeemable, (caller, allowed.code_hash, now)).await {
+            // It is told as what it is: the device can come again with a proof.
+            Err(TokenError::Code(refusal)) if refusal != CodeRefusal::ProofMissing => {
+                Err(DeviceCodeRefusal::from(refusal).into())
+            }
             answer => answer,
         }
     }

@@ -8,9 +8,11 @@
 
 use std::time::Duration;
 
+use protocol::jose::claims::Confirmation;
+use protocol::jose::dpop::Thumbprint;
 use protocol::jose::{Expect, JoseError};
 use protocol::oauth::identity_assertion::{IdentityAssertion, IdentityAssertionGrantClaims as Claims};
-use protocol::oauth::{ClientId, ErrorCode, ResourceUri, Scope, TokenResponse};
+use protocol::oauth::{ClientId, ErrorCode, ResourceUri, Scope, TokenResponse, TokenType};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{AuditKind, Once, Outcome, ReplayKind, Stand, StandOutcome, UserRecord};
@@ -25,7 +27,7 @@ use crate::pages::Caller;
 use crate::settings::{ServerEntry, Settings};
 use crate::token::TokenError;
 use crate::trusted_issuers::TrustedIssuer;
-use crate::{AuthorizationServer, capabilities};
+use crate::{AuthorizationServer, capabilities, proof};
 
 /// How long an assertion may be good for, from now. Identity providers make them for five minutes.
 const LONGEST_LIFE: Duration = Duration::from_secs(60 * 60);
@@ -73,12 +75,18 @@ pub enum IdJagRefusal {
     /// It is for another client.
     #[error("the assertion is for another client")]
     OfAnotherClient,
+    /// It is bound to another key than the one that is proved (section 4.4 of the draft; RFC 9449, section 6.1).
+    #[error("the assertion is bound to another key")]
+    OfAnotherKey,
     /// The person may not.
     #[error("{0}")]
     Person(PersonRefusal),
     /// The person is not known here.
     #[error("the person never signed in here")]
     PersonUnknown,
+    /// It is bound to a key, or the MCP server demands one, and none is proved.
+    #[error("no key is proved")]
+    ProofMissing,
     /// A public client: whoever finds an assertion could use it.
     #[error("the client is public")]
     PublicClient,
@@ -123,8 +131,10 @@ impl IdJagRefusal {
             | Self::Malformed
             | Self::NotYet
             | Self::OfAnotherClient
+            | Self::OfAnotherKey
             | Self::Person(_)
             | Self::PersonUnknown
+            | Self::ProofMissing
             | Self::Replayed
             | Self::Restored
             | Self::Tenant => ErrorCode::InvalidGrant,
@@ -147,8 +157,10 @@ impl IdJagRefusal {
             Self::Malformed => "id_jag_malformed",
             Self::NotYet => "id_jag_not_yet",
             Self::OfAnotherClient => "id_jag_of_another_client",
+            Self::OfAnotherKey => "id_jag_of_another_key",
             Self::Person(refusal) => refusal.reason(),
             Self::PersonUnknown => "id_jag_person_unknown",
+            Self::ProofMissing => "id_jag_proof_missing",
             Self::PublicClient => "id_jag_public_client",
             Self::Replayed => "id_jag_replayed",
             Self::ResourceMismatch => "id_jag_resource_mismatch",
@@ -164,6 +176,8 @@ impl IdJagRefusal {
 #[derive(Debug)]
 pub(crate) struct PresentedAssertion<'a> {
     pub(crate) assertion: Secret,
+    /// The key that the client proves to hold.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) resource: &'a [String],
     pub(crate) scope: Option<&'a str>,
 }
@@ -173,6 +187,7 @@ pub(crate) struct PresentedAssertion<'a> {
 pub(crate) struct Expected<'a> {
     pub(crate) client: &'a ClientId,
     pub(crate) issuer: &'a TrustedIssuer,
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) now: Timestamp,
     pub(crate) resource: &'a [String],
     pub(crate) restored: Option<Timestamp>,
@@ -183,6 +198,8 @@ pub(crate) struct Expected<'a> {
 /// What may be granted, if the person may.
 #[derive(Debug)]
 pub(crate) struct Grantable<'a> {
+    /// The key that the access token is bound to.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) once: Once,
     pub(crate) scope: Scope,
     pub(crate) server: &'a ServerEntry,
@@ -206,13 +223,33 @@ pub(crate) fn decide<'a>(claims: &Claims, expected: &Expected<'a>) -> Result<Gra
     if !expected.issuer.speaks_of(expected.client) {
         return Err(IdJagRefusal::ClientNotAllowed);
     }
-    if claims.cnf.is_some() || claims.act.is_some() || claims.authorization_details.is_some() {
+    if claims.act.is_some() || claims.authorization_details.is_some() {
         return Err(IdJagRefusal::Constrained);
     }
     let once = in_time(claims, expected)?;
     let server = target(claims, expected)?;
+    let key = bound_to(claims, expected.key, server)?;
     let scope = grantable_scope(claims, expected.scope, server)?;
-    Ok(Grantable { once, scope, server })
+    Ok(Grantable { key, once, scope, server })
+}
+
+/// The key that the access token is bound to: that of the assertion, if it has one, whatever the MCP server asks for (MCP
+/// requirements 2.1, check 10: the four cases of key and proof).
+fn bound_to(
+    claims: &Claims,
+    proven: Option<Thumbprint>,
+    server: &ServerEntry,
+) -> Result<Option<Thumbprint>, IdJagRefusal> {
+    let Some(cnf) = &claims.cnf else {
+        return proof::binding(server.dpop, proven).ok_or(IdJagRefusal::ProofMissing);
+    };
+    // Another confirmation than `jkt`, or one beside it, is none that can be kept here.
+    let Confirmation { jkt } = Confirmation::read(cnf).ok_or(IdJagRefusal::Constrained)?;
+    match proven {
+        Some(key) if key == jkt => Ok(Some(jkt)),
+        Some(_) => Err(IdJagRefusal::OfAnotherKey),
+        None => Err(IdJagRefusal::ProofMissing),
+    }
 }
 
 fn in_time(claims: &Claims, expected: &Expected<'_>) -> Result<Once, IdJagRefusal> {
@@ -337,6 +374,7 @@ impl AuthorizationServer {
         let expected = Expected {
             client: client.id(),
             issuer,
+            key: presented.key,
             now,
             resource: presented.resource,
             restored: self.parts.store.last_restore().await?,
@@ -369,11 +407,12 @@ impl AuthorizationServer {
             StandOutcome::Barred => Err(IdJagRefusal::Person(PersonRefusal::Disabled).into()),
             StandOutcome::Used => Err(IdJagRefusal::Replayed.into()),
             StandOutcome::Standing(grant) => Ok(TokenResponse {
-                access_token: self.sign_access_token(&grant, &grantable.scope, validity)?,
+                access_token: self.sign_access_token(&grant, &grantable.scope, validity, grantable.key)?,
                 expires_in: validity.expires_in(),
                 issued_token_type: None,
                 refresh_token: None,
                 scope: grantable.scope,
+                token_type: TokenType::of(grantable.key.as_ref()),
             }),
         }
     }

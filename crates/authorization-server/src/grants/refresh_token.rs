@@ -7,8 +7,11 @@
 
 use std::time::Duration;
 
+use protocol::jose::dpop::Thumbprint;
 use protocol::keys::{KeyRing, MacKey};
-use protocol::oauth::{ClientId, ErrorCode, RefreshToken, ResourceUri, Scope, TokenResponse, refresh_token};
+use protocol::oauth::{
+    ClientId, DpopMode, ErrorCode, RefreshToken, ResourceUri, Scope, TokenResponse, TokenType, refresh_token,
+};
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use store::{AuditKind, EndGrant, GrantRecord, Outcome, Rotate, RotateOutcome, StoreError};
@@ -20,7 +23,7 @@ use crate::client_authentication::AuthenticatedClient;
 use crate::pages::Caller;
 use crate::settings::ServerEntry;
 use crate::token::TokenError;
-use crate::{AuthorizationServer, capabilities};
+use crate::{AuthorizationServer, capabilities, proof};
 
 /// Why a refresh token buys nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -37,9 +40,15 @@ pub enum RefreshRefusal {
     /// It is no refresh token at all.
     #[error("the refresh token is malformed")]
     Malformed,
+    /// It is bound to another key than the one that is proved (RFC 9449, section 5).
+    #[error("the refresh token is bound to another key")]
+    OtherKey,
     /// The person may not any more.
     #[error("{0}")]
     Person(PersonRefusal),
+    /// It is bound to a key, or the MCP server demands one, and none is proved.
+    #[error("no key is proved")]
+    ProofMissing,
     /// The grant was ended because the record was restored from a backup.
     #[error("the record was restored from a backup; the person has to sign in again")]
     Restored,
@@ -72,11 +81,13 @@ impl RefreshRefusal {
             | Self::Expired
             | Self::Foreign
             | Self::Malformed
+            | Self::OtherKey
             | Self::Person(_)
             | Self::Restored
             | Self::Reused
             | Self::SetBack
             | Self::Unknown => ErrorCode::InvalidGrant,
+            Self::ProofMissing => ErrorCode::InvalidDpopProof,
             Self::ResourceMismatch => ErrorCode::InvalidTarget,
             Self::ScopeExceeds | Self::ScopeMalformed => ErrorCode::InvalidScope,
         }
@@ -90,7 +101,9 @@ impl RefreshRefusal {
             Self::Expired => "grant_expired",
             Self::Foreign => "refresh_token_foreign",
             Self::Malformed => "refresh_token_malformed",
+            Self::OtherKey => "refresh_token_of_another_key",
             Self::Person(refusal) => refusal.reason(),
+            Self::ProofMissing => "proof_missing",
             Self::ResourceMismatch => "resource_mismatch",
             Self::Restored => "record_restored",
             Self::Reused => "refresh_token_reused",
@@ -106,6 +119,10 @@ impl RefreshRefusal {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     pub(crate) client_id: &'a ClientId,
+    /// Whether the MCP server's tokens are bound to keys.
+    pub(crate) dpop: DpopMode,
+    /// The key that the client proves to hold.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) keys: &'a KeyRing<MacKey>,
     pub(crate) now: Timestamp,
     /// How long a repeat is answered.
@@ -120,6 +137,8 @@ pub(crate) struct Attempt<'a> {
 /// What a refresh does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refresh {
+    /// The key that the new access token is bound to.
+    pub(crate) key: Option<Thumbprint>,
     /// The scope of the new access token. The refresh token keeps the whole (OAuth 2.1, section 4.3.1).
     pub(crate) scope: Scope,
     /// Whether the generation moves.
@@ -143,6 +162,8 @@ pub(crate) fn decide(found: Option<&GrantRecord>, attempt: &Attempt<'_>) -> Resu
     {
         return Err(RefreshRefusal::Foreign);
     }
+    // Before anything may act: who does not hold the key can end nothing with a token that was stolen.
+    let key = bound_to(grant, attempt)?;
     if grant.revoked_at.is_some() {
         return Err(RefreshRefusal::Ended);
     }
@@ -154,7 +175,17 @@ pub(crate) fn decide(found: Option<&GrantRecord>, attempt: &Attempt<'_>) -> Resu
     if !names.into_iter().flatten().any(|name| super::asks_only_for(name, attempt.resource)) {
         return Err(RefreshRefusal::ResourceMismatch);
     }
-    Ok(Refresh { scope: narrowed(&grant.scope, attempt.scope)?, step })
+    Ok(Refresh { key, scope: narrowed(&grant.scope, attempt.scope)?, step })
+}
+
+/// The key that the new access token is bound to. What is bound stays bound, whatever the MCP server asks for now.
+fn bound_to(grant: &GrantRecord, attempt: &Attempt<'_>) -> Result<Option<Thumbprint>, RefreshRefusal> {
+    match (grant.dpop_key, attempt.key) {
+        (Some(bound), Some(proven)) if bound == proven => Ok(Some(bound)),
+        (Some(_), Some(_)) => Err(RefreshRefusal::OtherKey),
+        (Some(_), None) => Err(RefreshRefusal::ProofMissing),
+        (None, proven) => proof::binding(attempt.dpop, proven).ok_or(RefreshRefusal::ProofMissing),
+    }
 }
 
 fn step(grant: &GrantRecord, attempt: &Attempt<'_>) -> Result<Step, RefreshRefusal> {
@@ -187,6 +218,8 @@ fn narrowed(granted: &Scope, requested: Option<&str>) -> Result<Scope, RefreshRe
 /// A refresh token and what came with it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PresentedRefreshToken<'a> {
+    /// The key that the client proves to hold.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) refresh_token: &'a Secret,
     pub(crate) resource: &'a [String],
     pub(crate) scope: Option<&'a str>,
@@ -209,6 +242,8 @@ impl AuthorizationServer {
             let keys = self.parts.keys.load_full();
             let attempt = Attempt {
                 client_id: client.client().id(),
+                dpop: server.map_or(DpopMode::Optional, |server| server.dpop),
+                key: presented.key,
                 keys: &keys.refresh_tokens,
                 now,
                 repeat: server.map_or(Duration::ZERO, |server| server.refresh_repeat),
@@ -252,7 +287,7 @@ impl AuthorizationServer {
         let lifetimes = &self.settings.lifetimes;
         let validity =
             Validity::of(grant.expires_at, lifetimes.access_token, now).ok_or(RefreshRefusal::Expired)?;
-        let access_token = self.sign_access_token(grant, &refresh.scope, validity)?;
+        let access_token = self.sign_access_token(grant, &refresh.scope, validity, refresh.key)?;
         let address = caller.address.to_string();
         let successor = match refresh.step {
             Step::Repeat => {
@@ -289,6 +324,7 @@ impl AuthorizationServer {
             issued_token_type: None,
             refresh_token: Some(self.mint_refresh_token(&successor)),
             scope: refresh.scope,
+            token_type: TokenType::of(refresh.key.as_ref()),
         }))
     }
 
@@ -315,7 +351,9 @@ impl AuthorizationServer {
         let kind = match refusal {
             RefreshRefusal::Reused => AuditKind::RefreshReused,
             RefreshRefusal::Restored | RefreshRefusal::SetBack => AuditKind::RefreshSetBack,
-            RefreshRefusal::Person(_)
+            RefreshRefusal::OtherKey
+            | RefreshRefusal::Person(_)
+            | RefreshRefusal::ProofMissing
             | RefreshRefusal::ResourceMismatch
             | RefreshRefusal::ScopeExceeds
             | RefreshRefusal::ScopeMalformed => AuditKind::TokenRefused,

@@ -7,7 +7,8 @@
 //! to whoever is no such client (section 5).
 
 use protocol::jose::claims::{AccessTokenClaims, ActorClaims};
-use protocol::oauth::{ErrorCode, Scope, TokenExchangeRequest, TokenResponse};
+use protocol::jose::dpop::Thumbprint;
+use protocol::oauth::{ErrorCode, Scope, TokenExchangeRequest, TokenResponse, TokenType};
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use store::{AuditKind, GrantRecord, Outcome, Stand, StandOutcome, UserRecord};
@@ -21,7 +22,7 @@ use crate::clients::{Client, ResolveError};
 use crate::pages::Caller;
 use crate::settings::{MayAct, ServerEntry, ServiceAccount, Settings};
 use crate::token::TokenError;
-use crate::{AuthenticatedClient, AuthorizationServer, keep_service_account};
+use crate::{AuthenticatedClient, AuthorizationServer, keep_service_account, proof};
 
 /// RFC 8693, section 3.
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -43,6 +44,9 @@ pub enum ExchangeRefusal {
     /// The person may not use the target.
     #[error("the person: {0}")]
     Person(PersonRefusal),
+    /// The target takes tokens only that are bound to a key, and none is proved (RFC 9449).
+    #[error("the client proves no key, and the MCP server demands one")]
+    ProofMissing,
     /// No rule allows it: not from this token's MCP server, not to this one, or not for this person.
     #[error("no rule allows this exchange")]
     RuleMissing,
@@ -66,6 +70,7 @@ impl ExchangeRefusal {
             Self::Client(refusal) => refusal.code(),
             Self::Depth | Self::SubjectToken | Self::TokenType => ErrorCode::InvalidRequest,
             Self::Person(_) | Self::RuleMissing => ErrorCode::InvalidTarget,
+            Self::ProofMissing => ErrorCode::InvalidDpopProof,
             Self::Target(refusal) => refusal.code(),
         }
     }
@@ -78,6 +83,7 @@ impl ExchangeRefusal {
             Self::Client(refusal) => refusal.reason(),
             Self::Depth => "actor_depth",
             Self::Person(refusal) => refusal.reason(),
+            Self::ProofMissing => "proof_missing",
             Self::RuleMissing => "may_not_act",
             Self::SubjectToken => "subject_token",
             Self::Target(refusal) => refusal.reason(),
@@ -102,6 +108,8 @@ pub(crate) struct Subject {
 /// What an exchange gives.
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
+    /// The key of the service account's client that the token is bound to.
+    pub(crate) key: Option<Thumbprint>,
     pub(crate) scope: Scope,
     pub(crate) server: &'a ServerEntry,
     pub(crate) validity: Validity,
@@ -111,7 +119,7 @@ pub(crate) struct Exchange<'a> {
 pub(crate) fn decide<'a>(
     account: &ServiceAccount,
     subject: &Subject,
-    request: &TokenExchangeRequest,
+    (request, proven): (&TokenExchangeRequest, Option<Thumbprint>),
     (settings, now): (&'a Settings, Timestamp),
 ) -> Result<Exchange<'a>, ExchangeRefusal> {
     let actors = subject.claims.act.iter().flat_map(ActorClaims::chain);
@@ -130,10 +138,11 @@ pub(crate) fn decide<'a>(
     let known = subject.scope.intersection(&server.known_scope());
     let most = rule.scope.as_ref().map_or_else(|| known.clone(), |most| most.intersection(&known));
     let scope = target::scope(request.scope.as_deref(), &most, &most)?;
+    let key = proof::binding(server.dpop, proven).ok_or(ExchangeRefusal::ProofMissing)?;
     // Of whichever ends first: the presented token, the grant, a token of today.
     let ends = subject.grant.expires_at.min(Timestamp::from_secs(subject.claims.exp));
     let validity = Validity::of(ends, settings.lifetimes.access_token, now);
-    Ok(Exchange { scope, server, validity: validity.ok_or(ExchangeRefusal::SubjectToken)? })
+    Ok(Exchange { key, scope, server, validity: validity.ok_or(ExchangeRefusal::SubjectToken)? })
 }
 
 /// The one target: by default the MCP server that the presented token is for. `audience` names it as `resource` does.
@@ -157,11 +166,11 @@ impl AuthorizationServer {
         &self,
         client: &AuthenticatedClient,
         request: &TokenExchangeRequest,
-        caller: &Caller,
+        (caller, key): (&Caller, Option<Thumbprint>),
     ) -> Result<TokenResponse, TokenError> {
         let now = self.parts.clock.now();
         let (client, mut subject) = (client.client(), None);
-        match self.exchange(client, request, &mut subject, (caller, now)).await {
+        match self.exchange(client, (request, key), &mut subject, (caller, now)).await {
             Err(TokenError::Exchange(refusal)) => {
                 let mut audit = self.event(AuditKind::TokenRefused, Outcome::Refused, now);
                 audit.reason = Some(refusal.reason());
@@ -180,7 +189,7 @@ impl AuthorizationServer {
     async fn exchange(
         &self,
         client: &Client,
-        request: &TokenExchangeRequest,
+        (request, key): (&TokenExchangeRequest, Option<Thumbprint>),
         found: &mut Option<Subject>,
         (caller, now): (&Caller, Timestamp),
     ) -> Result<TokenResponse, TokenError> {
@@ -199,7 +208,7 @@ impl AuthorizationServer {
         if actor.disabled_at.is_some() {
             return Err(ExchangeRefusal::AccountStopped.into());
         }
-        let exchange = decide(account, subject, request, (&self.settings, now))?;
+        let exchange = decide(account, subject, (request, key), (&self.settings, now))?;
         // First the person's grant, while it is alive; whatever ends it from now on names it to every node.
         let until = Timestamp::from_secs(exchange.validity.exp);
         if !parts.store.lend_grant(subject.grant.id, until, now).await? {
@@ -217,6 +226,7 @@ impl AuthorizationServer {
         let of = Of {
             act: Some(act),
             client: Some(client.id()),
+            key: exchange.key,
             server: Some(exchange.server),
             service_account: None,
         };
@@ -228,14 +238,15 @@ impl AuthorizationServer {
             issued_token_type: Some(ACCESS_TOKEN),
             refresh_token: None,
             scope: exchange.scope,
+            token_type: TokenType::of(exchange.key.as_ref()),
         })
     }
 
     /// What a presented token stands on, if it is a living access token of ours for a person.
     async fn subject_of(&self, token: &Secret, now: Timestamp) -> Result<Option<Subject>, TokenError> {
         let Some(claims) = token.expose(|text| self.verified(text, now)) else { return Ok(None) };
-        // A machine is nobody to act for.
-        if claims.service_account.is_some() {
+        // A machine is nobody to act for; and a token that is bound to a key would be bound to nothing here.
+        if claims.service_account.is_some() || claims.cnf.is_some() {
             return Ok(None);
         }
         let (store, act) = (&self.parts.store, claims.act.clone());

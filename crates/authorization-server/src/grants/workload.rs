@@ -23,7 +23,7 @@ use super::client_credentials::{self, Machine, Stood};
 use super::target::TargetRefusal;
 use crate::pages::Caller;
 use crate::settings::{ServiceAccount, Settings};
-use crate::token::TokenError;
+use crate::token::{self, TokenError, TokenHeaders};
 use crate::workloads::WorkloadIssuer;
 use crate::{AuthorizationServer, capabilities, keep_service_account};
 
@@ -83,6 +83,9 @@ pub enum WorkloadRefusal {
     /// It is older than the last restore of the record: whether it was used is not known.
     #[error("the assertion is older than the record")]
     Restored,
+    /// The MCP server takes tokens only that are bound to a key, and none is proved (RFC 9449).
+    #[error("the workload proves no key, and the MCP server demands one")]
+    ProofMissing,
     /// What is asked for is not there.
     #[error("{0}")]
     Target(#[from] TargetRefusal),
@@ -98,6 +101,7 @@ impl WorkloadRefusal {
             Self::Account(PersonRefusal::ClientOutside | PersonRefusal::Disabled) => {
                 ErrorCode::UnauthorizedClient
             }
+            Self::ProofMissing => ErrorCode::InvalidDpopProof,
             Self::Target(refusal) => refusal.code(),
             Self::Ambiguous
             | Self::Audience
@@ -137,6 +141,7 @@ impl WorkloadRefusal {
             Self::NotYet => "workload_not_yet",
             Self::Replayed => "workload_replayed",
             Self::Restored => "workload_before_restore",
+            Self::ProofMissing => "proof_missing",
             Self::Target(refusal) => refusal.reason(),
         }
     }
@@ -254,6 +259,8 @@ struct Seen {
 /// The request for a token, once it is read.
 struct Asked<'a> {
     caller: &'a Caller,
+    /// Every `DPoP` header.
+    dpop: &'a [&'a str],
     now: Timestamp,
     presenter: Presenter,
     resource: Vec<String>,
@@ -272,16 +279,16 @@ impl AuthorizationServer {
     /// Exchanges the JWT of a workload for an access token of its service account.
     pub(crate) async fn exchange_workload(
         &self,
-        authorization: &[&str],
+        headers: &TokenHeaders<'_>,
         form: &Form,
         caller: &Caller,
     ) -> Result<TokenResponse, TokenError> {
         let TokenRequest::JwtBearer { assertion, scope, resource } = TokenRequest::parse(form)? else {
             return Err(TokenRequestError::UnsupportedGrantType.into());
         };
-        let presenter = self.presenter(authorization, form, caller).await?;
+        let presenter = self.presenter(headers.authorization, form, caller).await?;
         let now = self.parts.clock.now();
-        let asked = Asked { caller, now, presenter, resource, scope };
+        let asked = Asked { caller, dpop: headers.dpop, now, presenter, resource, scope };
         let mut seen = None;
         let assertion = WorkloadAssertion::parse(assertion).ok_or(WorkloadRefusal::Malformed)?;
         let answer = self.judge_workload(&assertion, asked, &mut seen).await;
@@ -328,11 +335,12 @@ impl AuthorizationServer {
         let expected = Expected { issuer, now: asked.now, restored, settings: &self.settings };
         let (account, once) = decide(&claims, &expected)?;
         let client_id = client(asked.presenter, account)?;
+        let key = self.proven_key(asked.dpop, token::PATH).await?;
         let parts = &self.parts;
         let user = keep_service_account(account, &*parts.store, &*parts.entropy, asked.now).await?;
+        let asked_for = (asked.resource.as_slice(), asked.scope.as_deref());
         let entitled =
-            client_credentials::decide(&user, &self.settings, &asked.resource, asked.scope.as_deref())
-                .map_err(of_account)?;
+            client_credentials::decide(&user, &self.settings, asked_for, key).map_err(of_account)?;
         let machine = Machine { client_id: &client_id, details: details(known), once, user: &user };
         match self.stand_as(machine, &entitled, (asked.caller, asked.now)).await? {
             Stood::Barred => Err(WorkloadRefusal::Account(PersonRefusal::Disabled).into()),
@@ -347,6 +355,7 @@ fn of_account(refusal: client_credentials::ClientCredentialsRefusal) -> Workload
     match refusal {
         Refusal::Account(refusal) => WorkloadRefusal::Account(refusal),
         Refusal::NoServiceAccount | Refusal::PublicClient => WorkloadRefusal::NoRule,
+        Refusal::ProofMissing => WorkloadRefusal::ProofMissing,
         Refusal::Target(refusal) => WorkloadRefusal::Target(refusal),
     }
 }

@@ -16,8 +16,8 @@ use protocol::jose::claims::AccessTokenClaims;
 use protocol::jose::{Algorithm, Expect};
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{
-    AuthorizationRequest, AuthorizationResponse, ClientId, CodeVerifier, Form, RedirectPolicy, ResourceUri,
-    ScopeToken, TokenResponse,
+    AuthorizationRequest, AuthorizationResponse, ClientId, CodeVerifier, DpopMode, DpopRules, Form,
+    RedirectPolicy, ResourceUri, ScopeToken, TokenResponse,
 };
 use protocol::secret::Secret;
 use protocol::world::{Entropy, Freshness};
@@ -142,6 +142,7 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
     };
     ServerEntry {
         device_flow: DeviceFlow::Known,
+        dpop: DpopMode::Optional,
         name: name.to_owned(),
         outside_clients: Standing::Allow,
         refresh_repeat: Duration::from_secs(60),
@@ -193,6 +194,7 @@ pub(crate) fn settings() -> Settings {
             machine(OTHER_RUNNER),
         ],
         default_server: Some("notes".to_owned()),
+        dpop: DpopRules::default(),
         introspection: false,
         documents: DocumentRules::default(),
         issuer: ISSUER.to_owned(),
@@ -252,6 +254,7 @@ impl House {
             keys: Arc::clone(keeper.keys()),
             // Time stands still here, or moves by days.
             keys_read: Arc::new(Freshness::for_ever()),
+            proofs: Arc::default(),
             registrations: Registrations::new(store.clone(), clock.clone(), entropy.clone()),
             store: store.clone() as Arc<dyn Store>,
             timeline: store::Timeline::new(store.clone()),
@@ -372,7 +375,7 @@ impl House {
     }
 
     pub(crate) async fn token(&self, parameters: Pairs<'_>) -> Result<TokenResponse, TokenError> {
-        self.server.token(&[], &form(parameters), &caller()).await
+        self.server.token(&TokenHeaders::default(), &form(parameters), &caller()).await
     }
 
     /// Redeems a code of a public client.

@@ -15,6 +15,7 @@ use crate::grants::id_jag::IdJagRefusal;
 use crate::grants::refresh_token::RefreshRefusal;
 use crate::grants::token_exchange::ExchangeRefusal;
 use crate::grants::workload::WorkloadRefusal;
+use crate::proof::ProofRefusal;
 
 /// A refused token request.
 #[derive(Debug, Error)]
@@ -44,6 +45,9 @@ pub enum TokenError {
     /// The ID-JAG does not buy a token.
     #[error("the id-jag is refused: {0}")]
     IdJag(#[from] IdJagRefusal),
+    /// The proof proves nothing.
+    #[error("the proof is refused: {0}")]
+    Proof(#[from] ProofRefusal),
     /// The refresh token does not buy a token.
     #[error("the refresh token is refused: {0}")]
     Refresh(#[from] RefreshRefusal),
@@ -74,6 +78,7 @@ impl TokenError {
             Self::Exchange(refusal) => refusal.code(),
             Self::GrantTypeNotRegistered => ErrorCode::UnauthorizedClient,
             Self::IdJag(refusal) => refusal.code(),
+            Self::Proof(refusal) => refusal.code(),
             Self::Refresh(refusal) => refusal.code(),
             Self::Request(error) => error.code(),
             Self::Signing => ErrorCode::ServerError,
@@ -88,6 +93,7 @@ impl TokenError {
         match self {
             Self::Client(NotAuthenticated { refusal: ClientRefusal::Store(_), .. })
             | Self::CodeCorrupt(_)
+            | Self::Proof(ProofRefusal::Store(_))
             | Self::Signing
             | Self::Store(_) => Blame::House,
             Self::IdJag(IdJagRefusal::KeysMissing) | Self::Workload(WorkloadRefusal::KeysMissing) => {
@@ -100,6 +106,7 @@ impl TokenError {
             | Self::Exchange(_)
             | Self::GrantTypeNotRegistered
             | Self::IdJag(_)
+            | Self::Proof(_)
             | Self::Refresh(_)
             | Self::Request(_)
             | Self::Workload(_) => Blame::Client,
@@ -118,6 +125,7 @@ impl TokenError {
             Self::Exchange(refusal) => refusal.reason(),
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
             Self::IdJag(refusal) => refusal.reason(),
+            Self::Proof(refusal) => refusal.reason(),
             Self::Refresh(refusal) => refusal.reason(),
             Self::Request(error) => match error {
                 TokenRequestError::AssertionMissing => "assertion_missing",
@@ -148,6 +156,7 @@ impl TokenError {
             | Self::Exchange(_)
             | Self::GrantTypeNotRegistered
             | Self::IdJag(_)
+            | Self::Proof(_)
             | Self::Refresh(_)
             | Self::Request(_)
             | Self::Signing

@@ -11,6 +11,8 @@ use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::dpop::Thumbprint;
+
 /// The claims of our access tokens (RFC 9068, section 2.2), with exactly one audience.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessTokenClaims {
@@ -35,6 +37,9 @@ pub struct AccessTokenClaims {
     pub exp: i64,
     /// Its own id.
     pub jti: String,
+    /// The key that whoever presents it must hold (RFC 7800, section 3; RFC 9449, section 6.1); absent of a bearer token.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub cnf: Option<Confirmation>,
     /// The name of the service account, if `sub` is one and no person (RFC 9700, section 4.15).
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub service_account: Option<String>,
@@ -63,6 +68,22 @@ impl ActorClaims {
     /// All of them, the outermost first.
     pub fn chain(&self) -> impl Iterator<Item = &Self> + Clone {
         std::iter::successors(Some(self), |actor| actor.act.as_deref())
+    }
+}
+
+/// What whoever presents a token must hold. Another member beside `jkt`, or none, is a constraint that we cannot honour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The thumbprint of its key (RFC 9449, section 6.1).
+    pub jkt: Thumbprint,
+}
+
+impl Confirmation {
+    /// What a claim of somebody else's JWT asks for; `None` if it is more, less or other than a thumbprint.
+    #[must_use]
+    pub fn read(claim: &Value) -> Option<Self> {
+        Self::deserialize(claim).ok()
     }
 }
 

@@ -55,6 +55,21 @@ impl PublicKey {
         Self { kid, algorithms: &[Algorithm::Es256], key: DecodingKey::from_ec_der(point) }
     }
 
+    /// A P-256 key by its coordinates, for a signature that names no key.
+    pub(super) fn of_coordinates(x: &[u8; 32], y: &[u8; 32]) -> Self {
+        let mut point = [0x04; 65];
+        let (_, coordinates) = point.split_at_mut(1);
+        let (first, second) = coordinates.split_at_mut(32);
+        first.copy_from_slice(x);
+        second.copy_from_slice(y);
+        Self::of_p256(String::new(), &point)
+    }
+
+    /// An Ed25519 key, the same.
+    pub(super) fn of_ed25519(x: &[u8; 32]) -> Self {
+        Self { kid: String::new(), algorithms: &[Algorithm::EdDsa], key: DecodingKey::from_ed_der(x) }
+    }
+
     /// Whether the signature (base64url) holds.
     pub(super) fn signed(&self, signed: &str, signature: &str, algorithm: Algorithm) -> bool {
         let verdict =

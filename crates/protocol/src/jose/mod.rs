@@ -2,10 +2,11 @@
 //!
 //! Signing keeps its key parsed. Verifying goes through [`VerifyingKeys::verify`] alone, because the library
 //! behind it would ignore `crit` and never looks at `typ`. Nothing here fetches anything: `jku`, `x5u` and `jwk` of
-//! a token are never read (RFC 8725, section 3.10). Time is not judged here: there is no clock.
+//! a token are never read (RFC 8725, section 3.10). A proof of possession ([`dpop`]) is the one thing that brings its key. Time is not judged here: there is no clock.
 
 mod algorithm;
 pub mod claims;
+pub mod dpop;
 mod error;
 mod header;
 mod jwk;

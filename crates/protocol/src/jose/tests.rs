@@ -29,6 +29,7 @@ fn claims() -> AccessTokenClaims {
         scope: None,
         iat: 1_700_000_000,
         exp: 1_700_000_600,
+        cnf: None,
         jti: "j".to_owned(),
         service_account: None,
         act: None,

@@ -38,6 +38,8 @@ pub struct AuthorizationRequest {
     pub request_uri: Parameter<String>,
     /// OpenID Connect Core, section 3.1.2.1.
     pub login_hint: Parameter<String>,
+    /// RFC 9449, section 10: the key that the code is to be bound to; raw.
+    pub dpop_jkt: Parameter<String>,
     /// Whether any parameter except `resource`, known or not, came more than once.
     pub repeats: bool,
 }
@@ -62,6 +64,7 @@ impl AuthorizationRequest {
             request: parameter("request"),
             request_uri: parameter("request_uri"),
             login_hint: parameter("login_hint"),
+            dpop_jkt: parameter("dpop_jkt"),
             repeats: form.repeats_any_but(&["resource"]),
         }
     }

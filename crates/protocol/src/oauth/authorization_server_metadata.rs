@@ -63,6 +63,9 @@ pub struct AuthorizationServerMetadata {
     /// `S256`; MCP clients stop without it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub code_challenge_methods_supported: Vec<&'static str>,
+    /// RFC 9449, section 5.1.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub dpop_signing_alg_values_supported: &'static [&'static str],
     /// RFC 9207, section 3.
     pub authorization_response_iss_parameter_supported: bool,
     /// draft-ietf-oauth-client-id-metadata-document-02, section 6.
@@ -124,6 +127,7 @@ mod tests {
             revocation_endpoint_auth_methods_supported: Vec::new(),
             revocation_endpoint_auth_signing_alg_values_supported: Vec::new(),
             code_challenge_methods_supported: vec![S256],
+            dpop_signing_alg_values_supported: &[],
             authorization_response_iss_parameter_supported: true,
             client_id_metadata_document_supported: false,
             protected_resources: Vec::new(),

@@ -17,13 +17,15 @@ pub struct BearerChallenge {
     pub scope: Option<Scope>,
     /// What was wrong with the token; none if the request brought none (RFC 6750, section 3.1).
     pub error: Option<ErrorCode>,
+    /// The algorithms of proofs: then it is the scheme `DPoP` that is asked for (RFC 9449, section 7.1).
+    pub algs: Option<&'static str>,
 }
 
 impl BearerChallenge {
     /// A challenge for a request without a token.
     #[must_use]
     pub const fn new(resource_metadata: String) -> Self {
-        Self { resource_metadata, scope: None, error: None }
+        Self { resource_metadata, scope: None, error: None, algs: None }
     }
 
     /// The header value.
@@ -36,12 +38,16 @@ impl BearerChallenge {
 
 impl fmt::Display for BearerChallenge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Bearer resource_metadata=\"{}\"", quotable(&self.resource_metadata))?;
+        let scheme = if self.algs.is_some() { "DPoP" } else { "Bearer" };
+        write!(f, "{scheme} resource_metadata=\"{}\"", quotable(&self.resource_metadata))?;
         if let Some(scope) = self.scope.as_ref().filter(|scope| !scope.is_empty()) {
             write!(f, ", scope=\"{}\"", quotable(&scope.to_string()))?;
         }
         if let Some(error) = self.error {
             write!(f, ", error=\"{error}\", error_description=\"{}\"", error.sentence())?;
+        }
+        if let Some(algs) = self.algs {
+            write!(f, ", algs=\"{algs}\"")?;
         }
         Ok(())
     }
@@ -82,6 +88,21 @@ mod tests {
                 ErrorCode::InsufficientScope.sentence()
             )
         );
+    }
+
+    /// RFC 9449, section 7.1.
+    #[test]
+    fn a_proof_that_does_not_hold_is_told_by_its_own_scheme() {
+        let challenge = BearerChallenge {
+            error: Some(ErrorCode::InvalidDpopProof),
+            algs: Some("ES256 EdDSA"),
+            ..BearerChallenge::new(METADATA.to_owned())
+        };
+        let text = challenge.to_string();
+        assert!(
+            text.starts_with(&format!("DPoP resource_metadata=\"{METADATA}\", error=\"invalid_dpop_proof\""))
+        );
+        assert!(text.ends_with(", algs=\"ES256 EdDSA\""));
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub enum ErrorCode {
     InvalidClient,
     /// RFC 7591, section 3.2.2.
     InvalidClientMetadata,
+    /// RFC 9449, section 5.
+    InvalidDpopProof,
     /// RFC 6749, section 5.2.
     InvalidGrant,
     /// RFC 7591, section 3.2.2.
@@ -55,6 +57,8 @@ pub enum ErrorCode {
     UnsupportedResponseType,
     /// RFC 7009, section 2.2.1.
     UnsupportedTokenType,
+    /// RFC 9449, section 8.
+    UseDpopNonce,
 }
 
 impl ErrorCode {
@@ -67,6 +71,7 @@ impl ErrorCode {
         Self::InsufficientScope,
         Self::InvalidClient,
         Self::InvalidClientMetadata,
+        Self::InvalidDpopProof,
         Self::InvalidGrant,
         Self::InvalidRedirectUri,
         Self::InvalidRequest,
@@ -83,6 +88,7 @@ impl ErrorCode {
         Self::UnsupportedGrantType,
         Self::UnsupportedResponseType,
         Self::UnsupportedTokenType,
+        Self::UseDpopNonce,
     ];
 
     /// The code as it is sent.
@@ -96,6 +102,7 @@ impl ErrorCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::InvalidClient => "invalid_client",
             Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidRequest => "invalid_request",
@@ -112,6 +119,7 @@ impl ErrorCode {
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::UnsupportedResponseType => "unsupported_response_type",
             Self::UnsupportedTokenType => "unsupported_token_type",
+            Self::UseDpopNonce => "use_dpop_nonce",
         }
     }
 
@@ -126,6 +134,9 @@ impl ErrorCode {
             Self::InsufficientScope => "The access token does not have the scope that this call needs.",
             Self::InvalidClient => "The client is unknown, or its authentication failed. Register again.",
             Self::InvalidClientMetadata => "The client metadata is not acceptable.",
+            Self::InvalidDpopProof => {
+                "The DPoP proof is missing, repeated, malformed, used before, or for another request, key or time."
+            }
             Self::InvalidGrant => {
                 "The code or refresh token is invalid, expired, already used, or was issued to another client."
             }
@@ -150,6 +161,7 @@ impl ErrorCode {
             Self::UnsupportedGrantType => "The grant type is not supported.",
             Self::UnsupportedResponseType => "The response type is not supported. Use code.",
             Self::UnsupportedTokenType => "This type of token cannot be revoked.",
+            Self::UseDpopNonce => "The DPoP proof has to hold the nonce that comes with this answer.",
         }
     }
 }

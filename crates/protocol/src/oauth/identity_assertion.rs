@@ -7,6 +7,7 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use crate::jose::claims::{Audience, present, present_seconds, seconds};
 use crate::jose::claims_of;
@@ -53,9 +54,9 @@ pub struct IdentityAssertionGrantClaims {
     /// The tenant of an issuer that has several.
     #[serde(default, deserialize_with = "present")]
     pub tenant: Option<String>,
-    /// A key that must be proven.
+    /// What whoever presents it must prove to hold (RFC 7800, section 3); raw, because others exist than we can keep.
     #[serde(default, deserialize_with = "present")]
-    pub cnf: Option<IgnoredAny>,
+    pub cnf: Option<Value>,
     /// Whoever acts for the person.
     #[serde(default, deserialize_with = "present")]
     pub act: Option<IgnoredAny>,

@@ -7,8 +7,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::{ErrorCode, Form, Parameter, Scope};
-use crate::jose::claims::ActorClaims;
+use super::{ErrorCode, Form, Parameter, Scope, TokenType};
+use crate::jose::claims::{ActorClaims, Confirmation};
+use crate::jose::dpop::Thumbprint;
 use crate::secret::Secret;
 
 /// An introspection request. A hint is not needed to tell what a token is, and not read.
@@ -83,6 +84,8 @@ pub struct ActiveToken {
     pub iat: i64,
     /// When it ends, in seconds since 1970.
     pub exp: i64,
+    /// The key that whoever presents it must hold, if it is bound to one (RFC 9449, section 6.2).
+    pub key: Option<Thumbprint>,
     /// The person's name, if it is known.
     pub username: Option<String>,
     /// The person's groups.
@@ -107,7 +110,7 @@ impl Serialize for IntrospectionResponse {
 impl ActiveToken {
     fn write<M: SerializeMap>(&self, json: &mut M) -> Result<(), M::Error> {
         json.serialize_entry("active", &true)?;
-        json.serialize_entry("token_type", "Bearer")?;
+        json.serialize_entry("token_type", TokenType::of(self.key.as_ref()).as_str())?;
         json.serialize_entry("iss", &self.iss)?;
         json.serialize_entry("aud", &self.aud)?;
         json.serialize_entry("sub", &self.sub)?;
@@ -118,6 +121,9 @@ impl ActiveToken {
         }
         json.serialize_entry("iat", &self.iat)?;
         json.serialize_entry("exp", &self.exp)?;
+        if let Some(jkt) = self.key {
+            json.serialize_entry("cnf", &Confirmation { jkt })?;
+        }
         if let Some(username) = &self.username {
             json.serialize_entry("username", username)?;
         }
@@ -175,6 +181,7 @@ mod tests {
             scope: Scope::default(),
             iat: 1,
             exp: 2,
+            key: None,
             username: None,
             groups: Vec::new(),
             service_account: None,
@@ -190,6 +197,7 @@ mod tests {
             })
         );
         let whole = ActiveToken {
+            key: Some(Thumbprint::from_bytes([0; 32])),
             scope: Scope::parse("read write").unwrap(),
             username: Some("Alice".to_owned()),
             groups: vec!["staff".to_owned()],
@@ -200,5 +208,7 @@ mod tests {
         let said = serde_json::to_value(IntrospectionResponse::Active(Box::new(whole))).unwrap();
         assert_eq!((&said["scope"], &said["username"]), (&"read write".into(), &"Alice".into()));
         assert_eq!(said["groups"], serde_json::json!(["staff"]));
+        // AS-194.
+        assert_eq!((&said["token_type"], &said["cnf"]["jkt"]), (&"DPoP".into(), &"A".repeat(43).into()));
     }
 }

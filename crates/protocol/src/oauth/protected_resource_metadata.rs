@@ -22,6 +22,12 @@ pub struct ProtectedResourceMetadata {
     /// `header`; a token in a query or a body is not looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub bearer_methods_supported: Vec<&'static str>,
+    /// Algorithms of proofs of possession, if they are taken (RFC 9728, section 2; RFC 9449).
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub dpop_signing_alg_values_supported: &'static [&'static str],
+    /// Whether a token that is bound to no key opens nothing.
+    #[serde(skip_serializing_if = "is_false")]
+    pub dpop_bound_access_tokens_required: bool,
     /// A name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_name: Option<String>,
@@ -40,6 +46,11 @@ impl ProtectedResourceMetadata {
         let rest = rest.strip_prefix("/?").map_or_else(|| rest.to_owned(), |query| format!("?{query}"));
         format!("{}{WELL_KNOWN}{rest}", resource.origin())
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[cfg(test)]
@@ -76,6 +87,8 @@ mod tests {
             authorization_servers: vec!["https://mcp.example.com".to_owned()],
             scopes_supported: Vec::new(),
             bearer_methods_supported: vec!["header"],
+            dpop_signing_alg_values_supported: &[],
+            dpop_bound_access_tokens_required: false,
             resource_name: None,
             resource_documentation: None,
         };

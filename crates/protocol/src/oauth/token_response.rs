@@ -6,6 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::Scope;
+use crate::jose::dpop::Thumbprint;
 use crate::secret::Secret;
 
 /// Tokens for a client.
@@ -21,13 +22,44 @@ pub struct TokenResponse {
     pub refresh_token: Option<Secret>,
     /// What was granted; always said, so that it need not be compared with what was asked.
     pub scope: Scope,
+    /// How the access token is presented.
+    pub token_type: TokenType,
+}
+
+/// How an access token is presented (RFC 6749, section 7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenType {
+    /// By whoever has it (RFC 6750).
+    Bearer,
+    /// With a proof of the key that it is bound to (RFC 9449, section 5).
+    Dpop,
+}
+
+impl TokenType {
+    /// Of a token that is bound to a key, or to none.
+    #[must_use]
+    pub const fn of(key: Option<&Thumbprint>) -> Self {
+        match key {
+            Some(_) => Self::Dpop,
+            None => Self::Bearer,
+        }
+    }
+
+    /// Its registered name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Dpop => "DPoP",
+        }
+    }
 }
 
 impl Serialize for TokenResponse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut json = serializer.serialize_map(None)?;
         self.access_token.expose(|token| json.serialize_entry("access_token", token))?;
-        json.serialize_entry("token_type", "Bearer")?;
+        json.serialize_entry("token_type", self.token_type.as_str())?;
         json.serialize_entry("expires_in", &self.expires_in)?;
         if let Some(issued) = self.issued_token_type {
             json.serialize_entry("issued_token_type", issued)?;
@@ -51,6 +83,7 @@ mod tests {
             issued_token_type: None,
             refresh_token: refresh_token.map(|token| Secret::new(token.to_owned())),
             scope: Scope::parse("read").unwrap(),
+            token_type: TokenType::Bearer,
         }
     }
 
@@ -69,6 +102,14 @@ mod tests {
                 "scope": "read",
             })
         );
+    }
+
+    /// RFC 9449, section 5.
+    #[test]
+    fn a_token_that_is_bound_to_a_key_says_so() {
+        let key = Thumbprint::from_bytes([7; 32]);
+        let bound = TokenResponse { token_type: TokenType::of(Some(&key)), ..response(None) };
+        assert_eq!(serde_json::to_value(bound).unwrap()["token_type"], "DPoP");
     }
 
     #[test]

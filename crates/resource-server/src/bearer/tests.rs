@@ -27,7 +27,11 @@ fn one_header_with_one_token_is_taken_and_nothing_else() {
         (&[], Err("token_missing")),
         (&[b""], Err("token_missing")),
         (&[b"Basic dXNlcjpwdw=="], Err("token_missing")),
-        (&[b"DPoP abc"], Err("token_missing")),
+        (&[b"DPoP abc"], Ok("abc")),
+        (&[b"DPoP"], Err("token_malformed")),
+        (&[b"DPoPabc"], Err("token_missing")),
+        (&[b"DPoP a, Bearer b"], Err("authorization_repeated")),
+        (&[b"DPoP a", b"Bearer a"], Err("authorization_repeated")),
         (&[b"Bearerabc"], Err("token_missing")),
         (&[b"Bearer"], Err("token_malformed")),
         (&[b"Bearer  "], Err("token_malformed")),
@@ -44,7 +48,9 @@ fn one_header_with_one_token_is_taken_and_nothing_else() {
     ];
     for (values, expected) in cases {
         let headers = headers(values);
-        let found = present(&headers).and_then(well_formed).map_err(|reason| reason.reason());
+        let found = present(&headers)
+            .and_then(|presented| well_formed(presented.token))
+            .map_err(|reason| reason.reason());
         assert_eq!(found, *expected, "{values:?}");
     }
 }
@@ -257,6 +263,7 @@ fn a_key_that_was_withdrawn_is_worth_nothing_though_its_tokens_are_remembered() 
         iat: START.secs(),
         exp: START.secs() + 600,
         jti: "jti".to_owned(),
+        cnf: None,
         service_account: None,
         act: None,
     };

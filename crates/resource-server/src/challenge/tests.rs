@@ -3,9 +3,18 @@ use super::*;
 const URL: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/files/mcp";
 
 fn said(reason: &CallReason, held: &str, needed: &str) -> Option<String> {
-    let challenges = Challenges::new(URL.to_owned(), Scope::parse("read write").unwrap());
+    said_by(DpopMode::Optional, reason, Scheme::Bearer, (held, needed))
+}
+
+fn said_by(
+    dpop: DpopMode,
+    reason: &CallReason,
+    scheme: Scheme,
+    (held, needed): (&str, &str),
+) -> Option<String> {
+    let challenges = Challenges::new(URL.to_owned(), Scope::parse("read write").unwrap(), dpop);
     let scope = |text: &str| Scope::parse(text).ok();
-    let value = challenges.for_reason(reason, scope(held).as_ref(), scope(needed).as_ref())?;
+    let value = challenges.for_reason(reason, scheme, (scope(held).as_ref(), scope(needed).as_ref()))?;
     Some(value.to_str().unwrap().to_owned())
 }
 
@@ -63,5 +72,34 @@ fn two_tokens_are_an_invalid_request() {
 fn what_is_not_about_access_has_no_challenge() {
     for reason in [CallReason::BodyTooLarge, CallReason::RevocationsStale, CallReason::ServerUnknown] {
         assert_eq!(said(&reason, "", ""), None, "{reason}");
+    }
+}
+
+/// RS-022, RS-198: an error stands at the scheme that was tried, and where only one is taken it is that one.
+#[test]
+fn who_tried_a_proof_is_told_by_the_scheme_of_proofs() {
+    let algs = ", algs=\"ES256 EdDSA\"";
+    for (reason, error) in [
+        (CallReason::ProofMissing, "invalid_dpop_proof"),
+        (CallReason::ProofNonceNeeded, "use_dpop_nonce"),
+        (CallReason::TokenUnbound, "invalid_token"),
+        (CallReason::TokenExpired, "invalid_token"),
+    ] {
+        let challenge = said_by(DpopMode::Off, &reason, Scheme::Dpop, ("", "")).unwrap();
+        let start = format!("DPoP resource_metadata=\"{URL}\", scope=\"read write\", error=\"{error}\"");
+        assert!(challenge.starts_with(&start) && challenge.ends_with(algs), "{challenge}");
+    }
+    let required = said_by(DpopMode::Required, &CallReason::TokenMissing, Scheme::Bearer, ("", ""));
+    assert_eq!(required, Some(format!("DPoP resource_metadata=\"{URL}\", scope=\"read write\"{algs}")));
+    let challenges = |dpop| Challenges::new(URL.to_owned(), Scope::parse("read write").unwrap(), dpop);
+    for (dpop, reason, beside) in [
+        (DpopMode::Off, CallReason::TokenMissing, false),
+        (DpopMode::Off, CallReason::TokenBound, true),
+        (DpopMode::Optional, CallReason::TokenMissing, true),
+        (DpopMode::Optional, CallReason::TokenBound, true),
+        (DpopMode::Optional, CallReason::TokenExpired, false),
+        (DpopMode::Required, CallReason::TokenMissing, false),
+    ] {
+        assert_eq!(challenges(dpop).beside(&reason).is_some(), beside, "{dpop:?} {reason}");
     }
 }

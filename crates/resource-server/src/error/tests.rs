@@ -1,4 +1,5 @@
 use http::HeaderMap;
+use protocol::jose::dpop::ProofError;
 use protocol::mcp::McpCall;
 use protocol::oauth::ErrorCode;
 use store::StoreError;
@@ -29,6 +30,17 @@ fn table() -> Vec<Row> {
         (CallReason::PersonStopped, "person_stopped", 401, "invalid_token", User),
         (CallReason::PersonStreamsExhausted, "person_streams_exhausted", 429, "-32603", User),
         (CallReason::PersonUnknown, "person_unknown", 401, "invalid_token", User),
+        (
+            CallReason::ProofInvalid(ProofError::Url),
+            "proof_of_another_url",
+            401,
+            "invalid_dpop_proof",
+            Client,
+        ),
+        (CallReason::ProofMissing, "proof_missing", 401, "invalid_dpop_proof", Client),
+        (CallReason::ProofNonceNeeded, "proof_nonce_needed", 401, "use_dpop_nonce", Client),
+        (CallReason::ProofRepeated, "proof_repeated", 401, "invalid_dpop_proof", Client),
+        (CallReason::ProofReplayed, "proof_replayed", 401, "invalid_dpop_proof", Client),
         (CallReason::RevocationsStale, "revocations_stale", 503, "-32603", House),
         (CallReason::ScopeInsufficient, "scope_insufficient", 403, "insufficient_scope", User),
         (CallReason::ServerUnknown, "server_unknown", 404, "", Client),
@@ -36,6 +48,7 @@ fn table() -> Vec<Row> {
         (CallReason::SessionUnknown, "session_unknown", 404, "-32600", Client),
         (CallReason::StoreUnavailable(store), "store_unavailable", 503, "-32603", House),
         (CallReason::StreamsExhausted, "streams_exhausted", 503, "-32603", House),
+        (CallReason::TokenBound, "token_bound", 401, "invalid_token", Client),
         (CallReason::TokenExpired, "token_expired", 401, "invalid_token", Client),
         (CallReason::TokenInvalid, "token_invalid", 401, "invalid_token", Client),
         (CallReason::TokenMalformed, "token_malformed", 401, "invalid_token", Client),
@@ -44,6 +57,7 @@ fn table() -> Vec<Row> {
         (CallReason::TokenOfAnotherIssuer, "token_of_another_issuer", 401, "invalid_token", Client),
         (CallReason::TokenOfAnotherResource, "token_of_another_resource", 401, "invalid_token", Client),
         (CallReason::TokenRevoked, "token_revoked", 401, "invalid_token", Client),
+        (CallReason::TokenUnbound, "token_unbound", 401, "invalid_token", Client),
         (CallReason::TokensRefused, "tokens_refused", 429, "", Client),
         (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
         (CallReason::UpstreamEncoded, "upstream_encoded", 502, "-32603", Upstream),
@@ -82,8 +96,8 @@ fn every_reason_has_its_status_code_and_blame() {
 fn the_table_has_a_row_for_every_reason() {
     let source = include_str!("../reason.rs");
     let names = source.split("pub const fn status").next().unwrap().matches("=> \"").count();
-    // `MessageRefused` takes its name from the refusal.
-    assert_eq!(table().len(), names + 1);
+    // `MessageRefused` and `ProofInvalid` take their names from the refusal.
+    assert_eq!(table().len(), names + 2);
 }
 
 #[test]

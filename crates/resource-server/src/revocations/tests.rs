@@ -17,6 +17,7 @@ fn access(issued_at: Timestamp, entropy: &TestEntropy) -> Access {
         resource: "https://mcp.example.com/files/mcp".to_owned(),
         scope: Scope::default(),
         key: KeyId::from_bytes([7; 4]),
+        bound_to: None,
         issued_at,
         expires_at: issued_at.plus(Duration::from_secs(600)),
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use authorization_server::{DeviceFlow, Standing};
+use protocol::oauth::DpopMode;
 use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
@@ -39,6 +40,9 @@ settings! {
         /// What is done about clients that are called back outside the organisation, such as those in a vendor's cloud, beyond
         /// what `[clients]` says. With `"block"` the grants that they hold are not refreshed any more.
         outside_clients: Standing = "'allow'", "\"allow\", \"ask\" or \"block\"", standing;
+        /// Whether its access tokens are bound to a key of the client (DPoP, RFC 9449), so that a stolen one is worth
+        /// nothing. `optional`: if the client proves a key. `required`: clients that do not are refused.
+        dpop: DpopMode = "'optional'", "\"off\", \"optional\" or \"required\"", dpop;
         /// How long to wait for a connection.
         connect_timeout: Duration = "'5s'", "1s to 1m", parse::duration::<1, 60>;
         /// How long to wait for the first byte of an answer.
@@ -193,6 +197,10 @@ fn tls_server_name(value: &toml::de::DeValue<'_>) -> Result<String, String> {
         Ok(_) => Ok(name),
         Err(_) => Err("is neither a host name nor an address".to_owned()),
     }
+}
+
+fn dpop(value: &toml::de::DeValue<'_>) -> Result<DpopMode, String> {
+    DpopMode::parse(&parse::text(value)?).map_err(|error| error.to_string())
 }
 
 fn http2(value: &toml::de::DeValue<'_>) -> Result<Http2, String> {

@@ -23,5 +23,28 @@ settings! {
         browser_session: Duration = "'12h'", "5m to 7d", parse::duration::<300, 604_800>;
         /// How long a sign-in may take from the first page to the last.
         authorization: Duration = "'10m'", "1m to 1h", parse::duration::<60, 3_600>;
+        /// Whether proofs of possession (DPoP, RFC 9449) must hold a nonce of ours: then none can be made beforehand, and
+        /// a client asks twice every five minutes.
+        dpop_nonces: bool = "false", "true or false", parse::boolean;
+        /// Where a proof of possession is remembered, so that it is good once. `node`: in the memory of each node, as long
+        /// as there is room. `record`: in the record, for all nodes, which costs each call a write.
+        dpop_replays: DpopReplays = "'node'", "\"node\" or \"record\"", dpop_replays;
+    }
+}
+
+/// Where proofs of possession are remembered.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DpopReplays {
+    /// Each node for itself.
+    Node,
+    /// All nodes together.
+    Record,
+}
+
+fn dpop_replays(value: &toml::de::DeValue<'_>) -> Result<DpopReplays, String> {
+    match parse::text(value)?.as_str() {
+        "node" => Ok(DpopReplays::Node),
+        "record" => Ok(DpopReplays::Record),
+        _ => Err("is neither of the two".to_owned()),
     }
 }

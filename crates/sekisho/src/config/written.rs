@@ -11,6 +11,7 @@ use url::Url;
 
 use super::listeners::Challenge;
 use super::master_key::Service;
+use super::tokens::DpopReplays;
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,7 +49,7 @@ written! {
     Number: u64;
     Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2,
         authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::Platform, authorization_server::Registration,
-        authorization_server::Standing, authorization_server::UnknownHosts;
+        authorization_server::Standing, authorization_server::UnknownHosts, protocol::oauth::DpopMode, DpopReplays;
     Time: Duration;
     Url: Url;
 }

@@ -78,6 +78,7 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
     let repeat: Duration = server.settings.refresh_repeat.unwrap_or(config.tokens.refresh_repeat);
     Ok(ServerEntry {
         device_flow: server.settings.device_flow,
+        dpop: server.settings.dpop,
         name: server.settings.name.clone(),
         outside_clients: server.settings.outside_clients,
         refresh_repeat: repeat,
@@ -114,6 +115,7 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         rules: rules(server)?,
         challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
         assertion_audience: server.settings.url.to_string(),
+        dpop: server.settings.dpop,
         introspection_secret: introspection_secret(server)?,
         low_risk: false,
     })

@@ -8,7 +8,8 @@ use authorization_server::{
     AuthorizationServer, ClientKeys, ConsentSettings, DocumentRules, Lifetimes, MayAct, PreRegisteredClient,
     Registrations, ServiceAccount,
 };
-use protocol::oauth::{ClientId, RedirectPolicy, Scope, client_assertion};
+use protocol::jose::dpop::Memory;
+use protocol::oauth::{ClientId, DpopRules, RedirectPolicy, Scope, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store, Timeline};
 
@@ -22,6 +23,7 @@ use crate::config::Config;
 use crate::config::clients::PreRegisteredConfig;
 use crate::config::identity_providers::IdentityProviderConfig;
 use crate::config::service_accounts;
+use crate::config::tokens::DpopReplays;
 
 /// What both roles share.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub struct Shared {
     pub store: Arc<dyn Store>,
     /// The keys; they rotate.
     pub keeper: Arc<Keeper>,
+    /// What the authorization server remembers of proofs of possession.
+    pub proofs: Arc<Memory>,
     /// What is registered, for the audit.
     pub registrations: Arc<Registrations>,
     /// Time and chance.
@@ -55,20 +59,14 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         clients: clients.collect::<Result<_, _>>()?,
         consents: consents(config)?,
         default_server: default_server(config),
+        dpop: dpop(config),
         introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
         documents: DocumentRules {
             known_hosts: config.documents.all_known_hosts(),
             unknown_hosts: config.documents.unknown_hosts,
         },
         issuer: config.house.public_url.clone(),
-        lifetimes: Lifetimes {
-            access_token: config.tokens.access_token,
-            authorization: config.tokens.authorization,
-            browser_session: config.tokens.browser_session,
-            grant: config.tokens.grant,
-            grant_idle: config.tokens.grant_idle,
-            ..Lifetimes::default()
-        },
+        lifetimes: lifetimes(config),
         pages_url: config.house.pages_url().to_owned(),
         pending: PendingCaps {
             per_address: small(config.limits.pending_per_address),
@@ -96,6 +94,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         store: Arc::clone(&shared.store),
         keys: Arc::clone(shared.keeper.keys()),
         keys_read: Arc::clone(shared.keeper.freshness()),
+        proofs: Arc::clone(&shared.proofs),
         registrations: Arc::clone(&shared.registrations),
         connectors: connectors.collect::<Result<_, _>>()?,
         clock: Arc::clone(&shared.world.clock),
@@ -104,6 +103,17 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         timeline: Arc::clone(&shared.timeline),
     };
     Ok(AuthorizationServer::new(settings, parts))
+}
+
+fn lifetimes(config: &Config) -> Lifetimes {
+    Lifetimes {
+        access_token: config.tokens.access_token,
+        authorization: config.tokens.authorization,
+        browser_session: config.tokens.browser_session,
+        grant: config.tokens.grant,
+        grant_idle: config.tokens.grant_idle,
+        ..Lifetimes::default()
+    }
 }
 
 /// Which identity provider is that of a domain.
@@ -148,6 +158,14 @@ fn consents(config: &Config) -> Result<ConsentSettings, Failure> {
             .map_err(|error| Failure::Wiring(format!("[consent] remember_loopback: {error}")))?,
         loopback_life: config.consent.remember_loopback_for,
     })
+}
+
+fn dpop(config: &Config) -> DpopRules {
+    let once_across_nodes = match config.tokens.dpop_replays {
+        DpopReplays::Node => false,
+        DpopReplays::Record => true,
+    };
+    DpopRules { nonces: config.tokens.dpop_nonces, once_across_nodes }
 }
 
 /// A single MCP server needs no name.
@@ -221,6 +239,7 @@ pub fn resource_settings(config: &Config, public_url: &str) -> Result<resource_s
         .map(|former| OtherIssuer { issuer: former.url.clone(), until: Some(former.accepted_until) });
     settings.other_issuers =
         std::iter::once(present).chain(former).filter(|other| other.issuer != issuer).collect();
+    settings.dpop = dpop(config);
     settings.stream_grace = config.limits.stream_grace;
     settings.message_bytes = usize::try_from(config.limits.message_bytes).unwrap_or(settings.message_bytes);
     settings.open_streams = usize::try_from(config.limits.connections).unwrap_or(settings.open_streams);

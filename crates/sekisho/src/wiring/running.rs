@@ -65,6 +65,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
     let shared = Shared {
         store,
         keeper,
+        proofs: Arc::default(),
         registrations,
         world,
         timeline,

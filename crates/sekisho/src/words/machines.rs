@@ -335,9 +335,9 @@ pub(super) const WORDS: &[Words] = &[
     ),
     says(
         "id_jag_constrained",
-        "The assertion is bound to a key that the client did not prove.",
-        "RFC 7800, section 3; RFC 9449, section 5",
-        "The client has to prove its key with the request.",
+        "The assertion has a constraint that cannot be kept here: a certificate, an actor, or authorization details.",
+        "RFC 7800, section 3; RFC 9396, section 2",
+        "The identity provider must not put it there for this issuer. A key that is proved by DPoP can be kept.",
     ),
     says(
         "id_jag_expired",

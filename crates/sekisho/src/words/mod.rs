@@ -8,6 +8,7 @@ mod call;
 mod login;
 mod machines;
 mod notes;
+mod proofs;
 mod signals;
 mod token;
 mod workloads;
@@ -42,13 +43,14 @@ const fn says(
 }
 
 /// The lists, each with its heading in the documentation.
-const LISTS: [(&str, &[Words]); 8] = [
+const LISTS: [(&str, &[Words]); 9] = [
     ("The authorization endpoint", authorize::WORDS),
     ("Signing in and consent", login::WORDS),
     ("Registration, and the token endpoint", token::WORDS),
     ("Keys, machines and devices", machines::WORDS),
     ("Workloads", workloads::WORDS),
     ("Calls", call::WORDS),
+    ("Proofs of possession", proofs::WORDS),
     ("What identity providers say later", signals::WORDS),
     ("What is noticed beside", notes::WORDS),
 ];

@@ -50,6 +50,7 @@ migrations! {
     12 "0012_identity_links";
     13 "0013_consents";
     14 "0014_upstream_sessions";
+    15 "0015_dpop";
 }
 
 /// All that this binary knows.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use protocol::id::{Authorization, Grant, Id, Reference, User};
+use protocol::jose::dpop::Thumbprint;
 use protocol::oauth::{ClientId, CodeChallenge, ResourceUri, Scope};
 use protocol::secret::{Hash, Sealed};
 use protocol::world::Timestamp;
@@ -67,6 +68,7 @@ pub(crate) fn request() -> AcceptedRequest {
         prompt: Some("consent".to_owned()),
         max_age: Some(3600),
         login_hint: None,
+        dpop_key: Some(Thumbprint::from_bytes([8; 32])),
         from_outside: true,
         client_metadata: Some("{}".to_owned()),
     }
@@ -172,6 +174,7 @@ pub(crate) fn grant(number: u64, user: Id<User>) -> GrantRecord {
         expires_at: NOW.plus(180 * DAY),
         shown: hash("shown", number),
         revoked_at: None,
+        dpop_key: Some(Thumbprint::from_bytes([9; 32])),
     }
 }
 

@@ -12,7 +12,9 @@ use authorization_server::{
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
-use protocol::oauth::{ClientId, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion};
+use protocol::oauth::{
+    ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion,
+};
 use protocol::secret::Hash;
 use protocol::world::Clock;
 use resource_server::ServerSettings;
@@ -65,6 +67,10 @@ pub struct Plan {
     pub documents: Option<Arc<DocumentHost>>,
     /// Which metadata documents are read.
     pub document_rules: DocumentRules,
+    /// Whether access tokens are bound to keys.
+    pub dpop: DpopMode,
+    /// How proofs of possession are taken.
+    pub dpop_rules: DpopRules,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -151,6 +157,8 @@ impl Default for Plan {
             workloads: Vec::new(),
             documents: None,
             document_rules: DocumentRules::default(),
+            dpop: DpopMode::Optional,
+            dpop_rules: DpopRules::default(),
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -290,6 +298,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         consents: plan.consents.clone(),
         clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
+        dpop: plan.dpop_rules,
         introspection: true,
         documents: plan.document_rules.clone(),
         issuer: issuer.to_owned(),
@@ -366,6 +375,7 @@ fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<Server
     };
     Ok(ServerEntry {
         device_flow: plan.device_flow,
+        dpop: plan.dpop,
         name: name.to_owned(),
         outside_clients: plan.outside_clients,
         refresh_repeat: plan.refresh_repeat,
@@ -399,12 +409,14 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             rules: rules(plan, name, access)?,
             challenge_scope: [token("read")?, token("write")?].into_iter().collect(),
             assertion_audience: mcp_url.to_owned(),
+            dpop: plan.dpop,
             introspection_secret: Some(Hash::of(introspection_secret(name).as_bytes())),
             low_risk: false,
         })
     };
     let servers = plan.servers.iter().map(server).collect::<Built<Vec<_>>>()?;
     let mut settings = resource_server::Settings::new(issuer.to_owned(), servers);
+    settings.dpop = plan.dpop_rules;
     settings.message_bytes = plan.message_bytes;
     settings.stream_grace = plan.stream_grace;
     Ok(settings)

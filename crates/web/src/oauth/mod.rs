@@ -11,7 +11,7 @@ pub(crate) mod token;
 
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 use protocol::oauth::{ClientAuthentication, ErrorCode, Form};
 
 use crate::form::FormRefusal;
@@ -23,6 +23,20 @@ use crate::respond::{self, Failure};
 /// Every `Authorization` header as text; one that is not text is passed on as something that no scheme is.
 fn authorization_headers(headers: &HeaderMap) -> Vec<&str> {
     headers.get_all(header::AUTHORIZATION).iter().map(|value| value.to_str().unwrap_or("?")).collect()
+}
+
+/// Every `DPoP` header as text; one that is not text is passed on as something that is no proof.
+fn dpop_headers(headers: &HeaderMap) -> Vec<&str> {
+    headers.get_all("dpop").iter().map(|value| value.to_str().unwrap_or("?")).collect()
+}
+
+/// Whoever sent a proof is told the nonce for the next one, if there must be one (RFC 9449, section 8.2).
+fn with_nonce(visit: &Visit, dpop: &[&str], mut response: Response) -> Response {
+    let nonce = if dpop.is_empty() { None } else { visit.authorization_server().dpop_nonce() };
+    if let Some(nonce) = nonce.and_then(|nonce| HeaderValue::try_from(nonce).ok()) {
+        response.headers_mut().insert(respond::DPOP_NONCE, nonce);
+    }
+    response
 }
 
 /// A form that could not be read, as an OAuth error.

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use authorization_server::TokenError;
+use authorization_server::{TokenError, TokenHeaders};
 use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 use protocol::oauth::{ErrorCode, Form, TokenResponse};
 
-use super::{authorization_headers, draw_client, refused_form};
+use super::{authorization_headers, dpop_headers, draw_client, refused_form, with_nonce};
 use crate::form;
 use crate::front::Visit;
 use crate::respond::{self, Failure};
@@ -31,13 +31,16 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
     if let Err(response) = draw_client(&visit, &authorization, &form, NAME) {
         return *response;
     }
-    exchange(&visit, &authorization, &form).await
+    let dpop = dpop_headers(&headers);
+    let response =
+        exchange(&visit, &TokenHeaders { authorization: &authorization, dpop: &dpop }, &form).await;
+    with_nonce(&visit, &dpop, response)
 }
 
-async fn exchange(visit: &Visit, authorization: &[&str], form: &Form) -> Response {
-    match visit.authorization_server().token(authorization, form, &visit.caller()).await {
+async fn exchange(visit: &Visit, headers: &TokenHeaders<'_>, form: &Form) -> Response {
+    match visit.authorization_server().token(headers, form, &visit.caller()).await {
         Ok(token) => issued(visit, &token),
-        Err(error) => refuse(visit, &error, authorization, form),
+        Err(error) => refuse(visit, &error, headers.authorization, form),
     }
 }
 

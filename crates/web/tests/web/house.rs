@@ -143,6 +143,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
     let server = ServerEntry {
         device_flow: authorization_server::DeviceFlow::Known,
         outside_clients: authorization_server::Standing::Allow,
+        dpop: protocol::oauth::DpopMode::Optional,
         name: "notes".to_owned(),
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(&resource(public_url)).unwrap(),
@@ -156,6 +157,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         consents: ConsentSettings::default(),
         clients: Vec::new(),
         default_server: None,
+        dpop: protocol::oauth::DpopRules::default(),
         introspection: false,
         documents: authorization_server::DocumentRules::default(),
         issuer: public_url.to_owned(),
@@ -183,6 +185,10 @@ fn no_documents(clock: &Arc<dyn Clock>) -> Arc<MetadataDocuments> {
     Arc::new(MetadataDocuments::new(fetcher, Arc::clone(clock)))
 }
 
+fn listed(public_url: &str) -> ListedServer {
+    ListedServer { name: "notes".to_owned(), title: "Notes".to_owned(), url: resource(public_url) }
+}
+
 fn resource_settings(public_url: &str) -> resource_server::Settings {
     let server = ServerSettings {
         name: "notes".to_owned(),
@@ -191,6 +197,7 @@ fn resource_settings(public_url: &str) -> resource_server::Settings {
         rules: rules(),
         challenge_scope: "read write".parse().unwrap(),
         assertion_audience: "http://127.0.0.1:9/mcp".to_owned(),
+        dpop: protocol::oauth::DpopMode::Optional,
         introspection_secret: None,
         low_risk: false,
     };
@@ -241,6 +248,7 @@ impl House {
                 entropy: Arc::clone(&entropy),
                 keys: Arc::clone(&keys),
                 keys_read: Arc::clone(&keys_read),
+                proofs: Arc::default(),
                 registrations: Registrations::new(store.clone(), world.clone(), entropy.clone()),
                 store: Arc::clone(&store),
                 timeline: Arc::clone(&timeline),
@@ -260,11 +268,7 @@ impl House {
         );
         let mut settings = Settings::new(public_url.parse().unwrap());
         settings.version = "0.0.0-test";
-        settings.servers = vec![ListedServer {
-            name: "notes".to_owned(),
-            title: "Notes".to_owned(),
-            url: resource(public_url),
-        }];
+        settings.servers = vec![listed(public_url)];
         change(&mut settings);
         let parts = Parts {
             authorization_server: Arc::new(authorization_server),

@@ -5,8 +5,8 @@ use protocol::world::Clock;
 use store::{AuditKind, Grants, Queries, Revocation, RevocationKind, Revocations, StoreError};
 
 use super::*;
-use crate::Settings;
 use crate::test_house::*;
+use crate::{Settings, TokenHeaders};
 
 const VERIFIER: &str = "vvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvvv";
 
@@ -53,8 +53,10 @@ async fn each_reason_is_reached_by_a_request() {
     let house = House::new().await;
     let mut reached = every_reason!(CodeRefusal {
         Expired,
+        KeyMismatch,
         OfAnotherClient,
         Person,
+        ProofMissing,
         RedirectUriMismatch,
         Replayed,
         ResourceMismatch,
@@ -100,10 +102,27 @@ async fn each_reason_is_reached_by_a_request() {
         ("code", &*code),
         ("code_verifier", VERIFIER),
     ];
-    let refused = refusal(elsewhere.token(&[], &form(&parameters), &caller()).await);
+    let refused = refusal(elsewhere.token(&TokenHeaders::default(), &form(&parameters), &caller()).await);
     assert_eq!(reached.reach(&refused), "Person");
     assert_eq!(refused.reason(), "server_gone");
+    let [other, none] = without_the_key(&house).await;
+    assert_eq!((reached.reach(&other), other.code()), ("KeyMismatch", ErrorCode::InvalidGrant));
+    assert_eq!((reached.reach(&none), none.code()), ("ProofMissing", ErrorCode::InvalidDpopProof));
     reached.all_but(&[]);
+}
+
+/// RFC 9449, section 10: bound to a key that is not proved; and with none where one is demanded.
+async fn without_the_key(house: &House) -> [CodeRefusal; 2] {
+    let client = house.public_client();
+    let code = house.code(request(&client, &[("dpop_jkt", &"A".repeat(43))])).await;
+    let other = refusal(present(house, &client, &code, &[]).await);
+    let mut strict = settings();
+    for server in &mut strict.servers {
+        server.dpop = DpopMode::Required;
+    }
+    let house = House::with(strict).await;
+    let (client, code) = client_and_code(&house).await;
+    [other, refusal(present(&house, &client, &code, &[]).await)]
 }
 
 /// AS-159, AS-160, AS-173.

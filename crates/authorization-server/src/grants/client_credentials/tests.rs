@@ -1,7 +1,7 @@
 //! Machines: each reason reached, and what a token of one is worth.
 
 use policy::AdmittedAccount;
-use protocol::oauth::ClientId;
+use protocol::oauth::{ClientId, DpopMode};
 use protocol::secret::Secret;
 use store::{Clients as _, Grants as _, Queries as _, Users as _};
 
@@ -35,8 +35,13 @@ async fn each_reason_is_reached_by_a_request() {
     settings.clients.push(open);
     settings.service_accounts[0].clients.push(ClientId::parse("open").unwrap());
     let house = House::with(settings).await;
-    let mut reached =
-        every_reason!(ClientCredentialsRefusal { Account, NoServiceAccount, PublicClient, Target });
+    let mut reached = every_reason!(ClientCredentialsRefusal {
+        Account,
+        NoServiceAccount,
+        ProofMissing,
+        PublicClient,
+        Target
+    });
     let idle = ("idle", "idle-secret");
     for (client, more, name, code) in [
         (idle, [("resource", NOTES)].as_slice(), "NoServiceAccount", ErrorCode::UnauthorizedClient),
@@ -50,6 +55,11 @@ async fn each_reason_is_reached_by_a_request() {
     }
     let public = refusal(house.token(&[ASK, ("client_id", "open"), ("resource", NOTES)]).await);
     assert_eq!((reached.reach(&public), public.code()), ("PublicClient", ErrorCode::UnauthorizedClient));
+    let mut strict = crate::test_house::settings();
+    strict.servers[0].dpop = DpopMode::Required;
+    let strict = House::with(strict).await;
+    let unproven = refusal(ask(&strict, RUNNER, &[("resource", NOTES)]).await);
+    assert_eq!((reached.reach(&unproven), unproven.code()), ("ProofMissing", ErrorCode::InvalidDpopProof));
     reached.all_but(&[]);
     // Whoever was refused and is known is told of in the audit.
     assert!(house.events(AuditKind::TokenRefused).await.len() >= 4);

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use protocol::jose::{SigningKey, VerifyingKeys};
 use protocol::keys::KeyId;
+use protocol::oauth::DpopMode;
 use protocol::world::Clock as _;
 use serde_json::{Value, json};
 use store::{AuditFilter, Queries as _, Users as _};
@@ -139,6 +140,9 @@ async fn every_claim_is_judged_and_nothing_is_used_up_by_a_refusal() {
         ("tenant", json!("other"), IdJagRefusal::Tenant),
         ("cnf", json!({"jkt": "x"}), IdJagRefusal::Constrained),
         ("cnf", json!(null), IdJagRefusal::Constrained),
+        ("cnf", json!({"x5t#S256": "A".repeat(43)}), IdJagRefusal::Constrained),
+        ("cnf", json!({"jkt": "A".repeat(43), "x5t#S256": "A".repeat(43)}), IdJagRefusal::Constrained),
+        ("cnf", json!({"jkt": "A".repeat(43)}), IdJagRefusal::ProofMissing),
         ("act", json!({"sub": "agent"}), IdJagRefusal::Constrained),
         ("authorization_details", json!([]), IdJagRefusal::Constrained),
         ("resource", json!("https://elsewhere.example/mcp"), IdJagRefusal::ResourceMismatch),
@@ -152,6 +156,30 @@ async fn every_claim_is_judged_and_nothing_is_used_up_by_a_refusal() {
     }
     idp.present(&idp.signed(&[]).await, &[]).await.unwrap();
     assert_eq!(idp.refused(&[], &[]).await, IdJagRefusal::Replayed);
+}
+
+/// The four cases of a key in the assertion and a proof beside it, for each that an MCP server may ask for.
+#[tokio::test]
+async fn an_assertion_that_is_bound_to_a_key_is_worth_something_with_that_key_alone() {
+    let idp = Idp::new().await;
+    let [held, other] = [[7; 32], [8; 32]].map(Thumbprint::from_bytes);
+    let read = |claims: Value| serde_json::from_value::<Claims>(claims).unwrap();
+    let plain = idp.claims().await;
+    let mut bound = plain.clone();
+    bound["cnf"] = json!({"jkt": held});
+    let (plain, bound) = (read(plain), read(bound));
+    for dpop in [DpopMode::Off, DpopMode::Optional, DpopMode::Required] {
+        let server = ServerEntry { dpop, ..settings().servers.remove(0) };
+        assert_eq!(bound_to(&bound, Some(held), &server), Ok(Some(held)), "whatever is asked for");
+        assert_eq!(bound_to(&bound, Some(other), &server), Err(IdJagRefusal::OfAnotherKey));
+        assert_eq!(bound_to(&bound, None, &server), Err(IdJagRefusal::ProofMissing));
+        let (bare, proven) = match dpop {
+            DpopMode::Off => (Ok(None), Ok(None)),
+            DpopMode::Optional => (Ok(None), Ok(Some(other))),
+            DpopMode::Required => (Err(IdJagRefusal::ProofMissing), Ok(Some(other))),
+        };
+        assert_eq!((bound_to(&plain, None, &server), bound_to(&plain, Some(other), &server)), (bare, proven));
+    }
 }
 
 #[tokio::test]

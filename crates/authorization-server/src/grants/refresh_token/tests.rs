@@ -10,8 +10,8 @@ use protocol::world::Clock;
 use store::{Grants, KeysRecord as _, Queries, Revocations};
 
 use super::*;
-use crate::Settings;
 use crate::test_house::*;
+use crate::{Settings, TokenHeaders};
 
 fn refusal(answer: Result<TokenResponse, TokenError>) -> RefreshRefusal {
     match answer {
@@ -53,7 +53,9 @@ async fn each_reason_is_reached_by_a_request() {
         Expired,
         Foreign,
         Malformed,
+        OtherKey,
         Person,
+        ProofMissing,
         ResourceMismatch,
         Restored,
         Reused,
@@ -85,17 +87,9 @@ async fn each_reason_is_reached_by_a_request() {
         let refused = refusal(with(&house, client, token, more).await);
         assert_eq!((reached.reach(&refused), refused.code()), (*name, *code), "{more:?}");
         let record = house.store.find_grant(grant).await.unwrap().unwrap();
-        assert_eq!(
-            (record.generation, record.revoked_at),
-            (0, None),
-            "TK-32: the token is as good as it was"
-        );
+        assert_eq!((record.generation, record.revoked_at), (0, None), "TK-32: as good as it was");
     }
-    let elsewhere =
-        AuthorizationServer::new(Settings { servers: Vec::new(), ..settings() }, house.server.parts.clone());
-    let refresh =
-        form(&[("grant_type", "refresh_token"), ("client_id", &client), ("refresh_token", current)]);
-    let refused = refusal(elsewhere.token(&[], &refresh, &caller()).await);
+    let refused = elsewhere(&house, &client, current).await;
     assert_eq!((reached.reach(&refused), refused.reason()), ("Person", "server_gone"));
 
     let successor = Tokens::of(house.refresh(&client, current).await.unwrap());
@@ -104,10 +98,56 @@ async fn each_reason_is_reached_by_a_request() {
     assert_eq!(reached.reach(&refusal(house.refresh(&client, successor.refresh()).await)), "Ended");
     restored_when_ended(&house, grant).await;
     assert_eq!(reached.reach(&refusal(house.refresh(&client, successor.refresh()).await)), "Restored");
+    for (key, name) in [(None, "ProofMissing"), (Some(Thumbprint::from_bytes([1; 32])), "OtherKey")] {
+        assert_eq!(reached.reach(&bound(&house, key, DpopMode::Off).await.unwrap_err()), name);
+    }
     let (client, tokens) = house.tokens().await;
     house.clock.advance(Duration::from_secs(30 * 86_400));
     assert_eq!(reached.reach(&refusal(house.refresh(&client, tokens.refresh()).await)), "Expired");
     reached.all_but(&[]);
+}
+
+/// Where its MCP server is gone.
+async fn elsewhere(house: &House, client: &str, token: &str) -> RefreshRefusal {
+    let settings = Settings { servers: Vec::new(), ..settings() };
+    let elsewhere = AuthorizationServer::new(settings, house.server.parts.clone());
+    let refresh = form(&[("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)]);
+    refusal(elsewhere.token(&TokenHeaders::default(), &refresh, &caller()).await)
+}
+
+/// What a refresh token of an old generation is worth that is bound to a key, with the proof of another key or none.
+async fn bound(house: &House, key: Option<Thumbprint>, dpop: DpopMode) -> Result<Refresh, RefreshRefusal> {
+    let (client, tokens) = house.tokens().await;
+    let record = house.store.find_grant(house.grant_of(&tokens)).await.unwrap().unwrap();
+    let keys = house.server.parts.keys.load_full();
+    let record = GrantRecord { dpop_key: Some(Thumbprint::from_bytes([7; 32])), generation: 5, ..record };
+    let attempt = Attempt {
+        client_id: &ClientId::parse(&client).unwrap(),
+        dpop,
+        key,
+        keys: &keys.refresh_tokens,
+        now: house.clock.now(),
+        repeat: Duration::ZERO,
+        resource: &[],
+        resource_now: None,
+        scope: None,
+        token: &refresh_token::parse(tokens.refresh()).unwrap(),
+    };
+    decide(Some(&record), &attempt)
+}
+
+/// RFC 9449, section 5: what is bound stays bound, and who does not hold the key ends nothing with what was stolen.
+#[tokio::test]
+async fn a_bound_refresh_token_is_judged_by_its_key_before_it_can_end_anything() {
+    let house = House::new().await;
+    let holder = Some(Thumbprint::from_bytes([7; 32]));
+    for dpop in [DpopMode::Off, DpopMode::Optional, DpopMode::Required] {
+        assert_eq!(bound(&house, None, dpop).await, Err(RefreshRefusal::ProofMissing));
+        let other = Some(Thumbprint::from_bytes([8; 32]));
+        assert_eq!(bound(&house, other, dpop).await, Err(RefreshRefusal::OtherKey));
+        // It is of an old generation, and its holder is told so.
+        assert_eq!(bound(&house, holder, dpop).await, Err(RefreshRefusal::Reused));
+    }
 }
 
 /// AS-178.

@@ -92,6 +92,7 @@ async fn each_reason_is_reached_by_a_request() {
         Client,
         Depth,
         Person,
+        ProofMissing,
         RuleMissing,
         SubjectToken,
         Target,
@@ -131,17 +132,24 @@ async fn each_reason_is_reached_by_a_request() {
         let refusal = refusal(exchange(&house, client, token, more).await);
         assert_eq!((reached.reach(&refusal), refusal.code()), (name, code), "{more:?}");
     }
-    let [person, client] = refused_elsewhere(&house, token).await;
+    let [person, client, bare] = refused_elsewhere(&house, token).await;
     assert_eq!((reached.reach(&person), person.code()), ("Person", ErrorCode::InvalidTarget));
     assert_eq!((reached.reach(&client), client.code()), ("Client", ErrorCode::UnauthorizedClient));
+    assert_eq!((reached.reach(&bare), bare.code()), ("ProofMissing", ErrorCode::InvalidDpopProof));
     stop(&house, "service-account:ci", true).await;
     let stopped = refusal(exchange(&house, RUNNER, token, &[]).await);
     assert_eq!((reached.reach(&stopped), stopped.code()), ("AccountStopped", ErrorCode::UnauthorizedClient));
     reached.all_but(&[]);
 }
 
-/// By a rule that leads where the person is not admitted, and for a machine that proves nothing.
-async fn refused_elsewhere(house: &House, token: &str) -> [ExchangeRefusal; 2] {
+/// The MCP servers, demanding tokens that are bound to keys.
+fn demanding() -> Vec<ServerEntry> {
+    let servers = settings().servers.into_iter();
+    servers.map(|server| ServerEntry { dpop: protocol::oauth::DpopMode::Required, ..server }).collect()
+}
+
+/// By a rule that leads where the person is not admitted, for a machine that proves nothing, and where keys are demanded.
+async fn refused_elsewhere(house: &House, token: &str) -> [ExchangeRefusal; 3] {
     let mut loose = with_agents();
     loose.service_accounts[0].may_act = vec![rule("notes", &["vault"])];
     let open = crate::PreRegisteredClient::machine(ClientId::parse("open").unwrap(), None, None).unwrap();
@@ -150,9 +158,14 @@ async fn refused_elsewhere(house: &House, token: &str) -> [ExchangeRefusal; 2] {
     let subject = ("subject_token", token);
     let vault = ("resource", VAULT);
     let all = [GRANT, TYPE, ("client_id", RUNNER.0), ("client_secret", RUNNER.1), subject, vault];
-    let person = refusal(elsewhere.token(&[], &form(&all), &caller()).await);
+    let person = refusal(elsewhere.token(&crate::TokenHeaders::default(), &form(&all), &caller()).await);
     let open = [GRANT, TYPE, ("client_id", "open"), subject];
-    [person, refusal(elsewhere.token(&[], &form(&open), &caller()).await)]
+    let client = refusal(elsewhere.token(&crate::TokenHeaders::default(), &form(&open), &caller()).await);
+    let demanding = Settings { servers: demanding(), ..with_agents() };
+    let demanding = AuthorizationServer::new(demanding, house.server.parts.clone());
+    let bare = [GRANT, TYPE, ("client_id", RUNNER.0), ("client_secret", RUNNER.1), subject];
+    let bare = refusal(demanding.token(&crate::TokenHeaders::default(), &form(&bare), &caller()).await);
+    [person, client, bare]
 }
 
 async fn stop(house: &House, who: &str, block: bool) {
@@ -282,7 +295,7 @@ proptest! {
             audience: Vec::new(),
             scope: asked.as_ref().map(Scope::to_string).filter(|text| !text.is_empty()),
         };
-        if let Ok(given) = decide(&account, &subject, &request, (&settings, now)) {
+        if let Ok(given) = decide(&account, &subject, (&request, None), (&settings, now)) {
             prop_assert!(given.scope.is_subset(&held));
             prop_assert!(most.as_ref().is_none_or(|most| given.scope.is_subset(most)));
             prop_assert!(given.scope.is_subset(&given.server.known_scope()));
@@ -311,6 +324,7 @@ fn subject(scope: &Scope, exp: i64, ends: Timestamp, groups: &[String]) -> Subje
             scope: Some(scope.to_string()),
             iat: 0,
             exp,
+            cnf: None,
             jti: String::new(),
             service_account: None,
             act: None,
@@ -331,6 +345,7 @@ fn subject(scope: &Scope, exp: i64, ends: Timestamp, groups: &[String]) -> Subje
             idle_expires_at: ends,
             expires_at: ends,
             shown: protocol::secret::Hash::of(b""),
+            dpop_key: None,
             revoked_at: None,
         },
         user: UserRecord {

@@ -86,6 +86,12 @@ impl World {
         self.house.token(&all).await
     }
 
+    /// The same where keys are demanded.
+    async fn demanding() -> Self {
+        let demand = |server: &mut crate::ServerEntry| server.dpop = protocol::oauth::DpopMode::Required;
+        Self::with(|settings| settings.servers.iter_mut().for_each(demand)).await
+    }
+
     async fn refused(&self, changes: &[(&str, Value)]) -> WorkloadRefusal {
         self.refusal(&self.signed(changes), &[]).await
     }
@@ -310,4 +316,17 @@ async fn the_metadata_says_the_grant_and_no_profile_and_no_issuer() {
     let served = serde_json::to_value(World::new().await.house.server.metadata()).unwrap().to_string();
     assert!(served.contains(JWT_BEARER), "{served}");
     assert!(!served.contains("id-jag") && !served.contains(GITHUB) && !served.contains(CLUSTER));
+}
+
+/// RFC 9449, section 5: a workload proves a key like every client, and is used up by nothing before.
+#[tokio::test]
+async fn a_workload_without_a_key_gets_nothing_where_one_is_demanded() {
+    let world = World::demanding().await;
+    let assertion = world.signed(&[]);
+    for _ in 0..2 {
+        assert_eq!(world.refusal(&assertion, &[]).await, WorkloadRefusal::ProofMissing);
+    }
+    assert_eq!(WorkloadRefusal::ProofMissing.code(), ErrorCode::InvalidDpopProof);
+    let bound = world.refused(&[("cnf", json!({"jkt": "A".repeat(43)}))]).await;
+    assert_eq!(bound, WorkloadRefusal::Constrained);
 }
