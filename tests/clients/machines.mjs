@@ -2,6 +2,7 @@
 // the device authorization grant, where the browser is elsewhere. Each from the 401 to a tool's answer.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
+import { createServer } from 'node:http';
 import path from 'node:path';
 import { test } from '../conformance/report.mjs';
 import { freePort, serve, start, temporaryFolder } from '../conformance/sekisho.mjs';
@@ -17,7 +18,16 @@ const MACHINES = {
   'mcp-remote': { program: node('mcp-remote/client.mjs'), first: ['2025-11-25'], methods: ['secret'] },
 };
 
-const sections = (jwks, upstream) => `[[identity_provider]]
+/** The client's own host of keys, as its `jwks_uri` names it. */
+async function keyHost(publicKey) {
+  const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'a', alg: 'ES256' }] });
+  const server = createServer((_, answer) => answer.writeHead(200, { 'content-type': 'application/json' }).end(jwks));
+  await new Promise((ready) => server.listen(0, '127.0.0.1', ready));
+  server.unref();
+  return `http://127.0.0.1:${server.address().port}/jwks`;
+}
+
+const sections = (jwksUri, upstream) => `[[identity_provider]]
 id = "development"
 kind = "development"
 
@@ -27,7 +37,7 @@ secret_command = ["printf", "${SECRET}"]
 
 [[client]]
 client_id = "keyed-runner"
-jwks = '${jwks}'
+jwks_uri = "${jwksUri}"
 
 [[client]]
 client_id = "terminal"
@@ -66,10 +76,9 @@ async function judge(seen, { id, server, scope, sekisho }) {
 export async function withMachines() {
   const port = await freePort(), url = `http://localhost:${port}`;
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwks = JSON.stringify({ keys: [{ ...publicKey.export({ format: 'jwk' }), kid: 'a', alg: 'ES256' }] });
   const [upstreamProgram, ...file] = node('upstream.mjs');
   const upstream = await start(upstreamProgram, file, { env: { SEKISHO: url }, ready: /^listening (\S+)/m, log: path.join(temporaryFolder('upstream'), 'log') });
-  const sekisho = await serve('machines', sections(jwks, upstream.said), { port });
+  const sekisho = await serve('machines', sections(await keyHost(publicKey), upstream.said), { port });
   const ways = { secret: { CLIENT_ID: 'runner', CLIENT_SECRET: SECRET }, key: { CLIENT_ID: 'keyed-runner', PRIVATE_KEY: privateKey.export({ format: 'pem', type: 'pkcs8' }) } };
   // The 401 names the scopes of the MCP server, the same for everybody; at `ledger` the account may have one of them.
   for (const [name, { program, first, methods }] of Object.entries(MACHINES))

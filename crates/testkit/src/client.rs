@@ -135,7 +135,8 @@ impl TestClient {
         self.token(&[("grant_type", "refresh_token"), ("refresh_token", refresh_token)]).await
     }
 
-    /// Signs a person in, consents to everything that is ticked, and hands over the code.
+    /// Signs a person in, consents to everything that is ticked, and hands over the code. A consent that still counts is not
+    /// asked for.
     pub async fn obtain_code(
         &self,
         browser: &mut Browser,
@@ -144,9 +145,14 @@ impl TestClient {
         challenge: &str,
     ) -> Result<String, String> {
         let url = self.authorization_url(&self.authorization_request(resource, challenge));
-        let place = browser.open(&url).await?;
-        let page = log_in(browser, place.page()?, login).await?;
-        let callback = allow(browser, &page).await?;
+        let place = match browser.open(&url).await? {
+            Place::Page(page) => sign_in(browser, page, login).await?,
+            left @ Place::Left(_) => left,
+        };
+        let callback = match place {
+            Place::Page(page) => allow(browser, &page).await?,
+            Place::Left(callback) => callback,
+        };
         parameter(&callback, "code").ok_or_else(|| format!("no code in {callback}"))
     }
 
@@ -167,19 +173,26 @@ impl TestClient {
 /// From the approval page through the development identity provider to the consent page; a page that is
 /// already past that is handed back.
 pub async fn log_in(browser: &mut Browser, page: Page, login: &str) -> Result<Page, String> {
+    sign_in(browser, page, login).await?.page()
+}
+
+async fn sign_in(browser: &mut Browser, page: Page, login: &str) -> Result<Place, String> {
     let form = page.form()?;
     if decides(&form) {
-        return Ok(page);
+        return Ok(Place::Page(page));
     }
     let connector = form.buttons.iter().find(|(name, _)| name == "connector").cloned();
     let button = connector.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
-    let sign_in = browser.submit(&page, form, button).await?.page()?;
+    let sign_in = match browser.submit(&page, form, button).await? {
+        Place::Page(page) => page,
+        left @ Place::Left(_) => return Ok(left),
+    };
     let form = sign_in.form()?;
     if decides(&form) {
-        return Ok(sign_in);
+        return Ok(Place::Page(sign_in));
     }
     let form = form.with("login", login);
-    browser.submit(&sign_in, form, None).await?.page()
+    browser.submit(&sign_in, form, None).await
 }
 
 /// Whether it is the form of the consent page.

@@ -137,9 +137,24 @@ impl KeySets {
         token: &str,
         expect: &Expect<'_>,
     ) -> Result<C, KeySetError> {
-        let set = self.set(source);
-        let judged = self.judge(&set, source, token, expect);
-        tokio::time::timeout(self.deadline, judged).await.unwrap_or(Err(KeySetError::Unreachable))
+        let by_name = |keys: &VerifyingKeys| keys.verify(token, expect);
+        self.in_time(source, by_name, |error| error == JoseError::KeyUnknown).await
+    }
+
+    /// The same for a token that may leave out which key signed it, as those of many clients do: see
+    /// [`VerifyingKeys::verify_with_any`].
+    ///
+    /// # Errors
+    /// As [`KeySets::verify`].
+    pub async fn verify_with_any<C: DeserializeOwned>(
+        &self,
+        source: &KeySource,
+        token: &str,
+        expect: &Expect<'_>,
+    ) -> Result<C, KeySetError> {
+        // Without a name a key that is new here looks like a wrong signature.
+        let may_be_new = |error| matches!(error, JoseError::KeyUnknown | JoseError::Signature);
+        self.in_time(source, |keys: &VerifyingKeys| keys.verify_with_any(token, expect), may_be_new).await
     }
 
     /// Fetches the set if it is not there, for whoever wants to know whether it can be had. How many keys there are.
@@ -155,22 +170,33 @@ impl KeySets {
         tokio::time::timeout(self.deadline, current).await.unwrap_or(Err(KeySetError::Unreachable))
     }
 
-    async fn judge<C: DeserializeOwned>(
+    async fn in_time<C>(
         &self,
-        set: &KeySet,
         source: &KeySource,
-        token: &str,
-        expect: &Expect<'_>,
+        verify: impl Fn(&VerifyingKeys) -> Result<C, JoseError>,
+        may_be_new: impl Fn(JoseError) -> bool,
     ) -> Result<C, KeySetError> {
-        let uri = self.place(set, source).await?;
+        let judged = self.judge(source, verify, may_be_new);
+        tokio::time::timeout(self.deadline, judged).await.unwrap_or(Err(KeySetError::Unreachable))
+    }
+
+    /// Verifies by the set that is kept and, if `may_be_new` says that this could be why it failed, by a newer one.
+    async fn judge<C>(
+        &self,
+        source: &KeySource,
+        verify: impl Fn(&VerifyingKeys) -> Result<C, JoseError>,
+        may_be_new: impl Fn(JoseError) -> bool,
+    ) -> Result<C, KeySetError> {
+        let set = self.set(source);
+        let uri = self.place(&set, source).await?;
         let kept = set.keys.current(|kept| kept.uri == uri, self.fetch(&uri)).await?;
-        match kept.keys.verify(token, expect) {
-            Err(JoseError::KeyUnknown) => {}
+        let refused = match verify(&kept.keys) {
+            Err(error) if may_be_new(error) => error,
             judged => return Ok(judged?),
-        }
+        };
         match set.keys.newer(&kept, INTERVAL, self.fetch(&uri)).await? {
-            None => Err(JoseError::KeyUnknown.into()),
-            Some(newer) => Ok(newer.keys.verify(token, expect)?),
+            None => Err(refused.into()),
+            Some(newer) => Ok(verify(&newer.keys)?),
         }
     }
 

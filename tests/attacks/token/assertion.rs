@@ -1,29 +1,57 @@
 //! `private_key_jwt`: assertions that were made for others, by others, too early, too late, or twice.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use authorization_server::ClientKeys;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::jose::SigningKey;
 use protocol::keys::KeyId;
 use protocol::secret::Hash;
-use protocol::world::Clock as _;
+use protocol::world::Clock;
 use serde_json::{Value, json};
 use store::AuditKind;
 use testkit::house::Plan;
 use testkit::http::Answer;
+use testkit::openid_provider::OpenIdProvider;
 use testkit::outcomes::{Verdict, tok401};
+use testkit::wire::Fault;
+use testkit::world::TestClock;
+use upstream::egress::Fetcher;
+use upstream::key_sets::{KeySets, KeySource};
+use upstream::trust::Trust;
 
 use crate::record::on_postgres;
 use crate::steps::{Code, Flow, Tokens, while_trying};
 
 const KEYED: &str = "known-keyed";
 const TOLERATED: &str = "known-tolerated";
+/// Where the host of keys has them.
+const JWKS: &str = "/keys";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 fn key(number: u8) -> Result<SigningKey, String> {
     let pkcs8 = SigningKey::generate_pkcs8().map_err(|error| error.to_string())?;
     SigningKey::from_pkcs8(KeyId::from_bytes([number; 4]), &pkcs8).map_err(|error| error.to_string())
+}
+
+/// The keys at this host, as a client's `jwks_uri` names them.
+fn keys_at(host: &OpenIdProvider, clock: &Arc<TestClock>) -> Result<ClientKeys, String> {
+    let trust = Trust::new(&[]).map_err(|error| error.to_string())?;
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let sets = KeySets::new(Arc::new(Fetcher::new(&trust)), clock, Duration::from_secs(5));
+    Ok(ClientKeys::Fetched(Arc::new(sets), KeySource::Uri(format!("{}{JWKS}", host.issuer))))
+}
+
+/// A house in which a client has its keys elsewhere, and what it needs for one code.
+async fn keys_elsewhere(mut plan: Plan, host: &OpenIdProvider) -> Result<Keyed, String> {
+    plan.clients.push((KEYED, vec!["https://client.example/cb".to_owned()], None));
+    plan.client_keys_at.push((KEYED, keys_at(host, &plan.clock)?));
+    let mut flow = Flow::with(plan).await?;
+    flow.client = flow.house.known_client(KEYED)?;
+    // Never published by anybody.
+    Ok(Keyed { flow, key: key(9)? })
 }
 
 /// A house in which two clients have this key, the second with the old audience.
@@ -67,6 +95,20 @@ impl Keyed {
             claims.retain(|_, value| !value.is_null());
         }
         claims
+    }
+
+    /// A code, whether or not the person is asked again.
+    async fn code(&mut self) -> Result<Code, String> {
+        let (resource, pkce) = (self.flow.house.resource("notes"), self.flow.pkce());
+        let browser = &mut self.flow.house.browser();
+        let code = self.flow.client.obtain_code(browser, "alice", &resource, &pkce.challenge).await?;
+        self.flow.house.remember_secret(&code);
+        Ok(Code { code, verifier: pkce.verifier })
+    }
+
+    /// A good one by the key that the host has now.
+    fn from(&self, host: &OpenIdProvider, jti: &str) -> String {
+        host.sign("JWT", &self.claims(jti, &json!({})))
     }
 
     fn signed(&self, jti: &str, changes: &Value) -> Result<String, String> {
@@ -277,4 +319,53 @@ async fn tk_44_of_two_nodes_one_takes_an_assertion() -> Verdict {
         keyed.flow.house.close().await
     })
     .await
+}
+
+/// AS-151: keys of the client's own choosing time: a rotated one is known at once, and a flood of keys that nobody has is no
+/// flood of fetches.
+#[tokio::test]
+async fn tk_43_keys_at_a_jwks_uri_are_fetched_once_and_anew_for_a_rotated_one() -> Verdict {
+    let plan = Plan::default();
+    let host = OpenIdProvider::start(&plan.clock).await?;
+    let mut keyed = keys_elsewhere(plan, &host).await?;
+    let first = keyed.code().await?;
+    for number in 0..10 {
+        let forged = keyed.signed(&format!("forged {number}"), &json!({}))?;
+        tok401(&redeem(&keyed.flow, &first, &forged).await?, false)?;
+    }
+    assert!(host.asked(JWKS) <= 2, "{} fetches", host.asked(JWKS));
+    Tokens::of(&redeem(&keyed.flow, &first, &keyed.from(&host, "first")).await?)?;
+    tok401(&redeem(&keyed.flow, &first, &keyed.from(&host, "first")).await?, false)?;
+    let before = keyed.from(&host, "before");
+    host.rotate(2)?;
+    keyed.flow.house.advance(Duration::from_secs(31)).await?;
+    let second = keyed.code().await?;
+    Tokens::of(&redeem(&keyed.flow, &second, &keyed.from(&host, "second")).await?)?;
+    // Its key is gone.
+    let third = keyed.code().await?;
+    tok401(&redeem(&keyed.flow, &third, &before).await?, false)?;
+    keyed.flow.house.close().await
+}
+
+#[tokio::test]
+async fn tk_43_a_host_of_keys_that_is_away_ends_nothing_and_lets_nobody_in() -> Verdict {
+    let plan = Plan::default();
+    let (host, wire) = OpenIdProvider::start_through(&plan.clock).await?;
+    let mut keyed = keys_elsewhere(plan, &host).await?;
+    let code = keyed.code().await?;
+    wire.set(Fault::Cut);
+    // Nothing was ever fetched: nobody is let in, and the client may try again.
+    let answer = redeem(&keyed.flow, &code, &keyed.from(&host, "early")).await?;
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (503, "temporarily_unavailable"));
+    wire.set(Fault::None);
+    keyed.flow.house.advance(Duration::from_secs(31)).await?;
+    Tokens::of(&redeem(&keyed.flow, &code, &keyed.from(&host, "first")).await?)?;
+    wire.set(Fault::Cut);
+    for (hours, served) in [(2, true), (20, true), (24, false)] {
+        keyed.flow.house.advance(Duration::from_secs(hours * 60 * 60)).await?;
+        let code = keyed.code().await?;
+        let answer = redeem(&keyed.flow, &code, &keyed.from(&host, &format!("after {hours}"))).await?;
+        assert_eq!(answer.status == 200, served, "after {hours} more hours: {}", answer.text());
+    }
+    keyed.flow.house.close().await
 }

@@ -12,7 +12,7 @@ use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use store::{ReplayKind, StoreError};
 use thiserror::Error;
-use upstream::key_sets::{KeySetError, KeySource};
+use upstream::key_sets::{KeySetError, KeySets, KeySource};
 
 use crate::AuthorizationServer;
 use crate::clients::{Client, ClientKeys};
@@ -40,6 +40,9 @@ pub enum AssertionRefusal {
     /// The form, the type, the algorithm, the key or the signature is wrong.
     #[error("{0}")]
     Jose(#[from] JoseError),
+    /// The keys at the client's configured `jwks_uri` cannot be had.
+    #[error("the keys of the client cannot be had now")]
+    KeysAway,
     /// The client has no keys here.
     #[error("the client has no keys here")]
     KeysMissing,
@@ -64,7 +67,21 @@ impl AssertionRefusal {
     /// What the client is told (RFC 7523, section 3.2).
     #[must_use]
     pub const fn code(self) -> ErrorCode {
-        ErrorCode::InvalidClient
+        match self {
+            // The client did nothing wrong, and must not take itself for unknown: it may try again.
+            Self::KeysAway => ErrorCode::TemporarilyUnavailable,
+            Self::Audience
+            | Self::Expired
+            | Self::IdMissing
+            | Self::Issuer
+            | Self::Jose(_)
+            | Self::KeysMissing
+            | Self::KeysUnreachable
+            | Self::LivesTooLong
+            | Self::NotYet
+            | Self::Replayed
+            | Self::Restored => ErrorCode::InvalidClient,
+        }
     }
 
     /// The reason for log, metric and audit.
@@ -76,6 +93,7 @@ impl AssertionRefusal {
             Self::IdMissing => "client_assertion_id_missing",
             Self::Issuer => "client_assertion_issuer",
             Self::Jose(_) => "client_assertion_not_signed",
+            Self::KeysAway => "client_keys_away",
             Self::KeysMissing => "client_keys_missing",
             Self::KeysUnreachable => "client_keys_unreachable",
             Self::LivesTooLong => "client_assertion_lives_too_long",
@@ -154,24 +172,36 @@ fn decide(claims: &ClientAssertionClaims, expected: &Expected<'_>) -> Result<Onc
     Ok(Once { hash: Hash::of(format!("{client}\n{jti}").as_bytes()), expires_at })
 }
 
+/// The claims, if a key of this set signed them. Where the keys cannot be had, `away` is why.
+async fn verify_by_set(
+    keys: &KeySets,
+    source: &KeySource,
+    assertion: &ClientAssertion,
+    away: AssertionRefusal,
+) -> Result<ClientAssertionClaims, AssertionRefusal> {
+    let token = assertion.expose(str::to_owned);
+    let [typed, untyped] = ClientAssertion::EXPECTED;
+    let judged = match keys.verify_with_any(source, &token, &typed).await {
+        Err(KeySetError::Refused(JoseError::Type)) => keys.verify_with_any(source, &token, &untyped).await,
+        judged => judged,
+    };
+    judged.map_err(|error| match error {
+        KeySetError::Refused(error) => AssertionRefusal::Jose(error),
+        KeySetError::Malformed | KeySetError::Unreachable => {
+            tracing::warn!(%error, "the keys of a client cannot be had");
+            away
+        }
+    })
+}
+
 impl AuthorizationServer {
-    /// The claims, if a key of the set at this URL signed them. Such a set may hold many keys, so the assertion names one.
     async fn verify_by_keys_at(
         &self,
         url: &HttpsUrl,
         assertion: &ClientAssertion,
     ) -> Result<ClientAssertionClaims, AssertionRefusal> {
         let (keys, source) = (self.parts.documents.keys(), KeySource::Uri(url.as_str().to_owned()));
-        let token = assertion.expose(str::to_owned);
-        let [typed, untyped] = ClientAssertion::EXPECTED;
-        let judged = match keys.verify(&source, &token, &typed).await {
-            Err(KeySetError::Refused(JoseError::Type)) => keys.verify(&source, &token, &untyped).await,
-            judged => judged,
-        };
-        judged.map_err(|error| match error {
-            KeySetError::Refused(error) => AssertionRefusal::Jose(error),
-            KeySetError::Malformed | KeySetError::Unreachable => AssertionRefusal::KeysUnreachable,
-        })
+        verify_by_set(keys, &source, assertion, AssertionRefusal::KeysUnreachable).await
     }
 
     /// Believes an assertion of this client, once.
@@ -182,6 +212,9 @@ impl AuthorizationServer {
     ) -> Result<(), Failure> {
         let claims = match self.keys_of(client).ok_or(AssertionRefusal::KeysMissing)? {
             ClientKeys::At(url) => self.verify_by_keys_at(&url, assertion).await?,
+            ClientKeys::Fetched(keys, source) => {
+                verify_by_set(&keys, &source, assertion, AssertionRefusal::KeysAway).await?
+            }
             ClientKeys::Held(keys) => assertion.verify(&keys).map_err(AssertionRefusal::from)?,
         };
         let token_endpoint = format!("{}/oauth/token", self.settings.issuer);

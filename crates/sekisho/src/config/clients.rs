@@ -10,6 +10,7 @@ use super::parse;
 use super::reader::Section;
 use super::secrets::SecretSource;
 use super::settings::settings;
+use super::trusted_issuers::is_protected;
 
 settings! {
     /// Which clients may ask people, and what they may register (product decision P-7; docs/clients.md).
@@ -92,9 +93,18 @@ settings! {
         jwks_file: Option<String> = optional, "a path", parse::text;
         /// The same keys, written here.
         jwks: Option<String> = optional, "a JWK set: '{\"keys\": [...]}'", parse::text;
+        /// Where the same keys are, in place of them: fetched when an assertion comes, and kept as long as their host says
+        /// (a minute to an hour; a day while the host is away).
+        jwks_uri: Option<String> = optional, "an https URL", parse::text;
         /// Whether its assertions may be for the URL of the token endpoint. By default they are for the issuer alone
         /// (RFC 7523bis section 4); some clients still follow RFC 7523 of 2015.
         token_endpoint_audience: bool = "false", "true or false", parse::boolean;
+    }
+}
+
+impl PreRegistered {
+    fn ways_to_keys(&self) -> usize {
+        [&self.jwks, &self.jwks_file, &self.jwks_uri].into_iter().flatten().count()
     }
 }
 
@@ -115,7 +125,7 @@ impl PreRegisteredConfig {
 
     /// Whether it proves that it is itself: only such a client may act as a service account.
     pub fn is_confidential(&self) -> bool {
-        self.secret.is_some() || self.settings.jwks.is_some() || self.settings.jwks_file.is_some()
+        self.secret.is_some() || self.settings.ways_to_keys() > 0
     }
 
     fn read_one(mut section: Section<'_>) -> Option<Self> {
@@ -133,15 +143,17 @@ impl PreRegisteredConfig {
                 "anything but dcr_…, an https://… that is no URL of a document, and a UUID, which could be taken for a person",
             );
         }
-        let keys = settings.as_ref().map_or(0, |settings| {
-            usize::from(settings.jwks.is_some()) + usize::from(settings.jwks_file.is_some())
-        });
+        let keys = settings.as_ref().map_or(0, PreRegistered::ways_to_keys);
         if keys + usize::from(secret.as_ref().is_some_and(Option::is_some)) > 1 {
             section.mistake(
                 "jwks_file",
                 "is not the only way in which it proves who it is",
-                "one of jwks_file, jwks and secret_file (or secret_env, secret_command)",
+                "one of jwks_file, jwks, jwks_uri and secret_file (or secret_env, secret_command)",
             );
+        }
+        let uri = settings.as_ref().and_then(|settings| settings.jwks_uri.as_deref());
+        if uri.is_some_and(|uri| !is_protected(uri)) {
+            section.mistake("jwks_uri", "is no https URL", "https, or http on this machine");
         }
         section.finish();
         Some(Self { settings: settings?, secret: secret? }).filter(|_| !taken)

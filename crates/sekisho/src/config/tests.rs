@@ -416,6 +416,25 @@ fn what_is_told_of_the_way_outward_is_used_or_it_is_a_mistake() {
     assert_eq!(parse(&good).expect("good").mcp_servers[0].settings.http2, Http2::PriorKnowledge);
 }
 
+#[test]
+fn the_keys_of_a_client_are_at_one_place_and_nobody_on_the_way_can_exchange_them() {
+    let client = |lines: &str| format!("{GOOD}[[client]]\nclient_id = \"keyed\"\n{lines}\n");
+    let uri = "redirect_uris = [\"https://a.example/cb\"]\njwks_uri = ";
+    for (lines, key) in [
+        (format!("{uri}\"http://a.example/jwks\""), "client[0].jwks_uri"),
+        (format!("{uri}\"a.example/jwks\""), "client[0].jwks_uri"),
+        (format!("{uri}\"https://a.example/jwks\"\njwks_file = \"f\""), "client[0].jwks_file"),
+        (format!("{uri}\"https://a.example/jwks\"\nsecret_env = \"S\""), "client[0].jwks_file"),
+    ] {
+        let found = mistakes(&client(&lines));
+        let keys: Vec<_> = found.iter().map(|(_, key, _)| key.as_str()).collect();
+        assert_eq!(keys, [key], "{lines}: {found:?}");
+    }
+    for url in ["https://a.example/jwks", "http://127.0.0.1:9/jwks"] {
+        assert!(parse(&client(&format!("{uri}\"{url}\""))).unwrap().pre_registered[0].is_confidential());
+    }
+}
+
 const MACHINES: &str = r#"
 [[client]]
 client_id = "runner"

@@ -12,6 +12,8 @@ use protocol::jose::dpop::Memory;
 use protocol::oauth::{ClientId, DpopRules, RedirectPolicy, Scope, client_assertion};
 use resource_server::{OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store, Timeline};
+use upstream::egress::Fetcher;
+use upstream::key_sets::{KeySets, KeySource};
 
 use super::assembly::Ways;
 use super::documents::Documents;
@@ -52,11 +54,11 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         private_schemes: config.clients.private_schemes.clone(),
         own_origins: config.own_origins(),
     };
-    let clients = config.pre_registered.iter().map(|client| pre_registered(config, client, &redirects));
+    let client = |client| pre_registered(config, shared, client, &redirects);
     let servers = config.mcp_servers.iter().map(|server| mcp_servers::entry(config, server));
     let settings = authorization_server::Settings {
         client_policy: client_policy::of(config)?,
-        clients: clients.collect::<Result<_, _>>()?,
+        clients: config.pre_registered.iter().map(client).collect::<Result<_, _>>()?,
         consents: consents(config)?,
         default_server: default_server(config),
         dpop: dpop(config),
@@ -177,8 +179,18 @@ fn default_server(config: &Config) -> Option<String> {
     }
 }
 
-/// The keys of a client that has some.
-fn keys(config: &Config, client: &PreRegisteredConfig) -> Result<Option<ClientKeys>, String> {
+/// The keys of a client that has some. Dials nothing.
+fn keys(
+    config: &Config,
+    shared: &Shared,
+    client: &PreRegisteredConfig,
+) -> Result<Option<ClientKeys>, String> {
+    if let Some(uri) = &client.settings.jwks_uri {
+        let route = shared.trusts.route(config, uri, None).map_err(|error| error.to_string())?;
+        let egress = Arc::new(Fetcher::new(route));
+        let sets = KeySets::new(egress, Arc::clone(&shared.world.clock), trusted_issuers::DEADLINE);
+        return Ok(Some(ClientKeys::Fetched(Arc::new(sets), KeySource::Uri(uri.clone()))));
+    }
     let text = match (&client.settings.jwks, &client.settings.jwks_file) {
         (Some(text), _) => text.clone(),
         (None, Some(file)) => std::fs::read_to_string(config.folder.join(file))
@@ -193,6 +205,7 @@ fn keys(config: &Config, client: &PreRegisteredConfig) -> Result<Option<ClientKe
 
 fn pre_registered(
     config: &Config,
+    shared: &Shared,
     client: &PreRegisteredConfig,
     redirects: &RedirectPolicy,
 ) -> Result<PreRegisteredClient, Failure> {
@@ -207,7 +220,7 @@ fn pre_registered(
     } else {
         PreRegisteredClient::new(client_id, name, uris, secret, redirects)
     };
-    let known = match keys(config, client).map_err(wrong)? {
+    let known = match keys(config, shared, client).map_err(wrong)? {
         Some(keys) => known.and_then(|known| known.with_keys(keys, client.settings.token_endpoint_audience)),
         None => known,
     };

@@ -15,8 +15,8 @@ use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::trusted_issuers::TrustedIssuer as Configured;
 
-/// How long a token request may wait for the keys of an issuer.
-const DEADLINE: Duration = Duration::from_secs(6);
+/// How long a token request may wait for the keys of an issuer, or of a client.
+pub const DEADLINE: Duration = Duration::from_secs(6);
 
 /// The trusted issuers as configured. Dials nothing.
 pub fn all(config: &Config, clock: &Arc<dyn Clock>, trusts: &Trusts) -> Result<Vec<TrustedIssuer>, Failure> {

@@ -64,6 +64,12 @@ pub(super) const WORDS: &[Words] = &[
         "The client keeps assertions, or repeats a request. It should make one for each request; if it does, somebody copied one.",
     ),
     says(
+        "client_keys_away",
+        "The keys at the `jwks_uri` of the client's `[[client]]` cannot be fetched, or are no JWK set, and none are kept.",
+        "RFC 7591, section 2 (`jwks_uri`); RFC 7517, section 5",
+        "Open the `jwks_uri` from this machine; `sekisho check` tells how it is reached. The client may try again.",
+    ),
+    says(
         "client_keys_missing",
         "No keys of the client are known, or they cannot be read.",
         "RFC 7591, section 2 (`jwks_uri`, `jwks`); RFC 7517, section 5",

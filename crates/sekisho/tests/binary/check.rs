@@ -1,12 +1,15 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use protocol::world::Clock as _;
 use rcgen::{CertificateParams, KeyPair};
 use sekisho::world::SystemClock;
 use testkit::mcp_server::FakeMcpServer;
+use testkit::openid_provider::OpenIdProvider;
+use testkit::world::TestClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -242,4 +245,18 @@ async fn check_compares_the_clock_of_the_identity_provider_with_ours() {
         said.contains("BAD   identity provider idp: our clock is ") && said.contains("s ahead of its"),
         "{said}"
     );
+}
+
+/// The keys of a client that has them elsewhere: had, or not, and how many.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_fetches_the_keys_of_a_client() {
+    let provider = OpenIdProvider::start(&Arc::new(TestClock::default())).await.unwrap();
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    for (id, path) in [("keyed", "keys"), ("gone", "nothing")] {
+        let (uris, issuer) = ("redirect_uris = [\"https://a.example/cb\"]", &provider.issuer);
+        add(&folder, &format!("[[client]]\nclient_id = \"{id}\"\n{uris}\njwks_uri = \"{issuer}/{path}\"\n"));
+    }
+    let said = text(&folder.run(&["check"]).stdout);
+    assert!(said.contains("ok    keys of client keyed: 1 of use; reached directly"), "{said}");
+    assert!(said.contains("BAD   keys of client gone: "), "{said}");
 }

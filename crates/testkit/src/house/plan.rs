@@ -45,6 +45,8 @@ pub struct Plan {
     pub clients: Vec<(&'static str, Vec<String>, Option<&'static str>)>,
     /// Public keys of clients known beforehand: id, JWK set, and whether an assertion may be for the token endpoint.
     pub client_keys: Vec<(&'static str, serde_json::Value, bool)>,
+    /// Pre-registered clients whose keys are elsewhere.
+    pub client_keys_at: Vec<(&'static str, ClientKeys)>,
     /// Service accounts, each with its client.
     pub service_accounts: Vec<PlannedAccount>,
     /// Which clients may ask for the MCP servers without a browser.
@@ -146,6 +148,7 @@ impl Default for Plan {
                 ),
             ],
             client_keys: Vec::new(),
+            client_keys_at: Vec::new(),
             device_flow: DeviceFlow::Known,
             service_accounts: service_accounts(),
             client_policy: ClientPolicy::everybody(),
@@ -281,9 +284,13 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
     let clients = plan.clients.iter().map(|(id, uris, secret)| {
         let secret = secret.map(|secret| protocol::secret::Secret::new(secret.to_owned()));
         let keys = plan.client_keys.iter().find(|(of, ..)| of == id);
+        let elsewhere = plan.client_keys_at.iter().find(|(of, _)| of == id).map(|(_, keys)| keys.clone());
         let id = ClientId::parse(id).map_err(text)?;
         let client =
             PreRegisteredClient::new(id, Some("Known client"), uris, secret, &redirects).map_err(text)?;
+        if let Some(keys) = elsewhere {
+            return client.with_keys(keys, false).map_err(text);
+        }
         let Some((_, jwks, tolerant)) = keys else { return Ok(client) };
         let keys = client_assertion::client_keys(jwks).ok_or("not the keys of a client")?;
         client.with_keys(ClientKeys::Held(Arc::new(keys)), *tolerant).map_err(text)

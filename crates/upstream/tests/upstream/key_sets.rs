@@ -84,7 +84,7 @@ async fn a_new_key_is_learnt_and_invented_ones_are_one_fetch_in_thirty_seconds()
     let source = there(&provider);
     let old = token(&provider);
     verify(&sets, &source, &old).await.unwrap();
-    provider.change(|held| held.rotate(Signer::rs256(), "second"));
+    provider.change(|held| held.rotate(Signer::es256(), "second"));
     let new = token(&provider);
     verify(&sets, &source, &new).await.unwrap();
     assert_eq!(provider.seen(KEYS).len(), 2);
@@ -187,6 +187,30 @@ async fn what_is_no_key_set_verifies_nothing_and_a_redirect_is_not_followed() {
         assert_eq!(refused, Err(KeySetError::Malformed));
     }
     assert!(elsewhere.seen(KEYS).is_empty());
+}
+
+/// Clients of SDKs do not say which key signed: a rotated one is found all the same, and forgeries are no lever.
+#[tokio::test]
+async fn a_token_that_names_no_key_is_verified_by_a_rotated_one_too() {
+    let provider = Provider::start().await;
+    let (keys, clock) = sets();
+    let source = there(&provider);
+    let nameless = |signer: &Signer| signer.sign(&json!({"alg": signer.alg()}), &json!({"sub": "machine"}));
+    let verify = async |token: &str| keys.verify_with_any::<Value>(&source, token, &EXPECT).await;
+    provider.change(|held| held.rotate(Signer::es256(), "first"));
+    let old = provider.change_and_read(|held| nameless(&held.signer));
+    assert_eq!(verify(&old).await.unwrap()["sub"], "machine");
+    assert_eq!(self::verify(&keys, &source, &old).await, Err(KeySetError::Refused(JoseError::KeyMissing)));
+    provider.change(|held| held.rotate(Signer::rs256(), "second"));
+    clock.advance(MINUTE);
+    let new = provider.change_and_read(|held| nameless(&held.signer));
+    verify(&new).await.unwrap();
+    let forged = nameless(&Signer::es256());
+    for _ in 0..20 {
+        assert_eq!(verify(&forged).await, Err(KeySetError::Refused(JoseError::Signature)));
+    }
+    assert_eq!(verify(&old).await, Err(KeySetError::Refused(JoseError::Signature)));
+    assert_eq!(provider.seen(KEYS).len(), 2);
 }
 
 #[tokio::test]

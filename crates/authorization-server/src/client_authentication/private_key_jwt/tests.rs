@@ -104,7 +104,10 @@ fn every_refusal_is_an_invalid_client_with_a_reason_of_its_own() {
         Replayed,
         Restored,
     ];
-    let reasons: std::collections::BTreeSet<_> = all.iter().map(|refusal| refusal.reason()).collect();
-    assert_eq!(reasons.len(), all.len());
+    let reasons: std::collections::BTreeSet<_> =
+        all.iter().chain([&KeysAway]).map(|refusal| refusal.reason()).collect();
+    assert_eq!(reasons.len(), all.len() + 1);
+    // Not its fault: it comes again.
+    assert_eq!(KeysAway.code(), ErrorCode::TemporarilyUnavailable);
     assert!(all.iter().all(|refusal| refusal.code() == ErrorCode::InvalidClient));
 }

@@ -1,4 +1,4 @@
-//! What is reachable from here, and over which way: the public URL, identity providers, MCP servers.
+//! What is reachable from here, and over which way: the public URL, identity providers, MCP servers, keys of clients.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,14 @@ use http::{Request, Response, StatusCode, Uri};
 use protocol::world::Clock;
 use upstream::connectors::oidc::CLOCK_SKEW;
 use upstream::egress::{Fetcher, Limits};
+use upstream::key_sets::{KeySets, KeySource};
 use upstream::proxy::Proxy;
 use upstream::route::Route;
 
 use super::report::{Report, State};
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::config::clients::PreRegisteredConfig;
 use crate::config::identity_providers::IdentityProviderConfig;
 use crate::config::mcp_servers::McpServerConfig;
 use crate::wiring::{self, Trusts};
@@ -27,15 +29,16 @@ const ALIKE: u64 = 5;
 
 /// Asks everybody at once, and tells what came of it in the order of the configuration.
 pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Report) {
-    let (own, providers, servers) = tokio::join!(
+    let (own, providers, servers, keys) = tokio::join!(
         public_url(config, trusts),
         join_all(
             config.identity_providers.iter().map(|provider| identity_provider(config, provider, trusts))
         ),
         join_all(config.mcp_servers.iter().map(|server| mcp_server(config, server, trusts))),
+        join_all(config.pre_registered.iter().map(|client| keys_of_client(config, client, trusts))),
     );
     report.append(own);
-    providers.into_iter().chain(servers).for_each(|found| report.append(found));
+    providers.into_iter().chain(servers).chain(keys).for_each(|found| report.append(found));
 }
 
 /// Whether the public URL leads to this Sekisho from here. Nothing need run, and from here is not from everywhere.
@@ -171,6 +174,30 @@ async fn mcp_server(config: &Config, server: &McpServerConfig, trusts: &Trusts) 
         Ok(Ok(sentence)) => report.good(&what, format!("{sentence}; reached {way}")),
         Ok(Err(why)) => report.bad(&what, format!("{why}; tried {way}")),
         Err(_) => report.bad(&what, format!("takes a connection and does not answer; tried {way}")),
+    }
+    report
+}
+
+/// Whether the keys of a client that has them elsewhere can be had.
+async fn keys_of_client(config: &Config, client: &PreRegisteredConfig, trusts: &Trusts) -> Report {
+    let mut report = Report::default();
+    let Some(uri) = &client.settings.jwks_uri else { return report };
+    let what = format!("keys of client {}", client.settings.client_id);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let (sets, way) = match trusts.route(config, uri, None) {
+        Ok(route) => {
+            let way = way_to(uri, &route);
+            (KeySets::new(Arc::new(Fetcher::new(route)), clock, PATIENCE), way)
+        }
+        Err(failure) => {
+            report.bad(&what, failure.to_string());
+            return report;
+        }
+    };
+    match sets.examine(&KeySource::Uri(uri.clone())).await {
+        Ok(0) => report.bad(&what, format!("a set without a key that can be used; reached {way}")),
+        Ok(count) => report.good(&what, format!("{count} of use; reached {way}")),
+        Err(error) => report.bad(&what, format!("{error}; tried {way}")),
     }
     report
 }
