@@ -9,6 +9,7 @@ pub mod keys;
 pub mod mcp;
 pub mod oauth;
 pub mod oidc;
+pub mod secevent;
 pub mod secret;
 #[cfg(test)]
 mod test_world;
