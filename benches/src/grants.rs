@@ -182,6 +182,7 @@ async fn people(
                 expires_at: today.plus(Duration::from_secs(3600)),
                 upstream_session: None,
             },
+            offline: None,
             authorization: None,
             audit: AuditEvent::new(Id::mint(today, chance), today, AuditKind::SignIn, Ended::Ok),
         })

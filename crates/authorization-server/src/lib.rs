@@ -94,7 +94,10 @@ pub use settings::{
     ConsentSettings, DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry, ServerEntry, ServiceAccount,
     Settings, Words,
 };
-pub use signals::{BackchannelLogout, OnLogout, SignalError, SignalRefusal, Signalled};
+pub use signals::{
+    BackchannelLogout, GlobalTokenRevocation, OnLogout, Rechecks, SecurityEventTransmitter, SignalError,
+    SignalRefusal, Signalled,
+};
 pub use stop::{Stopping, Target};
 pub use token::{TokenError, TokenHeaders};
 pub use trusted_issuers::{IssuerKeys, TrustedIssuer};
@@ -130,14 +133,16 @@ pub struct AuthorizationServer {
     parts: Parts,
     guesses: device::Guesses,
     refusals: audit::Refusals,
+    rechecks: Rechecks,
     settings: Settings,
 }
 
 impl AuthorizationServer {
     /// The authorization server with these settings.
     #[must_use]
-    pub const fn new(settings: Settings, parts: Parts) -> Self {
-        Self { parts, guesses: device::Guesses::new(), refusals: audit::Refusals::new(), settings }
+    pub fn new(settings: Settings, parts: Parts) -> Self {
+        let (guesses, refusals) = (device::Guesses::new(), audit::Refusals::new());
+        Self { parts, guesses, refusals, rechecks: Rechecks::default(), settings }
     }
 
     /// The issuer identifier, byte for byte as in the metadata (RFC 9207, section 2).

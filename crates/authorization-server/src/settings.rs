@@ -11,7 +11,7 @@ use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri
 use store::PendingCaps;
 
 use crate::clients::{ClientPolicy, DocumentRules, PreRegisteredClient, Standing};
-use crate::signals::BackchannelLogout;
+use crate::signals::{BackchannelLogout, GlobalTokenRevocation, SecurityEventTransmitter};
 use crate::trusted_issuers::TrustedIssuer;
 use crate::workloads::{WorkloadIssuer, WorkloadRule};
 
@@ -54,6 +54,10 @@ pub struct Settings {
     pub service_accounts: Vec<ServiceAccount>,
     /// OpenID providers that may say that somebody logged out.
     pub backchannel_logouts: Vec<BackchannelLogout>,
+    /// Identity providers that may have everything of somebody revoked.
+    pub global_token_revocations: Vec<GlobalTokenRevocation>,
+    /// Transmitters of security events.
+    pub security_event_transmitters: Vec<SecurityEventTransmitter>,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Issuers that are believed about workloads; none of them is one of those.

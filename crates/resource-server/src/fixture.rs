@@ -281,6 +281,7 @@ async fn sign_in(store: &Engine, name: &str, groups: &[&str], entropy: &dyn Entr
             expires_at: START.plus(Duration::from_secs(3600)),
             upstream_session: None,
         },
+        offline: None,
         authorization: None,
         audit: AuditEvent::new(Id::mint(START, entropy), START, AuditKind::SignIn, Outcome::Ok),
     };

@@ -23,6 +23,7 @@ mod grants;
 mod identity_links;
 mod keys;
 mod maintenance;
+mod offline_access;
 mod queries;
 mod registration_tokens;
 mod replays;
@@ -61,6 +62,7 @@ pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use identity_links::{IdentityLinkRecord, IdentityLinks, LinkOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
+pub use offline_access::{Asked, NewOfflineAccess, OfflineAccess, OfflineAccessRecord};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
 pub use registration_tokens::{RegistrationToken, RegistrationTokens};
 pub use replays::{ReplayKind, Replays};
@@ -90,6 +92,7 @@ pub trait Store:
     + DeviceAuthorizations
     + EmergencyLogins
     + IdentityLinks
+    + OfflineAccess
     + Authorizations
     + Consents
     + Grants

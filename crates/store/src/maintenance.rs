@@ -29,6 +29,8 @@ pub struct SweepCounts {
     pub emergency_logins: u64,
     /// Grants past the end of the life they could have had.
     pub grants: u64,
+    /// What providers gave to be asked about people who have nothing here any more.
+    pub offline_access: u64,
     /// Initial access tokens that are over.
     pub registration_tokens: u64,
     /// Things used once that nobody would take any more.
@@ -90,6 +92,10 @@ statement_list! {
         WHERE expires_at < $1 LIMIT 500)";
     EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
         WHERE expires_at < $1 LIMIT 500)";
+    // Somebody who has just signed in has no grant yet.
+    OFFLINE_ACCESS = "DELETE FROM offline_access WHERE id IN (SELECT o.id FROM offline_access o \
+        WHERE o.obtained_at < $1 AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.user_id = o.user_id \
+        AND g.revoked_at IS NULL AND g.expires_at > $2 AND g.idle_expires_at > $2) LIMIT 500)";
     CLIENT_REQUESTS = "DELETE FROM client_requests WHERE authorization_id IN (SELECT authorization_id FROM client_requests \
         WHERE expires_at < $1 LIMIT 500)";
     REGISTRATION_TOKENS = "DELETE FROM registration_tokens WHERE hash IN (SELECT hash FROM registration_tokens \
@@ -144,6 +150,8 @@ impl Maintenance for Engine {
                 remove(self, || vec![step(DEVICE_AUTHORIZATIONS, before_undecided)]).await?;
             let emergency_logins = remove(self, || vec![step(EMERGENCY_LOGINS, day_ago)]).await?;
             let client_requests = remove(self, || vec![step(CLIENT_REQUESTS, hour_ago)]).await?;
+            let offline_access =
+                remove(self, || vec![Step::any(OFFLINE_ACCESS, params![hour_ago, now])]).await?;
             let registration_tokens = remove(self, || vec![step(REGISTRATION_TOKENS, day_ago)]).await?;
             // Clocks of nodes differ: what is over here may be good there for some minutes yet.
             let replays = remove(self, || vec![step(REPLAYS, hour_ago)]).await?;
@@ -161,6 +169,7 @@ impl Maintenance for Engine {
                 device_authorizations,
                 emergency_logins,
                 grants,
+                offline_access,
                 registration_tokens,
                 replays,
                 revocations,

@@ -82,6 +82,7 @@ macro_rules! sealed_columns {
 
 sealed_columns! {
     EMERGENCY_LOGIN = "emergency_logins" "sealed";
+    OFFLINE_ACCESS = "offline_access" "sealed";
     UPSTREAM_VERIFIER = "authorizations" "upstream_verifier";
 }
 

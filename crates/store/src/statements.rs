@@ -40,6 +40,7 @@ pub fn statements() -> Vec<Statement> {
         crate::identity_links::STATEMENTS,
         crate::keys::STATEMENTS,
         crate::maintenance::STATEMENTS,
+        crate::offline_access::STATEMENTS,
         crate::queries::audit::STATEMENTS,
         crate::queries::STATEMENTS,
         crate::registration_tokens::STATEMENTS,

@@ -41,6 +41,8 @@ statement_list! {
     // By name too: a grant keeps the resource it was made for when the house moves, and goes on under the new one (P-23).
     GRANTS_OF_RESOURCE = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND (resource = $2 OR server = $3)";
     GRANTS_OF_USER = "UPDATE grants SET revoked_at = $1 WHERE revoked_at IS NULL AND user_id = $2";
+    OFFLINE_OF_ALL = "DELETE FROM offline_access";
+    OFFLINE_OF_USER = "DELETE FROM offline_access WHERE user_id = $1";
     EMERGENCY_OF_ALL = "DELETE FROM emergency_logins WHERE used_at IS NULL";
     EMERGENCY_OF_USER = "DELETE FROM emergency_logins WHERE user_id = $1 AND used_at IS NULL";
     SESSIONS_OF_ALL = "DELETE FROM browser_sessions";
@@ -79,6 +81,7 @@ pub(crate) async fn stop_after(
 ) -> Result<Option<StopCounts>, StoreError> {
     let now = audit.at;
     let Before { first: mut steps, once, named } = before;
+    steps.extend(offline_access(&revocation)?);
     let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
     steps.extend(emergency_logins(&revocation)?);
     steps.push(consents(&revocation, audit.server.as_deref())?);
@@ -108,6 +111,15 @@ pub(crate) async fn stop_after(
 fn push(steps: &mut Vec<Step>, step: Step) -> usize {
     steps.push(step);
     steps.len() - 1
+}
+
+/// Nobody who has nothing here is asked about at their provider.
+fn offline_access(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
+    Ok(match revocation.kind {
+        RevocationKind::Client | RevocationKind::Grant | RevocationKind::Resource => None,
+        RevocationKind::Issuer => Some(Step::any(OFFLINE_OF_ALL, params![])),
+        RevocationKind::User => Some(Step::any(OFFLINE_OF_USER, params![user(&revocation.id)?])),
+    })
 }
 
 fn sessions(revocation: &Revocation) -> Result<Option<Step>, StoreError> {

@@ -10,7 +10,8 @@ use crate::codec::{Decoder, json};
 use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{
-    Answer, AuditEvent, BrowserSessionRecord, Revocation, StopCounts, StoreError, audit_events, stop,
+    Answer, AuditEvent, BrowserSessionRecord, NewOfflineAccess, Revocation, StopCounts, StoreError,
+    audit_events, offline_access, stop,
 };
 
 /// The connector of service accounts: reserved, so that no identity provider vouches for one and no browser session is
@@ -94,6 +95,8 @@ pub struct SignIn {
     pub user: NewIdentity,
     /// The new browser session. Its `user` is overwritten by the id that the person has in the record.
     pub session: BrowserSessionRecord,
+    /// By what the provider can be asked later, if it gave something for that.
+    pub offline: Option<NewOfflineAccess>,
     /// The leg it answers, if any: it must still be under way and not expired.
     pub authorization: Option<AnsweredLeg>,
     /// The event; `at` is the time of the whole, `user` is overwritten as in the session.
@@ -260,6 +263,10 @@ impl Users for Engine {
                 Step::at_most_one(SIGN_IN, person).returning(),
                 Step::one(OPEN_SESSION, opened),
             ];
+            let opens = 2 + usize::from(sign_in.offline.is_some());
+            if let Some(offline) = &sign_in.offline {
+                steps.insert(2, offline_access::put(offline, (connector, subject), now));
+            }
             if let Some(leg) = sign_in.authorization {
                 let leg = params![leg.authorization, leg.state_hash, leg.leg_hash, now];
                 steps.push(Step::one(ANSWER_LEG, leg));
@@ -271,8 +278,8 @@ impl Users for Engine {
                     let row = row.ok_or_else(|| StoreError::unavailable("a sign-in returned no row"))?;
                     Ok(SignInOutcome::SignedIn(decode(row)?))
                 }
-                Written::Missed(2) => Ok(SignInOutcome::Disabled),
-                Written::Missed(3) => Ok(SignInOutcome::LegGone),
+                Written::Missed(step) if step == opens => Ok(SignInOutcome::Disabled),
+                Written::Missed(step) if step == opens + 1 => Ok(SignInOutcome::LegGone),
                 Written::Missed(_) => Err(StoreError::unavailable("a sign-in missed its keys")),
             }
         })

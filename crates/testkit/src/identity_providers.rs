@@ -223,6 +223,7 @@ pub struct Held {
     seen: Vec<Asked>,
     codes: HashMap<String, Code>,
     tokens: Vec<String>,
+    refresh_tokens: Vec<String>,
     given: u32,
 }
 
@@ -275,6 +276,7 @@ impl IdentityProvider {
             seen: Vec::new(),
             codes: HashMap::new(),
             tokens: Vec::new(),
+            refresh_tokens: Vec::new(),
             given: 0,
         };
         let account = (brand == Brand::Google).then(|| ServiceAccount::at(format!("{url}/token")));
@@ -310,6 +312,14 @@ impl IdentityProvider {
             held.callback.clear();
             held.directory.clear();
             held.key_id = KEY_ID;
+        });
+    }
+
+    /// Everybody is switched off: what was given to them is good for nothing.
+    pub fn switch_off(&self) {
+        self.change(|held| {
+            held.tokens.clear();
+            held.refresh_tokens.clear();
         });
     }
 
@@ -394,6 +404,20 @@ impl Desk {
         let verifier = CodeVerifier::parse(verifier).ok()?;
         let challenge = CodeChallenge::parse(&code.challenge, Some("S256")).ok()?;
         (challenge.is_answered_by(&verifier) && code.redirect_uri == redirect_uri).then_some(code)
+    }
+
+    /// A refresh token that is good once.
+    fn refresh_token(&self, held: &mut Held, prefix: &str) -> String {
+        let token = self.token(held, prefix);
+        held.tokens.pop();
+        held.refresh_tokens.push(token.clone());
+        token
+    }
+
+    /// Whether it was good. It is not any more.
+    fn exchange(held: &mut Held, token: &str) -> bool {
+        let at = held.refresh_tokens.iter().position(|known| known == token);
+        at.map(|at| held.refresh_tokens.swap_remove(at)).is_some()
     }
 
     fn token(&self, held: &mut Held, prefix: &str) -> String {

@@ -79,6 +79,14 @@ pub struct Held {
     pub pages: HashMap<String, Value>,
     keys: Keys,
     codes: HashMap<String, Code>,
+    /// Refresh tokens that are good (OpenID Connect Core 1.0, section 12), and whose each is.
+    refresh_tokens: HashMap<String, Map<String, Value>>,
+    /// Whether a refresh token is good once, and another comes for it.
+    pub rotates: bool,
+    /// The token endpoint answers a refresh with this error and status.
+    pub refuses_refresh: Option<(u16, &'static str)>,
+    /// The token endpoint never answers a refresh.
+    pub hangs: bool,
     given: u32,
     seen: Vec<String>,
 }
@@ -115,6 +123,7 @@ struct Keys {
 #[derive(Debug)]
 struct Code {
     challenge: String,
+    offline: bool,
     nonce: String,
     redirect_uri: String,
 }
@@ -181,6 +190,10 @@ impl OpenIdProvider {
             pages: HashMap::new(),
             keys: Keys::new(1)?,
             codes: HashMap::new(),
+            refresh_tokens: HashMap::new(),
+            rotates: false,
+            refuses_refresh: None,
+            hangs: false,
             given: 0,
             seen: Vec::new(),
         };
@@ -237,6 +250,8 @@ impl OpenIdProvider {
             held.userinfo = Value::Null;
             held.refusal = None;
             held.token_status = None;
+            held.refuses_refresh = None;
+            held.hangs = false;
             held.instead = None;
         });
     }
@@ -278,6 +293,7 @@ impl OpenIdProvider {
             email_domains: Vec::new(),
             required_claims: BTreeMap::new(),
             deadline: Duration::from_secs(10),
+            offline: None,
             quirks: Quirks::default(),
         };
         change(&mut settings);
@@ -304,8 +320,13 @@ fn fields(bytes: &[u8]) -> Fields {
 async fn answer(request: Request<Incoming>, desk: Desk) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let refreshes = head.uri.path() == "/token" && fields(&body).contains_key("refresh_token");
+    if refreshes && lock(&desk.held).hangs {
+        lock(&desk.held).seen.push("/token?refresh".to_owned());
+        std::future::pending::<()>().await;
+    }
     let mut held = lock(&desk.held);
-    held.seen.push(head.uri.path().to_owned());
+    held.seen.push(if refreshes { "/token?refresh".to_owned() } else { head.uri.path().to_owned() });
     let instead = held.instead.as_ref().filter(|_| head.uri.path() != "/authorize");
     if let Some(instead) = instead {
         return Ok(instead.answer());
@@ -360,9 +381,10 @@ impl Desk {
             held.given += 1;
             back.append_pair("code", &code);
             let redirect_uri = field("redirect_uri");
+            let offline = field("scope").split(' ').any(|scope| scope == "offline_access");
             held.codes.insert(
                 code,
-                Code { challenge: field("code_challenge"), nonce: field("nonce"), redirect_uri },
+                Code { challenge: field("code_challenge"), offline, nonce: field("nonce"), redirect_uri },
             );
         }
         let location = format!("{}?{}", field("redirect_uri"), back.finish());
@@ -375,6 +397,9 @@ impl Desk {
             return status(StatusCode::from_u16(wanted).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
         }
         let field = |name: &str| asked.get(name).map(String::as_str).unwrap_or_default();
+        if field("grant_type") == "refresh_token" {
+            return self.refresh(held, field("refresh_token"));
+        }
         let verifier = CodeVerifier::parse(field("code_verifier"));
         let code = held.codes.remove(field("code")).filter(|code| {
             let challenge = CodeChallenge::parse(&code.challenge, Some("S256"));
@@ -382,17 +407,18 @@ impl Desk {
             code.redirect_uri == field("redirect_uri") && verifier.as_ref().is_ok_and(answered)
         });
         let Some(code) = code else {
-            let mut response = json_answer(&json!({"error": "invalid_grant"}));
-            *response.status_mut() = StatusCode::BAD_REQUEST;
-            return response;
+            return refused(400, "invalid_grant");
         };
-        let id_token = held.sign(&self.claims(held, &code));
-        json_answer(
-            &json!({"access_token": "token-of-the-provider", "token_type": "Bearer", "id_token": id_token}),
-        )
+        let id_token = held.sign(&self.claims(held, Some(&code)));
+        let mut answer =
+            json!({"access_token": "token-of-the-provider", "token_type": "Bearer", "id_token": id_token});
+        if code.offline {
+            answer["refresh_token"] = self.refresh_token(held, held.person.clone()).into();
+        }
+        json_answer(&answer)
     }
 
-    fn claims(&self, held: &Held, code: &Code) -> Value {
+    fn claims(&self, held: &Held, code: Option<&Code>) -> Value {
         let now = self.clock.now().secs();
         let mut claims = held.person.clone();
         let honest = [
@@ -401,7 +427,7 @@ impl Desk {
             ("iat", json!(now)),
             ("exp", json!(now + 300)),
             ("auth_time", json!(now)),
-            ("nonce", json!(code.nonce)),
+            ("nonce", json!(code.map(|code| code.nonce.as_str()))),
         ];
         claims.extend(honest.map(|(name, value)| (name.to_owned(), value)));
         claims.extend(held.claims.clone());
@@ -446,6 +472,12 @@ fn message(header: &Value, claims: &Value) -> String {
 fn json_answer(value: &Value) -> Response<Full<Bytes>> {
     let response = Response::builder().header("content-type", "application/json");
     response.body(Full::from(value.to_string())).unwrap_or_default()
+}
+
+fn refused(status: u16, error: &str) -> Response<Full<Bytes>> {
+    let mut response = json_answer(&json!({ "error": error }));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    response
 }
 
 fn status(status: StatusCode) -> Response<Full<Bytes>> {

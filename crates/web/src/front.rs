@@ -138,7 +138,11 @@ impl Front {
         Arc::new(Self {
             cookies: Cookies::new(settings.pages()),
             limiter: Arc::new(Limiter::new(settings.rates, settings.networks.clone())),
-            metrics: Arc::new(Metrics::new(settings.version, parts.resource_server.counting())),
+            metrics: Arc::new(Metrics::new(
+                settings.version,
+                parts.resource_server.counting(),
+                &parts.authorization_server,
+            )),
             origins: OriginList::new(&settings.public_url, &settings.browser_origins),
             proofs: Arc::default(),
             readiness: Arc::default(),

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use authorization_server::AuthorizationServer;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -83,7 +84,11 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(version: &'static str, counting: Counting) -> Self {
+    pub(crate) fn new(
+        version: &'static str,
+        counting: Counting,
+        authorization_server: &Arc<AuthorizationServer>,
+    ) -> Self {
         let mut registry = Registry::with_prefix("sekisho");
         let requests = Family::<RequestLabels, Counter>::default();
         let tokens = Family::<OutcomeLabels, Counter>::default();
@@ -118,6 +123,7 @@ impl Metrics {
             stale.clone(),
         );
         registry.register_collector(Box::new(Calls(counting)));
+        registry.register_collector(Box::new(Asked(Arc::clone(authorization_server))));
         Self {
             mcp: ByClass::new(&requests, MCP.name),
             routes: ROUTES.iter().map(|route| ByClass::new(&requests, route.name)).collect(),
@@ -173,6 +179,22 @@ impl Metrics {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// How often identity providers were asked whether people are still there, read when somebody asks.
+#[derive(Debug)]
+struct Asked(Arc<AuthorizationServer>);
+
+impl Collector for Asked {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let help = "Questions to identity providers whether a person is still there, by outcome";
+        let mut asked = encoder.encode_descriptor("sekisho_provider_rechecks", help, None, kind)?;
+        for (outcome, count) in self.0.rechecks().counts() {
+            ConstCounter::new(count).encode(asked.encode_family(&OutcomeLabels { outcome })?)?;
+        }
+        Ok(())
     }
 }
 

@@ -131,6 +131,14 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response {
     response
 }
 
+/// An answer that is its status alone, and that nobody may keep.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+    response
+}
+
 fn json_body(value: &impl Serialize) -> axum::body::Body {
     // Our own types: their maps have text keys, so they cannot fail.
     axum::body::Body::from(serde_json::to_vec(value).unwrap_or_default())

@@ -39,6 +39,7 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::DeviceAuthorization => any(oauth::device_authorization::answer),
         Endpoint::DeviceDone => any(device::done),
         Endpoint::Emergency => any(login::emergency::answer),
+        Endpoint::GlobalTokenRevocation => any(signals::global_token_revocation::answer),
         Endpoint::Health => any(health::alive),
         Endpoint::Index => any(index::answer),
         Endpoint::Introspect => any(oauth::introspect::answer),
@@ -53,6 +54,7 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::Register => any(oauth::register::answer),
         Endpoint::Revocations => any(oauth::revocations::answer),
         Endpoint::Revoke => any(oauth::revoke::answer),
+        Endpoint::SecurityEvents => any(signals::security_events::answer),
         Endpoint::Token => any(oauth::token::answer),
     }
 }

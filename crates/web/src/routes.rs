@@ -47,6 +47,7 @@ pub(crate) enum Endpoint {
     DeviceAuthorization,
     DeviceDone,
     Emergency,
+    GlobalTokenRevocation,
     Health,
     Index,
     Introspect,
@@ -60,6 +61,7 @@ pub(crate) enum Endpoint {
     Register,
     Revocations,
     Revoke,
+    SecurityEvents,
     Token,
 }
 
@@ -197,6 +199,10 @@ pub(crate) const CALLBACK: &str = "/login/callback/";
 
 /// What stands before the name of a connector in the URL of its back-channel logout.
 pub(crate) const BACKCHANNEL_LOGOUT: &str = "/oauth/backchannel_logout/";
+/// The same of its global token revocation.
+pub(crate) const GLOBAL_TOKEN_REVOCATION: &str = "/oauth/global_token_revocation/";
+/// The same of its security events.
+pub(crate) const SECURITY_EVENTS: &str = "/oauth/security_events/";
 
 /// The MCP endpoints, dispatched before the router: they are the hot path.
 pub(crate) static MCP: Route = Route {
@@ -213,7 +219,7 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 25] = [
+pub(crate) static ROUTES: [Route; 27] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
@@ -235,6 +241,12 @@ pub(crate) static ROUTES: [Route; 25] = [
     Route::oauth(Endpoint::Revoke, "revoke", "/oauth/revoke", Budget::Token),
     Route::oauth(Endpoint::Token, "token", "/oauth/token", Budget::Token),
     Route::signal(Endpoint::BackchannelLogout, "backchannel_logout", "/oauth/backchannel_logout/{connector}"),
+    Route::signal(
+        Endpoint::GlobalTokenRevocation,
+        "global_token_revocation",
+        "/oauth/global_token_revocation/{connector}",
+    ),
+    Route::signal(Endpoint::SecurityEvents, "security_events", "/oauth/security_events/{connector}"),
     Route::server(Endpoint::Introspect, "introspect", "/oauth/introspect", POST),
     Route::server(Endpoint::Revocations, "revocations", "/oauth/revocations", GET_ONLY),
     Route::document(Endpoint::Jwks, "jwks", "/oauth/jwks"),

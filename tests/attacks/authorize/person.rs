@@ -189,6 +189,7 @@ impl Connector for Lazy {
             // It does not say; nobody may take it for a proof.
             authenticated_at: None,
             session: None,
+            offline: None,
         };
         Box::pin(async move { Ok(identity) })
     }

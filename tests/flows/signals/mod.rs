@@ -1,7 +1,10 @@
 //! What an identity provider says of people after the sign-in: everything that it ends is over within T, on every node, to the
 //! last byte of an open stream (product.md, P-2); and nothing else.
 
+mod events;
 mod logout;
+mod recheck;
+mod revocation;
 
 use std::time::Duration;
 

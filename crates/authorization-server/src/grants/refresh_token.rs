@@ -67,6 +67,9 @@ pub enum RefreshRefusal {
     /// It is from the future: the record was set back to an earlier state.
     #[error("the refresh token is newer than the record")]
     SetBack,
+    /// The identity provider says that the person is gone: all that was theirs has ended.
+    #[error("the identity provider says that the person is gone")]
+    GoneAtProvider,
     /// There is no such grant.
     #[error("there is no such grant")]
     Unknown,
@@ -80,6 +83,7 @@ impl RefreshRefusal {
             Self::Ended
             | Self::Expired
             | Self::Foreign
+            | Self::GoneAtProvider
             | Self::Malformed
             | Self::OtherKey
             | Self::Person(_)
@@ -100,6 +104,7 @@ impl RefreshRefusal {
             Self::Ended => "grant_ended",
             Self::Expired => "grant_expired",
             Self::Foreign => "refresh_token_foreign",
+            Self::GoneAtProvider => "gone_at_provider",
             Self::Malformed => "refresh_token_malformed",
             Self::OtherKey => "refresh_token_of_another_key",
             Self::Person(refusal) => refusal.reason(),
@@ -282,6 +287,9 @@ impl AuthorizationServer {
         refresh: Refresh,
         (caller, now): (&Caller, Timestamp),
     ) -> Result<Option<TokenResponse>, TokenError> {
+        if !self.is_still_there(grant.user, caller, now).await? {
+            return Err(RefreshRefusal::GoneAtProvider.into());
+        }
         let user = self.parts.store.find_user(grant.user).await?;
         super::admit(user.as_ref(), server).map_err(RefreshRefusal::Person)?;
         let lifetimes = &self.settings.lifetimes;
@@ -361,6 +369,7 @@ impl AuthorizationServer {
             RefreshRefusal::Ended
             | RefreshRefusal::Expired
             | RefreshRefusal::Foreign
+            | RefreshRefusal::GoneAtProvider
             | RefreshRefusal::Malformed
             | RefreshRefusal::Unknown => return Ok(()),
         };

@@ -214,6 +214,7 @@ impl AuthorizationServer {
         let now = self.parts.clock.now();
         let set_session = browser::mint_session(&*self.parts.entropy);
         let expires_at = now.plus(self.settings.lifetimes.browser_session);
+        let offline = self.seal_offline(&identity, now);
         let user = NewIdentity {
             id: Id::mint(now, &*self.parts.entropy),
             connector: identity.connector.as_str().to_owned(),
@@ -236,7 +237,7 @@ impl AuthorizationServer {
         };
         let answered =
             AnsweredLeg { authorization: record.id, state_hash: leg.state_hash, leg_hash: leg.leg_hash };
-        let sign_in = SignIn { user, session, authorization: Some(answered), audit };
+        let sign_in = SignIn { user, session, offline, authorization: Some(answered), audit };
         match self.parts.store.sign_in(sign_in).await? {
             SignInOutcome::Disabled => Err(LoginReason::PersonDisabled),
             SignInOutcome::LegGone => Err(LoginReason::CallbackUnknown),

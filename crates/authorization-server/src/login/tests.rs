@@ -439,6 +439,7 @@ fn the_providers_clock_may_be_wrong_in_both_directions() {
         groups: Vec::new(),
         authenticated_at: at.map(Timestamp::from_secs),
         session: None,
+        offline: None,
     };
     let at = |said, since: Option<i64>| {
         callback::authenticated_at(&who(said), since.map(Timestamp::from_secs), house_now).secs()

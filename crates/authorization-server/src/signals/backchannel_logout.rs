@@ -4,25 +4,15 @@
 //! that nobody noted. One with `sub` alone is of all that is theirs. A person who is known to nobody is answered like one who
 //! had nothing to end (section 2.7).
 
-use std::time::Duration;
-
-use protocol::jose::{Expect, JoseError};
 use protocol::oauth::Form;
 use protocol::oidc::logout_token::{self, LogoutTokenClaims};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{Ending, OfSession, Once, UserRecord};
 
-use super::{BackchannelLogout, OnLogout, SignalError, SignalRefusal, Signalled, once, session_hash};
+use super::{BackchannelLogout, OnLogout, SignalError, SignalRefusal, Signalled, session_hash};
 use crate::pages::Caller;
-use crate::{AuthorizationServer, capabilities, grants};
-
-/// How far the provider's clock may be from ours.
-const TOLERANCE: Duration = Duration::from_secs(60);
-/// Logout tokens should be good for two minutes at most (section 4); they are remembered as long as they are good.
-const LONGEST_LIFE: Duration = Duration::from_secs(60 * 60);
-/// No honest id of a token is longer.
-const LONGEST_ID: usize = 255;
+use crate::{AuthorizationServer, grants};
 
 /// What a logout token says.
 #[derive(Debug)]
@@ -50,26 +40,15 @@ fn decide(
     if claims.nonce.is_some() {
         return Err(SignalRefusal::Nonce);
     }
-    let exp = Timestamp::from_secs(claims.exp);
-    let expires_at = exp.plus(TOLERANCE);
-    if expires_at <= now {
-        return Err(SignalRefusal::Expired);
-    }
-    if exp > now.plus(LONGEST_LIFE) {
-        return Err(SignalRefusal::LivesTooLong);
-    }
-    if Timestamp::from_secs(claims.nbf.unwrap_or(claims.iat).max(claims.iat)) > now.plus(TOLERANCE) {
-        return Err(SignalRefusal::NotYet);
-    }
-    if claims.jti.is_empty() || claims.jti.len() > LONGEST_ID {
-        return Err(SignalRefusal::IdMissing);
-    }
+    let begins = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
+    let expires_at = super::in_time(begins, claims.exp, now)?;
+    let once = super::once(&source.issuer, &claims.jti, expires_at)?;
     let subject = claims.sub.filter(|sub| !sub.is_empty());
     let session = claims.sid.filter(|sid| !sid.is_empty()).map(|sid| session_hash(&source.connector, &sid));
     if subject.is_none() && session.is_none() {
         return Err(SignalRefusal::SubjectMissing);
     }
-    Ok(Logout { once: once(&source.issuer, &claims.jti, expires_at), session, subject })
+    Ok(Logout { once, session, subject })
 }
 
 /// What it ends; nothing if there is nobody.
@@ -111,7 +90,10 @@ impl AuthorizationServer {
         (caller, now): (&Caller, Timestamp),
     ) -> Result<Signalled, SignalError> {
         let token = form.get("logout_token").once().ok_or(SignalRefusal::Malformed)?;
-        let claims = verify(source, &Secret::new(token.to_owned())).await?;
+        // By the type that is recommended, or by none, as ID tokens have it (section 2.4).
+        let expected = (logout_token::TYPES, super::OrUntyped::Yes);
+        let token = Secret::new(token.to_owned());
+        let claims = super::signed((&source.keys, &source.issuer), &token, expected).await?;
         let logout = decide(claims, source, now)?;
         let user = match &logout.subject {
             Some(subject) => self.person_of(&source.connector, subject).await?,
@@ -125,25 +107,6 @@ impl AuthorizationServer {
         audit.detail.insert("ends", source.on_logout.as_str().to_owned());
         Ok(self.end_on_signal(logout.once, ending, audit).await?)
     }
-}
-
-/// By the type that is recommended, or by none, as ID tokens have it (section 2.4).
-async fn verify(source: &BackchannelLogout, token: &Secret) -> Result<LogoutTokenClaims, SignalRefusal> {
-    let algorithms = capabilities::SIGNAL_ALGORITHMS;
-    let typed = Expect { typ: Some(logout_token::TYPES), algorithms };
-    let verified = match source.keys.verify(token, &typed).await {
-        Err(upstream::key_sets::KeySetError::Refused(JoseError::Type)) => {
-            source.keys.verify(token, &Expect { typ: None, algorithms }).await
-        }
-        judged => judged,
-    };
-    verified.map_err(|error| {
-        let refusal = SignalRefusal::from(error);
-        if refusal == SignalRefusal::KeysMissing {
-            tracing::warn!(%error, issuer = source.issuer, "the keys of an identity provider cannot be had");
-        }
-        refusal
-    })
 }
 
 #[cfg(test)]

@@ -58,9 +58,15 @@ pub enum SignalRefusal {
     /// It is not good yet.
     #[error("the signal is from the future")]
     NotYet,
+    /// It names somebody in a way that cannot be followed.
+    #[error("the subject identifier is of a format that is not known here")]
+    SubjectFormat,
     /// It does not say of whom it speaks.
     #[error("the signal names nobody")]
     SubjectMissing,
+    /// Nobody says who sends it.
+    #[error("the request is not authenticated")]
+    Unauthenticated,
 }
 
 impl SignalRefusal {
@@ -79,14 +85,16 @@ impl SignalRefusal {
             Self::Malformed => "signal_malformed",
             Self::Nonce => "signal_nonce",
             Self::NotYet => "signal_not_yet",
+            Self::SubjectFormat => "signal_subject_format",
             Self::SubjectMissing => "signal_subject_missing",
+            Self::Unauthenticated => "signal_unauthenticated",
         }
     }
 
     /// Whether the provider signed what is refused, so that not anybody can have sent it.
     pub(crate) const fn is_signed(self) -> bool {
         match self {
-            Self::Jose(_) | Self::KeysMissing | Self::Malformed => false,
+            Self::Jose(_) | Self::KeysMissing | Self::Malformed | Self::Unauthenticated => false,
             Self::Audience
             | Self::Event
             | Self::Expired
@@ -95,6 +103,7 @@ impl SignalRefusal {
             | Self::LivesTooLong
             | Self::Nonce
             | Self::NotYet
+            | Self::SubjectFormat
             | Self::SubjectMissing => true,
         }
     }

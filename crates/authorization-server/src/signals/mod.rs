@@ -7,28 +7,48 @@
 
 mod backchannel_logout;
 mod error;
+mod global_token_revocation;
+mod recheck;
+mod security_events;
 mod sources;
 
+use std::time::Duration;
+
 use protocol::id::{Id, User};
-use protocol::secret::Hash;
+use protocol::jose::{Expect, JoseError};
+use protocol::secevent::subject_identifier::SubjectIdentifier;
+use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
+use serde::de::DeserializeOwned;
 use store::{
     AuditEvent, AuditKind, Ending, Once, Outcome, ReplayKind, RevocationKind, StopCounts, StoreError,
     UserRecord,
 };
+use upstream::key_sets::KeySetError;
 
 pub use error::{SignalError, SignalRefusal};
-pub use sources::{BackchannelLogout, OnLogout};
+pub use recheck::Rechecks;
+pub use sources::{BackchannelLogout, GlobalTokenRevocation, OnLogout, SecurityEventTransmitter};
 
 use crate::pages::Caller;
 use crate::stop::revocation;
-use crate::{AuthorizationServer, grants};
+use crate::trusted_issuers::IssuerKeys;
+use crate::{AuthorizationServer, capabilities, grants};
+
+/// How far the provider's clock may be from ours.
+const TOLERANCE: Duration = Duration::from_secs(60);
+/// Signals are made for minutes; they are remembered as long as they are good.
+const LONGEST_LIFE: Duration = Duration::from_secs(60 * 60);
+/// No honest id of a token is longer.
+const LONGEST_ID: usize = 255;
 
 /// A signal that was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signalled {
     /// What it ends was ended, if there was something.
     Done(StopCounts),
+    /// It is true and means nothing here.
+    Ignored,
     /// It was taken before.
     Repeated,
     /// It is of nobody who is known here. The provider is told the same.
@@ -41,6 +61,7 @@ impl Signalled {
     pub const fn outcome(self) -> &'static str {
         match self {
             Self::Done(_) => "done",
+            Self::Ignored => "ignored",
             Self::Repeated => "repeated",
             Self::Stranger => "stranger",
         }
@@ -53,10 +74,58 @@ pub(crate) fn session_hash(connector: &str, sid: &str) -> Hash {
 }
 
 /// A word of an issuer that is used once.
-fn once(issuer: &str, jti: &str, expires_at: Timestamp) -> Once {
+fn once(issuer: &str, jti: &str, expires_at: Timestamp) -> Result<Once, SignalRefusal> {
+    if jti.is_empty() || jti.len() > LONGEST_ID {
+        return Err(SignalRefusal::IdMissing);
+    }
     // An issuer is a URL without a line feed.
     let hash = Hash::of(format!("{issuer}\n{jti}").as_bytes());
-    Once { kind: ReplayKind::SecurityEvent, hash, expires_at }
+    Ok(Once { kind: ReplayKind::SecurityEvent, hash, expires_at })
+}
+
+/// Whether what is good from then to then, in seconds since 1970, is good now; and until when nobody takes it any more.
+fn in_time(begins: i64, ends: i64, now: Timestamp) -> Result<Timestamp, SignalRefusal> {
+    let ends = Timestamp::from_secs(ends);
+    let expires_at = ends.plus(TOLERANCE);
+    if expires_at <= now {
+        return Err(SignalRefusal::Expired);
+    }
+    if ends > now.plus(LONGEST_LIFE) {
+        return Err(SignalRefusal::LivesTooLong);
+    }
+    if Timestamp::from_secs(begins) > now.plus(TOLERANCE) {
+        return Err(SignalRefusal::NotYet);
+    }
+    Ok(expires_at)
+}
+
+/// Whether a token without a type of its own is taken, as ID tokens are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OrUntyped {
+    No,
+    Yes,
+}
+
+/// The claims of a token of one of these types that the provider signed.
+async fn signed<C: DeserializeOwned>(
+    (keys, issuer): (&IssuerKeys, &str),
+    token: &Secret,
+    (types, or_untyped): (&[&str], OrUntyped),
+) -> Result<C, SignalRefusal> {
+    let algorithms = capabilities::SIGNAL_ALGORITHMS;
+    let verified = match keys.verify(token, &Expect { typ: Some(types), algorithms }).await {
+        Err(KeySetError::Refused(JoseError::Type)) if or_untyped == OrUntyped::Yes => {
+            keys.verify(token, &Expect { typ: None, algorithms }).await
+        }
+        judged => judged,
+    };
+    verified.map_err(|error| {
+        let refusal = SignalRefusal::from(error);
+        if refusal == SignalRefusal::KeysMissing {
+            tracing::warn!(%error, issuer, "the keys of an identity provider cannot be had");
+        }
+        refusal
+    })
 }
 
 /// The end of everything of a person.
@@ -72,6 +141,82 @@ impl AuthorizationServer {
             Some(link) => self.parts.store.find_user(link.user).await,
             None => self.parts.store.find_identity(connector, subject).await,
         }
+    }
+
+    /// The people whom a provider names by an identifier; `None` for one that cannot be followed.
+    ///
+    /// By an address nobody becomes anybody (product.md, P-11), but a provider may end what is theirs of all of its people who have
+    /// that verified address.
+    async fn people_of(
+        &self,
+        (connector, issuer): (&str, &str),
+        subject: &SubjectIdentifier,
+    ) -> Result<Option<Vec<UserRecord>>, StoreError> {
+        let found = match subject {
+            SubjectIdentifier::Email(email) => {
+                let mut people = Vec::new();
+                for user in self.parts.store.find_people(email).await? {
+                    let has = user.email.as_deref().is_some_and(|has| has.eq_ignore_ascii_case(email));
+                    if has && self.is_of(&user, connector).await? {
+                        people.push(user);
+                    }
+                }
+                people
+            }
+            SubjectIdentifier::IssSub { iss, sub } if iss == issuer => {
+                self.person_of(connector, sub).await?.into_iter().collect()
+            }
+            // Of another issuer's people it may not speak; it is told the same as of somebody unknown.
+            SubjectIdentifier::IssSub { .. } => Vec::new(),
+            SubjectIdentifier::Opaque(id) => {
+                let own = match id.parse::<Id<User>>() {
+                    Ok(own) => self.parts.store.find_user(own).await?,
+                    Err(_) => None,
+                };
+                match own {
+                    Some(user) if self.is_of(&user, connector).await? => vec![user],
+                    Some(_) => Vec::new(),
+                    None => self.person_of(connector, id).await?.into_iter().collect(),
+                }
+            }
+            SubjectIdentifier::Complex { .. } | SubjectIdentifier::Other => return Ok(None),
+        };
+        Ok(Some(found))
+    }
+
+    /// Whether the provider vouches for this person, by their own identity or a linked one.
+    async fn is_of(&self, user: &UserRecord, connector: &str) -> Result<bool, StoreError> {
+        if user.connector == connector {
+            return Ok(true);
+        }
+        let links = self.parts.store.list_identity_links(user.id).await?;
+        Ok(links.iter().any(|link| link.connector == connector))
+    }
+
+    /// Ends everything of these people. The word is used up with the first, or alone if there is nobody.
+    async fn end_people(
+        &self,
+        once: Once,
+        people: &[UserRecord],
+        what: (&str, &'static str),
+        (caller, now): (&Caller, Timestamp),
+    ) -> Result<Signalled, StoreError> {
+        let Some((first, others)) = people.split_first() else {
+            let unused = self.parts.store.use_once(once.kind, once.hash, once.expires_at, now).await?;
+            return Ok(if unused { Signalled::Stranger } else { Signalled::Repeated });
+        };
+        let audit = self.signal_event(what, Some(first), caller, now);
+        let signalled = self.end_on_signal(once, everything(first.id, now), audit).await?;
+        if signalled == Signalled::Repeated {
+            return Ok(signalled);
+        }
+        for other in others {
+            let part = [once.hash.as_bytes().as_slice(), other.id.as_bytes()].concat();
+            let audit = self.signal_event(what, Some(other), caller, now);
+            let once = Once { hash: Hash::of(&part), ..once };
+            self.end_on_signal(once, everything(other.id, now), audit).await?;
+        }
+        Ok(signalled)
     }
 
     /// Ends it, with its event, on the word of a provider.

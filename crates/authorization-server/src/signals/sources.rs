@@ -17,6 +17,30 @@ pub struct BackchannelLogout {
     pub on_logout: OnLogout,
 }
 
+/// An identity provider that may have everything of somebody revoked (draft-parecki-oauth-global-token-revocation).
+#[derive(Debug, Clone)]
+pub struct GlobalTokenRevocation {
+    /// The connector whose people it speaks of, by which the endpoint is called.
+    pub connector: String,
+    /// Its issuer identifier, byte for byte; of Okta that of the organisation.
+    pub issuer: String,
+    /// Its keys.
+    pub keys: IssuerKeys,
+}
+
+/// A transmitter of security events (OpenID Shared Signals Framework 1.0).
+#[derive(Debug, Clone)]
+pub struct SecurityEventTransmitter {
+    /// Whom its stream is for: the audience.
+    pub audience: String,
+    /// The connector whose people it speaks of, by which the endpoint is called.
+    pub connector: String,
+    /// Its issuer identifier, byte for byte.
+    pub issuer: String,
+    /// Its keys.
+    pub keys: IssuerKeys,
+}
+
 /// What a logout at the provider ends here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OnLogout {

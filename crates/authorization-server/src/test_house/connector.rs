@@ -40,6 +40,7 @@ impl Pretending {
             groups: vec!["dev".to_owned()],
             authenticated_at: None,
             session: None,
+            offline: None,
         };
         Self {
             id,

@@ -183,6 +183,7 @@ pub(crate) fn settings() -> Settings {
         name: name.to_owned(),
         scope: scope.map(|text| protocol::oauth::Scope::parse(text).unwrap()),
     };
+    let (ci, nightly) = (account("ci", "Builds", RUNNER.0), account("nightly", "Nightly", OTHER_RUNNER.0));
     Settings {
         client_policy: ClientPolicy::everybody(),
         consents: ConsentSettings::default(),
@@ -209,11 +210,10 @@ pub(crate) fn settings() -> Settings {
             entry("vault", VAULT, Access::Groups(vec!["ops".to_owned()]), vec![admitted("ci", Some("read"))]),
         ],
         home_domains: std::collections::BTreeMap::new(),
-        service_accounts: vec![
-            account("ci", "Builds", RUNNER.0),
-            account("nightly", "Nightly", OTHER_RUNNER.0),
-        ],
+        service_accounts: vec![ci, nightly],
         backchannel_logouts: Vec::new(),
+        global_token_revocations: Vec::new(),
+        security_event_transmitters: Vec::new(),
         trusted_issuers: Vec::new(),
         workload_issuers: Vec::new(),
     }

@@ -34,6 +34,17 @@ settings! {
         client_id: String = required, "a text", parse::text;
         /// Certificate authorities of the provider, in PEM, beside those of the system.
         ca_file: Option<String> = optional, "a path", parse::text;
+        /// Ask the provider when a client refreshes, at most every 15 minutes for each person, whether the person is still there, and
+        /// end what is theirs if it says no. Sekisho then asks for offline access at the sign-in and keeps, sealed, what the provider
+        /// gives for that; the provider must allow it (docs/when-somebody-leaves.md).
+        recheck: bool = "false", "true or false", parse::boolean;
+        /// The audience of a stream of security events (OpenID Shared Signals Framework) that the provider pushes to
+        /// `PUBLIC_URL/oauth/security_events/ID`. With it, CAEP's `session-revoked` and what is like it end everything of a person.
+        security_event_audience: Option<String> = optional, "a text", parse::text;
+        /// The issuer of that stream, if it is not that of the provider; of Okta it is the organisation.
+        security_event_issuer: Option<String> = optional, "an https URL", parse::issuer;
+        /// Where the keys of that issuer are, if its OpenID discovery document does not say so.
+        security_event_jwks_uri: Option<String> = optional, "an https URL", parse::issuer;
     }
 }
 

@@ -130,6 +130,7 @@ fn given(
         scopes: openid.scopes.clone(),
         userinfo: openid.userinfo,
         google_directory: directory.transpose()?,
+        recheck: registration.settings.recheck,
         deadline: DEADLINE,
     })
 }
@@ -152,6 +153,7 @@ fn github(
         client_secret: needed_secret(registration)?,
         app: if settings.app == "github-app" { GitHubApp::GitHubApp } else { GitHubApp::OAuthApp },
         organizations: settings.organizations.iter().map(organization).collect(),
+        recheck: registration.settings.recheck,
         deadline: DEADLINE,
     })
 }
@@ -175,6 +177,7 @@ fn atlassian(
         confluence: settings.product == "confluence",
         authorization_url,
         api_url,
+        recheck: registration.settings.recheck,
         deadline: DEADLINE,
     })
 }

@@ -56,6 +56,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
     };
     let client = |client| pre_registered(config, shared, client, &redirects);
     let servers = config.mcp_servers.iter().map(|server| mcp_servers::entry(config, server));
+    let signals = provider_signals::Wiring { config, clock: &shared.world.clock, trusts: &shared.trusts };
     let settings = authorization_server::Settings {
         client_policy: client_policy::of(config)?,
         clients: config.pre_registered.iter().map(client).collect::<Result<_, _>>()?,
@@ -79,11 +80,9 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         registration: config.clients.registration,
         servers: servers.collect::<Result<_, _>>()?,
         service_accounts: known_service_accounts(config)?,
-        backchannel_logouts: provider_signals::backchannel_logouts(
-            config,
-            &shared.world.clock,
-            &shared.trusts,
-        )?,
+        backchannel_logouts: provider_signals::backchannel_logouts(&signals)?,
+        global_token_revocations: provider_signals::global_token_revocations(&signals)?,
+        security_event_transmitters: provider_signals::security_event_transmitters(&signals)?,
         trusted_issuers: trusted_issuers::all(config, &shared.world.clock, &shared.trusts)?,
         workload_issuers: workloads::issuers(config, &shared.world.clock, &shared.trusts)?,
         home_domains: home_domains(config),

@@ -4,6 +4,12 @@ use super::{Words, says};
 
 pub(super) const WORDS: &[Words] = &[
     says(
+        "gone_at_provider",
+        "The identity provider was asked whether the person is still there, and said no.",
+        "RFC 6749, section 5.2 (`invalid_grant`); OpenID Connect Core 1.0, section 12",
+        "Look at the person at the provider. Whoever is there signs in again.",
+    ),
+    says(
         "signal_audience",
         "What an identity provider sent is for another audience than Sekisho.",
         "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 4",
@@ -70,9 +76,21 @@ pub(super) const WORDS: &[Words] = &[
         "Compare the clocks (`sekisho check`).",
     ),
     says(
+        "signal_subject_format",
+        "The identity provider names somebody by an identifier of a format that cannot be followed.",
+        "RFC 9493, section 3",
+        "Choose issuer and subject, or the e-mail address, as the format at the provider.",
+    ),
+    says(
         "signal_subject_missing",
         "The logout token names neither a person nor a session.",
         "OpenID Connect Back-Channel Logout 1.0, section 2.6, step 5",
         "This is a mistake of the provider: tell those who run it.",
+    ),
+    says(
+        "signal_unauthenticated",
+        "The request for a global token revocation carries no bearer token.",
+        "draft-parecki-oauth-global-token-revocation-06, section 3.5",
+        "Choose the signed JWT as the authentication of the endpoint at the provider.",
     ),
 ];

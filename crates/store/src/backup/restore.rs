@@ -82,6 +82,7 @@ impl Restore {
         let set = |key: &'static str, value: String| Step::one(SET_META, params![key, value]);
         let mut steps = vec![
             Step::any(client_rules::DISALLOW_ALL, params![]),
+            Step::any(stop::OFFLINE_OF_ALL, params![]),
             Step::any(stop::SESSIONS_OF_ALL, params![]),
             Step::any(EMERGENCY_LOGINS_OF_ALL, params![]),
             Step::any(stop::CONSENTS_OF_ALL, params![]),

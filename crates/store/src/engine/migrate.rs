@@ -51,6 +51,7 @@ migrations! {
     13 "0013_consents";
     14 "0014_upstream_sessions";
     15 "0015_dpop";
+    16 "0016_offline_access";
 }
 
 /// All that this binary knows.

@@ -127,6 +127,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
         INSERT INTO audit_seals (id, previous, digest, count, sealed_at) VALUES (2, 1, x'01', 1, 6); \
         INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES (x'0a', 1, 2, 1, x'ff00'); \
         INSERT INTO identity_links SELECT 'partner', '7', id, 1 FROM users; \
+        INSERT INTO offline_access SELECT x'0a', id, 'partner', '7', x'0b', 1, 2, NULL, NULL, 0, 1 FROM users; \
         INSERT INTO client_rules VALUES ('block_host', 'bad.example', '', 1), ('allow_host', 'good.example', '', 1); \
         INSERT INTO registration_tokens VALUES (x'0e', 1, 2, 3, 0); \
         INSERT INTO client_requests SELECT x'0f', 'K7Q2-9XWD', 'c', x'00', NULL, '{}', 'd', 's', id, 1, 2 FROM users; \

@@ -134,6 +134,7 @@ pub(crate) fn signing_in(number: u64) -> SignIn {
             groups: vec!["eng".to_owned(), "on \"call\"".to_owned()],
         },
         session: session(number),
+        offline: None,
         authorization: None,
         audit: event(AuditKind::SignIn),
     }

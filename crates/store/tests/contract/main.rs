@@ -40,6 +40,7 @@ mod keys;
 mod kill;
 mod maintenance;
 mod migrate;
+mod offline_access;
 mod proxy;
 mod registration_tokens;
 mod replays;

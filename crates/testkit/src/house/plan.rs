@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules, Lifetimes,
-    MayAct, PreRegisteredClient, Registration, ScopeEntry, ServerEntry, ServiceAccount, Standing,
-    TrustedIssuer, Words, WorkloadIssuer, WorkloadRule,
+    BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules,
+    GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, Registration, ScopeEntry,
+    SecurityEventTransmitter, ServerEntry, ServiceAccount, Standing, TrustedIssuer, Words, WorkloadIssuer,
+    WorkloadRule,
 };
 use policy::{Access, AdmittedAccount, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
@@ -59,6 +60,10 @@ pub struct Plan {
     pub registration: Registration,
     /// OpenID providers that may say that somebody logged out.
     pub backchannel_logouts: Vec<BackchannelLogout>,
+    /// Identity providers that may have everything of somebody revoked.
+    pub global_token_revocations: Vec<GlobalTokenRevocation>,
+    /// Transmitters of security events.
+    pub security_event_transmitters: Vec<SecurityEventTransmitter>,
     /// Issuers whose ID-JAGs are believed.
     pub trusted_issuers: Vec<TrustedIssuer>,
     /// Issuers that are believed about workloads.
@@ -155,6 +160,8 @@ impl Default for Plan {
             outside_clients: Standing::Allow,
             registration: Registration::Open,
             backchannel_logouts: Vec::new(),
+            global_token_revocations: Vec::new(),
+            security_event_transmitters: Vec::new(),
             trusted_issuers: Vec::new(),
             workload_issuers: Vec::new(),
             workloads: Vec::new(),
@@ -322,6 +329,8 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
             .collect::<Built<_>>()?,
         service_accounts: accounts(plan)?,
         backchannel_logouts: plan.backchannel_logouts.clone(),
+        global_token_revocations: plan.global_token_revocations.clone(),
+        security_event_transmitters: plan.security_event_transmitters.clone(),
         trusted_issuers: plan.trusted_issuers.clone(),
         workload_issuers: plan.workload_issuers.clone(),
         home_domains: plan.home_domains.clone(),

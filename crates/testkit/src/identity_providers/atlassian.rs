@@ -4,6 +4,7 @@
 //!   JSON, an answer without `token_type` that cannot be told from one with it, `accessible-resources` by cloud id, which
 //!   lists the sites for which a scope of their product was granted;
 //! - cloud/oauth/getting-started/implementing-oauth-3lo and the User Identity API – `GET /me` with the scope `read:me`;
+//! - the scope `offline_access` and rotating refresh tokens; one that is not good is 403 `unauthorized_client`;
 //! - refused codes are 403 `invalid_grant`, a wrong secret is 401 `access_denied`.
 
 use serde_json::{Value, json};
@@ -29,6 +30,13 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
     if member("client_id") != CLIENT_ID || member("client_secret") != CLIENT_SECRET {
         return Reply::json(401, &json!({"error": "access_denied", "error_description": "Unauthorized"}));
     }
+    if member("grant_type") == "refresh_token" {
+        if !Desk::exchange(held, &member("refresh_token")) {
+            let told = "refresh_token is invalid";
+            return Reply::json(403, &json!({"error": "unauthorized_client", "error_description": told}));
+        }
+        return given(desk, held, "read:me read:jira-user offline_access");
+    }
     let code = desk.redeem(held, &member("code"), &member("redirect_uri"), &member("code_verifier"));
     let Some(code) = code else {
         return Reply::json(
@@ -37,8 +45,16 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
         );
     };
     let scope = code.asked.get("scope").cloned().unwrap_or_default();
+    given(desk, held, &scope)
+}
+
+fn given(desk: &Desk, held: &mut Held, scope: &str) -> Reply {
     let token = desk.token(held, &format!("{} ", scope.replace(' ', "+")).replace(' ', "-"));
-    Reply::json(200, &json!({"access_token": token, "expires_in": 3600, "scope": scope}))
+    let mut answer = json!({"access_token": token, "expires_in": 3600, "scope": scope});
+    if scope.contains("offline_access") {
+        answer["refresh_token"] = desk.refresh_token(held, "rotating-").into();
+    }
+    Reply::json(200, &answer)
 }
 
 fn api(held: &Held, asked: &Asked) -> Reply {

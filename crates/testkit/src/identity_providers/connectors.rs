@@ -35,25 +35,23 @@ impl IdentityProvider {
         id: &str,
         change: impl FnOnce(&mut Given),
     ) -> Result<Arc<dyn Connector>, String> {
-        let id = id.parse().map_err(text)?;
+        let id: ConnectorId = id.parse().map_err(text)?;
+        let mut given = self.given(id.clone());
+        change(&mut given);
         match self.brand {
-            Brand::GitHub | Brand::GitHubApp => self.github(id),
-            Brand::Atlassian => self.atlassian(id),
+            Brand::GitHub | Brand::GitHubApp => self.github(id, given.recheck),
+            Brand::Atlassian => self.atlassian(id, given.recheck),
             Brand::Auth0
             | Brand::Entra
             | Brand::EntraOfSeveral
             | Brand::Google
             | Brand::Keycloak
             | Brand::Okta
-            | Brand::OktaCustom => {
-                let mut given = self.given(id);
-                change(&mut given);
-                self.openid(given)
-            }
+            | Brand::OktaCustom => self.openid(given),
         }
     }
 
-    fn github(&self, id: ConnectorId) -> Result<Arc<dyn Connector>, String> {
+    fn github(&self, id: ConnectorId, recheck: bool) -> Result<Arc<dyn Connector>, String> {
         let oauth_app = self.brand == Brand::GitHub;
         let settings = GitHubSettings {
             id,
@@ -63,12 +61,13 @@ impl IdentityProvider {
             client_secret: Secret::new(CLIENT_SECRET.to_owned()),
             app: if oauth_app { GitHubApp::OAuthApp } else { GitHubApp::GitHubApp },
             organizations: vec![Organization { name: ORGANIZATION.0.to_owned(), id: ORGANIZATION.1 }],
+            recheck,
             deadline: DEADLINE,
         };
         Ok(Arc::new(GitHub::new(settings, egress()?).map_err(text)?))
     }
 
-    fn atlassian(&self, id: ConnectorId) -> Result<Arc<dyn Connector>, String> {
+    fn atlassian(&self, id: ConnectorId, recheck: bool) -> Result<Arc<dyn Connector>, String> {
         let settings = AtlassianSettings {
             id,
             title: "Atlassian".to_owned(),
@@ -78,6 +77,7 @@ impl IdentityProvider {
             confluence: false,
             authorization_url: self.url.clone(),
             api_url: self.url.clone(),
+            recheck,
             deadline: DEADLINE,
         };
         Ok(Arc::new(Atlassian::new(settings, egress()?).map_err(text)?))
@@ -116,6 +116,7 @@ impl IdentityProvider {
             ((*name).to_owned(), values.iter().map(|value| (*value).to_owned()).collect())
         };
         Given {
+            recheck: false,
             id,
             title: format!("{:?}", self.brand),
             client_id: CLIENT_ID.to_owned(),

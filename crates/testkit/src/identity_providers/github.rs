@@ -4,7 +4,8 @@
 //!   form-encoded unless `Accept` asks for JSON;
 //! - apps/oauth-apps/maintaining-oauth-apps/troubleshooting-oauth-app-access-token-request-errors – errors with status 200;
 //! - apps/creating-github-apps/authenticating-with-a-github-app/generating-a-user-access-token-for-a-github-app – tokens that
-//!   begin with `ghu_`, and no scopes;
+//!   begin with `ghu_`, and no scopes; refreshing-user-access-tokens – they end, unless that was opted out of, and a refresh token
+//!   beside them begins with `ghr_`; `bad_refresh_token`;
 //! - rest/using-the-rest-api/getting-started-with-the-rest-api – a request without `User-Agent` is refused;
 //! - rest/using-the-rest-api/using-pagination-in-the-rest-api – `Link` with `rel="next"`;
 //! - rest/orgs/members, rest/teams/teams, rest/users/emails, rest/orgs/orgs.
@@ -36,6 +37,12 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
     if asked.field("client_id") != CLIENT_ID || asked.field("client_secret") != CLIENT_SECRET {
         return refused("incorrect_client_credentials");
     }
+    if asked.field("grant_type") == "refresh_token" {
+        if !Desk::exchange(held, asked.field("refresh_token")) {
+            return refused("bad_refresh_token");
+        }
+        return given(desk, held, "ghu_", "");
+    }
     let verifier = asked.field("code_verifier");
     let Some(code) = desk.redeem(held, asked.field("code"), asked.field("redirect_uri"), verifier) else {
         return refused("bad_verification_code");
@@ -54,8 +61,17 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
             ("gho_", code.asked.get("scope").map(|scope| scope.replace(' ', ",")).unwrap_or_default())
         }
     };
+    given(desk, held, prefix, &scope)
+}
+
+fn given(desk: &Desk, held: &mut Held, prefix: &str, scope: &str) -> Reply {
     let token = desk.token(held, prefix);
-    Reply::json(200, &json!({"access_token": token, "scope": scope, "token_type": "bearer"}))
+    let mut answer = json!({"access_token": token, "scope": scope, "token_type": "bearer"});
+    if desk.brand == Brand::GitHubApp {
+        answer["refresh_token"] = desk.refresh_token(held, "ghr_").into();
+        answer["expires_in"] = 28_800.into();
+    }
+    Reply::json(200, &answer)
 }
 
 fn api(desk: &Desk, held: &Held, asked: &Asked, path: &str) -> Reply {

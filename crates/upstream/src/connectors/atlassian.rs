@@ -21,6 +21,7 @@ use url::Url;
 
 pub use self::settings::{AtlassianSettings, AtlassianSettingsError, Site};
 use super::answer::{read_json, send, with_token};
+use super::offline::{Absence, Absent, OfflineToken, Present, present};
 use super::person::{address, shown_name, whole_groups};
 use super::returned::Returned;
 use super::{
@@ -90,10 +91,22 @@ impl Atlassian {
         if callback.not_before_auth.is_some() {
             return Err(Malformation::AuthenticationTime.into());
         }
-        let token = token::exchange(&self.settings, &*self.egress, &callback, code).await?;
+        let tokens = token::exchange(&self.settings, &*self.egress, &callback, code).await?;
+        let identity = self.believe(&tokens.access_token).await?;
+        let offline = tokens.refresh_token.filter(|_| self.settings.recheck);
+        Ok(Identity { offline: offline.map(OfflineToken::new), ..identity })
+    }
+
+    async fn believe(&self, token: &Secret) -> Result<Identity, ConnectorError> {
         let (me, sites): (Me, Vec<AccessibleResource>) =
-            try_join(self.get("/me", &token), self.get("/oauth/token/accessible-resources", &token)).await?;
+            try_join(self.get("/me", token), self.get("/oauth/token/accessible-resources", token)).await?;
         self.identity(me, &sites)
+    }
+
+    async fn exchange_again(&self, absent: Absent<'_>) -> Result<Present, Absence> {
+        let tokens = token::refresh(&self.settings, &*self.egress, absent.token.secret()).await?;
+        let next = tokens.refresh_token.map(OfflineToken::new);
+        present(self.believe(&tokens.access_token).await, absent.subject, next)
     }
 
     fn identity(&self, me: Me, sites: &[AccessibleResource]) -> Result<Identity, ConnectorError> {
@@ -119,6 +132,7 @@ impl Atlassian {
             groups: whole_groups(groups).ok_or(Denial::GroupsUnavailable)?,
             authenticated_at: None,
             session: None,
+            offline: None,
             subject: me.account_id,
         })
     }
@@ -161,6 +175,14 @@ impl Connector for Atlassian {
             let identified = tokio::time::timeout(self.settings.deadline, self.identify(callback)).await;
             identified.unwrap_or(Err(ConnectorError::Unreachable))
         })
+    }
+
+    fn keeps_offline_access(&self) -> bool {
+        self.settings.recheck
+    }
+
+    fn ask_again<'a>(&'a self, absent: Absent<'a>) -> BoxFuture<'a, Result<Present, Absence>> {
+        Box::pin(self.exchange_again(absent))
     }
 
     fn check<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {

@@ -158,6 +158,7 @@ impl Development {
             groups,
             authenticated_at: Some(code.at),
             session: None,
+            offline: None,
         })
     }
 

@@ -22,6 +22,7 @@ use url::Url;
 
 use self::api::{Api, Email, Membership, Team, User};
 pub use self::settings::{GitHubApp, GitHubSettings, GitHubSettingsError, Organization};
+use super::offline::{Absence, Absent, OfflineToken, Present, present};
 use super::person::{address, shown_name, whole_groups};
 use super::returned::Returned;
 use super::{
@@ -77,8 +78,31 @@ impl GitHub {
         if callback.not_before_auth.is_some() {
             return Err(Malformation::AuthenticationTime.into());
         }
-        let token = token::exchange(&self.settings, &*self.egress, &callback, code).await?;
-        let api = Api { settings: &self.settings, egress: &*self.egress, token: &token };
+        let tokens = token::exchange(&self.settings, &*self.egress, &callback, code).await?;
+        let identity = self.believe(&self.api(&tokens.access_token)).await?;
+        // A token that does not end is asked by itself.
+        let offline = tokens.refresh_token.unwrap_or(tokens.access_token);
+        Ok(Identity { offline: self.settings.recheck.then(|| OfflineToken::new(offline)), ..identity })
+    }
+
+    fn api<'a>(&'a self, token: &'a UserToken) -> Api<'a> {
+        Api { settings: &self.settings, egress: &*self.egress, token }
+    }
+
+    async fn exchange_again(&self, absent: Absent<'_>) -> Result<Present, Absence> {
+        let token = absent.token.secret();
+        if token.expose(|token| token.starts_with(REFRESH_TOKEN)) {
+            let tokens = token::refresh(&self.settings, &*self.egress, token).await?;
+            let next = tokens.refresh_token.map(OfflineToken::new);
+            return present(self.believe(&self.api(&tokens.access_token)).await, absent.subject, next);
+        }
+        if !self.api(token).is_of_somebody().await? {
+            return Err(Absence::Gone);
+        }
+        present(self.believe(&self.api(token)).await, absent.subject, None)
+    }
+
+    async fn believe(&self, api: &Api<'_>) -> Result<Identity, ConnectorError> {
         let (user, memberships, teams, emails) =
             try_join4(api.user(), api.memberships(), api.teams(), api.emails()).await?;
         self.identity(user, &memberships, &teams, emails)
@@ -111,6 +135,7 @@ impl GitHub {
             groups,
             authenticated_at: None,
             session: None,
+            offline: None,
         })
     }
 
@@ -153,6 +178,9 @@ impl GitHub {
     }
 }
 
+/// What the refresh tokens of GitHub begin with (docs.github.com, "GitHub credential types").
+const REFRESH_TOKEN: &str = "ghr_";
+
 /// The organisation, its teams by name, and by number for those who cannot rely on names.
 fn groups(ours: &[&Organization], teams: &[Team]) -> Vec<String> {
     let mut groups = Vec::new();
@@ -184,6 +212,14 @@ impl Connector for GitHub {
             let identified = tokio::time::timeout(self.settings.deadline, self.identify(callback)).await;
             identified.unwrap_or(Err(ConnectorError::Unreachable))
         })
+    }
+
+    fn keeps_offline_access(&self) -> bool {
+        self.settings.recheck
+    }
+
+    fn ask_again<'a>(&'a self, absent: Absent<'a>) -> BoxFuture<'a, Result<Present, Absence>> {
+        Box::pin(self.exchange_again(absent))
     }
 
     fn check<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {

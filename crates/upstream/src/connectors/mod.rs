@@ -8,6 +8,7 @@ pub mod atlassian;
 pub mod development;
 mod error;
 pub mod github;
+pub mod offline;
 pub mod oidc;
 mod person;
 pub mod profile;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use self::development::Development;
 pub use self::error::{CheckError, ConnectorError, Denial, Malformation, Refusal};
+use self::offline::{Absence, Absent, OfflineToken, Present};
 
 /// Longest authorization code or state that is taken from a callback.
 const LONGEST_PARAMETER: usize = 4096;
@@ -151,6 +153,8 @@ pub struct Identity {
     pub authenticated_at: Option<Timestamp>,
     /// The provider's name of the session there (`sid`), by which it may say later that the session is over.
     pub session: Option<String>,
+    /// By what the provider can be asked later whether the person is still there, if that is wanted and it gave it.
+    pub offline: Option<OfflineToken>,
 }
 
 /// One identity provider.
@@ -172,6 +176,19 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// # Errors
     /// Whatever keeps the person from being known; nothing is half believed.
     fn complete<'a>(&'a self, callback: Callback<'a>) -> BoxFuture<'a, Result<Identity, ConnectorError>>;
+
+    /// Whether it can be asked later about people who signed in: then [`Identity::offline`] is what it is asked by.
+    fn keeps_offline_access(&self) -> bool {
+        false
+    }
+
+    /// Asks whether a person who signed in is still there.
+    ///
+    /// # Errors
+    /// [`Absence`], which says whether the provider said no, or nothing.
+    fn ask_again<'a>(&'a self, _: Absent<'a>) -> BoxFuture<'a, Result<Present, Absence>> {
+        Box::pin(async { Err(ConnectorError::Unreachable.into()) })
+    }
 
     /// Tries the provider out for `sekisho check` and says in one sentence what was found. `redirect_uri` is that of the
     /// legs.

@@ -22,7 +22,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use protocol::world::Clock;
+use protocol::secret::Secret;
+use protocol::world::{Clock, Timestamp};
 use url::Url;
 
 use self::claims::Groups;
@@ -30,8 +31,8 @@ use self::directory::Directory;
 use self::discovery::{Discovery, Provider};
 use self::id_token::{Expected, Verified};
 use self::keys::Keys;
-pub use self::settings::{OidcSettings, OidcSettingsError, Quirks, Tenants};
-use self::token::Tokens;
+pub use self::settings::{Offline, OidcSettings, OidcSettingsError, Quirks, Tenants};
+use super::offline::{Absence, Absent, OfflineToken, Present, present};
 use super::returned::Returned;
 use super::{
     Callback, CheckError, Connector, ConnectorError, ConnectorId, Denial, Identity, LegRequest, Malformation,
@@ -93,6 +94,11 @@ impl Oidc {
         for (name, value) in &self.settings.quirks.parameters {
             query.append_pair(name, value);
         }
+        // Who must prove who they are is not asked for consent as well: there is one `prompt`.
+        let offline = self.settings.offline.iter().flat_map(|offline| &offline.parameters);
+        for (name, value) in offline.filter(|(name, _)| !leg.reauthenticate || name != "prompt") {
+            query.append_pair(name, value);
+        }
         if let Some(hint) = leg.login_hint {
             query.append_pair("login_hint", hint);
         }
@@ -109,27 +115,64 @@ impl Oidc {
         let provider = self.provider().await?;
         let code = returned.code(|iss| self.settings.is_issuer(iss), provider.sends_iss)?;
         let tokens = token::exchange(&self.settings, &*self.egress, &provider, &callback, code).await?;
-        let token = self.keys.verify(&tokens.id_token, &provider, &*self.egress, &self.settings).await?;
         let expected = Expected {
-            issuer: &self.settings.issuer,
-            tenants: self.settings.quirks.tenants.as_ref(),
-            client_id: &self.settings.client_id,
-            nonce: callback.nonce,
+            nonce: Some(callback.nonce),
             not_before_auth: callback.not_before_auth,
-            now: callback.now,
+            ..self.expected(callback.now)
         };
-        let mut verified = id_token::judge(token, &expected)?;
+        let told = (tokens.id_token.as_str(), &tokens.access_token);
+        let identity = self.believe(told, &provider, &expected).await?;
+        let offline = tokens.refresh_token.filter(|_| self.settings.offline.is_some());
+        Ok(Identity { offline: offline.map(OfflineToken::new), ..identity })
+    }
+
+    const fn expected(&self, now: Timestamp) -> Expected<'_> {
+        Expected {
+            issuer: self.settings.issuer.as_str(),
+            tenants: self.settings.quirks.tenants.as_ref(),
+            client_id: self.settings.client_id.as_str(),
+            nonce: None,
+            not_before_auth: None,
+            now,
+        }
+    }
+
+    /// Who an ID token is about, with what it leaves to others to tell.
+    async fn believe(
+        &self,
+        (id_token, access_token): (&str, &Secret),
+        provider: &Provider,
+        expected: &Expected<'_>,
+    ) -> Result<Identity, ConnectorError> {
+        let token = self.keys.verify(id_token, provider, &*self.egress, &self.settings).await?;
+        let mut verified = id_token::judge(token, expected)?;
         if self.settings.userinfo {
-            let more = userinfo::fetch(&self.settings, &*self.egress, &provider, &tokens).await?;
+            let more = userinfo::fetch(&self.settings, &*self.egress, provider, access_token).await?;
             claims::complete(&mut verified, more)?;
         }
         claims::admit(&verified, &self.settings)?;
-        let groups = self.groups(&verified, &tokens).await?;
+        let groups = self.groups(&verified, access_token).await?;
         claims::identity(verified, groups, &self.settings)
     }
 
+    /// Exchanges the refresh token, and believes what came with it.
+    async fn exchange_again(&self, absent: Absent<'_>) -> Result<Present, Absence> {
+        let provider = self.provider().await?;
+        let token = absent.token.secret();
+        let refreshed = token::refresh(&self.settings, &*self.egress, &provider, token).await?;
+        let next = refreshed.refresh_token.map(OfflineToken::new);
+        let Some(id_token) = refreshed.id_token else { return Ok(Present { identity: None, next }) };
+        let told = (id_token.as_str(), &refreshed.access_token);
+        let identity = self.believe(told, &provider, &self.expected(absent.now)).await;
+        present(identity, absent.subject, next)
+    }
+
     /// The groups of somebody who is admitted: from a claim, or from whoever keeps them.
-    async fn groups(&self, verified: &Verified, tokens: &Tokens) -> Result<Vec<String>, ConnectorError> {
+    async fn groups(
+        &self,
+        verified: &Verified,
+        access_token: &Secret,
+    ) -> Result<Vec<String>, ConnectorError> {
         let way = directory::Way { egress: &*self.egress, limits: self.settings.limits(directory::LARGEST) };
         if let Some(Directory::Google(google)) = &self.settings.quirks.directory {
             return google.groups(&way, &verified.subject, self.clock.now()).await;
@@ -137,9 +180,7 @@ impl Oidc {
         let Some(claim) = &self.settings.groups_claim else { return Ok(Vec::new()) };
         match (claims::groups(&verified.person, claim)?, &self.settings.quirks.directory) {
             (Groups::Here(groups), _) => Ok(groups),
-            (Groups::Elsewhere, Some(Directory::Graph(graph))) => {
-                graph.groups(&way, &tokens.access_token).await
-            }
+            (Groups::Elsewhere, Some(Directory::Graph(graph))) => graph.groups(&way, access_token).await,
             (Groups::Elsewhere, Some(Directory::Google(_)) | None) => Err(Denial::GroupsUnavailable.into()),
         }
     }
@@ -172,7 +213,16 @@ impl Oidc {
         };
         let iss =
             if provider.sends_iss { "sends `iss` in callbacks" } else { "does not say that it sends `iss`" };
-        Ok(format!("discovery and keys of {issuer} are in order; {credentials}; it {pkce} and {iss}"))
+        let later = match &self.settings.offline {
+            None => "nobody asks it later whether people are still there",
+            Some(_) if provider.offers_offline_access == Some(false) => {
+                "it does not list the scope offline_access, so it may give nothing by which to ask later about people"
+            }
+            Some(_) => "it is asked at refreshes whether people are still there",
+        };
+        Ok(format!(
+            "discovery and keys of {issuer} are in order; {credentials}; it {pkce} and {iss}; {later}"
+        ))
     }
 }
 
@@ -202,6 +252,14 @@ impl Connector for Oidc {
 
     fn complete<'a>(&'a self, callback: Callback<'a>) -> BoxFuture<'a, Result<Identity, ConnectorError>> {
         Box::pin(self.in_time(self.identify(callback)))
+    }
+
+    fn keeps_offline_access(&self) -> bool {
+        self.settings.offline.is_some()
+    }
+
+    fn ask_again<'a>(&'a self, absent: Absent<'a>) -> BoxFuture<'a, Result<Present, Absence>> {
+        Box::pin(self.exchange_again(absent))
     }
 
     fn check<'a>(&'a self, redirect_uri: &'a str) -> BoxFuture<'a, Result<String, CheckError>> {

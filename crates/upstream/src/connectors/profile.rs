@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::ConnectorId;
 use super::oidc::directory::{Directory, GoogleDirectory, Graph};
-use super::oidc::{OidcSettings, Quirks, Tenants};
+use super::oidc::{Offline, OidcSettings, Quirks, Tenants};
 
 /// Every profile: the `kind` of an `[[identity_provider]]`, and its file.
 pub const PROFILES: [(&str, &str); 6] = [
@@ -42,12 +42,30 @@ pub struct Profile {
     #[serde(default)]
     restricted_by: Vec<String>,
     directory: Option<Kept>,
+    /// How it is asked for a refresh token that lasts.
+    #[serde(default)]
+    offline: OfflineOf,
     /// The first of which all settings are given, once each, is the one.
     issuer: Vec<IssuerOf>,
     #[serde(default)]
     parameter: Vec<ParameterOf>,
     #[serde(default)]
     required_claim: Vec<ClaimOf>,
+}
+
+/// The scope of the standard (OpenID Connect Core 1.0, section 11), unless it has a way of its own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfflineOf {
+    scopes: Vec<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+}
+
+impl Default for OfflineOf {
+    fn default() -> Self {
+        Self { scopes: vec!["offline_access".to_owned()], parameters: BTreeMap::new() }
+    }
 }
 
 /// Who keeps the groups that are not in the ID token.
@@ -107,6 +125,8 @@ pub struct Given {
     pub userinfo: Option<bool>,
     /// Key file of the service account, and administrator, if Google's directory is to be asked.
     pub google_directory: Option<(Secret, String)>,
+    /// Whether the provider is asked later about people who signed in.
+    pub recheck: bool,
     /// For all that one step of a sign-in asks of the provider.
     pub deadline: Duration,
 }
@@ -185,6 +205,10 @@ impl Profile {
             email_domains: given.values.get("email_domains").cloned().unwrap_or_default(),
             required_claims: required(&self.required_claim, &given.values, &given.switches),
             deadline: given.deadline,
+            offline: given.recheck.then(|| Offline {
+                scopes: self.offline.scopes,
+                parameters: self.offline.parameters.into_iter().collect(),
+            }),
             quirks: Quirks {
                 parameters: self.parameter.iter().filter_map(|one| one.sent(&given.values)).collect(),
                 subject: self.subject,

@@ -86,6 +86,7 @@ async fn a_person_who_is_picked_is_signed_in() {
         groups: vec!["engineering".to_owned(), "staff".to_owned()],
         authenticated_at: Some(NOW),
         session: None,
+        offline: None,
     };
     assert_eq!(come_back(&connector, &query, LEG).await, Ok(expected));
 }

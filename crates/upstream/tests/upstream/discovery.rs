@@ -30,6 +30,7 @@ fn settings() -> OidcSettings {
         userinfo: false,
         email_domains: Vec::new(),
         required_claims: std::collections::BTreeMap::new(),
+        offline: None,
         deadline: Duration::from_secs(10),
         quirks: Quirks::default(),
     }

@@ -25,6 +25,7 @@ async fn a_person_is_what_the_provider_vouches_for() {
         groups: vec!["engineering".to_owned(), "staff".to_owned()],
         authenticated_at: Some(protocol::world::Timestamp::from_secs(NOW.secs() - 7)),
         session: None,
+        offline: None,
     };
     assert_eq!(identity, expected);
 }

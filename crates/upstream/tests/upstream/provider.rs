@@ -147,6 +147,7 @@ impl Provider {
             userinfo: false,
             email_domains: Vec::new(),
             required_claims: BTreeMap::new(),
+            offline: None,
             deadline: Duration::from_secs(10),
             quirks: Quirks::default(),
         }

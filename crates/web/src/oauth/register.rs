@@ -58,7 +58,7 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
 }
 
 /// The initial access token, if exactly one bearer token came (RFC 7591, section 3; RFC 6750, section 2.1).
-fn bearer(headers: &HeaderMap) -> Option<Secret> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<Secret> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

@@ -3,6 +3,8 @@
 //! Every answer is the same whether or not the person is known here.
 
 pub(crate) mod backchannel_logout;
+pub(crate) mod global_token_revocation;
+pub(crate) mod security_events;
 
 use authorization_server::{SignalError, Signalled};
 

@@ -170,6 +170,8 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         home_domains: std::collections::BTreeMap::new(),
         service_accounts: Vec::new(),
         backchannel_logouts: Vec::new(),
+        global_token_revocations: Vec::new(),
+        security_event_transmitters: Vec::new(),
         trusted_issuers: Vec::new(),
         workload_issuers: Vec::new(),
     }

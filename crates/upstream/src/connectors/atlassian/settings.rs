@@ -37,6 +37,8 @@ pub struct AtlassianSettings {
     pub authorization_url: String,
     /// `https://api.atlassian.com`.
     pub api_url: String,
+    /// Whether it is asked later about people who signed in.
+    pub recheck: bool,
     /// For all that one step of a sign-in asks.
     pub deadline: Duration,
 }
@@ -82,7 +84,12 @@ impl AtlassianSettings {
 
     /// Who the person is, and a scope of the product without which no site would be listed.
     pub(super) const fn scope(&self) -> &'static str {
-        if self.confluence { "read:me read:confluence-user" } else { "read:me read:jira-user" }
+        match (self.confluence, self.recheck) {
+            (false, false) => "read:me read:jira-user",
+            (false, true) => "read:me read:jira-user offline_access",
+            (true, false) => "read:me read:confluence-user",
+            (true, true) => "read:me read:confluence-user offline_access",
+        }
     }
 
     pub(super) fn limits(&self, max_body: usize) -> Limits {
@@ -109,6 +116,7 @@ mod tests {
             confluence: false,
             authorization_url: "https://auth.atlassian.com".to_owned(),
             api_url: "https://api.atlassian.com".to_owned(),
+            recheck: false,
             deadline: Duration::from_secs(10),
         };
         assert_eq!(settings(&[]).verify(), Err(Error::AdmitsEverybody));

@@ -25,6 +25,12 @@ pub(super) struct User {
     pub(super) kind: Option<String>,
 }
 
+/// What GitHub says of an error.
+#[derive(Deserialize)]
+struct Told {
+    message: String,
+}
+
 #[derive(Deserialize)]
 pub(super) struct Membership {
     /// `active`, or `pending` while the invitation is not accepted.
@@ -118,6 +124,20 @@ impl Api<'_> {
                 ids.is_none_or(|ids| ids.iter().any(ours))
             }
             None => true,
+        }
+    }
+
+    /// Whether the token is still of somebody: 401 after it was revoked, 403 of an account that is suspended.
+    pub(super) async fn is_of_somebody(&self) -> Result<bool, ConnectorError> {
+        let response = self.get("/user").await?;
+        let suspended = || {
+            let told = read_json::<Told>(&response).map(|told| told.message.to_ascii_lowercase());
+            told.is_some_and(|told| told.contains("account was suspended"))
+        };
+        match response.status() {
+            StatusCode::UNAUTHORIZED => Ok(false),
+            StatusCode::FORBIDDEN if suspended() => Ok(false),
+            _ => judge(&response).map(|()| true),
         }
     }
 

@@ -44,6 +44,8 @@ pub struct GitHubSettings {
     pub app: GitHubApp,
     /// Whose members are admitted.
     pub organizations: Vec<Organization>,
+    /// Whether it is asked later about people who signed in.
+    pub recheck: bool,
     /// For all that one step of a sign-in asks.
     pub deadline: Duration,
 }
@@ -125,6 +127,7 @@ mod tests {
                 .iter()
                 .map(|(name, id)| Organization { name: (*name).to_owned(), id: *id })
                 .collect(),
+            recheck: false,
             deadline: Duration::from_secs(10),
         }
     }

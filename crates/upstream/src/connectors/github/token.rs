@@ -20,9 +20,17 @@ const LARGEST: usize = 64 * 1024;
 #[derive(Deserialize)]
 struct Answer {
     access_token: Option<String>,
+    refresh_token: Option<String>,
     token_type: Option<String>,
     scope: Option<String>,
     error: Option<String>,
+}
+
+/// What GitHub gave.
+pub(super) struct Tokens {
+    pub(super) access_token: UserToken,
+    /// Only with tokens that end.
+    pub(super) refresh_token: Option<Secret>,
 }
 
 /// Redeems the code. Sent once: a code is good once, so there is nothing to try again.
@@ -31,10 +39,30 @@ pub(super) async fn exchange(
     egress: &dyn Egress,
     callback: &Callback<'_>,
     code: &str,
-) -> Result<UserToken, ConnectorError> {
+) -> Result<Tokens, ConnectorError> {
     let verifier = callback.code_verifier.expose(|verifier| Secret::new(verifier.to_owned()));
     let response = ask(settings, egress, (code, callback.redirect_uri), Some(&verifier)).await?;
-    let answer = read(&response)?;
+    tokens(settings, read(&response)?)
+}
+
+/// Exchanges a refresh token (docs.github.com, "Refreshing user access tokens"): of GitHub Apps whose tokens end. Sent once.
+pub(super) async fn refresh(
+    settings: &GitHubSettings,
+    egress: &dyn Egress,
+    token: &Secret,
+) -> Result<Tokens, ConnectorError> {
+    tokens(settings, read(&post(settings, egress, refreshing(settings, token)).await?)?)
+}
+
+fn refreshing(settings: &GitHubSettings, token: &Secret) -> String {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("client_id", &settings.client_id).append_pair("grant_type", "refresh_token");
+    settings.client_secret.expose(|secret| form.append_pair("client_secret", secret));
+    token.expose(|token| form.append_pair("refresh_token", token));
+    form.finish()
+}
+
+fn tokens(settings: &GitHubSettings, answer: Answer) -> Result<Tokens, ConnectorError> {
     let (Some(token), Some(kind)) = (answer.access_token, answer.token_type) else {
         return Err(Malformation::TokenResponse.into());
     };
@@ -48,7 +76,8 @@ pub(super) async fn exchange(
     if settings.app == GitHubApp::OAuthApp && !sees_memberships {
         return Err(Denial::GroupsUnavailable.into());
     }
-    Ok(Secret::new(token))
+    let refresh_token = answer.refresh_token.filter(|token| !token.is_empty()).map(Secret::new);
+    Ok(Tokens { access_token: Secret::new(token), refresh_token })
 }
 
 /// For `sekisho check`: whether our own credentials are accepted, which is judged before the code.
@@ -75,7 +104,14 @@ async fn ask(
     (code, redirect_uri): (&str, &str),
     verifier: Option<&Secret>,
 ) -> Result<Response<Bytes>, ConnectorError> {
-    let form = form(settings, code, redirect_uri, verifier);
+    post(settings, egress, form(settings, code, redirect_uri, verifier)).await
+}
+
+async fn post(
+    settings: &GitHubSettings,
+    egress: &dyn Egress,
+    form: String,
+) -> Result<Response<Bytes>, ConnectorError> {
     let request = Request::post(settings.at("/login/oauth/access_token"))
         .header(ACCEPT, JSON)
         .header(CONTENT_TYPE, FORM)
@@ -105,7 +141,9 @@ fn read(response: &Response<Bytes>) -> Result<Answer, ConnectorError> {
     match answer.error.as_deref() {
         None if response.status() == StatusCode::OK => Ok(answer),
         None => Err(Malformation::TokenResponse.into()),
-        Some("bad_verification_code" | "invalid_grant") => Err(Refusal::CodeRefused.into()),
+        Some("bad_refresh_token" | "bad_verification_code" | "invalid_grant") => {
+            Err(Refusal::CodeRefused.into())
+        }
         Some("incorrect_client_credentials" | "invalid_client" | "redirect_uri_mismatch") => {
             Err(Refusal::ClientRefused.into())
         }

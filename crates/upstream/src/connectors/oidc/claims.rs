@@ -78,6 +78,7 @@ pub(super) fn identity(
         groups,
         authenticated_at: verified.authenticated_at,
         session: session(person),
+        offline: None,
         subject: subject(&verified, &settings.quirks.subject)?,
     })
 }
@@ -173,6 +174,7 @@ mod tests {
             userinfo: false,
             email_domains: vec!["example.com".to_owned()],
             required_claims: BTreeMap::new(),
+            offline: None,
             deadline: Duration::from_secs(10),
             quirks: super::super::settings::Quirks::default(),
         };

@@ -28,6 +28,8 @@ pub(super) struct Provider {
     pub(super) authentication_methods: Vec<String>,
     /// Whether S256 is among the methods, if they are named at all.
     pub(super) advertises_s256: Option<bool>,
+    /// Whether `offline_access` is among the scopes, if they are named at all.
+    pub(super) offers_offline_access: Option<bool>,
     /// `authorization_response_iss_parameter_supported` (RFC 9207, section 3).
     pub(super) sends_iss: bool,
 }
@@ -41,6 +43,7 @@ struct Document {
     userinfo_endpoint: Option<String>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     code_challenge_methods_supported: Option<Vec<String>>,
+    scopes_supported: Option<Vec<String>>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
 }
@@ -93,6 +96,9 @@ async fn fetch(settings: &OidcSettings, egress: &dyn Egress) -> Result<Provider,
         advertises_s256: document
             .code_challenge_methods_supported
             .map(|methods| methods.iter().any(|method| method == "S256")),
+        offers_offline_access: document
+            .scopes_supported
+            .map(|scopes| scopes.iter().any(|scope| scope == "offline_access")),
         sends_iss: document.authorization_response_iss_parameter_supported,
     })
 }

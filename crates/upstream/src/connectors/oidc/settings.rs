@@ -61,8 +61,19 @@ pub struct OidcSettings {
     pub required_claims: BTreeMap<String, Vec<String>>,
     /// For all that one step of a sign-in asks of the provider.
     pub deadline: Duration,
+    /// Whether the provider is asked later about people who signed in, and how that is asked for.
+    pub offline: Option<Offline>,
     /// Where it differs from the standard, or adds to it.
     pub quirks: Quirks,
+}
+
+/// How a provider is asked for a refresh token that outlives the session.
+#[derive(Clone, Debug, Default)]
+pub struct Offline {
+    /// Further scopes.
+    pub scopes: Vec<String>,
+    /// Further parameters of the authentication request.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// Where a provider differs from the standard, or adds to it. The default is the standard.
@@ -192,7 +203,8 @@ impl OidcSettings {
 
     pub(super) fn scope(&self) -> String {
         let mut scope = String::from("openid");
-        for token in self.scopes.iter().filter(|token| token.as_str() != "openid") {
+        let offline = self.offline.iter().flat_map(|offline| &offline.scopes);
+        for token in self.scopes.iter().chain(offline).filter(|token| token.as_str() != "openid") {
             scope.push(' ');
             scope.push_str(token);
         }

@@ -21,15 +21,27 @@ const LARGEST: usize = 128 * 1024;
 /// What the provider gave for the code.
 pub(super) struct Tokens {
     pub(super) id_token: String,
-    /// Used for userinfo and forgotten; Sekisho keeps no token of the sign-in.
+    /// Used for userinfo and forgotten.
     pub(super) access_token: Secret,
+    /// Kept if people are asked about later, otherwise forgotten.
+    pub(super) refresh_token: Option<Secret>,
+}
+
+/// What the provider gave for a refresh token.
+pub(super) struct Refreshed {
+    /// A provider may leave it out (OpenID Connect Core 1.0, section 12.2).
+    pub(super) id_token: Option<String>,
+    pub(super) access_token: Secret,
+    /// The one that takes over, if it is rotated (RFC 6749, section 6).
+    pub(super) refresh_token: Option<Secret>,
 }
 
 #[derive(Deserialize)]
 struct TokenAnswer {
-    id_token: String,
+    id_token: Option<String>,
     access_token: String,
     token_type: String,
+    refresh_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -46,7 +58,37 @@ pub(super) async fn exchange(
     code: &str,
 ) -> Result<Tokens, ConnectorError> {
     let asked = Asked { code, redirect_uri: callback.redirect_uri, code_verifier: callback.code_verifier };
-    let request = request(settings, provider, &asked)?;
+    let refreshed = redeem(settings, egress, request(settings, provider, asked.form())?).await?;
+    let id_token = refreshed.id_token.ok_or(Malformation::TokenResponse)?;
+    let Refreshed { access_token, refresh_token, .. } = refreshed;
+    Ok(Tokens { id_token, access_token, refresh_token })
+}
+
+/// Exchanges a refresh token. Sent once: it may be good once.
+pub(super) async fn refresh(
+    settings: &OidcSettings,
+    egress: &dyn Egress,
+    provider: &Provider,
+    token: &Secret,
+) -> Result<Refreshed, ConnectorError> {
+    let request = request(settings, provider, refreshing(token))?;
+    redeem(settings, egress, request).await
+}
+
+fn refreshing(token: &Secret) -> Serializer<'static, String> {
+    let mut form = Serializer::new(String::new());
+    form.append_pair("grant_type", "refresh_token");
+    token.expose(|token| {
+        form.append_pair("refresh_token", token);
+    });
+    form
+}
+
+async fn redeem(
+    settings: &OidcSettings,
+    egress: &dyn Egress,
+    request: Request<Bytes>,
+) -> Result<Refreshed, ConnectorError> {
     let limits = settings.limits(LARGEST);
     let malformed = Malformation::TokenResponse;
     let response = send(egress, request, limits, malformed).await?;
@@ -60,7 +102,11 @@ pub(super) async fn exchange(
     if !answer.token_type.eq_ignore_ascii_case("bearer") {
         return Err(malformed.into());
     }
-    Ok(Tokens { id_token: answer.id_token, access_token: Secret::new(answer.access_token) })
+    Ok(Refreshed {
+        id_token: answer.id_token,
+        access_token: Secret::new(answer.access_token),
+        refresh_token: answer.refresh_token.filter(|token| !token.is_empty()).map(Secret::new),
+    })
 }
 
 /// Tries our own credentials with a code that was never given. Whether they are accepted, if the answer tells: a
@@ -73,7 +119,7 @@ pub(super) async fn try_credentials(
 ) -> Result<Option<bool>, ConnectorError> {
     let code_verifier = CodeVerifier::parse(TRIAL).map_err(|_| Malformation::TokenResponse)?;
     let asked = Asked { code: "sekisho-check", redirect_uri, code_verifier: &code_verifier };
-    let request = request(settings, provider, &asked)?;
+    let request = request(settings, provider, asked.form())?;
     let response = send(egress, request, settings.limits(LARGEST), Malformation::TokenResponse).await?;
     Ok(match refused(&response) {
         _ if !response.status().is_client_error() => None,
@@ -86,23 +132,31 @@ pub(super) async fn try_credentials(
 /// The verifier of a code that was never given.
 const TRIAL: &str = "no-code-was-ever-given-that-this-could-be-for-1";
 
-/// What differs from one token request to the next.
+/// What differs from one redemption of a code to the next.
 struct Asked<'a> {
     code: &'a str,
     redirect_uri: &'a str,
     code_verifier: &'a CodeVerifier,
 }
 
+impl Asked<'_> {
+    fn form(&self) -> Serializer<'static, String> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "authorization_code")
+            .append_pair("code", self.code)
+            .append_pair("redirect_uri", self.redirect_uri);
+        self.code_verifier.expose(|verifier| {
+            form.append_pair("code_verifier", verifier);
+        });
+        form
+    }
+}
+
 fn request(
     settings: &OidcSettings,
     provider: &Provider,
-    asked: &Asked<'_>,
+    mut form: Serializer<'static, String>,
 ) -> Result<Request<Bytes>, ConnectorError> {
-    let mut form = Serializer::new(String::new());
-    form.append_pair("grant_type", "authorization_code")
-        .append_pair("code", asked.code)
-        .append_pair("redirect_uri", asked.redirect_uri);
-    asked.code_verifier.expose(|verifier| form.append_pair("code_verifier", verifier));
     let mut request =
         Request::post(provider.token_endpoint.as_str()).header(ACCEPT, JSON).header(CONTENT_TYPE, FORM);
     match (method(settings, provider)?, &settings.client_secret) {

@@ -2,13 +2,13 @@
 
 use bytes::Bytes;
 use http::Request;
+use protocol::secret::Secret;
 use serde_json::{Map, Value};
 
 use super::super::answer::{document, send, with_token};
 use super::super::{ConnectorError, Malformation};
 use super::discovery::Provider;
 use super::settings::OidcSettings;
-use super::token::Tokens;
 use crate::egress::Egress;
 
 const LARGEST: usize = 128 * 1024;
@@ -18,11 +18,11 @@ pub(super) async fn fetch(
     settings: &OidcSettings,
     egress: &dyn Egress,
     provider: &Provider,
-    tokens: &Tokens,
+    access_token: &Secret,
 ) -> Result<Map<String, Value>, ConnectorError> {
     let malformed = Malformation::Userinfo;
     let endpoint = provider.userinfo_endpoint.as_ref().ok_or(Malformation::Discovery)?;
-    let request = with_token(Request::get(endpoint.as_str()), &tokens.access_token)?;
+    let request = with_token(Request::get(endpoint.as_str()), access_token)?;
     let request = request.body(Bytes::new()).map_err(|_| malformed)?;
     let limits = settings.limits(LARGEST);
     document(&send(egress, request, limits, malformed).await?, malformed)

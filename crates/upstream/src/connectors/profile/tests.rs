@@ -18,6 +18,7 @@ fn given(values: &[(&str, &[&str])], switches: &[&str]) -> Given {
         scopes: None,
         userinfo: None,
         google_directory: None,
+        recheck: false,
         deadline: Duration::from_secs(10),
     }
 }

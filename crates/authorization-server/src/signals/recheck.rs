@@ -1,0 +1,231 @@
+//! Asking the identity provider, when a client refreshes, whether the person is still there: at most every quarter of an hour for
+//! each person and provider.
+//!
+//! Only a provider that says no to this person ends their access. That it does not answer, or does not accept us, ends nothing; it is
+//! logged and counted, and nobody waits for it longer than a few seconds (attacks.md, F-14). One node asks at a time, under a
+//! claim in the record; whoever finds it claimed goes on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use protocol::id::{Id, User};
+use protocol::secret::{Hash, Sealed, Secret};
+use protocol::world::{Entropy, Timestamp};
+use store::{Asked, NewIdentity, NewOfflineAccess, OfflineAccessRecord, Once, ReplayKind, StoreError};
+use upstream::connectors::offline::{Absence, Absent, OfflineToken, Present};
+use upstream::connectors::{Connector, ConnectorError, Identity, Malformation};
+
+use crate::AuthorizationServer;
+use crate::pages::Caller;
+
+/// Nobody is asked about more often.
+const EVERY: Duration = Duration::from_secs(15 * 60);
+/// How long a client waits for it.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// How long a claim holds: far longer than anybody waits.
+const CLAIM: Duration = Duration::from_secs(60);
+/// When a provider that did not answer is asked again.
+const LATER: Duration = Duration::from_secs(60);
+
+/// How often providers were asked, by what they said.
+#[derive(Debug, Default)]
+pub struct Rechecks {
+    there: AtomicU64,
+    gone: AtomicU64,
+    no_answer: AtomicU64,
+    useless: AtomicU64,
+}
+
+impl Rechecks {
+    /// The counts by outcome.
+    #[must_use]
+    pub fn counts(&self) -> [(&'static str, u64); 4] {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        [
+            ("there", read(&self.there)),
+            ("gone", read(&self.gone)),
+            ("no_answer", read(&self.no_answer)),
+            ("useless", read(&self.useless)),
+        ]
+    }
+}
+
+/// What is sealed is bound to its row, so that it opens there only (attacks.md, ST-02).
+fn context(id: &Id<OfflineAccessRecord>) -> [&[u8]; 3] {
+    [b"offline_access", b"sealed", id.as_bytes()]
+}
+
+/// Whether the provider is to be asked now.
+fn is_due(record: &OfflineAccessRecord, now: Timestamp) -> bool {
+    record.checked_at.plus(EVERY) <= now && record.claimed_until.is_none_or(|until| until <= now)
+}
+
+/// What a provider's silence is worth: whether a newer token may have been lost with its answer.
+const fn may_have_answered(error: ConnectorError) -> bool {
+    match error {
+        ConnectorError::Unreachable | ConnectorError::Malformed(Malformation::TokenResponse) => true,
+        ConnectorError::Malformed(_) | ConnectorError::NotAllowed(_) | ConnectorError::Refused(_) => false,
+    }
+}
+
+/// What becomes of what the provider said.
+#[derive(Debug)]
+enum Verdict {
+    Gone,
+    Write(Asked),
+}
+
+impl AuthorizationServer {
+    /// What providers said when they were asked.
+    #[must_use]
+    pub const fn rechecks(&self) -> &Rechecks {
+        &self.rechecks
+    }
+
+    /// What is kept of a sign-in, to be asked by later.
+    pub(crate) fn seal_offline(&self, identity: &Identity, now: Timestamp) -> Option<NewOfflineAccess> {
+        let token = identity.offline.as_ref()?;
+        let id = Id::mint(now, &*self.parts.entropy);
+        let sealed = self.seal_offline_token(&id, token);
+        Some(NewOfflineAccess { id, sealed })
+    }
+
+    fn seal_offline_token(&self, id: &Id<OfflineAccessRecord>, token: &OfflineToken) -> Sealed {
+        let keys = self.parts.keys.load();
+        token
+            .secret()
+            .expose(|text| keys.sealing.active().seal(&context(id), text.as_bytes(), &*self.parts.entropy))
+    }
+
+    fn open_offline_token(&self, record: &OfflineAccessRecord) -> Option<OfflineToken> {
+        let keys = self.parts.keys.load();
+        let key = keys.sealing.find(record.sealed.key_id()?)?;
+        let opened = key.open(&context(&record.id), &record.sealed).ok()?;
+        let text = std::str::from_utf8(&opened).ok()?.to_owned();
+        Some(OfflineToken::new(Secret::new(text)))
+    }
+
+    /// Whether the person is still there, as far as any provider says. If one says no, all that is theirs was ended.
+    pub(crate) async fn is_still_there(
+        &self,
+        user: Id<User>,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // Without a provider that can be asked there is not even a look at the record.
+        if !self.parts.connectors.iter().any(|connector| connector.keeps_offline_access()) {
+            return Ok(true);
+        }
+        for record in self.parts.store.list_offline_access(user).await? {
+            let connector = self.connector(&record.connector).filter(|one| one.keeps_offline_access());
+            let Some(connector) = connector.filter(|_| is_due(&record, now)) else { continue };
+            if !self.recheck(connector, record, caller, now).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn recheck(
+        &self,
+        connector: &dyn Connector,
+        record: OfflineAccessRecord,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let claim = claim(&*self.parts.entropy);
+        let store = &self.parts.store;
+        if !store.claim_offline_access(record.clone(), claim, now.plus(CLAIM)).await? {
+            return Ok(true);
+        }
+        let verdict = self.ask(connector, &record, now).await;
+        match verdict {
+            Verdict::Gone => {
+                self.end_gone(&record, caller, now).await?;
+                Ok(false)
+            }
+            Verdict::Write(asked) => {
+                if !store.answer_offline_access(record, claim, asked, self.parts.clock.now()).await? {
+                    tracing::warn!("what an identity provider said came after its claim was over");
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    async fn ask(&self, connector: &dyn Connector, record: &OfflineAccessRecord, now: Timestamp) -> Verdict {
+        let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
+        let (name, user) = (record.connector.as_str(), record.user);
+        let Some(token) = self.open_offline_token(record) else {
+            count(&self.rechecks.useless);
+            tracing::error!(connector = name, %user, "what a provider is asked by cannot be opened");
+            return Verdict::Write(Asked::Useless);
+        };
+        let absent = Absent { token: &token, subject: &record.subject, now };
+        let asked = tokio::time::timeout(PATIENCE, connector.ask_again(absent)).await;
+        match asked.unwrap_or(Err(Absence::Unknown(ConnectorError::Unreachable))) {
+            Ok(Present { identity, next }) => {
+                count(&self.rechecks.there);
+                let next = next.filter(|next| *next != token);
+                let sealed = next.map(|next| self.seal_offline_token(&record.id, &next));
+                Verdict::Write(Asked::There(
+                    sealed,
+                    identity.map(|identity| Box::new(told(record, identity))),
+                ))
+            }
+            // The token may be refused because a newer one was lost with an answer: that is no word about the person.
+            Err(Absence::Gone) if record.is_doubtful && record.rotates => {
+                count(&self.rechecks.useless);
+                tracing::warn!(connector = name, %user, "a provider cannot be asked about a person any more");
+                Verdict::Write(Asked::Useless)
+            }
+            Err(Absence::Gone) => {
+                count(&self.rechecks.gone);
+                Verdict::Gone
+            }
+            Err(Absence::Unknown(error)) => {
+                count(&self.rechecks.no_answer);
+                let reason = error.reason();
+                tracing::warn!(
+                    connector = name,
+                    reason,
+                    "a provider did not say whether a person is still there"
+                );
+                Verdict::Write(Asked::NoAnswer(now.plus(LATER), may_have_answered(error)))
+            }
+        }
+    }
+
+    async fn end_gone(
+        &self,
+        record: &OfflineAccessRecord,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let user = self.parts.store.find_user(record.user).await?;
+        let what = (record.connector.as_str(), "gone_at_provider");
+        let audit = self.signal_event(what, user.as_ref(), caller, now);
+        // Once for each token that was kept: whoever signs in again has another.
+        let hash = Hash::of(format!("{}\n{}", record.connector, record.id).as_bytes());
+        let once = Once { kind: ReplayKind::SecurityEvent, hash, expires_at: now.plus(EVERY) };
+        self.end_on_signal(once, super::everything(record.user, now), audit).await.map(drop)
+    }
+}
+
+fn claim(entropy: &dyn Entropy) -> Hash {
+    let mut bytes = [0; 32];
+    entropy.fill(&mut bytes);
+    Hash::from_bytes(bytes)
+}
+
+/// What the provider says of the person now.
+fn told(record: &OfflineAccessRecord, identity: Identity) -> NewIdentity {
+    NewIdentity {
+        id: record.user,
+        connector: record.connector.clone(),
+        subject: record.subject.clone(),
+        name: identity.name,
+        email: identity.email,
+        groups: identity.groups,
+    }
+}
