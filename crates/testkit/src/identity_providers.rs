@@ -7,6 +7,7 @@
 
 mod atlassian;
 mod connectors;
+mod cross_app_access;
 mod github;
 mod openid;
 
@@ -34,6 +35,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use url::form_urlencoded;
 
+pub use self::cross_app_access::AppConnection;
 use crate::key_services::ServiceAccount;
 use crate::world::TestClock;
 
@@ -50,6 +52,7 @@ pub const ORGANIZATION: (&str, u64) = ("acme", 9919);
 pub const SITE: (&str, &str) = ("acme", "c1c1c1c1-0000-0000-0000-000000000001");
 
 const KEY_ID: &str = "key-of-the-provider";
+const ID_JAG_TYPE: &str = "oauth-id-jag+jwt";
 
 /// Which provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,6 +223,12 @@ pub struct Held {
     pub key_id: &'static str,
     /// The groups of the person in the directory beside, if there is one.
     pub directory: Vec<String>,
+    /// The connections of apps that the administrator made (Okta, Cross App Access).
+    pub connections: Vec<AppConnection>,
+    /// In an ID-JAG these take the place of the truth; `null` leaves one out.
+    pub assertion_lies: Map<String, Value>,
+    /// The `typ` of an ID-JAG.
+    pub assertion_type: &'static str,
     seen: Vec<Asked>,
     codes: HashMap<String, Code>,
     tokens: Vec<String>,
@@ -273,6 +282,9 @@ impl IdentityProvider {
             callback: Vec::new(),
             key_id: KEY_ID,
             directory: Vec::new(),
+            connections: Vec::new(),
+            assertion_lies: Map::new(),
+            assertion_type: ID_JAG_TYPE,
             seen: Vec::new(),
             codes: HashMap::new(),
             tokens: Vec::new(),
@@ -311,6 +323,8 @@ impl IdentityProvider {
             held.lies.clear();
             held.callback.clear();
             held.directory.clear();
+            held.assertion_lies.clear();
+            held.assertion_type = ID_JAG_TYPE;
             held.key_id = KEY_ID;
         });
     }

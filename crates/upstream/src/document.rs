@@ -62,7 +62,7 @@ pub(crate) async fn fetch<T: DeserializeOwned>(
     Ok((document, response.into_parts().0.headers))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = text(headers, &CONTENT_TYPE) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))

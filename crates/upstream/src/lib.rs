@@ -12,6 +12,7 @@ pub mod client_metadata_document;
 pub mod connectors;
 pub mod egress;
 pub mod guarded;
+pub mod identity_assertion;
 pub mod key_sets;
 pub mod kms;
 pub mod mcp_server;

@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::jose::claims::{Audience, present, present_seconds, seconds};
-use crate::jose::claims_of;
+use crate::jose::{claimed_type, claims_of, is_type};
 use crate::secret::Secret;
 
 /// The profile by which clients find that ID-JAGs are taken (section 7).
@@ -54,6 +54,15 @@ pub struct IdentityAssertionGrantClaims {
     /// The tenant of an issuer that has several.
     #[serde(default, deserialize_with = "present")]
     pub tenant: Option<String>,
+    /// The person's address, verified only if the next claim says so.
+    #[serde(default, deserialize_with = "present")]
+    pub email: Option<String>,
+    /// Whether the issuer vouches for the address.
+    #[serde(default, deserialize_with = "present")]
+    pub email_verified: Option<bool>,
+    /// The person's name.
+    #[serde(default, deserialize_with = "present")]
+    pub name: Option<String>,
     /// What whoever presents it must prove to hold (RFC 7800, section 3); raw, because others exist than we can keep.
     #[serde(default, deserialize_with = "present")]
     pub cnf: Option<Value>,
@@ -63,6 +72,33 @@ pub struct IdentityAssertionGrantClaims {
     /// Narrower permissions (RFC 9396).
     #[serde(default, deserialize_with = "present")]
     pub authorization_details: Option<IgnoredAny>,
+}
+
+/// What an ID-JAG says of itself, for whoever asked for one and carries it on. Nothing is verified: good to see that it is what
+/// was asked for, and for nothing else.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ClaimedGrant {
+    /// The identity provider.
+    pub iss: String,
+    /// Whom it is for.
+    pub aud: Audience,
+    /// The client it is for.
+    pub client_id: String,
+    /// When it ends, in seconds since 1970.
+    #[serde(deserialize_with = "seconds")]
+    pub exp: i64,
+    /// Where it may be used.
+    #[serde(default, deserialize_with = "present")]
+    pub resource: Option<Audience>,
+}
+
+impl ClaimedGrant {
+    /// Reads it; `None` if it is no JWT of that type.
+    #[must_use]
+    pub fn read(token: &str) -> Option<Self> {
+        claimed_type(token).filter(|typ| is_type(typ, IdentityAssertion::EXPECTED_TYPE))?;
+        claims_of(token)
+    }
 }
 
 impl IdentityAssertion {

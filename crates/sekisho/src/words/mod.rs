@@ -3,6 +3,7 @@
 //! One line for every `reason()` of every error enum, in the file of the endpoint that gives it. `cargo xtask check` refuses a
 //! reason without words and words without a reason. Must never hold anything but fixed text.
 
+mod assertions;
 mod authorize;
 mod call;
 mod login;
@@ -43,12 +44,13 @@ const fn says(
 }
 
 /// The lists, each with its heading in the documentation.
-const LISTS: [(&str, &[Words]); 9] = [
+const LISTS: [(&str, &[Words]); 10] = [
     ("The authorization endpoint", authorize::WORDS),
     ("Signing in and consent", login::WORDS),
     ("Registration, and the token endpoint", token::WORDS),
     ("Keys, machines and devices", machines::WORDS),
     ("Workloads", workloads::WORDS),
+    ("Identity assertions for MCP servers", assertions::WORDS),
     ("Calls", call::WORDS),
     ("Proofs of possession", proofs::WORDS),
     ("What identity providers say later", signals::WORDS),

@@ -3,6 +3,10 @@
 //! - Okta: developer.okta.com/docs/reference/api/oidc/ – endpoints below `/oauth2/v1` of the org and `/oauth2/{id}/v1` of a
 //!   custom authorization server; an ID token that comes beside an access token has the base claims alone, the rest is at
 //!   userinfo; a scope that the server does not define is `invalid_scope`; 401 `invalid_client`.
+//!   Cross App Access: developer.okta.com/docs/guides/ai-agent-token-exchange and /docs/guides/xaa-validate-id-jag – the org
+//!   server exchanges an ID token of the client's own for an ID-JAG (RFC 8693), `token_type` `N_A`, five minutes; an app
+//!   connection must have been made for client, audience and resource, or it is `invalid_target`; the `client_id` in it is the
+//!   one that the connection names at the resource app; `sub` is the person's.
 //! - Google: developers.google.com/identity/openid-connect/openid-connect – `hd` of the request only suggests, `hd` of the token
 //!   is there for accounts of organisations alone; the callback carries `scope`, `authuser`, `prompt` and `hd` besides.
 //!   developers.google.com/admin-sdk/directory/reference/rest/v1/groups/list – `userKey`, `pageToken`, at most 200 a page;
@@ -220,6 +224,9 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
         };
         return Reply::json(401, &json!({"error": error, "error_description": "AADSTS7000215"}));
     }
+    if asked.field("grant_type") == TOKEN_EXCHANGE {
+        return cross_app_access(desk, held, asked);
+    }
     let verifier = asked.field("code_verifier");
     let Some(code) = desk.redeem(held, asked.field("code"), asked.field("redirect_uri"), verifier) else {
         let status = if desk.brand == Brand::Auth0 { 403 } else { 400 };
@@ -231,6 +238,68 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
             200,
             &json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 3599, "id_token": id_token}),
         ),
+        Err(_) => Reply::status(500),
+    }
+}
+
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
+
+/// An ID-JAG for an ID token of this client, where the administrator connected the apps.
+fn cross_app_access(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
+    let refused = |error: &str| Reply::json(400, &json!({"error": error, "error_description": "refused"}));
+    let supports = matches!(desk.brand, Brand::Okta | Brand::OktaCustom);
+    if !supports || asked.field("requested_token_type") != ID_JAG {
+        return refused("unsupported_grant_type");
+    }
+    let is_id_token = asked.field("subject_token_type") == "urn:ietf:params:oauth:token-type:id_token";
+    let Some(subject) =
+        Some(asked.field("subject_token")).filter(|_| is_id_token).and_then(|token| desk.own(token))
+    else {
+        return refused("invalid_grant");
+    };
+    let (now, issuer) = (desk.clock.now().secs(), format!("{}{}", desk.url, Place::of(desk.brand).issuer));
+    let lives = subject["exp"].as_i64().is_some_and(|exp| exp > now);
+    if subject["iss"] != issuer.as_str() || subject["aud"] != CLIENT_ID || !lives {
+        return refused("invalid_grant");
+    }
+    let (audience, resource) = (asked.field("audience"), asked.field("resource"));
+    let Some(connection) = held
+        .connections
+        .iter()
+        .find(|one| one.audience == audience && one.resources.iter().any(|known| known == resource))
+    else {
+        return refused("invalid_target");
+    };
+    let asked_for = asked.field("scope").split(' ').filter(|scope| !scope.is_empty());
+    let scope: Vec<&str> =
+        asked_for.filter(|scope| connection.scopes.iter().any(|known| known == scope)).collect();
+    if scope.is_empty() && !asked.field("scope").is_empty() {
+        return refused("invalid_scope");
+    }
+    let scope = scope.join(" ");
+    let mut claims = json!({
+        "iss": issuer, "sub": subject["sub"], "aud": audience, "client_id": connection.client_id,
+        "jti": format!("id-jag {} of {}", held.given, desk.url), "iat": now, "exp": now + 300, "resource": resource,
+        "scope": scope, "email": held.person["email"], "email_verified": held.person["email_verified"],
+        "auth_time": now,
+    });
+    held.given += 1;
+    for (name, value) in &held.assertion_lies {
+        claims[name] = value.clone();
+    }
+    if let Some(claims) = claims.as_object_mut() {
+        claims.retain(|_, value| !value.is_null());
+    }
+    match desk.sign_as(held.assertion_type, held.key_id, &claims) {
+        Ok(id_jag) => Reply::json(
+            200,
+            &json!({
+                "access_token": id_jag, "issued_token_type": ID_JAG, "token_type": "N_A", "expires_in": 300,
+                "scope": scope,
+            }),
+        )
+        .with("cache-control", "no-store"),
         Err(_) => Reply::status(500),
     }
 }
