@@ -18,7 +18,7 @@ pub(super) fn claims(token: &str) -> Result<serde_json::Value, String> {
     serde_json::from_slice(&bytes).map_err(|error| error.to_string())
 }
 
-pub(super) fn machine(house: &House, client_id: &str, secret: &str) -> TestClient {
+pub(crate) fn machine(house: &House, client_id: &str, secret: &str) -> TestClient {
     house.remember_secret(secret);
     TestClient {
         http: house.http.clone(),

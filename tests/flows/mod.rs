@@ -3,6 +3,7 @@
 mod audit;
 mod bound;
 mod clients;
+mod cross_app_access;
 mod device;
 mod documents;
 mod exchange;
@@ -23,3 +24,5 @@ mod signals;
 mod stops;
 mod streams;
 mod workloads;
+
+pub(crate) use machines::machine;

@@ -62,9 +62,9 @@ pub use blame::Blame;
 pub use browser::Browser;
 pub use client_authentication::{AssertionRefusal, AuthenticatedClient, ClientRefusal, NotAuthenticated};
 pub use clients::{
-    BlockCounts, Blocked, Client, ClientAdministration, ClientKeys, ClientPolicy, DocumentRules, HostPattern,
-    Named, NotAHost, PreRegisteredClient, PreRegisteredError, Standing, UnknownHosts, destination_text,
-    destinations_of_record, fingerprint_text,
+    BlockCounts, Blocked, Client, ClientAdministration, ClientKeys, ClientPolicy, ClientStanding,
+    DocumentRules, HostPattern, Named, NotAHost, PreRegisteredClient, PreRegisteredError, Standing,
+    UnknownHosts, destination_text, destinations_of_record, fingerprint_text,
 };
 pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, ConsentStep, Verdict};
 pub use device::{DeviceEntered, DeviceError, DevicePageError, DevicePageReason};
@@ -100,7 +100,7 @@ pub use signals::{
 };
 pub use stop::{Stopping, Target};
 pub use token::{TokenError, TokenHeaders};
-pub use trusted_issuers::{IssuerKeys, TrustedIssuer};
+pub use trusted_issuers::{IssuerKeys, NewPeople, TrustedIssuer};
 pub use workloads::{Pattern, PatternError, Platform, RuleFlaw, WorkloadIssuer, WorkloadRule};
 
 /// What the authorization server works with.

@@ -22,8 +22,22 @@ pub struct TrustedIssuer {
     pub issuer: String,
     /// Its keys.
     pub keys: IssuerKeys,
+    /// Whether somebody it names by another subject is the one of the connector's people who has the same verified address.
+    pub link_by_email: bool,
+    /// What is done about people who never signed in here.
+    pub new_people: NewPeople,
     /// The one tenant of it that is trusted, if it has several: the claim must be this, or not be there.
     pub tenant: Option<String>,
+}
+
+/// What is done about people whom an issuer names and nobody here knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NewPeople {
+    /// They are made, without groups.
+    Create,
+    /// They are refused until they sign in by a browser.
+    #[default]
+    Refuse,
 }
 
 /// Where the keys of an issuer are.
@@ -44,6 +58,17 @@ impl TrustedIssuer {
 }
 
 impl IssuerKeys {
+    /// How many keys there are, for whoever wants to know whether they can be had.
+    ///
+    /// # Errors
+    /// [`KeySetError`] if they cannot.
+    pub async fn examine(&self) -> Result<usize, KeySetError> {
+        match self {
+            Self::Fetched(sets, source) => sets.examine(source).await,
+            Self::Held(keys) => Ok(keys.len()),
+        }
+    }
+
     /// The claims of a JWT that one of these keys signed.
     pub(crate) async fn verify<C: DeserializeOwned>(
         &self,

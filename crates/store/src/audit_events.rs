@@ -84,6 +84,8 @@ audit_kinds! {
     KeyWithdrawn = "key_withdrawn";
     /// The record went over to another master key; every key is sealed under the new one.
     MasterKeyRotated = "master_key_rotated";
+    /// A person who never signed in here was made, because an issuer that may speaks of them.
+    PersonMade = "person_made";
     /// A refresh token was repeated in time and answered with the same successor.
     RefreshRepeated = "refresh_repeated";
     /// A refresh token was used after its successor: the token family was ended.

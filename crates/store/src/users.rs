@@ -122,6 +122,16 @@ pub trait Users: Send + Sync {
     /// The person whom this connector names so.
     fn find_identity<'a>(&'a self, connector: &'a str, subject: &'a str) -> Answer<'a, Option<UserRecord>>;
 
+    /// The person whom this connector names so, or who was linked to that identity: who is linked to somebody is that person.
+    fn find_person<'a>(&'a self, connector: &'a str, subject: &'a str) -> Answer<'a, Option<UserRecord>>;
+
+    /// The connector's people with this address, three at most. Addresses are compared without regard to capitals.
+    fn list_by_address<'a>(&'a self, connector: &'a str, address: &'a str) -> Answer<'a, Vec<UserRecord>>;
+
+    /// Makes a person who never signed in here, with the event; whoever is there already, or linked, stays as they are and
+    /// nothing is written.
+    fn make_person(&self, new: NewIdentity, audit: AuditEvent) -> Answer<'_, UserRecord>;
+
     /// The row of a service account; made at its first use, so that it can be stopped, and its title brought up to date.
     fn keep_service_account(&self, account: NewServiceAccount, now: Timestamp) -> Answer<'_, UserRecord>;
 
@@ -150,6 +160,16 @@ statement_list! {
         WHERE id = (SELECT user_id FROM identity_links WHERE connector = $1 AND subject = $2)");
     FIND = concat!("SELECT ", columns!(), " FROM users WHERE id = $1");
     FIND_IDENTITY = concat!("SELECT ", columns!(), " FROM users WHERE connector = $1 AND subject = $2");
+    // Whoever is linked to somebody is that person, whatever stands in a row of their own.
+    FIND_PERSON = concat!("SELECT ", columns!(), " FROM users WHERE id = COALESCE( \
+        (SELECT user_id FROM identity_links WHERE connector = $1 AND subject = $2), \
+        (SELECT id FROM users WHERE connector = $1 AND subject = $2))");
+    OF_ADDRESS = concat!("SELECT ", columns!(), " FROM users \
+        WHERE connector = $1 AND lower(email) = lower($2) AND connector <> 'service-account' ORDER BY id LIMIT 3");
+    MAKE = "INSERT INTO users (id, connector, subject, name, email, groups, created_at, last_sign_in_at) \
+        SELECT $1, $2, $3, $4, $5, $6, $7, $7 \
+        WHERE NOT EXISTS (SELECT 1 FROM identity_links WHERE connector = $2 AND subject = $3) \
+        ON CONFLICT (connector, subject) DO NOTHING";
     FIND_SERVICE_ACCOUNT = concat!("SELECT ", columns!(),
         " FROM users WHERE connector = 'service-account' AND subject = $1");
     KEEP_SERVICE_ACCOUNT = concat!(
@@ -189,6 +209,38 @@ impl Users for Engine {
     fn find_identity<'a>(&'a self, connector: &'a str, subject: &'a str) -> Answer<'a, Option<UserRecord>> {
         Box::pin(async move {
             self.one(FIND_IDENTITY, params![connector, subject]).await?.map(decode).transpose()
+        })
+    }
+
+    fn find_person<'a>(&'a self, connector: &'a str, subject: &'a str) -> Answer<'a, Option<UserRecord>> {
+        Box::pin(
+            async move { self.one(FIND_PERSON, params![connector, subject]).await?.map(decode).transpose() },
+        )
+    }
+
+    fn list_by_address<'a>(&'a self, connector: &'a str, address: &'a str) -> Answer<'a, Vec<UserRecord>> {
+        Box::pin(async move {
+            self.many(OF_ADDRESS, params![connector, address]).await?.into_iter().map(decode).collect()
+        })
+    }
+
+    fn make_person(&self, new: NewIdentity, audit: AuditEvent) -> Answer<'_, UserRecord> {
+        Box::pin(async move {
+            let row = params![
+                new.id,
+                new.connector.as_str(),
+                new.subject.as_str(),
+                new.name.as_deref(),
+                new.email.as_deref(),
+                json(&new.groups)?,
+                audit.at,
+            ];
+            let mut steps = vec![Step::one(MAKE, row)];
+            audit_events::push(&mut steps, &audit)?;
+            // Missed: somebody else made or linked them.
+            let _: Written = self.write(Write::new(steps)).await?;
+            let made = self.find_person(&new.connector, &new.subject).await?;
+            made.ok_or_else(|| StoreError::unavailable("a person who was made is not there"))
         })
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-use authorization_server::{IssuerKeys, TrustedIssuer};
+use authorization_server::{IssuerKeys, NewPeople, TrustedIssuer};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use store::AuditKind;
@@ -52,6 +52,8 @@ impl Trusting {
             connector: "development".to_owned(),
             issuer: okta.issuer.clone(),
             keys: IssuerKeys::Fetched(sets, KeySource::Discovery { issuer: okta.issuer.clone() }),
+            link_by_email: false,
+            new_people: NewPeople::Refuse,
             tenant: None,
         }];
         let mut flow = Flow::with(plan).await?;

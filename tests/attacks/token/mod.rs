@@ -5,6 +5,7 @@ mod body;
 mod client;
 mod code;
 mod confusion;
+mod cross_use;
 mod id_jag;
 mod limits;
 mod refresh;

@@ -9,6 +9,7 @@ mod keys;
 mod metadata_document;
 mod policy;
 mod pre_registered;
+mod without_browser;
 
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub use metadata_document::{DocumentRules, UnknownHosts};
 pub(crate) use policy::Judged;
 pub use policy::{ClientPolicy, HostPattern, Named, NotAHost, Standing, destination_text};
 pub use pre_registered::{PreRegisteredClient, PreRegisteredError};
+pub use without_browser::ClientStanding;
 
 use crate::grants::PersonRefusal;
 use crate::pages::{ClientOnPage, ServerOnPage, Vouching};
@@ -267,10 +269,8 @@ impl AuthorizationServer {
             (policy::decide(&self.settings.client_policy, &rules, &asking), to.clone())
         });
         let strictest = judged.max_by_key(|(judged, _)| *judged);
-        // A client without a place to be called back at is one that the operator wrote down.
-        let blocked = policy::is_blocked(&self.settings.client_policy, &rules, client);
-        let without = if blocked { Judged::Blocked } else { Judged::Allowed };
-        Ok(strictest.unwrap_or_else(|| (without, to.destination().clone())))
+        let without = || policy::decide_without_place(&self.settings.client_policy, &rules, client);
+        Ok(strictest.unwrap_or_else(|| (without(), to.destination().clone())))
     }
 
     /// Whether this client could ask at once for this MCP server too, and be given a token for it.

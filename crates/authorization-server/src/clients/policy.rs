@@ -206,6 +206,23 @@ pub(crate) fn decide(policy: &ClientPolicy, rules: &[ClientRule], asking: &Askin
     }
 }
 
+/// The same of a client without any place to be called back at, which is one that the operator wrote down: what is said of it by
+/// name. An approval of it, wherever it was to be called back when it was given, lifts *ask*.
+pub(crate) fn decide_without_place(policy: &ClientPolicy, rules: &[ClientRule], client: &Client) -> Judged {
+    if is_blocked(policy, rules, client) {
+        return Judged::Blocked;
+    }
+    let vouching: Vec<&str> = vouching_host(client).into_iter().collect();
+    let named = policy.named.iter().filter(|(named, _)| is_meant(named, client, &vouching));
+    let is_of_it = |rule: &ClientRule| matches!(rule, ClientRule::AllowClient { client_id, .. } if *client_id == client.id);
+    match named.map(|(_, standing)| *standing).max().unwrap_or(Standing::Allow) {
+        Standing::Allow => Judged::Allowed,
+        Standing::Ask if rules.iter().any(is_of_it) => Judged::Allowed,
+        Standing::Ask => Judged::Unapproved,
+        Standing::Block => Judged::Blocked,
+    }
+}
+
 /// What the configuration says of the client and of where it leads in this request.
 fn by_operator(policy: &ClientPolicy, client: &Client, to: &Destination) -> Standing {
     let vouching: Vec<&str> = vouching_host(client).into_iter().chain(https_host(to)).collect();

@@ -6,6 +6,8 @@
 //! taken is used up, with the event, in the same write. Must never issue a refresh token: whoever wants another token asks the
 //! identity provider again, which is how a person who left stops (section 4.4.3).
 
+mod person;
+
 use std::time::Duration;
 
 use protocol::jose::claims::Confirmation;
@@ -22,7 +24,7 @@ use upstream::key_sets::KeySetError;
 use super::PersonRefusal;
 use crate::access_token::Validity;
 use crate::client_authentication::AuthenticatedClient;
-use crate::clients::Client;
+use crate::clients::{Client, ClientStanding};
 use crate::pages::Caller;
 use crate::settings::{ServerEntry, Settings};
 use crate::token::TokenError;
@@ -39,6 +41,12 @@ const LONGEST_ID: usize = 255;
 /// Why an ID-JAG buys nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum IdJagRefusal {
+    /// Several people have the address by which one would be found.
+    #[error("several people have the address of the assertion")]
+    AddressAmbiguous,
+    /// The client needs the approval of an administrator, or may not be used with the MCP server.
+    #[error("the client: {0}")]
+    Client(ClientStanding),
     /// It says that somebody acts for the person, or narrows what may be done, in a way that is not kept here.
     #[error("the assertion has a constraint that cannot be kept")]
     Constrained,
@@ -117,10 +125,11 @@ impl IdJagRefusal {
     pub const fn code(self) -> ErrorCode {
         match self {
             Self::KeysMissing => ErrorCode::TemporarilyUnavailable,
-            Self::PublicClient => ErrorCode::UnauthorizedClient,
+            Self::Client(_) | Self::PublicClient => ErrorCode::UnauthorizedClient,
             Self::ResourceMismatch | Self::ResourceMissing => ErrorCode::InvalidTarget,
             Self::Scope => ErrorCode::InvalidScope,
-            Self::Audience
+            Self::AddressAmbiguous
+            | Self::Audience
             | Self::ClientNotAllowed
             | Self::Constrained
             | Self::Expired
@@ -145,7 +154,9 @@ impl IdJagRefusal {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
+            Self::AddressAmbiguous => "id_jag_address_ambiguous",
             Self::Audience => "id_jag_audience",
+            Self::Client(standing) => standing.reason(),
             Self::ClientNotAllowed => "id_jag_client_not_allowed",
             Self::Constrained => "id_jag_constrained",
             Self::Expired => "id_jag_expired",
@@ -382,9 +393,9 @@ impl AuthorizationServer {
             settings: &self.settings,
         };
         let grantable = decide(&claims, &expected)?;
-        let user = self.parts.store.find_identity(&issuer.connector, &claims.sub).await?;
-        let user = user.ok_or(IdJagRefusal::PersonUnknown)?;
-        super::admit(Some(&user), Some(grantable.server)).map_err(IdJagRefusal::Person)?;
+        let asked = ("id-jag", caller, now);
+        self.may_ask_without_browser(client, grantable.server, asked).await?.map_err(IdJagRefusal::Client)?;
+        let user = self.person((issuer, &claims), &grantable, caller, now).await?;
         self.grant_id_jag((client, &user, issuer), grantable, caller, now).await
     }
 

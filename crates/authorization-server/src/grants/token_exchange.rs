@@ -18,7 +18,7 @@ use super::PersonRefusal;
 use super::client_credentials::{self, ClientCredentialsRefusal};
 use super::target::{self, TargetRefusal};
 use crate::access_token::{Of, Validity};
-use crate::clients::{Client, ResolveError};
+use crate::clients::{Client, ClientStanding, ResolveError};
 use crate::pages::Caller;
 use crate::settings::{MayAct, ServerEntry, ServiceAccount, Settings};
 use crate::token::TokenError;
@@ -38,6 +38,9 @@ pub enum ExchangeRefusal {
     /// The client is no machine.
     #[error("{0}")]
     Client(#[from] ClientCredentialsRefusal),
+    /// The client needs the approval of an administrator, or may not be used with the target.
+    #[error("the client: {0}")]
+    ClientStanding(ClientStanding),
     /// So many act for each other already, or this one does.
     #[error("the chain of actors is too long, or this one is in it")]
     Depth,
@@ -66,7 +69,7 @@ impl ExchangeRefusal {
     #[must_use]
     pub const fn code(self) -> ErrorCode {
         match self {
-            Self::AccountStopped => ErrorCode::UnauthorizedClient,
+            Self::AccountStopped | Self::ClientStanding(_) => ErrorCode::UnauthorizedClient,
             Self::Client(refusal) => refusal.code(),
             Self::Depth | Self::SubjectToken | Self::TokenType => ErrorCode::InvalidRequest,
             Self::Person(_) | Self::RuleMissing => ErrorCode::InvalidTarget,
@@ -81,6 +84,7 @@ impl ExchangeRefusal {
         match self {
             Self::AccountStopped => "service_account_stopped",
             Self::Client(refusal) => refusal.reason(),
+            Self::ClientStanding(standing) => standing.reason(),
             Self::Depth => "actor_depth",
             Self::Person(refusal) => refusal.reason(),
             Self::ProofMissing => "proof_missing",
@@ -209,6 +213,10 @@ impl AuthorizationServer {
             return Err(ExchangeRefusal::AccountStopped.into());
         }
         let exchange = decide(account, subject, (request, key), (&self.settings, now))?;
+        let asked = ("token_exchange", caller, now);
+        self.may_ask_without_browser(client, exchange.server, asked)
+            .await?
+            .map_err(ExchangeRefusal::ClientStanding)?;
         // First the person's grant, while it is alive; whatever ends it from now on names it to every node.
         let until = Timestamp::from_secs(exchange.validity.exp);
         if !parts.store.lend_grant(subject.grant.id, until, now).await? {

@@ -1,5 +1,6 @@
 //! `[[trusted_issuer]]`: identity providers whose word is taken in place of a browser (enterprise-managed authorization).
 
+use authorization_server::NewPeople;
 use url::Url;
 
 use super::parse;
@@ -21,6 +22,14 @@ settings! {
         jwks_file: Option<String> = optional, "a path", parse::text;
         /// The clients that it may speak of, by their `client_id`. Without any, every confidential client.
         clients: Vec<String> = "[]", "a list of client ids", parse::texts;
+        /// What is done about people whom it names and who never signed in here: "refuse" them until they do, or "create" them.
+        /// Somebody created has no groups until they sign in by a browser, so that they may use MCP servers for everyone only.
+        new_people: NewPeople = "'refuse'", "\"refuse\" or \"create\"", new_people;
+        /// Whether somebody it names by a subject that is not known here is the one of the identity provider's people who has the
+        /// same address, if it says that it verified it and only one has it. It is remembered, and undone by
+        /// `sekisho people unlink`. Whoever can have an address changed there can then become somebody else here: leave it off
+        /// unless subjects differ from those of signing in (pairwise ones).
+        link_by_email: bool = "false", "true or false", parse::boolean;
         /// The one tenant that is trusted, of an issuer that has several: `tenant` of its assertions must be this. Without it,
         /// assertions that name a tenant are refused.
         tenant: Option<String> = optional, "a text", parse::text;
@@ -55,6 +64,14 @@ impl TrustedIssuer {
                 "one of jwks_uri and jwks_file",
             );
         }
+    }
+}
+
+fn new_people(value: &toml::de::DeValue<'_>) -> Result<NewPeople, String> {
+    match parse::text(value)?.as_str() {
+        "create" => Ok(NewPeople::Create),
+        "refuse" => Ok(NewPeople::Refuse),
+        _ => Err("is neither of the two".to_owned()),
     }
 }
 

@@ -48,7 +48,7 @@ written! {
     List: web::Serves;
     Number: u64;
     Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2,
-        authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::Platform, authorization_server::Registration,
+        authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::NewPeople, authorization_server::Platform, authorization_server::Registration,
         authorization_server::Standing, authorization_server::UnknownHosts, protocol::oauth::DpopMode, DpopReplays;
     Time: Duration;
     Url: Url;

@@ -35,6 +35,8 @@ fn one(
         connector: trusted.identity_provider.clone(),
         issuer: trusted.issuer.clone(),
         keys: keys(config, &Place::of(trusted), clock, trusts)?,
+        link_by_email: trusted.link_by_email,
+        new_people: trusted.new_people,
         tenant: trusted.tenant.clone(),
     })
 }

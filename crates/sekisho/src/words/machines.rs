@@ -322,6 +322,12 @@ pub(super) const WORDS: &[Words] = &[
         "Use a client on the person's own machine, or allow the client for the MCP server.",
     ),
     says(
+        "id_jag_address_ambiguous",
+        "Several people here have the address of the assertion, so it tells nobody apart.",
+        "draft-ietf-oauth-identity-assertion-authz-grant, section 6",
+        "The person signs in once with a browser, or an administrator links the identity: `sekisho people link`.",
+    ),
+    says(
         "id_jag_audience",
         "The assertion is not for this issuer alone.",
         "draft-ietf-oauth-identity-assertion-authz-grant, section 5",
@@ -397,7 +403,7 @@ pub(super) const WORDS: &[Words] = &[
         "id_jag_person_unknown",
         "Nobody here is the person of the assertion.",
         "draft-ietf-oauth-identity-assertion-authz-grant, section 5",
-        "The person signs in once with a browser, or the issuer is linked to the connector in the configuration.",
+        "The person signs in once with a browser; or set `new_people = \"create\"` for the trusted issuer.",
     ),
     says(
         "id_jag_public_client",

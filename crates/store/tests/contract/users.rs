@@ -17,6 +17,9 @@ contract! {
     who_is_shut_out_does_not_sign_in,
     the_event_of_a_sign_in_names_the_person_as_known,
     who_is_blocked_has_nothing_left_and_may_be_let_in_again,
+    a_person_who_never_signed_in_is_made_once_whoever_asks_first,
+    who_is_linked_is_found_as_the_person_and_is_not_made,
+    people_are_listed_by_their_connector_and_address,
     a_service_account_is_one_row_whoever_asks_for_it_first,
     a_service_account_never_signs_in_and_gets_no_emergency_login,
 }
@@ -201,4 +204,65 @@ async fn a_service_account_never_signs_in_and_gets_no_emergency_login(store: Ope
     assert!(!store.put_emergency_login(login, event(AuditKind::EmergencyLoginMade)).await.unwrap());
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.users, counts.browser_sessions), (1, 0));
+}
+
+fn made(number: u64) -> store::NewIdentity {
+    store::NewIdentity { groups: Vec::new(), ..signing_in(number).user }
+}
+
+async fn a_person_who_never_signed_in_is_made_once_whoever_asks_first(store: Opened) {
+    let nodes = [store.engine.clone(), store.another().await];
+    let mut callers = JoinSet::new();
+    for caller in 0..16 {
+        let node: Engine = nodes[caller as usize % 2].clone();
+        let new = store::NewIdentity { id: id(caller + 1), ..made(1) };
+        callers.spawn(async move { node.make_person(new, event(AuditKind::PersonMade)).await.unwrap() });
+    }
+    let mut kept = callers.join_all().await;
+    kept.dedup();
+    let [one] = kept.as_slice() else { panic!("{kept:?}") };
+    assert_eq!((one.groups.len(), one.created_at), (0, NOW));
+    assert_eq!(store.find_person(&one.connector, &one.subject).await.unwrap().as_ref(), Some(one));
+    let told = store.list_audit(store::AuditFilter::default(), None, 20).await.unwrap();
+    assert_eq!(told.iter().filter(|row| row.kind == "person_made").count(), 1, "once, with the person");
+    // Signing in by a browser later is the same person, who stays as they are if they are made again.
+    let SignInOutcome::SignedIn(later) = store.sign_in(signing_in(1)).await.unwrap() else {
+        panic!("refused")
+    };
+    assert_eq!(later.id, one.id);
+    assert!(!later.groups.is_empty());
+    assert_eq!(store.make_person(made(1), event(AuditKind::PersonMade)).await.unwrap(), later);
+}
+
+async fn who_is_linked_is_found_as_the_person_and_is_not_made(store: Opened) {
+    use store::IdentityLinks as _;
+    let (ada, new) = (person(&store, 1).await, made(2));
+    let link = store::IdentityLinkRecord {
+        connector: new.connector.clone(),
+        subject: new.subject.clone(),
+        user: ada.id,
+        created_at: NOW,
+    };
+    store.link_identity(link, None, event(AuditKind::IdentityLinked)).await.unwrap();
+    assert_eq!(store.find_person(&new.connector, &new.subject).await.unwrap().as_ref(), Some(&ada));
+    assert_eq!(store.make_person(new, event(AuditKind::PersonMade)).await.unwrap(), ada);
+    assert_eq!(store.counts().await.unwrap().users, 1);
+    assert_eq!(store.find_person("okta", "nobody").await.unwrap(), None);
+}
+
+async fn people_are_listed_by_their_connector_and_address(store: Opened) {
+    let with = async |number: u64, connector: &str, address: &str| {
+        let email = Some(address.to_owned());
+        let new = store::NewIdentity { connector: connector.to_owned(), email, ..made(number) };
+        store.make_person(new, event(AuditKind::PersonMade)).await.unwrap().id
+    };
+    let (one, two) = (with(1, "corp", "ada@example.com").await, with(2, "corp", "Ada@Example.com").await);
+    with(3, "partner", "ada@example.com").await;
+    let listed = async |connector: &str, address: &str| {
+        let having = store.list_by_address(connector, address).await.unwrap();
+        having.into_iter().map(|user| user.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed("corp", "ADA@example.com").await, [one, two]);
+    assert_eq!(listed("partner", "ada@example.com").await.len(), 1);
+    assert_eq!(listed("corp", "nobody@example.com").await, []);
 }

@@ -5,11 +5,13 @@ use protocol::keys::KeyId;
 use protocol::oauth::DpopMode;
 use protocol::world::Clock as _;
 use serde_json::{Value, json};
-use store::{AuditFilter, Queries as _, Users as _};
+use store::{
+    AuditFilter, AuditKind, ClientRules as _, IdentityLinks as _, Outcome, Queries as _, Users as _,
+};
 
 use super::*;
 use crate::test_house::*;
-use crate::trusted_issuers::IssuerKeys;
+use crate::trusted_issuers::{IssuerKeys, NewPeople};
 use crate::{Settings, TokenError};
 
 const OKTA: &str = "https://acme.okta.example";
@@ -38,6 +40,8 @@ impl Idp {
             connector: "fake".to_owned(),
             issuer: OKTA.to_owned(),
             keys: IssuerKeys::Held(Arc::new(keys)),
+            link_by_email: false,
+            new_people: NewPeople::Refuse,
             tenant: None,
         }];
         change(&mut settings);
@@ -261,4 +265,164 @@ async fn without_a_trusted_issuer_the_grant_is_not_served() {
         json!(["urn:ietf:params:oauth:grant-profile:id-jag"])
     );
     assert!(!served.to_string().contains("okta"), "JA-17: nobody is told whom we trust");
+}
+
+/// A person of the connector, made beside the one who signed in.
+async fn another_person(idp: &Idp, subject: &str, address: &str) -> store::UserRecord {
+    let now = idp.house.clock.now();
+    let new = store::NewIdentity {
+        id: protocol::id::Id::mint(now, &*idp.house.entropy),
+        connector: "fake".to_owned(),
+        subject: subject.to_owned(),
+        name: None,
+        email: Some(address.to_owned()),
+        groups: Vec::new(),
+    };
+    let audit = idp.house.server.event(AuditKind::PersonMade, Outcome::Ok, now);
+    idp.house.store.make_person(new, audit).await.unwrap()
+}
+
+fn of_token(idp: &Idp, answer: TokenResponse) -> String {
+    idp.house.claims(&Tokens::of(answer).access_token).sub
+}
+
+#[tokio::test]
+async fn who_is_linked_to_somebody_is_that_person_also_by_an_id_jag() {
+    let idp = Idp::new().await;
+    let before = of_token(&idp, idp.present(&idp.signed(&[]).await, &[]).await.unwrap());
+    let other = another_person(&idp, "of another name", "other@example.com").await;
+    assert_ne!(other.id.to_string(), before);
+    let (now, subject) = (idp.house.clock.now(), idp.subject().await);
+    let own = idp.house.store.find_identity("fake", &subject).await.unwrap().unwrap();
+    let link =
+        store::IdentityLinkRecord { connector: "fake".to_owned(), subject, user: other.id, created_at: now };
+    let ends = crate::stop::revocation(store::RevocationKind::User, own.id.to_string(), now);
+    let audit = idp.house.server.event(AuditKind::IdentityLinked, Outcome::Ok, now);
+    let linked = idp.house.store.link_identity(link, Some(ends), audit).await.unwrap();
+    assert!(matches!(linked, store::LinkOutcome::Linked(_)));
+    let assertion = idp.key.sign(TYP, &{
+        let mut claims = idp.claims().await;
+        (claims["sub"], claims["jti"]) = (json!(own.subject), json!("two"));
+        claims
+    });
+    assert_eq!(of_token(&idp, idp.present(&assertion.unwrap(), &[]).await.unwrap()), other.id.to_string());
+}
+
+#[tokio::test]
+async fn somebody_new_is_made_where_the_operator_says_so_and_without_groups() {
+    let idp = Idp::with(|settings| settings.trusted_issuers[0].new_people = NewPeople::Create).await;
+    let new = |jti: &'static str, more: &[(&'static str, Value)]| {
+        let mut all = vec![("sub", json!("new")), ("jti", json!(jti)), ("name", json!("Nova"))];
+        all.extend_from_slice(more);
+        all
+    };
+    // Who may not use the MCP server is not made, nor by what is refused for another reason.
+    let vault = new("1", &[("resource", json!(VAULT))]);
+    assert_eq!(idp.refused(&vault, &[]).await, IdJagRefusal::Person(PersonRefusal::NotAdmitted));
+    assert_eq!(idp.refused(&new("1", &[("aud", json!("x"))]), &[]).await, IdJagRefusal::Audience);
+    assert_eq!(idp.house.store.find_identity("fake", "new").await.unwrap(), None);
+    let unverified = new("1", &[("email", json!("nova@example.com"))]);
+    let sub = of_token(&idp, idp.present(&idp.signed(&unverified).await, &[]).await.unwrap());
+    let made = idp.house.store.find_identity("fake", "new").await.unwrap().unwrap();
+    assert_eq!((made.id.to_string(), made.name.as_deref()), (sub.clone(), Some("Nova")));
+    assert!(made.groups.is_empty() && made.email.is_none(), "an address that nobody verified is none");
+    assert_eq!(of_token(&idp, idp.present(&idp.signed(&new("2", &[])).await, &[]).await.unwrap()), sub);
+    // What a name may not be is left out, and a mistyped one is refused.
+    let odd = [
+        ("sub", json!("odd")),
+        ("jti", json!("3")),
+        ("name", json!("a\nb")),
+        ("email_verified", json!(true)),
+    ];
+    idp.present(&idp.signed(&odd).await, &[]).await.unwrap();
+    assert_eq!(idp.house.store.find_identity("fake", "odd").await.unwrap().unwrap().name, None);
+    for (claim, value) in [("email", json!(7)), ("email_verified", json!("true")), ("name", json!(null))] {
+        let mistyped = new("4", &[(claim, value)]);
+        assert_eq!(idp.refused(&mistyped, &[]).await, IdJagRefusal::Jose(JoseError::Claims), "{claim}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_makes_nobody_somebody_else_unless_the_operator_says_so_and_it_is_verified_and_one_persons()
+ {
+    let by_address = |jti: &'static str, address: &str, verified: bool| {
+        [
+            ("sub", json!("pairwise")),
+            ("jti", json!(jti)),
+            ("email", json!(address)),
+            ("email_verified", json!(verified)),
+        ]
+    };
+    let idp = Idp::new().await;
+    another_person(&idp, "known", "known@example.com").await;
+    assert_eq!(
+        idp.refused(&by_address("1", "known@example.com", true), &[]).await,
+        IdJagRefusal::PersonUnknown
+    );
+
+    let idp = Idp::with(|settings| settings.trusted_issuers[0].link_by_email = true).await;
+    let other = another_person(&idp, "known", "known@example.com").await;
+    for (address, verified) in
+        [("known@example.com", false), ("unknown@example.com", true), ("", true), ("known", true)]
+    {
+        let refused = idp.refused(&by_address("1", address, verified), &[]).await;
+        assert_eq!(refused, IdJagRefusal::PersonUnknown, "{address} {verified}");
+    }
+    let answer =
+        idp.present(&idp.signed(&by_address("1", "Known@Example.com", true)).await, &[]).await.unwrap();
+    assert_eq!(of_token(&idp, answer), other.id.to_string());
+    let events = idp.house.store.list_audit(AuditFilter::default(), None, 100).await.unwrap();
+    let linked: Vec<_> =
+        events.iter().filter(|row| row.reason.as_deref() == Some("by_verified_address")).collect();
+    assert_eq!((linked.len(), linked[0].user), (1, Some(other.id)));
+    // From now on by the subject alone, whatever address it has.
+    let answer =
+        idp.present(&idp.signed(&by_address("2", "elsewhere@example.com", false)).await, &[]).await.unwrap();
+    assert_eq!(of_token(&idp, answer), other.id.to_string());
+
+    let idp = Idp::with(|settings| settings.trusted_issuers[0].link_by_email = true).await;
+    another_person(&idp, "one", "both@example.com").await;
+    another_person(&idp, "two", "BOTH@example.com").await;
+    assert_eq!(
+        idp.refused(&by_address("1", "both@example.com", true), &[]).await,
+        IdJagRefusal::AddressAmbiguous
+    );
+}
+
+/// product.md, P-7.
+#[tokio::test]
+async fn a_client_that_needs_an_approval_is_refused_until_it_has_one_and_an_administrator_is_told() {
+    use crate::clients::{ClientStanding, Named, Standing};
+    let portal = ClientId::parse(PORTAL.0).unwrap();
+    let named = |standing| {
+        let portal = portal.clone();
+        Idp::with(move |settings| settings.client_policy.named = vec![(Named::Client(portal), standing)])
+    };
+    let idp = named(Standing::Ask).await;
+    assert_eq!(idp.refused(&[], &[]).await, IdJagRefusal::Client(ClientStanding::Unapproved));
+    let events = idp.house.store.list_audit(AuditFilter::default(), None, 100).await.unwrap();
+    let told = events.iter().find(|row| row.kind == "client_requested").unwrap();
+    assert_eq!((told.client_id.as_deref(), told.server.as_deref()), (Some(PORTAL.0), Some("notes")));
+    assert_eq!(told.detail["grant_type"], "id-jag");
+    assert!(told.detail.contains_key("destination"));
+    // Every place at which it may be called back counts.
+    for destination in ["loopback", "client.example"] {
+        assert_eq!(idp.refused(&[], &[]).await, IdJagRefusal::Client(ClientStanding::Unapproved));
+        let rule =
+            store::ClientRule::AllowClient { client_id: portal.clone(), destination: destination.to_owned() };
+        let audit = idp.house.server.event(AuditKind::ClientApproved, Outcome::Ok, idp.house.clock.now());
+        idp.house.store.put_client_rule(rule, audit).await.unwrap();
+    }
+    idp.present(&idp.signed(&[]).await, &[]).await.unwrap();
+
+    let idp = named(Standing::Block).await;
+    let refused = idp.present(&idp.signed(&[]).await, &[]).await.unwrap_err();
+    assert_eq!(
+        refused.code(),
+        ErrorCode::InvalidClient,
+        "a blocked client is not believed at all: {refused:?}"
+    );
+
+    let idp = Idp::with(|settings| settings.servers[0].outside_clients = Standing::Block).await;
+    assert_eq!(idp.refused(&[], &[]).await, IdJagRefusal::Client(ClientStanding::Outside));
 }

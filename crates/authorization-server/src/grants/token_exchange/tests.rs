@@ -90,6 +90,7 @@ async fn each_reason_is_reached_by_a_request() {
     let mut reached = every_reason!(ExchangeRefusal {
         AccountStopped,
         Client,
+        ClientStanding,
         Depth,
         Person,
         ProofMissing,
@@ -133,6 +134,9 @@ async fn each_reason_is_reached_by_a_request() {
         assert_eq!((reached.reach(&refusal), refusal.code()), (name, code), "{more:?}");
     }
     let [person, client, bare] = refused_elsewhere(&house, token).await;
+    let unapproved = refused_unapproved(&house, token).await;
+    let standing = (reached.reach(&unapproved), unapproved.code());
+    assert_eq!(standing, ("ClientStanding", ErrorCode::UnauthorizedClient));
     assert_eq!((reached.reach(&person), person.code()), ("Person", ErrorCode::InvalidTarget));
     assert_eq!((reached.reach(&client), client.code()), ("Client", ErrorCode::UnauthorizedClient));
     assert_eq!((reached.reach(&bare), bare.code()), ("ProofMissing", ErrorCode::InvalidDpopProof));
@@ -140,6 +144,17 @@ async fn each_reason_is_reached_by_a_request() {
     let stopped = refusal(exchange(&house, RUNNER, token, &[]).await);
     assert_eq!((reached.reach(&stopped), stopped.code()), ("AccountStopped", ErrorCode::UnauthorizedClient));
     reached.all_but(&[]);
+}
+
+/// Of a machine that an administrator has to approve (product.md, P-7).
+async fn refused_unapproved(house: &House, token: &str) -> ExchangeRefusal {
+    let mut strict = with_agents();
+    let runner = crate::Named::Client(ClientId::parse(RUNNER.0).unwrap());
+    strict.client_policy.named = vec![(runner, crate::Standing::Ask)];
+    let strict = AuthorizationServer::new(strict, house.server.parts.clone());
+    let subject = ("subject_token", token);
+    let all = [GRANT, TYPE, ("client_id", RUNNER.0), ("client_secret", RUNNER.1), subject];
+    refusal(strict.token(&crate::TokenHeaders::default(), &form(&all), &caller()).await)
 }
 
 /// The MCP servers, demanding tokens that are bound to keys.

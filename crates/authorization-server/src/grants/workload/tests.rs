@@ -266,6 +266,8 @@ async fn who_speaks_of_people_speaks_of_no_workload_and_the_reverse() {
         connector: "fake".to_owned(),
         issuer: OKTA.to_owned(),
         keys: IssuerKeys::Held(Arc::new(VerifyingKeys::of(std::iter::once(&okta)))),
+        link_by_email: false,
+        new_people: crate::NewPeople::Refuse,
         tenant: None,
     };
     let world = World::with(|settings| settings.trusted_issuers = vec![people]).await;

@@ -44,6 +44,7 @@ name = "cloud"
 networks = ["203.0.113.0/24"]
 [audit]
 [clients]
+[consent]
 [client_id_metadata_documents]
 [[client]]
 client_id = "dashboard"
