@@ -2,6 +2,7 @@
 
 mod doors;
 mod files;
+mod issuers;
 mod outward;
 mod report;
 

@@ -4,11 +4,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use authorization_server::Platform;
 use protocol::world::Clock as _;
 use rcgen::{CertificateParams, KeyPair};
 use sekisho::world::SystemClock;
 use testkit::mcp_server::FakeMcpServer;
 use testkit::openid_provider::OpenIdProvider;
+use testkit::workloads::WorkloadPlatform;
 use testkit::world::TestClock;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -259,4 +261,38 @@ async fn check_fetches_the_keys_of_a_client() {
     let said = text(&folder.run(&["check"]).stdout);
     assert!(said.contains("ok    keys of client keyed: 1 of use; reached directly"), "{said}");
     assert!(said.contains("BAD   keys of client gone: "), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_whether_the_keys_of_a_platform_can_be_had_and_refuses_a_rule_for_everybody() {
+    let server = FakeMcpServer::start().await.unwrap();
+    let clock = std::sync::Arc::default();
+    let platform = WorkloadPlatform::start(Platform::GitHubActions, &clock).await.unwrap();
+    let folder = Folder::new(&server.url);
+    let written = std::fs::read_to_string(folder.config()).unwrap();
+    let with = |issuer: &str, claim: &str| {
+        let more = format!(
+            "\n[[service_account]]\nname = \"ci\"\n[[service_account.workload]]\nissuer = \"{issuer}\"\n\
+             claims = [\"{claim}\"]\n[[workload_issuer]]\nissuer = \"{issuer}\"\nplatform = \"github-actions\"\n"
+        );
+        std::fs::write(folder.config(), format!("{written}{more}")).unwrap();
+        folder.run(&["check"])
+    };
+    let output = with(&platform.issuer, "repository=acme/app");
+    let said = text(&output.stdout);
+    let good = format!("ok    workload issuer {}", platform.issuer);
+    assert!(output.status.success() && said.contains(&good), "{said}{}", text(&output.stderr));
+    assert_eq!(platform.asked_for_keys(), 1);
+    let said = text(&with(&format!("{}/", platform.issuer), "repository=acme/app").stdout);
+    assert!(said.contains("BAD   workload issuer") && said.contains("spelled as it spells itself"), "{said}");
+    let refused = with(&platform.issuer, "ref=refs/heads/main");
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("would let everybody of this issuer in") && said.contains("repository=OWNER"),
+        "{said}"
+    );
+    platform.break_down();
+    let said = text(&with(&platform.issuer, "repository=acme/app").stdout);
+    assert!(said.contains("BAD   workload issuer"), "{said}");
 }

@@ -12,6 +12,7 @@ use upstream::key_sets::{KeySets, KeySource};
 use upstream::proxy::Proxy;
 use upstream::route::Route;
 
+use super::issuers;
 use super::report::{Report, State};
 use crate::commands::Failure;
 use crate::config::Config;
@@ -29,8 +30,9 @@ const ALIKE: u64 = 5;
 
 /// Asks everybody at once, and tells what came of it in the order of the configuration.
 pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Report) {
-    let (own, providers, servers, keys) = tokio::join!(
+    let (own, issuers, providers, servers, keys) = tokio::join!(
         public_url(config, trusts),
+        issuers::examine(config, trusts),
         join_all(
             config.identity_providers.iter().map(|provider| identity_provider(config, provider, trusts))
         ),
@@ -38,7 +40,8 @@ pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Repor
         join_all(config.pre_registered.iter().map(|client| keys_of_client(config, client, trusts))),
     );
     report.append(own);
-    providers.into_iter().chain(servers).chain(keys).for_each(|found| report.append(found));
+    let found = providers.into_iter().chain(issuers).chain(servers).chain(keys);
+    found.for_each(|found| report.append(found));
 }
 
 /// Whether the public URL leads to this Sekisho from here. Nothing need run, and from here is not from everywhere.
