@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use store::AuditKind;
 use testkit::house::Plan;
 use testkit::http::{Answer, request};
 use testkit::outcomes::{Verdict, rs401_bare};
@@ -102,7 +103,14 @@ async fn se_01_a_session_is_good_for_its_person_client_and_server_only_and_survi
         bare(&flow, &alice, Method::DELETE, &[(SESSION, &session)]).await?.status,
         StatusCode::NO_CONTENT
     );
-    flow.house.close().await
+    // The audit of calls is written when the house closes, at the latest.
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let told = house.audit(AuditKind::CallRefused).await?;
+    let told = told.iter().filter(|event| event.reason.as_deref() == Some("session_unknown"));
+    assert_eq!(told.count(), 6, "each try is in the audit");
+    house.close().await
 }
 
 /// The same person, by the same client, with a token that is good there.

@@ -89,6 +89,29 @@ async fn cs_08_a_client_whose_document_changed_or_leads_to_this_computer_is_aske
     scene.close().await;
 }
 
+/// Product.md, P-10: a logo is a picture that a stranger chose. It is neither fetched by us nor by the person's browser.
+#[tokio::test]
+async fn a_logo_of_a_document_is_neither_fetched_nor_shown() {
+    let scene = Cimd::new().await;
+    let mut document = scene.document("/c");
+    for member in ["logo_uri", "logo_uri#ja", "tos_uri", "policy_uri"] {
+        document[member] = json!(scene.host.url("/logo.svg"));
+    }
+    scene.host.says("/logo.svg", &[answer(200, "content-type: image/svg+xml\r\n", "<svg/>")]);
+    let client = scene.good("/c", &document);
+    let mut browser = scene.house.browser();
+    let page = scene.consent_page(&mut browser, &client).await;
+    assert!(
+        page.subresources().iter().all(|loaded| loaded.starts_with("/assets/")),
+        "{:?}",
+        page.subresources()
+    );
+    assert!(!page.answer.text().contains("logo.svg"), "nor named");
+    allow(&mut browser, &page).await.unwrap();
+    assert!(!scene.host.requests().iter().any(|asked| asked.contains("logo")), "{:?}", scene.host.requests());
+    scene.close().await;
+}
+
 /// The host is away: tokens go on by what the record says, also after a restart, when nothing is in memory.
 /// AS-051.
 #[tokio::test]

@@ -74,6 +74,20 @@ async fn tk_01_a_late_replay_that_is_not_the_holder_s_logs_nobody_out() -> Verdi
     flow.close().await
 }
 
+/// D-12; RFC 6749, section 5.2.
+#[tokio::test]
+async fn an_invalid_grant_is_400_and_challenges_nobody() -> Verdict {
+    let flow = Flow::new().await?;
+    for (grant_type, name) in [("authorization_code", "code"), ("refresh_token", "refresh_token")] {
+        for value in ["skc_x", "skr_x", "x"] {
+            let answer = flow.client.token(&[("grant_type", grant_type), (name, value)]).await?;
+            tok400(&answer, "invalid_grant").map_err(while_trying(name))?;
+            assert_eq!(answer.header("www-authenticate"), "", "{name}={value}");
+        }
+    }
+    flow.close().await
+}
+
 #[tokio::test]
 async fn tk_04_a_forged_code_that_only_looks_like_a_used_one_changes_nothing() -> Verdict {
     let mut flow = Flow::new().await?;

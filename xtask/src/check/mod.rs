@@ -2,6 +2,7 @@
 //!
 //! A law answers with findings. All of them are told, then the check fails.
 
+mod decisions;
 mod reasons;
 mod rows;
 mod sizes;
@@ -36,6 +37,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     findings.extend(source::findings(&files));
     findings.extend(reasons::findings(&files));
     findings.extend(rows::findings(&files)?);
+    findings.extend(decisions::findings(&files)?);
     findings
         .extend(conformance::findings(&files)?.into_iter().map(|(place, what)| Finding::new(place, what)));
     match generate::stale(&files) {
