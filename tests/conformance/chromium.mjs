@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { start, temporaryFolder } from './sekisho.mjs';
 
-const PATIENCE = 20_000;
+const PATIENCE = 40_000;
 
 /** Starts Chromium without a window. `SEKISHO_CHROMIUM` names another program. */
 export async function chromium() {
@@ -35,8 +35,12 @@ export async function chromium() {
 }
 
 /** A window of its own cookies, of somebody who reads `language`. */
-async function person({ send, on }, language) {
-  const { browserContextId } = await send('Target.createBrowserContext');
+async function person(devtools, language) {
+  const { browserContextId } = await devtools.send('Target.createBrowserContext');
+  return window(devtools, language, browserContextId);
+}
+
+async function window({ send, on }, language, browserContextId) {
   const { targetId } = await send('Target.createTarget', { url: 'about:blank', browserContextId });
   const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true });
   const page = (method, params) => send(method, params, sessionId);
@@ -62,13 +66,28 @@ async function person({ send, on }, language) {
     try { await action(); await loaded; } finally { off(); }
     return evaluate('location.href');
   };
+  const mouse = (type, at, clickCount) => page('Input.dispatchMouseEvent', { type, ...at, button: 'left', clickCount });
+  /** Clicks as a hand does, so often in a row: whatever lies there is hit. */
+  const click = async (selector, times = 1) => {
+    const at = await evaluate(`(() => { const it = document.querySelector(${JSON.stringify(selector)}); it.scrollIntoView({ block: 'center' });
+      const box = it.getBoundingClientRect(); return { x: box.x + box.width / 2, y: box.y + box.height / 2 }; })()`);
+    // Nobody waits for the answer to the first one.
+    const sent = [];
+    for (let count = 1; count <= times; count++) sent.push(mouse('mousePressed', at, count), mouse('mouseReleased', at, count));
+    await Promise.allSettled(sent);
+  };
   return {
-    complaints, evaluate, leads,
+    complaints, evaluate, leads, click,
+    key: async (key, code = key) => { for (const type of ['keyDown', 'keyUp']) await page('Input.dispatchKeyEvent', { type, key, code, ...(key === 'Enter' ? { text: '\r', windowsVirtualKeyCode: 13 } : {}) }); },
+    /** Another tab of the same browser. */
+    tab: () => window({ send, on }, language, browserContextId),
+    /** Before the eyes of the person; what was there before is hidden. */
+    front: () => page('Page.bringToFront'),
     goto: (url) => leads(() => page('Page.navigate', { url })),
     press: (selector) => leads(() => evaluate(`document.querySelector(${JSON.stringify(selector)}).click()`)),
     type: (selector, text) => evaluate(`document.querySelector(${JSON.stringify(selector)}).value = ${JSON.stringify(text)}`),
     scheme: (value) => page('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value }] }),
     width: (width) => page('Emulation.setDeviceMetricsOverride', { width, height: 800, deviceScaleFactor: 1, mobile: false }),
-    picture: async (file) => fs.writeFileSync(file, Buffer.from((await page('Page.captureScreenshot', { captureBeyondViewport: true })).data, 'base64')),
+    picture: async (file) => { fs.mkdirSync(path.dirname(file), { recursive: true }); fs.writeFileSync(file, Buffer.from((await page('Page.captureScreenshot', { captureBeyondViewport: true })).data, 'base64')); },
   };
 }

@@ -197,9 +197,13 @@ fn helpers() -> Result<(), Failure> {
     must(node()?.args(["--test", "tests/conformance/helpers.test.mjs"]))
 }
 
-/// Every page in a real browser, judged by axe-core.
+/// Every page in a real browser, judged by axe-core, and what people do at them. A picture of each stays beside the binary.
 fn pages() -> Result<(), Failure> {
-    must(node()?.arg("tests/conformance/pages.mjs"))
+    let pictures = built("xtask", "pictures")?;
+    for script in ["pages", "flows"] {
+        must(node()?.env("PICTURES", &pictures).arg(format!("tests/conformance/{script}.mjs")))?;
+    }
+    Ok(())
 }
 
 fn conformance() -> Result<(), Failure> {

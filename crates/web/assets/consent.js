@@ -22,7 +22,14 @@ const wake = () => {
 
 if (allow) {
   addEventListener("focus", wake);
-  addEventListener("pageshow", wake);
+  addEventListener("pageshow", (event) => {
+    // Kept by the browser and shown once more ("Back"): what it asks may have been decided since.
+    if (event.persisted) {
+      location.reload();
+    } else {
+      wake();
+    }
+  });
   addEventListener("blur", sleep);
   document.addEventListener("visibilitychange", wake);
   wake();
