@@ -103,7 +103,7 @@ statement_list! {
         doubtful = 0, rotates = 0 \
         WHERE id = $2 AND claim = $3";
     LEAVE = "UPDATE offline_access SET claim = NULL, claimed_until = $1, \
-        doubtful = CASE WHEN $2 = 1 THEN 1 ELSE doubtful END WHERE id = $3 AND claim = $4";
+        doubtful = CASE WHEN doubtful > $2 THEN doubtful ELSE $2 END WHERE id = $3 AND claim = $4";
     FORGET = "DELETE FROM offline_access WHERE id = $1 AND claim = $2";
     TELL = "UPDATE users SET name = $1, email = $2, groups = $3 WHERE id = $4";
 }
