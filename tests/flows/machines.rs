@@ -81,7 +81,7 @@ async fn a_machine_has_what_its_entries_say_and_nothing_beyond() -> Verdict {
     let scope = |answer: &Answer| answer.json()["scope"].as_str().unwrap_or_default().to_owned();
     assert_eq!(scope(&ask(&ci, &[("resource", &ledger)]).await?), "read");
     assert_eq!(scope(&ask(&nightly, &[("resource", &notes)]).await?), "read");
-    // What the challenge names is given as far as it may be had (decision 15); what nobody has, or none of it, is refused.
+    // What the challenge names is given as far as it may be had (decision 18); what nobody has, or none of it, is refused.
     assert_eq!(scope(&ask(&ci, &[("resource", &ledger), ("scope", "read write")]).await?), "read");
     for asked in ["write", "read admin"] {
         tok400(&ask(&ci, &[("resource", &ledger), ("scope", asked)]).await?, "invalid_scope")?;
