@@ -4,12 +4,13 @@
 //! A sequence that is answered otherwise is shrunk, and its seed is kept in `tests/model.regressions`, which is tried first
 //! in every later run.
 
+mod machines;
 mod reference;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use authorization_server::{Blocked, ClientAdministration, ClientPolicy, Standing, Stopping};
+use authorization_server::{Blocked, ClientAdministration, ClientPolicy, Standing};
 use proptest::prelude::*;
 use proptest::test_runner::{
     Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestRng, TestRunner,
@@ -21,10 +22,10 @@ use testkit::browser::{Browser, Page, Place};
 use testkit::client::{LOOPBACK_REDIRECT, Pkce, TestClient, deny, log_in, parameter};
 use testkit::house::{House, Plan};
 use testkit::http::Answer;
+use testkit::openid_provider::OpenIdProvider;
 use testkit::outcomes::{Verdict, rs401, tok400, tok401};
-use testkit::world::TestEntropy;
 
-use self::reference::{Bought, Decided, Reference, Time};
+use self::reference::{Bought, Decided, Reference, Time, Who};
 use crate::faults::chance::{Chance, rounds};
 use crate::faults::invariants;
 use crate::record::{Record, on_postgres};
@@ -36,12 +37,26 @@ const CLIENTS_GO: Time = 90 * 24 * 60 * 60;
 enum Step {
     /// The administrator approves of a client.
     Admit(usize),
+    /// The operator lets somebody in again: the person, or a service account.
+    Allow(usize),
     Approve(usize),
     Authorize(usize),
+    /// The administrator blocks a client that needs no browser.
+    Bar(usize),
     /// The administrator blocks a client.
     Block(usize),
     Call(usize),
     Deny(usize),
+    /// An agent exchanges an access token for one of its own.
+    Exchange(usize),
+    /// The identity provider says that the person may.
+    IdJag {
+        again: bool,
+    },
+    /// The person logs out at the identity provider.
+    LogOut,
+    /// A machine asks for a token.
+    Machine,
     Pass(u64),
     Redeem {
         code: usize,
@@ -62,8 +77,15 @@ enum Step {
         token: usize,
         by_another: bool,
     },
+    /// The operator stops somebody.
+    Stop {
+        who: usize,
+        block: bool,
+    },
     Sweep,
     SwitchNode,
+    /// The administrator takes it back.
+    Unbar(usize),
     Unblock(usize),
 }
 
@@ -74,6 +96,14 @@ fn step() -> impl Strategy<Value = Step> {
     let times = [1, 5, 9, 10, 11, 30, 59, 60, 61, 599, 600, 601, 3_599, 3_600, 86_400, 2_592_000];
     prop_oneof![
         2 => of().prop_map(Step::Admit),
+        2 => any::<usize>().prop_map(Step::Allow),
+        1 => any::<usize>().prop_map(Step::Bar),
+        3 => of().prop_map(Step::Exchange),
+        3 => prop::bool::weighted(0.3).prop_map(|again| Step::IdJag { again }),
+        1 => Just(Step::LogOut),
+        2 => Just(Step::Machine),
+        2 => (any::<usize>(), prop::bool::weighted(0.6)).prop_map(|(who, block)| Step::Stop { who, block }),
+        2 => any::<usize>().prop_map(Step::Unbar),
         3 => of().prop_map(Step::Approve),
         4 => of().prop_map(Step::Authorize),
         1 => of().prop_map(Step::Block),
@@ -117,6 +147,12 @@ struct Pair {
     record: Record,
     /// Rows were removed, or codes taken back: the invariants, which count them, are not asked again.
     swept: bool,
+    /// Speaks of the person, and says that they logged out.
+    provider: OpenIdProvider,
+    /// ID-JAGs that bought a token.
+    used: Vec<String>,
+    /// How many things of the identity provider's there were.
+    minted: usize,
 }
 
 /// What an administrator decides about a client.
@@ -148,7 +184,9 @@ fn pick(number: usize, count: usize) -> Option<usize> {
 impl Pair {
     async fn new(postgres: Option<String>) -> Result<Self, String> {
         let (two, url) = (postgres.is_some(), postgres.clone());
-        let first = House::with(Plan { postgres, client_policy: asking(), ..Plan::default() }).await?;
+        let mut plan = Plan { postgres, client_policy: asking(), ..Plan::default() };
+        let provider = machines::provider(&mut plan).await?;
+        let first = House::with(plan).await?;
         let second = if two { Some(first.second_node().await?) } else { None };
         let browser = first.browser();
         let file = first.folder().join("record.db");
@@ -166,6 +204,9 @@ impl Pair {
             texts: HashMap::new(),
             record,
             swept: false,
+            provider,
+            used: Vec::new(),
+            minted: 0,
         };
         for client in 0..2 {
             pair.register().await?;
@@ -193,11 +234,17 @@ impl Pair {
     async fn take(&mut self, step: Step) -> Verdict {
         match step {
             Step::Admit(number) => self.administer(number, Decision::Approve).await,
+            Step::Allow(number) => self.allow(number).await,
             Step::Approve(number) => self.decide(number, true).await,
             Step::Authorize(number) => self.authorize(number).await,
+            Step::Bar(number) => self.bar(number, true).await,
             Step::Block(number) => self.administer(number, Decision::Block).await,
             Step::Call(number) => self.call(number).await,
             Step::Deny(number) => self.decide(number, false).await,
+            Step::Exchange(number) => self.exchange(number).await,
+            Step::IdJag { again } => self.id_jag(again).await,
+            Step::LogOut => self.log_out().await,
+            Step::Machine => self.machine().await,
             Step::Pass(seconds) => self.pass(seconds).await,
             Step::Redeem { code, by_another, right } => self.redeem(code, by_another, right).await,
             Step::Refresh { token, by_another } => self.refresh(token, by_another).await,
@@ -205,11 +252,13 @@ impl Pair {
             Step::Restart => self.restart().await,
             Step::RevokeAccess { token, by_another } => self.revoke_access(token, by_another).await,
             Step::RevokeRefresh { token, by_another } => self.revoke_refresh(token, by_another).await,
+            Step::Stop { who, block } => self.stop(who, block).await,
             Step::Sweep => self.sweep().await,
             Step::SwitchNode => {
                 self.at = (self.at + 1) % self.nodes.len();
                 Ok(())
             }
+            Step::Unbar(number) => self.bar(number, false).await,
             Step::Unblock(number) => self.administer(number, Decision::Unblock).await,
         }
     }
@@ -218,16 +267,10 @@ impl Pair {
     async fn administer(&mut self, number: usize, decision: Decision) -> Verdict {
         let number = pick(number, self.clients.len()).ok_or("no client")?;
         if matches!(decision, Decision::Block) {
-            // It takes codes back whose events stay.
-            self.invariants().await?;
-            self.swept = true;
+            self.takes_codes_back().await?;
         }
-        let house = self.house()?;
-        let entropy = TestEntropy::seeded(0xAD << 32 | house.counts().await?.audit_events);
-        let store = house.store.as_ref();
-        let stopping =
-            Stopping { clock: house.clock.as_ref(), entropy: &entropy, issuer: &house.issuer, store };
-        let desk = ClientAdministration(stopping);
+        let entropy = self.entropy().await?;
+        let desk = ClientAdministration(self.stopping(&entropy)?);
         let id = ClientId::parse(&self.clients[number].client_id).map_err(|error| error.to_string())?;
         let done = match decision {
             Decision::Approve => desk.approve_client(&id, "loopback", None).await.map(drop),
@@ -256,6 +299,11 @@ impl Pair {
         let pkce = Pkce::new(&format!("model {}", self.asked.len()));
         let fields = client.authorization_request(&self.house()?.resource("notes"), &pkce.challenge);
         let mut browser = self.browser()?;
+        let is_stopped = self.model.is_stopped(Who::Alice);
+        if is_stopped && !self.model.is_approved(number) {
+            // They are told so before they are made to wait.
+            return Ok(());
+        }
         let page = browser.open(&client.authorization_url(&fields)).await?.page()?;
         if self.model.is_blocked(number) {
             return if page.answer.status == 400 {
@@ -267,6 +315,14 @@ impl Pair {
         // Who waits for too many clients is told so at once.
         let page = if page.forms().is_empty() { page } else { log_in(&mut browser, page, "alice").await? };
         self.browser.cookies = browser.cookies;
+        if is_stopped {
+            let refused = page.answer.status.is_client_error() && !decides(&page);
+            return if refused {
+                Ok(())
+            } else {
+                Err(format!("signed in although stopped: {}", page.words()))
+            };
+        }
         self.model.ask(number);
         self.asked.push(Asked { client: number, page, pkce, code: None });
         Ok(())
@@ -276,6 +332,19 @@ impl Pair {
         let Some(number) = pick(number, self.asked.len()) else { return Ok(()) };
         let mut browser = self.browser()?;
         let mut page = self.asked[number].page.clone();
+        if !self.model.is_signed_in() {
+            // They are asked to sign in, and nothing is decided.
+            let place = match page.form() {
+                Ok(form) if decides(&page) => {
+                    browser.submit(&page, form, Some(("decision", "allow"))).await?
+                }
+                Ok(_) | Err(_) => return Ok(()),
+            };
+            return match place {
+                Place::Page(page) if !decides(&page) => Ok(()),
+                place @ (Place::Page(_) | Place::Left(_)) => Err(format!("decided by nobody: {place:?}")),
+            };
+        }
         if !decides(&page) {
             // It waited for an administrator: try again.
             page = browser.open(page.url.as_str()).await?.page()?;
@@ -369,8 +438,10 @@ impl Pair {
 
     async fn revoke_access(&mut self, number: usize, by_another: bool) -> Verdict {
         let Some(number) = pick(number, self.access.len()) else { return Ok(()) };
+        // Of the others nobody who registered here is the client.
+        let Some(grant) = self.model.code_grant_of(number) else { return Ok(()) };
         let token = self.access[number].clone();
-        self.revoke(self.model.grant_of(number), &token, by_another).await
+        self.revoke(grant, &token, by_another).await
     }
 
     async fn revoke_refresh(&mut self, number: usize, by_another: bool) -> Verdict {
@@ -504,6 +575,45 @@ fn f_33_a_difference_of_one_second_is_found() -> Verdict {
         pair.model.pass(1);
         let found = pair.take(Step::Call(0)).await;
         assert!(found.is_err(), "the token is over by the model alone, and nobody noticed");
+        Ok(())
+    })
+}
+
+/// The control of each guard: a model that does not know that somebody was stopped, blocked or logged out is found to be wrong.
+#[test]
+fn f_33_a_guard_that_is_missing_on_one_side_is_found() -> Verdict {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let redeem = Step::Redeem { code: 0, by_another: false, right: true };
+    let by_code = [Step::Authorize(0), Step::Approve(0), redeem];
+    let stop = |who, block| Step::Stop { who, block };
+    let id_jag = Step::IdJag { again: false };
+    let last = usize::MAX;
+    let cases = [
+        (vec![Step::Machine], stop(1, false), Step::Call(0)),
+        (vec![Step::Machine], stop(1, true), Step::Machine),
+        (vec![Step::Machine], Step::Bar(0), Step::Machine),
+        (by_code.to_vec(), Step::LogOut, Step::Call(0)),
+        (by_code.to_vec(), Step::LogOut, Step::Exchange(0)),
+        (by_code.to_vec(), stop(0, true), id_jag),
+        ([&by_code[..], &[id_jag]].concat(), stop(0, false), Step::Call(last)),
+        ([&by_code[..], &[id_jag]].concat(), Step::Bar(2), Step::Call(last)),
+        ([&by_code[..], &[Step::Exchange(0)]].concat(), stop(2, false), Step::Call(last)),
+        ([&by_code[..], &[Step::Exchange(0)]].concat(), Step::Bar(1), Step::Exchange(0)),
+        ([&by_code[..], &[Step::Exchange(0)]].concat(), Step::Block(0), Step::Call(last)),
+    ];
+    runtime.block_on(async {
+        for (before, guard, then) in cases {
+            let mut pair = Pair::new(None).await?;
+            for step in before.iter().copied() {
+                pair.take(step).await.map_err(|why| format!("{step:?} of {before:?}: {why}"))?;
+            }
+            let ignorant = pair.model.clone();
+            pair.take(guard).await?;
+            // It knows nothing of the guard.
+            pair.model = ignorant;
+            assert!(pair.take(then).await.is_err(), "{before:?}, {guard:?}, {then:?}: nobody noticed");
+        }
         Ok(())
     })
 }

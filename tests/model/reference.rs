@@ -1,7 +1,8 @@
 //! The reference model: what Sekisho must answer, without HTTP, SQL, keys or nodes. Small enough to be seen to be right.
 //!
-//! It knows which clients an administrator approved or blocked (P-7), codes (product.md: 60 s, three attempts, one redemption), refresh tokens (P-3) and access tokens (P-1, P-2) by
-//! number, and says of each request what comes back and what it changes.
+//! It knows which clients an administrator approved or blocked (P-7), codes (product.md: 60 s, three attempts, one
+//! redemption), refresh tokens (P-3) and access tokens (P-1, P-2) by number, who is stopped, and what stands without a browser:
+//! of a machine, by an ID-JAG, by an exchange. It says of each request what comes back and what it changes.
 
 use std::collections::BTreeSet;
 
@@ -50,20 +51,55 @@ pub(crate) enum Decided {
     Refused,
 }
 
+/// Who a grant is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Who {
+    /// The service account that acts for people.
+    Agent,
+    /// The person.
+    Alice,
+    /// The service account that acts for itself.
+    Ci,
+}
+
+/// By whose client a grant is: one that registered, or the one that needs no browser of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Registered(usize),
+    Standing(Who),
+}
+
+/// What a client without a browser asks with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked {
+    ByAssertion { is_new: bool },
+    For { access: usize },
+    ForItself,
+}
+
+/// What such a client is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    InvalidClient,
+    Refused(&'static str),
+    Token,
+}
+
 #[derive(Clone, Debug)]
 struct Grant {
-    client: usize,
+    by: By,
+    of: Who,
     begun: Time,
     used: Time,
     generation: u32,
     ended: bool,
 }
 
-/// An access token: of which grant, and since when.
-#[derive(Clone, Copy, Debug)]
+/// An access token: on which grants it stands, and until when. More than one: somebody acts for somebody.
+#[derive(Clone, Debug)]
 struct Access {
-    grant: usize,
-    since: Time,
+    grants: Vec<usize>,
+    until: Time,
 }
 
 /// What a token request brings: the grant, and the generation of its refresh token; or nothing.
@@ -78,6 +114,12 @@ pub(crate) struct Reference {
     access: Vec<Access>,
     approved: BTreeSet<usize>,
     blocked: BTreeSet<usize>,
+    /// Whose clients that need no browser are blocked.
+    barred: BTreeSet<Who>,
+    stopped: BTreeSet<Who>,
+    /// The person was here once.
+    is_known: bool,
+    is_signed_in: bool,
 }
 
 impl Reference {
@@ -90,7 +132,7 @@ impl Reference {
     pub(crate) fn block(&mut self, client: usize) {
         self.blocked.insert(client);
         self.approved.remove(&client);
-        for grant in self.grants.iter_mut().filter(|grant| grant.client == client) {
+        for grant in self.grants.iter_mut().filter(|grant| grant.by == By::Registered(client)) {
             grant.ended = true;
         }
         for asked in self.authorizations.iter_mut().filter(|asked| asked.client == client) {
@@ -98,6 +140,106 @@ impl Reference {
                 asked.state = State::Denied;
             }
         }
+    }
+
+    /// Whether an administrator approved of a client.
+    pub(crate) fn is_approved(&self, client: usize) -> bool {
+        self.approved.contains(&client)
+    }
+
+    /// An administrator blocks the client of somebody who needs no browser, or takes that back.
+    pub(crate) fn bar(&mut self, who: Who, bar: bool) {
+        if !bar {
+            self.barred.remove(&who);
+            return;
+        }
+        self.barred.insert(who);
+        self.end(|grant| grant.by == By::Standing(who));
+    }
+
+    /// The operator stops somebody, or the identity provider says that they logged out: all they have ends. With `block` they
+    /// stay out.
+    pub(crate) fn stop(&mut self, who: Who, block: bool) {
+        if block {
+            self.stopped.insert(who);
+        }
+        self.end(|grant| grant.of == who);
+        if who == Who::Alice {
+            self.is_signed_in = false;
+            for asked in &mut self.authorizations {
+                if matches!(asked.state, State::Consented { .. }) {
+                    asked.state = State::Denied;
+                }
+            }
+        }
+    }
+
+    /// The operator lets somebody in again.
+    pub(crate) fn allow(&mut self, who: Who) {
+        self.stopped.remove(&who);
+    }
+
+    /// Whether somebody is kept out.
+    pub(crate) fn is_stopped(&self, who: Who) -> bool {
+        self.stopped.contains(&who)
+    }
+
+    /// Whether the person is signed in in their browser.
+    pub(crate) fn is_signed_in(&self) -> bool {
+        self.is_signed_in
+    }
+
+    fn end(&mut self, which: impl Fn(&Grant) -> bool) {
+        for grant in self.grants.iter_mut().filter(|grant| which(grant)) {
+            grant.ended = true;
+        }
+    }
+
+    /// A client without a browser asks for a token.
+    pub(crate) fn stand(&mut self, who: Who, asked: &Asked) -> Told {
+        if self.barred.contains(&who) {
+            return Told::InvalidClient;
+        }
+        let until = self.now + ACCESS;
+        let (mut grants, until) = match *asked {
+            Asked::ForItself if self.is_stopped(who) => return Told::Refused("unauthorized_client"),
+            Asked::ForItself => (Vec::new(), until),
+            Asked::ByAssertion { is_new } => {
+                if !is_new || !self.is_known || self.is_stopped(who) {
+                    return Told::Refused("invalid_grant");
+                }
+                (Vec::new(), until)
+            }
+            Asked::For { access } => {
+                let of = self.access[access].clone();
+                let is_of = |of: &usize, who| self.grants[*of].of == who;
+                if !self.call(access) || of.grants.iter().any(|grant| is_of(grant, Who::Ci)) {
+                    return Told::Refused("invalid_request");
+                }
+                if self.is_stopped(who) {
+                    return Told::Refused("unauthorized_client");
+                }
+                // Nobody acts twice.
+                if of.grants.iter().any(|grant| is_of(grant, who)) {
+                    return Told::Refused("invalid_request");
+                }
+                (of.grants, until.min(of.until))
+            }
+        };
+        grants.push(self.standing(who));
+        self.access.push(Access { grants, until });
+        Told::Token
+    }
+
+    /// The one grant of somebody without a browser, as long as it is alive; then another.
+    fn standing(&mut self, who: Who) -> usize {
+        let is_it = |grant: &Grant| grant.by == By::Standing(who) && !grant.ended;
+        if let Some(found) = self.grants.iter().position(is_it) {
+            return found;
+        }
+        let (begun, used) = (self.now, self.now);
+        self.grants.push(Grant { by: By::Standing(who), of: who, begun, used, generation: 0, ended: false });
+        self.grants.len() - 1
     }
 
     /// An administrator takes a block away.
@@ -133,6 +275,7 @@ impl Reference {
 
     /// A client that is not blocked asks; its authorization is the next number.
     pub(crate) fn ask(&mut self, client: usize) {
+        (self.is_known, self.is_signed_in) = (true, true);
         let (since, state) = (self.now, State::Asked);
         self.authorizations.push(Authorization { client, since, state, parked: false });
         if !self.approved.contains(&client) {
@@ -173,8 +316,9 @@ impl Reference {
                 let grant = self.grants.len();
                 asked.state = State::Redeemed { since: self.now, grant };
                 let (begun, used) = (self.now, self.now);
-                self.grants.push(Grant { client, begun, used, generation: 0, ended: false });
-                self.access.push(Access { grant, since: self.now });
+                let (by, of) = (By::Registered(client), Who::Alice);
+                self.grants.push(Grant { by, of, begun, used, generation: 0, ended: false });
+                self.access.push(Access { grants: vec![grant], until: self.now + ACCESS });
                 Some((grant, 0))
             }
             State::Redeemed { since, grant } => {
@@ -190,7 +334,7 @@ impl Reference {
     pub(crate) fn refresh(&mut self, grant: usize, generation: u32, client: usize) -> Bought {
         let held = &mut self.grants[grant];
         let over = self.now >= held.used + IDLE || self.now >= held.begun + LIFE;
-        if held.client != client || held.ended || over {
+        if held.by != By::Registered(client) || held.ended || over {
             return None;
         }
         if generation == held.generation {
@@ -199,31 +343,38 @@ impl Reference {
             held.ended = true;
             return None;
         }
-        self.access.push(Access { grant, since: self.now });
-        Some((grant, held.generation))
+        let until = (self.now + ACCESS).min(held.begun + LIFE);
+        let generation = held.generation;
+        self.access.push(Access { grants: vec![grant], until });
+        Some((grant, generation))
     }
 
     /// A revocation is always answered with 200; it ends the grant of whoever asks.
     pub(crate) fn revoke(&mut self, grant: usize, client: usize) {
         let held = &mut self.grants[grant];
-        held.ended |= held.client == client;
+        held.ended |= held.by == By::Registered(client);
     }
 
     /// Whether a call goes through, by the number of its access token.
     pub(crate) fn call(&self, access: usize) -> bool {
-        let Access { grant, since } = self.access[access];
-        let held = &self.grants[grant];
-        let until = (since + ACCESS).min(held.begun + LIFE);
-        !held.ended && self.now < until
+        let Access { grants, until } = &self.access[access];
+        self.now < *until && grants.iter().all(|grant| !self.grants[*grant].ended)
     }
 
-    /// The client of a grant.
+    /// The client of a grant that came from a code.
     pub(crate) fn client_of(&self, grant: usize) -> usize {
-        self.grants[grant].client
+        match self.grants[grant].by {
+            By::Registered(client) => client,
+            By::Standing(_) => 0,
+        }
     }
 
-    /// The grant of an access token.
-    pub(crate) fn grant_of(&self, access: usize) -> usize {
-        self.access[access].grant
+    /// The grant of an access token that came from a code.
+    pub(crate) fn code_grant_of(&self, access: usize) -> Option<usize> {
+        let only = |grants: &[usize]| match grants {
+            [only] => Some(*only),
+            _ => None,
+        };
+        only(&self.access[access].grants).filter(|only| matches!(self.grants[*only].by, By::Registered(_)))
     }
 }
