@@ -5,7 +5,7 @@ use std::time::Duration;
 use authorization_server::{Lifetimes, Stopping, Target};
 use http::StatusCode;
 use protocol::oauth::ClientId;
-use store::{AuditKind, Users as _};
+use store::{AuditKind, Queries as _, Users as _};
 use testkit::browser::{Browser, Page, Place};
 use testkit::client::{Pkce, TestClient, allow, log_in, parameter};
 use testkit::house::{House, Plan};
@@ -45,10 +45,15 @@ async fn asked(house: &House, url: &str) -> Result<(Browser, Page), String> {
 
 /// What `sekisho stop` does.
 async fn stop(house: &House, target: Target) -> Verdict {
+    stop_and(house, &target, false).await
+}
+
+/// The same, and keeps them out with `block`.
+async fn stop_and(house: &House, target: &Target, block: bool) -> Verdict {
     let entropy = TestEntropy::seeded(0xC508);
     let (clock, store) = (house.clock.as_ref(), house.store.as_ref());
     let stopping = Stopping { clock, entropy: &entropy, issuer: &house.issuer, store };
-    stopping.stop(&target, false, None).await.map(drop).map_err(|error| error.to_string())
+    stopping.stop(target, block, None).await.map(drop).map_err(|error| error.to_string())
 }
 
 fn plan() -> Plan {
@@ -191,4 +196,50 @@ async fn cs_08_what_was_ticked_in_advance_is_of_no_use_elsewhere() -> Verdict {
     assert_eq!(events.len(), before + 1, "and it is written down like any other");
     house.close().await?;
     Ok(())
+}
+
+/// Who is kept out gets no code: not on a page that was open, not by signing in, and not by what they allowed before. Whoever
+/// must be asked again is.
+#[tokio::test]
+async fn az_34_a_person_who_is_kept_out_or_must_be_asked_again_gets_no_code() -> Verdict {
+    let house = House::with(plan()).await?;
+    let client = house.known_client("two-places")?;
+    let asking = url(&client, &house, &[]);
+    let (mut remembered, page) = asked(&house, &asking).await?;
+    allow(&mut remembered, &page).await?;
+    assert!(is_answered(&mut remembered, &asking).await?);
+    assert!(!is_answered(&mut remembered, &url(&client, &house, &[("prompt", "consent")])).await?);
+    let (mut open, page) = asked(&house, &url(&client, &house, &[("prompt", "consent")])).await?;
+    let (mut halfway, login) = asked_to_sign_in(&house, &asking).await?;
+
+    let found = house.store.find_people("alice@example.com").await.map_err(|error| error.to_string())?;
+    let person = found.into_iter().next().ok_or("nobody")?;
+    stop_and(&house, &Target::User(Box::new(person.clone())), true).await?;
+    let pressed = open.submit(&page, page.form()?, Some(("decision", "allow"))).await?;
+    assert!(matches!(&pressed, Place::Page(page) if !is_consent(page)), "{pressed:?}");
+    let signed_in = halfway.submit(&login, login.form()?.with("login", "alice"), None).await?.page()?;
+    assert!(signed_in.answer.status.is_client_error() && !is_consent(&signed_in), "{}", signed_in.words());
+    assert!(!is_answered(&mut remembered, &asking).await?);
+    assert_eq!(house.audit(AuditKind::ConsentGiven).await?.len(), 2, "none since");
+
+    // Let in again, they sign in and are asked: nothing of before counts.
+    let entropy = TestEntropy::seeded(0xA234);
+    let (clock, store) = (house.clock.as_ref(), house.store.as_ref());
+    let desk = Stopping { clock, entropy: &entropy, issuer: &house.issuer, store };
+    desk.allow_user(person, None).await.map_err(|error| error.to_string())?;
+    let (mut back, page) = asked(&house, &asking).await?;
+    assert!(is_consent(&page), "{}", page.words());
+    allow(&mut back, &page).await?;
+    house.close().await
+}
+
+/// A browser on the way to the identity provider: the next form is that of the person's name.
+async fn asked_to_sign_in(house: &House, url: &str) -> Result<(Browser, Page), String> {
+    let mut browser = house.browser();
+    let page = browser.open(url).await?.page()?;
+    let form = page.form()?;
+    let button = form.buttons.iter().find(|(name, _)| name == "connector").cloned();
+    let button = button.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+    let page = browser.submit(&page, form, button).await?.page()?;
+    Ok((browser, page))
 }
