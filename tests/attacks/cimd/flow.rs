@@ -10,6 +10,7 @@ use serde_json::json;
 use store::{AuditKind, Clients as _};
 use testkit::client::{Pkce, TestClient, allow, parameter};
 use testkit::document_host::answer;
+use testkit::http::Answer;
 
 use super::{Cimd, LOOPBACK};
 use crate::attacks::scene::{REMOTE, is_consent};
@@ -246,6 +247,15 @@ fn key(number: u8) -> SigningKey {
 
 /// Redeems or refreshes with an assertion by this key, or without one.
 async fn prove(scene: &Cimd, client: &TestClient, key: Option<&SigningKey>, more: &[(&str, &str)]) -> u16 {
+    proven(scene, client, key, more).await.status.as_u16()
+}
+
+async fn proven(
+    scene: &Cimd,
+    client: &TestClient,
+    key: Option<&SigningKey>,
+    more: &[(&str, &str)],
+) -> Answer {
     let now = scene.house.time.now().secs();
     let jti = format!("{now} {more:?}");
     let claims = json!({
@@ -262,7 +272,7 @@ async fn prove(scene: &Cimd, client: &TestClient, key: Option<&SigningKey>, more
         None => fields.push(("client_id", &client.client_id)),
     }
     let url = format!("{}/oauth/token", scene.house.issuer);
-    scene.house.http.post_form(&url, &[], &fields).await.unwrap().status.as_u16()
+    scene.house.http.post_form(&url, &[], &fields).await.unwrap()
 }
 
 /// AS-060: with `private_key_jwt` in the document, nothing is given out without it; and a document that says less is not
@@ -290,8 +300,8 @@ async fn cm_15_a_document_asks_for_more_proof_and_never_for_less() {
     let weak = scene.document("/c");
     scene.host.says("/c", &[testkit::document_host::json(&weak)]);
     scene.house.advance(Duration::from_secs(601)).await.unwrap();
-    let answer = scene.asked(&client.client_id).await;
-    assert_eq!(answer.status, 400, "nobody can weaken what was consented to");
+    let refused = scene.asked(&client.client_id).await;
+    assert_eq!(refused.status, 400, "nobody can weaken what was consented to");
     scene.host.says("/c", &[testkit::document_host::json(&strong)]);
     scene.house.advance(Duration::from_secs(601)).await.unwrap();
     let next = Pkce::new("next");
@@ -304,7 +314,22 @@ async fn cm_15_a_document_asks_for_more_proof_and_never_for_less() {
     ];
     scene.host.says("/c", &[testkit::document_host::json(&weak)]);
     assert_eq!(prove(&scene, &client, None, &redeem).await, 401);
-    assert_eq!(prove(&scene, &client, Some(&right), &redeem).await, 200);
+    let tokens = proven(&scene, &client, Some(&right), &redeem).await;
+    assert_eq!(tokens.status, 200, "{}", tokens.text());
+    // Nor does whoever holds a refresh token go without the key: not when the document is read anew, and not while the host is
+    // away and the record speaks for it.
+    let mut refresh = tokens.json()["refresh_token"].as_str().unwrap().to_owned();
+    for said in [testkit::document_host::json(&weak), answer(500, "", "")] {
+        scene.host.says("/c", &[said]);
+        scene.house.advance(Duration::from_secs(2 * 86_400)).await.unwrap();
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh.as_str())];
+        assert_eq!(prove(&scene, &client, None, &fields).await, 401);
+        assert_eq!(prove(&scene, &client, Some(&wrong), &fields).await, 401);
+        // NOCONSUME.
+        let answer = proven(&scene, &client, Some(&right), &fields).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        refresh = answer.json()["refresh_token"].as_str().unwrap().to_owned();
+    }
     scene.close().await;
 }
 

@@ -1,8 +1,14 @@
 //! Which texts are the URL of a document, and where such a URL may lead: nothing else is dialled.
 
-use authorization_server::{DocumentRules, UnknownHosts};
+use std::time::Duration;
+
+use authorization_server::{
+    Blocked, ClientAdministration, DocumentRules, HostPattern, Named, Standing, Stopping, UnknownHosts,
+};
+use protocol::oauth::ClientId;
 use testkit::document_host::json;
 use testkit::outcomes::page400;
+use testkit::world::TestEntropy;
 
 use super::Cimd;
 use crate::attacks::scene::right;
@@ -229,7 +235,11 @@ async fn cm_29_a_host_that_is_not_wanted_is_not_asked_and_the_metadata_says_so()
     let scene = Cimd::with(|plan| {
         let host = plan.documents.as_ref().unwrap();
         let known = host.url("").trim_start_matches("https://").to_owned();
-        plan.document_rules = DocumentRules { known_hosts: vec![known], unknown_hosts: UnknownHosts::Refuse };
+        plan.document_rules = DocumentRules {
+            known_hosts: vec![known],
+            unknown_hosts: UnknownHosts::Refuse,
+            well_known: Vec::new(),
+        };
     })
     .await;
     assert!(supported(scene.house.http.get(&metadata_of(&scene), &[]).await.unwrap().json()));
@@ -238,6 +248,45 @@ async fn cm_29_a_host_that_is_not_wanted_is_not_asked_and_the_metadata_says_so()
     let before = scene.host.connections();
     scene.refused(&scene.host.url_at("other.example", "/c")).await;
     assert_eq!(scene.host.connections(), before);
+    scene.close().await;
+}
+
+/// Whoever is blocked by a rule about their host or their id is refused before anything is fetched from them; a client that
+/// consented before they were blocked, too.
+#[tokio::test]
+async fn cm_29_a_blocked_client_is_refused_before_its_document_is_asked_for() {
+    let scene = Cimd::with(|plan| {
+        let host = |host: &str| Named::Host(HostPattern::parse(host).unwrap());
+        let id = plan.documents.as_ref().unwrap().url("/blocked");
+        let client = Named::Client(ClientId::parse(&id).unwrap());
+        let named = [host("other.example"), client].map(|named| (named, Standing::Block));
+        plan.client_policy.named.extend(named);
+    })
+    .await;
+    for path in ["/c", "/blocked"] {
+        scene.host.says(path, &[json(&scene.document(path))]);
+    }
+    for id in [scene.host.url_at("other.example", "/c"), scene.host.url("/blocked")] {
+        right(page400(&scene.asked(&id).await), &id);
+    }
+    assert_eq!(scene.host.connections(), 0, "NOUP");
+    // By an administrator, later.
+    assert!(scene.is_known(&scene.host.url("/c")).await);
+    let before = scene.host.connections();
+    let house = &scene.house;
+    let entropy = TestEntropy::seeded(29);
+    let desk = ClientAdministration(Stopping {
+        clock: house.clock.as_ref(),
+        entropy: &entropy,
+        issuer: &house.issuer,
+        store: house.store.as_ref(),
+    });
+    let url = scene.host.url("/c");
+    let host = url.trim_start_matches("https://").split(':').next().unwrap().to_owned();
+    desk.block(&Blocked::Host(host), None).await.unwrap();
+    house.advance(Duration::from_secs(2 * 86_400)).await.unwrap();
+    right(page400(&scene.asked(&url).await), "its host is blocked");
+    assert_eq!(scene.host.connections(), before, "NOUP");
     scene.close().await;
 }
 

@@ -12,7 +12,7 @@ use store::{AuthorizationRecord, ClientRecord, StoreError};
 use upstream::client_metadata_document::NoDocument;
 use upstream::guarded::NotFetched;
 
-use super::{Client, ResolveError};
+use super::{Client, HostPattern, ResolveError};
 use crate::pages::Vouching;
 use crate::{AuthorizationServer, capabilities};
 
@@ -33,6 +33,8 @@ pub enum UnknownHosts {
 pub struct DocumentRules {
     /// Hosts that are known: `host`, or `host:port`, in lower case.
     pub known_hosts: Vec<String>,
+    /// Hosts that are known because many know them: the list of [`super::ClientPolicy`].
+    pub well_known: Vec<HostPattern>,
     /// What becomes of all others.
     pub unknown_hosts: UnknownHosts,
 }
@@ -41,13 +43,17 @@ impl DocumentRules {
     /// Whether any document is read at all.
     #[must_use]
     pub fn read_any(&self) -> bool {
-        self.unknown_hosts != UnknownHosts::Refuse || !self.known_hosts.is_empty()
+        self.unknown_hosts != UnknownHosts::Refuse
+            || !self.known_hosts.is_empty()
+            || !self.well_known.is_empty()
     }
 
     /// Whether the operator named this host.
     #[must_use]
     pub fn knows(&self, url: &HttpsUrl) -> bool {
-        self.known_hosts.contains(&url.host_and_port())
+        let host = url.host_and_port();
+        // Without a port in it, it is at the one of https.
+        self.known_hosts.contains(&host) || self.well_known.iter().any(|pattern| pattern.matches(&host))
     }
 
     fn may_read(&self, url: &HttpsUrl) -> bool {
@@ -164,10 +170,13 @@ fn document_client(id: &ClientId, mut metadata: ClientMetadata, url: &HttpsUrl) 
 mod tests {
     use super::*;
 
+    fn none_read() -> DocumentRules {
+        DocumentRules { unknown_hosts: UnknownHosts::Refuse, ..DocumentRules::default() }
+    }
+
     #[test]
     fn a_host_is_known_by_its_name_and_port() {
-        let rules =
-            DocumentRules { known_hosts: vec!["claude.ai".to_owned()], unknown_hosts: UnknownHosts::Refuse };
+        let rules = DocumentRules { known_hosts: vec!["claude.ai".to_owned()], ..none_read() };
         let may = |url: &str| rules.may_read(&HttpsUrl::parse(url).unwrap());
         assert!(may("https://claude.ai/c") && may("https://CLAUDE.ai:443/c"));
         for other in [
@@ -179,7 +188,18 @@ mod tests {
             assert!(!may(other), "{other}");
         }
         assert!(rules.read_any());
-        let none = DocumentRules { unknown_hosts: UnknownHosts::Refuse, ..DocumentRules::default() };
-        assert!(!none.read_any());
+        assert!(!none_read().read_any());
+    }
+
+    /// One list says who is well known, for documents and for those who ask.
+    #[test]
+    fn a_well_known_host_is_a_known_one_at_the_port_of_https() {
+        let well_known = crate::ClientPolicy::shipped();
+        let rules = DocumentRules { well_known, ..none_read() };
+        let may = |url: &str| rules.may_read(&HttpsUrl::parse(url).unwrap());
+        for host in ["chatgpt.com", "claude.ai", "vscode.dev", "zed.dev"] {
+            assert!(may(&format!("https://{host}/c")) && !may(&format!("https://{host}:8443/c")), "{host}");
+        }
+        assert!(rules.read_any() && !may("https://evil.claude.ai/c"));
     }
 }

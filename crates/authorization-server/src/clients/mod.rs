@@ -224,11 +224,21 @@ impl AuthorizationServer {
         let client = match self.held(id) {
             Some(client) => client,
             None if id.kind() == ClientIdKind::MetadataDocument => {
+                self.may_be_fetched(id).await?;
                 self.by_document(id, known.as_ref()).await?
             }
             None => return Err(ResolveError::Unknown),
         };
         self.tolerated(client).await
+    }
+
+    /// Whoever is refused whatever their document says is not asked for it.
+    async fn may_be_fetched(&self, id: &ClientId) -> Result<(), ResolveError> {
+        let rules = self.parts.store.find_client_rules(id).await?;
+        if policy::is_blocked_by_id(&self.settings.client_policy, &rules, id) {
+            return Err(ResolveError::Blocked);
+        }
+        Ok(())
     }
 
     /// A client that no rule forbids.
@@ -303,7 +313,10 @@ impl AuthorizationServer {
         let known = self.not_blocked(id).await?;
         let client = match self.held(id) {
             Some(client) => client,
-            None if id.kind() == ClientIdKind::MetadataDocument => self.by_record(id, known.as_ref()).await?,
+            None if id.kind() == ClientIdKind::MetadataDocument => {
+                self.may_be_fetched(id).await?;
+                self.by_record(id, known.as_ref()).await?
+            }
             None => return Err(ResolveError::Unknown),
         };
         self.tolerated(client).await

@@ -54,7 +54,7 @@ impl HostPattern {
         }
     }
 
-    fn matches(&self, host: &str) -> bool {
+    pub(super) fn matches(&self, host: &str) -> bool {
         if self.below {
             host.strip_suffix(&self.host).is_some_and(|before| before.ends_with('.') && before.len() > 1)
         } else {
@@ -186,6 +186,21 @@ pub(crate) fn is_blocked(policy: &ClientPolicy, rules: &[ClientRule], client: &C
     };
     let named = policy.named.iter().filter(|(_, standing)| *standing == Standing::Block);
     rules.iter().any(blocked) || named.into_iter().any(|(named, _)| is_meant(named, client, &hosts))
+}
+
+/// The same of a client of which nothing is known but its id, with the host in it.
+pub(super) fn is_blocked_by_id(policy: &ClientPolicy, rules: &[ClientRule], id: &ClientId) -> bool {
+    let host = host_of_document(id);
+    let blocked = |rule: &ClientRule| match rule {
+        ClientRule::BlockHost(blocked) => host == Some(blocked.as_str()),
+        ClientRule::AllowClient { .. } | ClientRule::AllowHost(_) | ClientRule::BlockFingerprint(_) => false,
+    };
+    let is_meant = |named: &Named| match named {
+        Named::Client(named) => named == id,
+        Named::Host(pattern) => host.is_some_and(|host| pattern.matches(host)),
+    };
+    let mut named = policy.named.iter().filter(|(_, standing)| *standing == Standing::Block);
+    rules.iter().any(blocked) || named.any(|(named, _)| is_meant(named))
 }
 
 /// Decides whether this client may ask a person for this MCP server, to be called back there.

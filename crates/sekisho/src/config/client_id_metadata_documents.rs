@@ -21,8 +21,9 @@ settings! {
         /// `ask`: its document is read, and the rules for clients decide. `refuse`: nothing is fetched from there, and the
         /// person is told so. With `refuse` and no known host there are no such clients, and the metadata says so.
         unknown_hosts: UnknownHosts = "'ask'", "\"allow\", \"ask\" or \"refuse\"", unknown_hosts;
-        /// Hosts of clients that are known, letter for letter: not those below them.
-        known_hosts: Vec<String> = "['chatgpt.com', 'claude.ai', 'vscode.dev', 'zed.dev']", "a list of host names, with `:PORT` unless it is 443", hosts;
+        /// Hosts of clients that are known, letter for letter: not those below them. Without it, the well-known ones
+        /// (`well_known_hosts_file` of `[clients]`); with it, these alone.
+        known_hosts: Option<Vec<String>> = optional, "a list of host names, with `:PORT` unless it is 443", hosts;
         /// Hosts that may lead to addresses inside (loopback, private networks) and, with `:PORT`, use a port of their own.
         /// They are known hosts as well. Nobody else's URL leads there.
         private_hosts: Vec<String> = "[]", "a list of host names, with `:PORT` unless it is 443", hosts;
@@ -35,10 +36,10 @@ settings! {
 }
 
 impl ClientIdMetadataDocuments {
-    /// All hosts that are known.
+    /// All hosts that are named here.
     #[must_use]
-    pub fn all_known_hosts(&self) -> Vec<String> {
-        self.known_hosts.iter().chain(&self.private_hosts).cloned().collect()
+    pub fn named_hosts(&self) -> Vec<String> {
+        self.known_hosts.iter().flatten().chain(&self.private_hosts).cloned().collect()
     }
 }
 

@@ -32,7 +32,8 @@ fn own_hosts(config: &Config) -> impl Iterator<Item = HostPattern> {
     })
 }
 
-fn well_known(config: &Config) -> Result<Vec<HostPattern>, Failure> {
+/// Hosts of clients that many know: the shipped list, or the operator's.
+pub fn well_known(config: &Config) -> Result<Vec<HostPattern>, Failure> {
     let Some(file) = &config.clients.well_known_hosts_file else { return Ok(ClientPolicy::shipped()) };
     let text = std::fs::read_to_string(config.folder.join(file))
         .map_err(Failure::io(format!("the list of well-known hosts `{file}` cannot be read")))?;

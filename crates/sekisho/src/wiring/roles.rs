@@ -64,10 +64,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         default_server: default_server(config),
         dpop: dpop(config),
         introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
-        documents: DocumentRules {
-            known_hosts: config.documents.all_known_hosts(),
-            unknown_hosts: config.documents.unknown_hosts,
-        },
+        documents: documents(config)?,
         issuer: config.house.public_url.clone(),
         lifetimes: lifetimes(config),
         pages_url: config.house.pages_url().to_owned(),
@@ -115,6 +112,17 @@ fn lifetimes(config: &Config) -> Lifetimes {
         grant_idle: config.tokens.grant_idle,
         ..Lifetimes::default()
     }
+}
+
+/// Which documents are read.
+fn documents(config: &Config) -> Result<DocumentRules, Failure> {
+    let documents = &config.documents;
+    let well_known = match documents.known_hosts {
+        Some(_) => Vec::new(),
+        None => client_policy::well_known(config)?,
+    };
+    let (known_hosts, unknown_hosts) = (documents.named_hosts(), documents.unknown_hosts);
+    Ok(DocumentRules { known_hosts, unknown_hosts, well_known })
 }
 
 /// Which identity provider is that of a domain.
