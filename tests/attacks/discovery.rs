@@ -345,6 +345,7 @@ async fn the_metadata_tells_the_truth() {
         "registration_endpoint",
         "revocation_endpoint",
         "introspection_endpoint",
+        "pushed_authorization_request_endpoint",
         "jwks_uri",
     ] {
         let answer = scene.get(metadata[name].as_str().unwrap()).await;
@@ -364,7 +365,7 @@ async fn the_metadata_tells_the_truth() {
     for never in ["openid", "offline_access"] {
         assert!(!list("scopes_supported").contains(&never.to_owned()), "{metadata}");
     }
-    for absent in ["pushed_authorization_request_endpoint", "end_session_endpoint", "userinfo_endpoint"] {
+    for absent in ["require_pushed_authorization_requests", "end_session_endpoint", "userinfo_endpoint"] {
         assert!(metadata.get(absent).is_none(), "{metadata}");
     }
     assert_eq!(

@@ -14,6 +14,7 @@ mod introspect;
 mod keys;
 mod messages;
 mod oracle;
+mod par;
 mod people;
 mod proxy;
 mod register;

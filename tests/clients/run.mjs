@@ -4,8 +4,8 @@
 //
 // Every client on every revision that it speaks, with `sekisho demo` (example people, example MCP servers), and with
 // `sekisho serve` between a real OpenID provider and an MCP server of another SDK. What the client saw and what
-// `sekisho audit` tells of it must agree. Clients without a browser follow: machines.mjs and enterprise.mjs. `ONLY=word` runs the
-// parts whose name contains the word.
+// `sekisho audit` tells of it must agree. Clients without a browser follow: machines.mjs and enterprise.mjs; and one that holds a
+// key: proofs.mjs. `ONLY=word` runs the parts whose name contains the word.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,6 +14,7 @@ import { demo, freePort, metadataHost, serve, start, temporaryFolder } from '../
 import { withEnterprise } from './enterprise.mjs';
 import { withMachines } from './machines.mjs';
 import { run } from './program.mjs';
+import { withProofs } from './proofs.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const REVISIONS = ['2025-11-25', '2026-07-28'];
@@ -138,7 +139,7 @@ access = ["group:engineering"]
 }
 
 try {
-  const parts = [withExamplePeople, withOpenIdProvider, withMachines, withEnterprise];
+  const parts = [withExamplePeople, withOpenIdProvider, withMachines, withEnterprise, withProofs];
   for (const part of parts.filter(({ name }) => name.includes(process.env.ONLY ?? '')))
     try { await part(); } catch (error) { await test(part.name, () => { throw error; }); }
 } finally {

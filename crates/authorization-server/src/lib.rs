@@ -57,7 +57,7 @@ use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
 
 pub use approval::{Approval, ApprovalPage};
-pub use authorize::{AuthorizeError, Authorized, PageReason, RedirectReason};
+pub use authorize::{AuthorizeError, Authorized, PageReason, PushError, PushedRules, RedirectReason};
 pub use blame::Blame;
 pub use browser::Browser;
 pub use client_authentication::{AssertionRefusal, AuthenticatedClient, ClientRefusal, NotAuthenticated};

@@ -24,6 +24,8 @@ impl AuthorizationServer {
             registration_endpoint: (self.settings.registration != Registration::Closed)
                 .then(|| at("/oauth/register")),
             device_authorization_endpoint: self.has_device_flow().then(|| at("/oauth/device_authorization")),
+            pushed_authorization_request_endpoint: Some(at("/oauth/par")),
+            require_pushed_authorization_requests: self.settings.pushed.all,
             revocation_endpoint: Some(at("/oauth/revoke")),
             introspection_endpoint: self.settings.introspection.then(|| at("/oauth/introspect")),
             introspection_endpoint_auth_methods_supported: if self.settings.introspection {
@@ -121,6 +123,7 @@ mod tests {
                 "token_endpoint": "https://mcp.example.com/oauth/token",
                 "registration_endpoint": "https://mcp.example.com/oauth/register",
                 "device_authorization_endpoint": "https://mcp.example.com/oauth/device_authorization",
+                "pushed_authorization_request_endpoint": "https://mcp.example.com/oauth/par",
                 "revocation_endpoint": "https://mcp.example.com/oauth/revoke",
                 "jwks_uri": "https://mcp.example.com/oauth/jwks",
                 "scopes_supported": ["read", "write"],

@@ -10,6 +10,7 @@ use policy::ServerRules;
 use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, ScopeToken};
 use store::PendingCaps;
 
+use crate::authorize::PushedRules;
 use crate::clients::{ClientPolicy, DocumentRules, PreRegisteredClient, Standing};
 use crate::signals::{BackchannelLogout, GlobalTokenRevocation, SecurityEventTransmitter};
 use crate::trusted_issuers::TrustedIssuer;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub home_domains: BTreeMap<String, String>,
     /// How proofs of possession are taken (RFC 9449).
     pub dpop: DpopRules,
+    /// Whose authorization requests must be pushed (RFC 9126).
+    pub pushed: PushedRules,
     /// Whether an MCP server may ask about tokens (RFC 7662): one that has credentials for it.
     pub introspection: bool,
     /// Which metadata documents of clients are read.

@@ -20,14 +20,21 @@ pub enum ReplayKind {
     ClientAssertion,
     /// A proof of possession (RFC 9449, section 4.2).
     DpopProof,
+    /// The `request_uri` of a pushed authorization request (RFC 9126, section 7.3).
+    PushedRequest,
     /// What an identity provider says of somebody later, as a logout token is (RFC 8417).
     SecurityEvent,
 }
 
 impl ReplayKind {
     /// All of them.
-    pub const ALL: [Self; 4] =
-        [Self::AuthorizationGrant, Self::ClientAssertion, Self::DpopProof, Self::SecurityEvent];
+    pub const ALL: [Self; 5] = [
+        Self::AuthorizationGrant,
+        Self::ClientAssertion,
+        Self::DpopProof,
+        Self::PushedRequest,
+        Self::SecurityEvent,
+    ];
 
     /// As it is written down.
     #[must_use]
@@ -36,6 +43,7 @@ impl ReplayKind {
             Self::AuthorizationGrant => "authorization_grant",
             Self::ClientAssertion => "client_assertion",
             Self::DpopProof => "dpop_proof",
+            Self::PushedRequest => "pushed_request",
             Self::SecurityEvent => "security_event",
         }
     }

@@ -197,6 +197,7 @@ fn response_class(code: ErrorCode) -> Class {
         | ErrorCode::InvalidGrant
         | ErrorCode::InvalidRedirectUri
         | ErrorCode::InvalidRequest
+        | ErrorCode::InvalidRequestUri
         | ErrorCode::InvalidScope
         | ErrorCode::InvalidTarget
         | ErrorCode::LoginRequired

@@ -49,6 +49,7 @@ fn handler(route: &Route) -> MethodRouter {
         // Dispatched before the router; were it to come here, it would not be found.
         Endpoint::Mcp => any(not_found),
         Endpoint::OpenidConfiguration => any(well_known::openid_configuration),
+        Endpoint::Par => any(oauth::par::answer),
         Endpoint::ProtectedResourceMetadata => any(well_known::protected_resource),
         Endpoint::Ready => any(health::ready),
         Endpoint::Register => any(oauth::register::answer),

@@ -56,6 +56,7 @@ pub(crate) enum Endpoint {
     LoginDevelopment,
     Mcp,
     OpenidConfiguration,
+    Par,
     ProtectedResourceMetadata,
     Ready,
     Register,
@@ -219,7 +220,7 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 27] = [
+pub(crate) static ROUTES: [Route; 28] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
@@ -237,6 +238,7 @@ pub(crate) static ROUTES: [Route; 27] = [
         "/oauth/device_authorization",
         Budget::Token,
     ),
+    Route::oauth(Endpoint::Par, "par", "/oauth/par", Budget::Token),
     Route::oauth(Endpoint::Register, "register", "/oauth/register", Budget::Register),
     Route::oauth(Endpoint::Revoke, "revoke", "/oauth/revoke", Budget::Token),
     Route::oauth(Endpoint::Token, "token", "/oauth/token", Budget::Token),

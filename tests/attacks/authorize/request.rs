@@ -396,13 +396,15 @@ async fn az_25_request_objects_are_refused_and_never_fetched() {
     for uri in [
         there.as_str(),
         "http://169.254.169.254/latest/meta-data/",
-        "urn:ietf:params:oauth:request_uri:c4n4ry",
+        "urn:ietf:params:oauth:request_ur:c4n4ry",
         "file:///etc/passwd",
         "//127.0.0.1",
         "x",
     ] {
         scene.redir(&[Set("request_uri", uri)], "request_uri_not_supported").await;
     }
+    // What looks like a pushed one and is none says nothing of where to go (RFC 9126, section 4).
+    scene.page400_for_all(&[Set("request_uri", "urn:ietf:params:oauth:request_uri:c4n4ry")]).await;
     for object in [object.as_str(), "e30.e30.", "x", "{}"] {
         scene.redir(&[Set("request", object)], "request_not_supported").await;
         scene.redir(&[Set("request", object), Set("request_uri", &there)], "request_not_supported").await;

@@ -115,6 +115,15 @@ pub enum PageReason {
     /// `redirect_uri` is none of the client's.
     #[error("`redirect_uri` is not one that the client registered")]
     RedirectUriUnknown,
+    /// The pushed request is over (RFC 9126, section 2.2).
+    #[error("the pushed request is over")]
+    RequestUriExpired,
+    /// No such request was pushed, or another client pushed it (RFC 9126, section 4).
+    #[error("there is no such pushed request of this client")]
+    RequestUriUnknown,
+    /// The pushed request was used before (RFC 9126, section 7.3).
+    #[error("the pushed request was used before")]
+    RequestUriUsed,
     /// `state` is too long to be returned as it came; it is never cut.
     #[error("`state` is longer than 8 KiB")]
     StateTooLong,
@@ -143,6 +152,9 @@ impl PageReason {
             | Self::RedirectUriRepeated
             | Self::RedirectUriUnknown
             | Self::StateTooLong => ErrorCode::InvalidRequest,
+            Self::RequestUriExpired | Self::RequestUriUnknown | Self::RequestUriUsed => {
+                ErrorCode::InvalidRequestUri
+            }
             Self::Store(error) => crate::error::store_code(error),
             Self::ClientDocumentBusy | Self::TooManyPending => ErrorCode::TemporarilyUnavailable,
         }
@@ -164,6 +176,9 @@ impl PageReason {
             | Self::RedirectUriMissing
             | Self::RedirectUriRepeated
             | Self::RedirectUriUnknown
+            | Self::RequestUriExpired
+            | Self::RequestUriUnknown
+            | Self::RequestUriUsed
             | Self::StateTooLong
             | Self::TooManyPending => Blame::Client,
             Self::Store(_) => Blame::House,
@@ -186,6 +201,9 @@ impl PageReason {
             Self::RedirectUriMissing => "redirect_uri_missing",
             Self::RedirectUriRepeated => "redirect_uri_repeated",
             Self::RedirectUriUnknown => "redirect_uri_unknown",
+            Self::RequestUriExpired => "request_uri_expired",
+            Self::RequestUriUnknown => "request_uri_unknown",
+            Self::RequestUriUsed => "request_uri_used",
             Self::StateTooLong => "state_too_long",
             Self::Store(_) => "store",
             Self::TooManyPending => "too_many_pending",
@@ -231,6 +249,9 @@ pub enum RedirectReason {
     /// `max_age` is no number of seconds.
     #[error("`max_age` is not a number of seconds")]
     MaxAgeMalformed,
+    /// The client's requests must be pushed (RFC 9126, sections 5 and 6).
+    #[error("the request was not pushed, and must be")]
+    NotPushed,
     /// A parameter came more than once (OAuth 2.1, section 3.1).
     #[error("a parameter is repeated")]
     ParameterRepeated,
@@ -240,7 +261,7 @@ pub enum RedirectReason {
     /// `request` (OpenID Connect Core, section 6) is not offered.
     #[error("`request` is not supported")]
     RequestNotSupported,
-    /// `request_uri` (RFC 9126, OpenID Connect Core, section 6) is not offered, and never fetched.
+    /// `request_uri` (OpenID Connect Core, section 6) that is none of a pushed request is not offered, and never fetched.
     #[error("`request_uri` is not supported")]
     RequestUriNotSupported,
     /// No `resource`, and no MCP server is the default (RFC 8707, section 2).
@@ -278,6 +299,7 @@ impl RedirectReason {
             | Self::CodeChallengeMissing
             | Self::DpopJktMalformed
             | Self::MaxAgeMalformed
+            | Self::NotPushed
             | Self::ParameterRepeated
             | Self::PromptMalformed
             | Self::ResponseModeUnsupported
@@ -310,6 +332,7 @@ impl RedirectReason {
             Self::GrantTypeNotRegistered => "grant_type_not_registered",
             Self::LoginRequired => "login_required",
             Self::MaxAgeMalformed => "max_age_malformed",
+            Self::NotPushed => "request_not_pushed",
             Self::ParameterRepeated => "parameter_repeated",
             Self::PromptMalformed => "prompt_malformed",
             Self::RequestNotSupported => "request_not_supported",

@@ -6,6 +6,7 @@
 
 mod accept;
 mod error;
+mod push;
 
 use protocol::id::{Id, Reference};
 use protocol::oauth::{AuthorizationRequest, ClientId, Parameter, VerifiedRedirectUri};
@@ -17,6 +18,7 @@ use store::{
 };
 
 pub use error::{AuthorizeError, PageReason, RedirectReason};
+pub use push::{PushError, PushedRules};
 
 use crate::browser::Browser;
 use crate::clients::{Client, Judged};
@@ -63,6 +65,8 @@ struct Asked<'a> {
     caller: &'a Caller,
     client: &'a Client,
     now: Timestamp,
+    /// What is used up if it is accepted; of a request that was pushed.
+    pushed: Option<push::Used>,
     reference: &'a Reference,
 }
 
@@ -118,6 +122,14 @@ impl AuthorizationServer {
         caller: &Caller,
     ) -> Result<Authorized, AuthorizeError> {
         let (now, reference) = (self.parts.clock.now(), Reference::mint(&*self.parts.entropy));
+        let (request, pushed) = match self.meant(request, now) {
+            Ok(meant) => meant,
+            Err(refused) => {
+                let (reason, request) = *refused;
+                self.authorize_refused(reason.reason(), &reference, (&request, None), caller);
+                return Err(AuthorizeError::Page { reason, reference });
+            }
+        };
         let (client, to) = match self.trusted(&request).await {
             Ok(trusted) => trusted,
             // Anybody can cause this without being known: it is logged where it is answered, and not audited.
@@ -127,7 +139,7 @@ impl AuthorizationServer {
                 return Err(AuthorizeError::Page { reason, reference });
             }
         };
-        let asked = Asked { browser: &browser, caller, client: &client, now, reference: &reference };
+        let asked = Asked { browser: &browser, caller, client: &client, now, pushed, reference: &reference };
         let refused = |reason| self.authorize_refused(reason, &reference, (&request, Some(&client)), caller);
         match self.accept(&request, &to, &asked).await {
             Ok(authorized) => Ok(authorized),
@@ -169,6 +181,9 @@ impl AuthorizationServer {
         asked: &Asked<'_>,
     ) -> Result<Authorized, Refusal> {
         let accepted = accept::decide(request, asked.client, to, &self.settings)?;
+        if asked.pushed.is_none() && self.settings.pushed.demand(asked.client) {
+            return Err(RedirectReason::NotPushed.into());
+        }
         let accepted = AcceptedRequest { from_outside: asked.browser.from_outside, ..accepted };
         let unapproved = match self.judge(asked.client, to, &accepted.server).await? {
             Judged::Allowed => false,
@@ -178,6 +193,9 @@ impl AuthorizationServer {
         };
         let session = self.session(asked.browser, asked.now).await?;
         let goes_on = decide_next(&accepted, session.as_ref(), asked.now)?;
+        if let Some(pushed) = asked.pushed {
+            self.use_up(pushed, asked.now).await?;
+        }
         let (pending, set_binding) = self.put(accepted, asked).await?;
         self.sign_in_begun(&pending.record, asked.client, request, asked.caller);
         let server = self.settings.server(&pending.record.request.server);

@@ -184,18 +184,17 @@ pub(crate) fn settings() -> Settings {
         scope: scope.map(|text| protocol::oauth::Scope::parse(text).unwrap()),
     };
     let (ci, nightly) = (account("ci", "Builds", RUNNER.0), account("nightly", "Nightly", OTHER_RUNNER.0));
+    let keyed = known(KEYED, None).with_keys(ClientKeys::Held(Arc::default()), false).unwrap();
+    let [console, portal] =
+        [(CONSOLE, None), (PORTAL.0, Some(PORTAL.1))].map(|(id, secret)| known(id, secret));
+    let clients = vec![console, portal, keyed, machine(RUNNER), machine(OTHER_RUNNER)];
     Settings {
         client_policy: ClientPolicy::everybody(),
         consents: ConsentSettings::default(),
-        clients: vec![
-            known(CONSOLE, None),
-            known(PORTAL.0, Some(PORTAL.1)),
-            known(KEYED, None).with_keys(ClientKeys::Held(Arc::default()), false).unwrap(),
-            machine(RUNNER),
-            machine(OTHER_RUNNER),
-        ],
+        clients,
         default_server: Some("notes".to_owned()),
         dpop: DpopRules::default(),
+        pushed: crate::PushedRules::default(),
         introspection: false,
         documents: DocumentRules::default(),
         issuer: ISSUER.to_owned(),

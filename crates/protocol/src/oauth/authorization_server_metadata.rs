@@ -23,6 +23,12 @@ pub struct AuthorizationServerMetadata {
     /// RFC 8628, section 4, if offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_authorization_endpoint: Option<String>,
+    /// RFC 9126, section 5, if offered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+    /// RFC 9126, section 5: that of every client.
+    #[serde(skip_serializing_if = "is_false")]
+    pub require_pushed_authorization_requests: bool,
     /// RFC 7009, if offered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub revocation_endpoint: Option<String>,
@@ -113,6 +119,8 @@ mod tests {
             token_endpoint: "https://server.example.com/token".to_owned(),
             registration_endpoint: None,
             device_authorization_endpoint: None,
+            pushed_authorization_request_endpoint: None,
+            require_pushed_authorization_requests: false,
             revocation_endpoint: None,
             introspection_endpoint: None,
             introspection_endpoint_auth_methods_supported: Vec::new(),

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     InvalidRedirectUri,
     /// RFC 6749, section 4.1.2.1.
     InvalidRequest,
+    /// RFC 9101, section 7; RFC 9126, section 2.3.
+    InvalidRequestUri,
     /// RFC 6749, section 4.1.2.1.
     InvalidScope,
     /// RFC 8707, section 2.
@@ -75,6 +77,7 @@ impl ErrorCode {
         Self::InvalidGrant,
         Self::InvalidRedirectUri,
         Self::InvalidRequest,
+        Self::InvalidRequestUri,
         Self::InvalidScope,
         Self::InvalidTarget,
         Self::InvalidToken,
@@ -106,6 +109,7 @@ impl ErrorCode {
             Self::InvalidGrant => "invalid_grant",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::InvalidRequest => "invalid_request",
+            Self::InvalidRequestUri => "invalid_request_uri",
             Self::InvalidScope => "invalid_scope",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidToken => "invalid_token",
@@ -145,6 +149,9 @@ impl ErrorCode {
             }
             Self::InvalidRequest => {
                 "The request is malformed: a parameter is missing, repeated, or has a value that is not supported."
+            }
+            Self::InvalidRequestUri => {
+                "The pushed authorization request is unknown, expired, or already used."
             }
             Self::InvalidScope => "The scope is malformed, unknown, or more than was granted.",
             Self::InvalidTarget => {

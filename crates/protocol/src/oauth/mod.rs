@@ -23,6 +23,7 @@ pub mod identity_assertion;
 pub mod introspection;
 pub mod pkce;
 pub mod protected_resource_metadata;
+pub mod pushed_request;
 pub mod redirect_uri;
 pub mod refresh_token;
 mod registered;

@@ -282,6 +282,8 @@ fn ending(row: &SignInRow, now: Timestamp) -> Option<&'static str> {
         | SignInStep::ConsentRefused
         | SignInStep::MetadataRead
         | SignInStep::PathUnknown
+        | SignInStep::PushRefused
+        | SignInStep::Pushed
         | SignInStep::Refreshed
         | SignInStep::Registered
         | SignInStep::RegistrationRefused

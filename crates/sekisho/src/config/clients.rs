@@ -38,6 +38,8 @@ settings! {
         well_known_hosts_file: Option<String> = optional, "a path", parse::text;
         /// How long a person may wait for an administrator.
         approval_wait: Duration = "'1h'", "10m to 1d", parse::duration::<600, 86_400>;
+        /// Whether every client must push its authorization requests (RFC 9126). Hardly any MCP client does so yet.
+        require_pushed_authorization_requests: bool = "false", "true or false", parse::boolean;
         /// Who may register a client: everybody; whoever holds an initial access token
         /// (`sekisho clients registration-token`); or nobody.
         registration: Registration = "'open'", "\"open\", \"token\" or \"closed\"", registration;
@@ -99,6 +101,8 @@ settings! {
         /// Whether its assertions may be for the URL of the token endpoint. By default they are for the issuer alone
         /// (RFC 7523bis section 4); some clients still follow RFC 7523 of 2015.
         token_endpoint_audience: bool = "false", "true or false", parse::boolean;
+        /// Whether it must push its authorization requests (RFC 9126).
+        require_pushed_authorization_requests: bool = "false", "true or false", parse::boolean;
     }
 }
 

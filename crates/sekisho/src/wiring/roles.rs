@@ -6,7 +6,7 @@ use std::sync::Arc;
 use authorization_server::keys::Keeper;
 use authorization_server::{
     AuthorizationServer, ClientKeys, ConsentSettings, DocumentRules, Lifetimes, MayAct, PreRegisteredClient,
-    Registrations, ServiceAccount,
+    PushedRules, Registrations, ServiceAccount,
 };
 use protocol::jose::dpop::Memory;
 use protocol::oauth::{ClientId, DpopRules, RedirectPolicy, Scope, client_assertion};
@@ -63,6 +63,7 @@ pub fn authorization_server(config: &Config, shared: &Shared) -> Result<Authoriz
         consents: consents(config)?,
         default_server: default_server(config),
         dpop: dpop(config),
+        pushed: pushed(config)?,
         introspection: config.mcp_servers.iter().any(|server| server.introspection_secret.is_some()),
         documents: documents(config)?,
         issuer: config.house.public_url.clone(),
@@ -166,6 +167,16 @@ fn consents(config: &Config) -> Result<ConsentSettings, Failure> {
         loopback_clients: loopback_clients
             .map_err(|error| Failure::Wiring(format!("[consent] remember_loopback: {error}")))?,
         loopback_life: config.consent.remember_loopback_for,
+    })
+}
+
+fn pushed(config: &Config) -> Result<PushedRules, Failure> {
+    let known = config.pre_registered.iter().map(|client| &client.settings);
+    let demanded = known.filter(|client| client.require_pushed_authorization_requests);
+    let clients = demanded.map(|client| ClientId::parse(&client.client_id)).collect::<Result<_, _>>();
+    Ok(PushedRules {
+        all: config.clients.require_pushed_authorization_requests,
+        clients: clients.map_err(|error| Failure::Wiring(format!("[[client]] client_id: {error}")))?,
     })
 }
 

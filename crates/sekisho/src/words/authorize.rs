@@ -142,10 +142,52 @@ pub(super) const WORDS: &[Words] = &[
         "The metadata does not offer it. The client should send plain parameters.",
     ),
     says(
+        "pushed_key_mismatch",
+        "`dpop_jkt` of a pushed request names another key than the proof beside it.",
+        "RFC 9449, section 10.1",
+        "The client's fault: it has two keys and mixed them up. Report it to its maker.",
+    ),
+    says(
+        "pushed_request_uri",
+        "A pushed request cannot name another pushed request.",
+        "RFC 9126, section 2.1",
+        "The client's fault: `request_uri` is for the browser's URL. Report it to its maker.",
+    ),
+    says(
+        "pushed_too_large",
+        "A pushed request has at most 8 KiB: what comes of it stands in a URL.",
+        "RFC 9126, section 2.3",
+        "The client puts something very long into `state`. It should keep that itself and send a name for it.",
+    ),
+    says(
+        "request_not_pushed",
+        "The client must push its authorization requests, and did not.",
+        "RFC 9126, sections 5 and 6",
+        "A client that cannot push is not for this site; or set `require_pushed_authorization_requests = false` in `[clients]` or at that `[[client]]`.",
+    ),
+    says(
+        "request_uri_expired",
+        "A pushed request is good for 90 seconds.",
+        "RFC 9126, section 2.2",
+        "The browser came late, or the clocks of the nodes differ. Connect again from the client.",
+    ),
+    says(
         "request_uri_not_supported",
         "Requests by reference (`request_uri`) that were not pushed here are not taken, and never fetched.",
         "OpenID Connect Core 1.0, sections 6.2 and 3.1.2.6; RFC 9126, section 4",
         "The client should send plain parameters, or push them to the endpoint that the metadata names, if it names one.",
+    ),
+    says(
+        "request_uri_unknown",
+        "No such request was pushed here, or another client pushed it.",
+        "RFC 9126, section 4",
+        "The URL was cut or changed on the way, or a key was withdrawn meanwhile. Connect again from the client.",
+    ),
+    says(
+        "request_uri_used",
+        "A pushed request is good once.",
+        "RFC 9126, sections 4 and 7.3",
+        "The page was loaded again, or a program looked at the link before the person did. Connect again from the client.",
     ),
     says(
         "resource_missing",

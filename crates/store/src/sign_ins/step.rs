@@ -52,6 +52,10 @@ sign_in_steps! {
     Registered = "registered", ok, "RFC 7591, section 3.2.1";
     /// The client's registration was refused.
     RegistrationRefused = "registration_refused", refused, "RFC 7591, section 3.2.2";
+    /// The client pushed its authorization request ahead of the browser.
+    Pushed = "pushed", ok, "RFC 9126, section 2.2";
+    /// The client pushed an authorization request, and it was refused.
+    PushRefused = "push_refused", refused, "RFC 9126, section 2.3";
     /// The browser brought an authorization request, and it was accepted.
     Asked = "asked", ok, "OAuth 2.1, section 4.1.1";
     /// The browser brought an authorization request, and it was refused.

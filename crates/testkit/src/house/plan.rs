@@ -7,7 +7,7 @@ use std::time::Duration;
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
     BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules,
-    GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, Registration, ScopeEntry,
+    GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, PushedRules, Registration, ScopeEntry,
     SecurityEventTransmitter, ServerEntry, ServiceAccount, Standing, TrustedIssuer, Words, WorkloadIssuer,
     WorkloadRule,
 };
@@ -78,6 +78,8 @@ pub struct Plan {
     pub dpop: DpopMode,
     /// How proofs of possession are taken.
     pub dpop_rules: DpopRules,
+    /// Whose authorization requests must be pushed.
+    pub pushed: PushedRules,
     /// How often an address may ask.
     pub rates: Rates,
     /// Networks that are one caller each.
@@ -169,6 +171,7 @@ impl Default for Plan {
             document_rules: DocumentRules::default(),
             dpop: DpopMode::Optional,
             dpop_rules: DpopRules::default(),
+            pushed: PushedRules::default(),
             rates: Rates::unlimited(),
             networks: KnownNetworks::default(),
             pending: PendingCaps { per_address: 10_000, total: 100_000 },
@@ -313,6 +316,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         clients: clients.chain(machines).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
         dpop: plan.dpop_rules,
+        pushed: plan.pushed.clone(),
         introspection: true,
         documents: plan.document_rules.clone(),
         issuer: issuer.to_owned(),

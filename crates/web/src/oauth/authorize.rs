@@ -93,7 +93,8 @@ fn trouble_of(reason: &PageReason) -> Trouble {
         | PageReason::RedirectUriMissing
         | PageReason::RedirectUriRepeated => Trouble::RequestBroken,
         PageReason::RedirectUriUnknown => Trouble::RedirectUnknown,
-        PageReason::StateTooLong => Trouble::RequestBroken,
+        PageReason::RequestUriExpired | PageReason::RequestUriUsed => Trouble::Expired,
+        PageReason::RequestUriUnknown | PageReason::StateTooLong => Trouble::RequestBroken,
         PageReason::Store(_) => pages::trouble_of_house(reason.code()),
         PageReason::ClientDocumentBusy | PageReason::TooManyPending => Trouble::HouseBusy,
     }

@@ -158,6 +158,7 @@ fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_se
         clients: Vec::new(),
         default_server: None,
         dpop: protocol::oauth::DpopRules::default(),
+        pushed: authorization_server::PushedRules::default(),
         introspection: false,
         documents: authorization_server::DocumentRules::default(),
         issuer: public_url.to_owned(),
