@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::Method;
 use store::Counts;
-use testkit::browser::{Browser, Page, Place};
+use testkit::browser::{Browser, Page};
 use testkit::client::{LOOPBACK_REDIRECT, Pkce, TestClient, allow, log_in};
 use testkit::house::{House, Plan};
 use testkit::http::{Answer, request};
@@ -187,20 +187,17 @@ impl Scene {
         self.is_redir(client, &answer, (&error, Some(STATE)), &format!("{change:?}"));
     }
 
-    /// Signs Alice in at the page, allows, and hands over where the browser was sent: at once, if she allowed it before
-    /// and that counts.
+    /// Signs Alice in at the page, allows, and hands over where the browser was sent.
     pub(crate) async fn allowed(&self, browser: &mut Browser, url: &str) -> Url {
-        let page = match browser.open(url).await.unwrap() {
-            Place::Left(url) => return url,
-            Place::Page(page) => log_in(browser, page, "alice").await.unwrap(),
-        };
-        assert!(is_consent(&page), "{}", page.words());
+        let page = self.consent(browser, url, "alice").await;
         allow(browser, &page).await.unwrap()
     }
 
-    /// Opens an authorization request and signs somebody in, up to the consent page.
+    /// Opens an authorization request and signs somebody in, up to the consent page: it is asked for, since what was
+    /// allowed before may count.
     pub(crate) async fn consent(&self, browser: &mut Browser, url: &str, login: &str) -> Page {
-        let page = browser.open(url).await.unwrap().page().unwrap();
+        let asks = if url.contains("prompt=") { "" } else { "&prompt=consent" };
+        let page = browser.open(&format!("{url}{asks}")).await.unwrap().page().unwrap();
         let page = log_in(browser, page, login).await.unwrap();
         assert!(is_consent(&page), "{}", page.words());
         page

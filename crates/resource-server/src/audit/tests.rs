@@ -22,7 +22,7 @@ async fn each_call_is_one_event() {
     assert_eq!(row.at, START.plus(Duration::from_secs(1)));
     assert_eq!((row.user, row.grant), (Some(world.alice), Some(world.grant)));
     assert_eq!((row.client_id.as_deref(), row.server.as_deref()), (Some(CLIENT), Some("files")));
-    assert_eq!((row.name.as_deref(), row.address.as_deref()), (Some("alice"), Some("192.0.2.7")));
+    assert_eq!((row.name.as_deref(), row.address.as_deref()), (Some("alice@example.com"), Some("192.0.2.7")));
     let detail: Vec<_> = row.detail.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
     assert_eq!(
         detail,
