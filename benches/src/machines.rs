@@ -1,4 +1,4 @@
-//! What machines ask of the authorization server: introspections, and exchanges of ID-JAGs.
+//! What clients without a browser ask of the authorization server: exchanges of ID-JAGs.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use crate::flows::{self, CONNECTIONS};
-use crate::load::{Connection, Seen, Template, gather, now, repeat, today};
+use crate::load::{Connection, Seen, Template, gather, now, today};
 use crate::product::{Product, SERVER, Setup, write_secret};
 use crate::rounds::Line;
 use crate::table::Table;
@@ -25,54 +25,45 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const CLIENT: &str = "agent";
 const ISSUER: &str = "https://idp.bench.example";
 
-/// Introspections of one living token, and ID-JAGs that are each presented once.
+/// ID-JAGs that are each presented once.
 pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
     let folder = TempDir::new().map_err(|error| error.to_string())?;
     let issuer = Issuer::new()?;
     let mut setup = Setup::new("http://127.0.0.1:9/mcp");
     setup.more = configure(folder.path(), &issuer)?;
     let product = Product::start(&setup).await?;
-    let session = flows::sign_in(&product).await?;
-    let asks = form(&product, SERVER, "/oauth/introspect", &[("token", &session.access_token)]);
-    let [mut introspections, mut exchanges] = [(); 2].map(|()| Line::default());
+    // The person must have signed in once.
+    flows::sign_in(&product).await?;
+    let mut exchanges = Line::default();
     for round in 0..plan.rounds {
-        let seen = repeat(&product.target, asks.clone(), CONNECTIONS, plan.seconds);
-        introspections.round(&product.peer, seen).await?;
         let each = if plan.quick { EXCHANGES / 10 } else { EXCHANGES };
         let holders = issuer.speak(&product, round, each).await?;
-        exchanges.round(&product.peer, exchange(holders)).await?;
+        exchanges.round(&product.peer, present(holders)).await?;
     }
-    for (what, line, goal) in [
-        ("introspections of a living token", &introspections, "20,000 /s and core"),
-        ("ID-JAGs exchanged, each taken once, durable", &exchanges, "5,000 /s and core"),
-    ] {
-        let (cost, rate) = (line.per_core.show("/s and core", 0), line.rate.show("/s", 0));
-        table.row(what, &format!("{cost}; {rate}; p99 {:.1} ms", line.p99.median() / 1e3), goal);
-    }
+    let (cost, rate) = (exchanges.per_core.show("/s and core", 0), exchanges.rate.show("/s", 0));
+    let measured = format!("{cost}; {rate}; p99 {:.1} ms", exchanges.p99.median() / 1e3);
+    table.row("ID-JAGs exchanged, each taken once, durable", &measured, "5,000 /s and core");
     Ok(())
 }
 
-/// The sections, and the files that they name. The first line still belongs to the MCP server.
+/// The sections, and the files that they name.
 fn configure(folder: &Path, issuer: &Issuer) -> Outcome<String> {
     let file = |name: &str| folder.join(name);
-    write_secret(&file("introspection.secret"), SECRET)?;
     write_secret(&file("client.secret"), SECRET)?;
     let jwks = json!({ "keys": [issuer.key.public_jwk()] }).to_string();
     std::fs::write(file("issuer.jwks"), jwks).map_err(|error| error.to_string())?;
     let path = |name: &str| file(name).display().to_string();
     Ok(format!(
-        "introspection_secret_file = \"{}\"\n\
-         [[client]]\nclient_id = \"{CLIENT}\"\nname = \"Agent\"\nredirect_uris = [\"http://127.0.0.1/callback\"]\nsecret_file = \"{}\"\n\
+        "[[client]]\nclient_id = \"{CLIENT}\"\nname = \"Agent\"\nredirect_uris = [\"http://127.0.0.1/callback\"]\nsecret_file = \"{}\"\n\
          [[trusted_issuer]]\nissuer = \"{ISSUER}\"\nidentity_provider = \"development\"\njwks_file = \"{}\"\n",
-        path("introspection.secret"),
         path("client.secret"),
         path("issuer.jwks"),
     ))
 }
 
 /// A form that is posted with HTTP Basic.
-fn form(product: &Product, name: &str, path: &str, fields: &[(&str, &str)]) -> Template {
-    let authorization = format!("Basic {}", STANDARD.encode(format!("{name}:{SECRET}")));
+fn form(product: &Product, path: &str, fields: &[(&str, &str)]) -> Template {
+    let authorization = format!("Basic {}", STANDARD.encode(format!("{CLIENT}:{SECRET}")));
     let headers = [
         ("content-type", "application/x-www-form-urlencoded"),
         ("origin", product.peer.url.as_str()),
@@ -99,12 +90,7 @@ impl Issuer {
     }
 
     /// Connections, each with requests that present so many ID-JAGs.
-    async fn speak(
-        &self,
-        product: &Product,
-        round: usize,
-        each: usize,
-    ) -> Outcome<Vec<(Connection, Vec<Template>)>> {
+    async fn speak(&self, product: &Product, round: usize, each: usize) -> Outcome<Holders> {
         let (begin, resource) = (today().secs(), format!("{}/{SERVER}/mcp", product.peer.url));
         let mut holders = Vec::new();
         for connection in 0..CONNECTIONS {
@@ -120,7 +106,7 @@ impl Issuer {
                     ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
                     ("assertion", assertion.as_str()),
                 ];
-                held.push(form(product, CLIENT, "/oauth/token", &fields));
+                held.push(form(product, "/oauth/token", &fields));
             }
             holders.push((Connection::open(&product.target).await?, held));
         }
@@ -128,8 +114,11 @@ impl Issuer {
     }
 }
 
-/// Presents each.
-async fn exchange(holders: Vec<(Connection, Vec<Template>)>) -> Outcome<Seen> {
+/// Connections, each with the requests that it sends, one after another.
+pub(crate) type Holders = Vec<(Connection, Vec<Template>)>;
+
+/// Sends each request once.
+pub(crate) async fn present(holders: Holders) -> Outcome<Seen> {
     let begin = now();
     let mut tasks = JoinSet::new();
     for (mut connection, held) in holders {

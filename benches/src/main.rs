@@ -6,6 +6,7 @@
 mod audit;
 mod calls;
 mod documents;
+mod dpop;
 mod failover;
 mod flood;
 mod flows;
@@ -49,8 +50,8 @@ const PARTS: [(&str, &str); 11] = [
     ("flows", "Sekisho with its SQLite file has one core, the load generator the other; 32 connections."),
     (
         "machines",
-        "Sekisho with its SQLite file has one core, the load generator the other; 32 connections. The token is the same \
-         throughout, the ID-JAGs are signed before (ES256).",
+        "Sekisho with its SQLite file has one core, the load generator the other; 32 connections. \
+         ID-JAGs and proofs are signed before (ES256).",
     ),
     (
         "audit",
@@ -140,7 +141,10 @@ async fn part(plan: &Plan, name: &str) -> Outcome<()> {
             drop(product);
             documents::measure(table_here).await?;
         }
-        "machines" => machines::measure(plan, table_here).await?,
+        "machines" => {
+            machines::measure(plan, table_here).await?;
+            dpop::measure(plan, table_here).await?;
+        }
         "audit" => audit::measure(plan, table_here).await?,
         "grants" => grants::measure(plan, table_here).await?,
         "streams" => streams::measure(plan, table_here).await?,

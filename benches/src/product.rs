@@ -69,7 +69,6 @@ read_only_calls = {read_only_calls}
 pages_per_second = 1000000
 token_requests_per_second = 1000000
 client_requests_per_second = 1000000
-introspections_per_second = 1000000
 pending_per_address = 1000000
 pending_in_all = 10000000
 calls_per_person = 1000000
