@@ -2,7 +2,8 @@ use protocol::keys::KeyId;
 use protocol::secret::Sealed;
 use store::{
     AuditKind, AuthorizationState, Authorizations as _, EmergencyLoginRecord, EmergencyLogins as _, Engine,
-    KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey, Queries as _, SealedColumn, SealedRows as _,
+    KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey, NewOfflineAccess, Queries as _, SealedColumn,
+    SealedRows as _, SignIn, Users as _,
 };
 use tokio::task::JoinSet;
 
@@ -182,7 +183,9 @@ async fn the_record_moves_to_a_master_key_when_every_key_has(store: Opened) {
 }
 
 async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
-    let [login, column] = SealedColumn::ALL else { panic!("a new column: say here what stands in it") };
+    let [login, offline, column] = SealedColumn::ALL else {
+        panic!("a new column: say here what stands in it")
+    };
     let made = EmergencyLoginRecord {
         id: id(1),
         hash: hash("code", 1),
@@ -192,10 +195,14 @@ async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
         expires_at: NOW.plus(MINUTE),
     };
     assert!(store.put_emergency_login(made, event(AuditKind::EmergencyLoginMade)).await.unwrap());
-    assert_eq!(store.count_sealed(*login, OTHER_MASTER).await.unwrap(), 1);
-    let row = store.list_sealed(*login, OTHER_MASTER, None).await.unwrap().pop().unwrap();
-    assert!(store.swap_sealed(*login, row, sealed_by(OTHER_MASTER, 8)).await.unwrap());
-    assert_eq!(store.count_sealed(*login, OTHER_MASTER).await.unwrap(), 0);
+    let kept = NewOfflineAccess { id: id(2), sealed: sealed_by(MASTER, 7) };
+    store.sign_in(SignIn { offline: Some(kept), ..signing_in(2) }).await.unwrap();
+    for column in [*login, *offline] {
+        assert_eq!(store.count_sealed(column, OTHER_MASTER).await.unwrap(), 1);
+        let row = store.list_sealed(column, OTHER_MASTER, None).await.unwrap().pop().unwrap();
+        assert!(store.swap_sealed(column, row, sealed_by(OTHER_MASTER, 8)).await.unwrap());
+        assert_eq!(store.count_sealed(column, OTHER_MASTER).await.unwrap(), 0);
+    }
     for number in 1..=150 {
         store.put_authorization(asking(number), CAPS, NOW).await.unwrap();
         let mut leg = leg(number);
