@@ -72,7 +72,8 @@ export async function start(command, args, { env = {}, cwd, ready, probe, log, p
 export async function cleanUp() {
   await Promise.all([...started].map((child) => new Promise((gone) => { child.once('exit', gone); child.kill('SIGTERM'); setTimeout(() => child.kill('SIGKILL'), 5_000).unref(); })));
   if (process.env.KEEP) return;
-  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true });
+  // The children of a browser write for a moment after it has ended.
+  for (const folder of folders) fs.rmSync(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
 }
 
 const secretFile = (folder, name, text) => { fs.writeFileSync(path.join(folder, name), text, { mode: 0o600 }); return name; };

@@ -14,6 +14,8 @@ use testkit::outcomes::Verdict;
 use crate::record::Record;
 use crate::steps::{Code, Tokens};
 
+use super::chance::Stopwatch;
+
 /// How soon every node must know of a revocation (product.md, P-2).
 pub(crate) const T: Duration = Duration::from_secs(5);
 /// Nobody waits longer for an answer.
@@ -246,6 +248,18 @@ impl Players {
         Ok(())
     }
 
+    /// A call that must be refused at the latest T after the check began: a node that was just cut off hears by asking, not
+    /// by being told.
+    async fn last_call(&self, node: usize, held: &Issued, since: &Stopwatch) -> Answered {
+        loop {
+            let answered = self.call(node, held).await;
+            if answered != Answered::Done || since.elapsed() > T {
+                return answered;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// I-3, by trying every token ever issued of the families that were revoked, at every node.
     pub(crate) async fn dead_stay_dead(&self) -> Verdict {
         let by_key = self.history.by_key();
@@ -256,10 +270,12 @@ impl Players {
                 .flatten()
                 .any(|entry| entry.asked == Asked::Revoke && entry.answered == Answered::Done)
         };
+        let since = Stopwatch::start();
         // The newest first: an old one would itself end a family that lives.
         for issued in self.issued().iter().rev().filter(|issued| revoked(issued)) {
             for node in 0..self.nodes() {
-                let (called, refreshed) = (self.call(node, issued).await, self.refresh(node, issued).await.0);
+                let called = self.last_call(node, issued, &since).await;
+                let refreshed = self.refresh(node, issued).await.0;
                 if (called, refreshed) != (Answered::Refused, Answered::Refused) {
                     let family = &issued.family;
                     return Err(format!(
