@@ -79,7 +79,7 @@ statement_list! {
 impl ClientRules for Engine {
     fn find_client_rules<'a>(&'a self, client_id: &'a ClientId) -> Answer<'a, Vec<ClientRule>> {
         Box::pin(async move {
-            let rows = self.many(FIND, params![client_id.as_str()]).await?;
+            let rows = self.few(FIND, params![client_id.as_str()]).await?;
             rows.into_iter().map(|row| Ok(decode(row)?.0)).collect()
         })
     }

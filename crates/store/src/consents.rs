@@ -129,7 +129,7 @@ impl Consents for Engine {
     ) -> Answer<'a, Vec<ConsentRecord>> {
         Box::pin(async move {
             let of = params![user, client_id.as_str(), resource.as_str(), now];
-            self.many(LIST, of).await?.into_iter().map(decode).collect()
+            self.few(LIST, of).await?.into_iter().map(decode).collect()
         })
     }
 }

@@ -349,14 +349,18 @@ impl Engine {
 
     /// One row, found by a key: cheap enough for the thread that asks.
     pub(crate) async fn one(&self, sql: &'static str, params: Vec<Value>) -> Result<Option<Row>, StoreError> {
+        Ok(self.few(sql, params).await?.into_iter().next())
+    }
+
+    /// The few rows of one key, on the way of a request: to hand them to another thread and back would cost more than
+    /// to read them. Must not be asked what may have thousands of rows.
+    pub(crate) async fn few(&self, sql: &'static str, params: Vec<Value>) -> Result<Vec<Row>, StoreError> {
         refuse_nul(&params)?;
         #[cfg(feature = "failpoints")]
         self.pass(Failpoint::BeforeRead)?;
         match &self.inner.driver {
-            Driver::Postgres(postgres) => {
-                Ok(postgres.read(sql, &params, Patience::Request).await?.into_iter().next())
-            }
-            Driver::Sqlite(sqlite) => Ok(sqlite.readers().read(sql, &params)?.into_iter().next()),
+            Driver::Postgres(postgres) => postgres.read(sql, &params, Patience::Request).await,
+            Driver::Sqlite(sqlite) => sqlite.readers().read(sql, &params),
         }
     }
 

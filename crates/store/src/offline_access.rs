@@ -110,7 +110,7 @@ statement_list! {
 
 impl OfflineAccess for Engine {
     fn list_offline_access(&self, user: Id<User>) -> Answer<'_, Vec<OfflineAccessRecord>> {
-        Box::pin(async move { self.many(LIST, params![user]).await?.into_iter().map(decode).collect() })
+        Box::pin(async move { self.few(LIST, params![user]).await?.into_iter().map(decode).collect() })
     }
 
     fn claim_offline_access(
