@@ -267,6 +267,15 @@ pub(crate) fn push(steps: &mut Vec<Step>, event: &AuditEvent) -> Result<(), Stor
     Ok(())
 }
 
+/// The same of several events: of each what it tells, and the personal data beside it.
+pub(crate) fn push_all(steps: &mut Vec<Step>, events: &[AuditEvent]) -> Result<(), StoreError> {
+    steps.extend(events.iter().filter_map(subject));
+    for event in events {
+        steps.push(Step::at_most_one(PUT, known(event)?));
+    }
+    Ok(())
+}
+
 /// The same, where the person is told by connector and subject.
 pub(crate) fn push_of_person(
     steps: &mut Vec<Step>,

@@ -1,7 +1,8 @@
 //! What an identity provider says of a person after the sign-in: that they logged out, or are out. It ends all that is theirs, or
 //! what began in one session at the provider, in the same write in which the word of it is used up.
 //!
-//! Must never end what it does not name: a session is named by a hash that only its own provider's word gives.
+//! Must never end what it does not name: a session is named by a hash that only its own provider's word gives. Must never end a part
+//! of it: of several people all or nobody, since whoever asks again is told that it was done.
 
 use protocol::id::{Grant, Id, User};
 use protocol::secret::Hash;
@@ -12,28 +13,28 @@ use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::stop::{Before, end_codes};
 use crate::{
-    Answer, AuditEvent, Once, Revocation, RevocationKind, StopCounts, StoreError, audit_events, grants,
-    replays, revocations, stop,
+    Answer, AuditEvent, Once, Revocation, RevocationKind, StopCounts, StoreError, UserRecord, audit_events,
+    grants, replays, revocations, stop, users,
 };
 
 /// What is ended.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Ending {
     /// The browser sessions alone.
     BrowserSessions(OfSession),
-    /// All of the person, whom the revocation names; each grant is revoked as this says.
-    Everything(Id<User>, Revocation, Reach),
+    /// All of the people whom the revocations name; each grant is revoked as this says. Of nobody the word is used up alone.
+    Everything(Vec<Revocation>, Reach),
     /// What began in the session: browser sessions, codes, and grants, each of which is revoked as this says.
     Session(OfSession, Reach),
 }
 
 /// A session at an identity provider.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct OfSession {
-    /// The hash of connector and `sid`; `None` for every session of the person.
+    /// The hash of connector and `sid`; `None` for every session of the people.
     pub session: Option<Hash>,
-    /// The person, if they are known: what of theirs began in a session that nobody noted belongs to it.
-    pub user: Option<Id<User>>,
+    /// Whose it may be, as far as is known: what of theirs began in a session that nobody noted belongs to it.
+    pub people: Vec<Id<User>>,
 }
 
 /// How far the revocation of a grant reaches.
@@ -47,9 +48,19 @@ pub struct Reach {
 
 /// What is ended on the word of an identity provider.
 pub trait Signals: Send + Sync {
-    /// Uses up the word of it, ends what it ends, and writes the event, all or nothing. What was ended; `None` if the word was
-    /// used before, or is over: then nothing was written. `audit.at` is the time of it.
-    fn end_on_signal(&self, once: Once, ending: Ending, audit: AuditEvent) -> Answer<'_, Option<StopCounts>>;
+    /// Uses up the word of it, ends what it ends, and writes the events, all or nothing. What was ended; `None` if the word was
+    /// used before, or is over: then nothing was written.
+    fn end_on_signal(
+        &self,
+        once: Once,
+        ending: Ending,
+        audit: Vec<AuditEvent>,
+        now: Timestamp,
+    ) -> Answer<'_, Option<StopCounts>>;
+
+    /// All people of a connector, by their own identity or a linked one, who have this verified address, in the order of their
+    /// ids: whoever ends all of them, and another who does the same, then wait for each other.
+    fn list_people_at(&self, connector: &str, email: &str) -> Answer<'_, Vec<UserRecord>>;
 }
 
 /// Grants can be made by others between the look and the write; not as often as this, since their codes are gone.
@@ -65,44 +76,59 @@ statement_list! {
     GRANTS_OF_USER = "SELECT id FROM grants WHERE user_id = $1 AND revoked_at IS NULL";
     GRANTS_UNKNOWN = "SELECT g.id FROM grants g JOIN authorizations a ON a.id = g.authorization_id \
         WHERE g.user_id = $1 AND g.revoked_at IS NULL AND a.upstream_session IS NULL";
+    // Whoever is linked to somebody is that person, whatever address stands there.
+    PEOPLE_AT = concat!("SELECT ", users::columns!(), " FROM users WHERE \
+        (lower(email) = lower($1) AND (connector = $2 OR id IN (SELECT user_id FROM identity_links WHERE connector = $2))) \
+        OR id IN (SELECT l.user_id FROM identity_links l JOIN users own ON own.connector = l.connector \
+        AND own.subject = l.subject WHERE l.connector = $2 AND lower(own.email) = lower($1)) ORDER BY id");
 }
 
 impl Signals for Engine {
-    fn end_on_signal(&self, once: Once, ending: Ending, audit: AuditEvent) -> Answer<'_, Option<StopCounts>> {
+    fn end_on_signal(
+        &self,
+        once: Once,
+        ending: Ending,
+        audit: Vec<AuditEvent>,
+        now: Timestamp,
+    ) -> Answer<'_, Option<StopCounts>> {
         Box::pin(async move {
-            if once.expires_at <= audit.at {
+            if once.expires_at <= now {
                 return Ok(None);
             }
             match ending {
-                Ending::BrowserSessions(of) => end_browser_sessions(self, once, of, audit).await,
-                Ending::Everything(user, revocation, reach) => {
-                    let grants = self.many(GRANTS_OF_USER, params![user]).await?;
-                    let grants = grants.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-                    let named = grants.into_iter().map(|grant| self::revocation(grant, reach)).collect();
+                Ending::BrowserSessions(of) => end_browser_sessions(self, once, of, (audit, now)).await,
+                Ending::Everything(ends, reach) => {
+                    let mut named = Vec::new();
+                    for end in &ends {
+                        let grants = self.many(GRANTS_OF_USER, params![stop::user(&end.id)?]).await?;
+                        for grant in grants {
+                            named.push(self::revocation(decode(grant)?, reach));
+                        }
+                    }
                     let before = Before { first: Vec::new(), once: Some(once), named };
-                    stop::stop_after(self, before, revocation, audit).await
+                    stop::stop_all(self, before, ends, audit, now).await
                 }
-                Ending::Session(of, reach) => end_session(self, once, (of, reach), audit).await,
+                Ending::Session(of, reach) => end_session(self, once, (of, reach), (audit, now)).await,
             }
         })
+    }
+
+    fn list_people_at(&self, connector: &str, email: &str) -> Answer<'_, Vec<UserRecord>> {
+        let found = params![email, connector];
+        Box::pin(async move { self.many(PEOPLE_AT, found).await?.into_iter().map(users::decode).collect() })
     }
 }
 
 /// The browser sessions of it.
-fn sessions(of: OfSession) -> Vec<Step> {
-    match (of.session, of.user) {
-        (Some(session), user) => {
-            let unknown = user.map(|user| Step::any(SESSIONS_UNKNOWN, params![user]));
-            std::iter::once(Step::any(SESSIONS, params![session])).chain(unknown).collect()
-        }
-        (None, Some(user)) => vec![Step::any(stop::SESSIONS_OF_USER, params![user])],
-        (None, None) => Vec::new(),
-    }
+fn sessions(of: &OfSession) -> Vec<Step> {
+    let sql = if of.session.is_some() { SESSIONS_UNKNOWN } else { stop::SESSIONS_OF_USER };
+    let known = of.session.map(|session| Step::any(SESSIONS, params![session]));
+    known.into_iter().chain(of.people.iter().map(|user| Step::any(sql, params![*user]))).collect()
 }
 
-fn codes(of: OfSession) -> impl Iterator<Item = Step> {
+fn codes(of: &OfSession) -> impl Iterator<Item = Step> {
     let known = of.session.map(|session| Step::any(CODES, params![session]));
-    let unknown = of.user.map(|user| Step::any(CODES_UNKNOWN, params![user]));
+    let unknown = of.people.iter().map(|user| Step::any(CODES_UNKNOWN, params![*user]));
     known.into_iter().chain(unknown)
 }
 
@@ -114,12 +140,12 @@ async fn end_browser_sessions(
     engine: &Engine,
     once: Once,
     of: OfSession,
-    audit: AuditEvent,
+    (audit, now): (Vec<AuditEvent>, Timestamp),
 ) -> Result<Option<StopCounts>, StoreError> {
-    let mut steps = sessions(of);
+    let mut steps = sessions(&of);
     let count = steps.len();
-    steps.push(used(once, audit.at));
-    audit_events::push(&mut steps, &audit)?;
+    steps.push(used(once, now));
+    audit_events::push_all(&mut steps, &audit)?;
     match engine.write(Write::new(steps)).await? {
         Written::Done(touched) => {
             let browser_sessions = touched.iter().take(count).map(|step| step.count).sum();
@@ -135,19 +161,18 @@ async fn end_session(
     engine: &Engine,
     once: Once,
     (of, reach): (OfSession, Reach),
-    audit: AuditEvent,
+    (audit, now): (Vec<AuditEvent>, Timestamp),
 ) -> Result<Option<StopCounts>, StoreError> {
-    let now = audit.at;
     let mut ended = StopCounts::default();
     for turn in 0..TRIES {
-        let living = living(engine, of).await?;
+        let living = living(engine, &of).await?;
         let is_first = turn == 0;
         if !is_first && living.is_empty() {
             return Ok(Some(ended));
         }
-        let mut steps = sessions(of);
+        let mut steps = sessions(&of);
         let browser = steps.len();
-        steps.extend(codes(of));
+        steps.extend(codes(&of));
         let before_grants = steps.len();
         if is_first {
             steps.push(used(once, now));
@@ -158,7 +183,7 @@ async fn end_session(
         let revoked: Vec<Revocation> = living.iter().map(|grant| revocation(*grant, reach)).collect();
         steps.extend(revoked.iter().map(|revocation| revocations::entry(revocation, now)));
         if is_first {
-            audit_events::push(&mut steps, &audit)?;
+            audit_events::push_all(&mut steps, &audit)?;
         }
         let write = revoked.into_iter().fold(Write::new(steps).long(), Write::announcing);
         let Written::Done(touched) = engine.write(write).await? else { return Ok(None) };
@@ -178,13 +203,13 @@ fn revocation(grant: Id<Grant>, reach: Reach) -> Revocation {
 }
 
 /// The live grants of it.
-async fn living(engine: &Engine, of: OfSession) -> Result<Vec<Id<Grant>>, StoreError> {
+async fn living(engine: &Engine, of: &OfSession) -> Result<Vec<Id<Grant>>, StoreError> {
     let mut rows = Vec::new();
     if let Some(session) = of.session {
         rows.extend(engine.many(GRANTS, params![session]).await?);
     }
-    if let Some(user) = of.user {
-        rows.extend(engine.many(GRANTS_UNKNOWN, params![user]).await?);
+    for user in &of.people {
+        rows.extend(engine.many(GRANTS_UNKNOWN, params![*user]).await?);
     }
     rows.into_iter().map(decode).collect()
 }

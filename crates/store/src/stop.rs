@@ -1,11 +1,14 @@
-//! Ending everything at once: of a person, a client, a resource, or all of it.
+//! Ending everything at once: of people, a client, a resource, or all of it.
 //!
 //! Codes go before grants. Whoever redeems at the same instant either holds the code's row first, and then the grant
 //! is there to be ended when the grants' turn comes, or finds the code gone.
 
-use protocol::id::{Grant, Id, User};
+use std::ops::Range;
 
-use crate::engine::{Engine, Step, Value, Write, Written, params};
+use protocol::id::{Grant, Id, User};
+use protocol::world::Timestamp;
+
+use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{
     AuditEvent, Once, Revocation, RevocationKind, StopCounts, StoreError, audit_events, consents, replays,
@@ -80,26 +83,37 @@ pub(crate) async fn stop_after(
     audit: AuditEvent,
 ) -> Result<Option<StopCounts>, StoreError> {
     let now = audit.at;
+    stop_all(engine, before, vec![revocation], vec![audit], now).await
+}
+
+/// The same of all that these revocations name: of all or of nothing.
+pub(crate) async fn stop_all(
+    engine: &Engine,
+    before: Before,
+    ends: Vec<Revocation>,
+    audit: Vec<AuditEvent>,
+    now: Timestamp,
+) -> Result<Option<StopCounts>, StoreError> {
     let Before { first: mut steps, once, named } = before;
-    steps.extend(offline_access(&revocation)?);
-    let sessions = sessions(&revocation)?.map(|step| push(&mut steps, step));
-    steps.extend(emergency_logins(&revocation)?);
-    steps.push(consents(&revocation, audit.server.as_deref())?);
-    let codes = codes(&revocation)?.map(|step| push(&mut steps, step));
+    let server = audit.first().and_then(|event| event.server.as_deref());
+    each(&mut steps, &ends, offline_access)?;
+    let sessions = each(&mut steps, &ends, sessions)?;
+    each(&mut steps, &ends, emergency_logins)?;
+    each(&mut steps, &ends, |end| consents(end, server).map(Some))?;
+    let codes = each(&mut steps, &ends, codes)?;
     steps.extend(once.map(|once| replays::used(once.kind, once.hash, once.expires_at, now)));
-    let (sql, of) = grants(&revocation, audit.server.as_deref())?;
-    let mut ended = params![now];
-    ended.extend(of);
-    let grants = push(&mut steps, Step::any(sql, ended));
-    steps.push(revocations::entry(&revocation, now));
-    audit_events::push(&mut steps, &audit)?;
-    let write = Write::new(steps).announcing(revocation).long();
-    match engine.write(named.into_iter().fold(write, Write::announcing)).await? {
+    let grants = each(&mut steps, &ends, |end| grants(end, server, now).map(Some))?;
+    steps.extend(ends.iter().map(|end| revocations::entry(end, now)));
+    audit_events::push_all(&mut steps, &audit)?;
+    let write = ends.into_iter().chain(named).fold(Write::new(steps).long(), Write::announcing);
+    match engine.write(write).await? {
         Written::Done(touched) => {
-            let count = |at: usize| touched.get(at).map_or(0, |step| step.count);
+            let count = |steps: Range<usize>| {
+                touched.iter().take(steps.end).skip(steps.start).map(|step| step.count).sum()
+            };
             Ok(Some(StopCounts {
-                browser_sessions: sessions.map_or(0, count),
-                codes: codes.map_or(0, count),
+                browser_sessions: count(sessions),
+                codes: count(codes),
                 grants: count(grants),
             }))
         }
@@ -107,10 +121,17 @@ pub(crate) async fn stop_after(
     }
 }
 
-/// Adds a step; its place among the steps.
-fn push(steps: &mut Vec<Step>, step: Step) -> usize {
-    steps.push(step);
-    steps.len() - 1
+/// Adds the step of each; their places among the steps.
+fn each(
+    steps: &mut Vec<Step>,
+    ends: &[Revocation],
+    step: impl Fn(&Revocation) -> Result<Option<Step>, StoreError>,
+) -> Result<Range<usize>, StoreError> {
+    let begins = steps.len();
+    for end in ends {
+        steps.extend(step(end)?);
+    }
+    Ok(begins..steps.len())
 }
 
 /// Nobody who has nothing here is asked about at their provider.
@@ -167,20 +188,20 @@ fn codes(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
 }
 
 /// `server` is our name of the MCP server, if the stop is of one.
-fn grants(revocation: &Revocation, server: Option<&str>) -> Result<(&'static str, Vec<Value>), StoreError> {
+fn grants(revocation: &Revocation, server: Option<&str>, now: Timestamp) -> Result<Step, StoreError> {
     let id = revocation.id.as_str();
     Ok(match revocation.kind {
-        RevocationKind::Client => (GRANTS_OF_CLIENT, params![id]),
+        RevocationKind::Client => Step::any(GRANTS_OF_CLIENT, params![now, id]),
         RevocationKind::Grant => {
             let grant = id.parse::<Id<Grant>>().map_err(StoreError::unavailable)?;
-            (GRANT, params![grant])
+            Step::any(GRANT, params![now, grant])
         }
-        RevocationKind::Issuer => (GRANTS_OF_ALL, Vec::new()),
-        RevocationKind::Resource => (GRANTS_OF_RESOURCE, params![id, server]),
-        RevocationKind::User => (GRANTS_OF_USER, params![user(id)?]),
+        RevocationKind::Issuer => Step::any(GRANTS_OF_ALL, params![now]),
+        RevocationKind::Resource => Step::any(GRANTS_OF_RESOURCE, params![now, id, server]),
+        RevocationKind::User => Step::any(GRANTS_OF_USER, params![now, user(id)?]),
     })
 }
 
-fn user(id: &str) -> Result<Id<User>, StoreError> {
+pub(crate) fn user(id: &str) -> Result<Id<User>, StoreError> {
     id.parse().map_err(StoreError::unavailable)
 }

@@ -152,6 +152,8 @@ macro_rules! columns {
     };
 }
 
+pub(crate) use columns;
+
 statement_list! {
     PEOPLE = concat!("SELECT ", columns!(), " FROM users WHERE id = $1 OR (connector = $2 AND subject = $3) \
         OR lower(email) = lower($4) ORDER BY id LIMIT 10");

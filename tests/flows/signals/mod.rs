@@ -48,8 +48,16 @@ impl Scene {
 
     /// From now on this person is signed in at the provider, in this session there.
     fn person(&self, sub: &str, sid: Option<&str>) {
-        let mut person = json!({ "sub": sub, "name": sub, "email": format!("{sub}@example.com") });
-        person["email_verified"] = json!(true);
+        self.person_with(sub, &format!("{sub}@example.com"), sid);
+    }
+
+    /// The same with this address.
+    fn person_at(&self, sub: &str, email: &str) {
+        self.person_with(sub, email, None);
+    }
+
+    fn person_with(&self, sub: &str, email: &str, sid: Option<&str>) {
+        let mut person = json!({ "sub": sub, "name": sub, "email": email, "email_verified": true });
         if let Some(sid) = sid {
             person["sid"] = json!(sid);
         }

@@ -5,7 +5,7 @@
 
 use authorization_server::GlobalTokenRevocation;
 use serde_json::{Value, json};
-use store::AuditKind;
+use store::{AuditKind, Failpoint};
 use testkit::house::Plan;
 use testkit::http::Answer;
 use testkit::openid_provider::Signature;
@@ -133,6 +133,42 @@ async fn of_somebody_unknown_and_of_another_providers_people_the_answer_is_the_s
     scene.lives(&tokens).await?;
     scene.lives(&alices).await?;
     scene.client.redirect_uri.clear();
+    scene.house.close().await
+}
+
+/// Two people have one address at the provider: whatever fails, both are in or both are out.
+#[tokio::test]
+async fn of_several_people_all_are_out_or_nobody_and_the_repeat_is_done() -> Verdict {
+    let scene = scene(Plan::default()).await?;
+    let mut named = Vec::new();
+    for sub in ["jane", "john"] {
+        scene.person_at(sub, "family@example.com");
+        named.push(scene.connect(&mut scene.house.browser()).await?);
+    }
+    let jwt = scene.provider.says(TYP, &scene.jwt_claims("several"));
+    let body = json!({"sub_id": {"format": "email", "email": "family@example.com"}});
+    // Each of the first writes fails in turn, until the provider is told that it is done.
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        scene.house.store.fail_once_at(Failpoint::BeforeWrite, tried);
+        let answer = scene.revoke_with(&jwt, &body).await?;
+        scene.house.store.fail_at(None);
+        if answer.status == 204 {
+            break;
+        }
+        assert_eq!(answer.status, 503);
+    }
+    assert!(tried > 1, "nothing failed");
+    // Of a third person who comes later the JWT says nothing.
+    scene.person_at("joan", "family@example.com");
+    let later = scene.connect(&mut scene.house.browser()).await?;
+    assert_eq!(scene.revoke_with(&jwt, &body).await?.status, 204);
+    for tokens in &named {
+        scene.is_dead(tokens).await?;
+    }
+    scene.lives(&later).await?;
+    assert_eq!(scene.house.audit(AuditKind::SignalReceived).await?.len(), 2);
     scene.house.close().await
 }
 

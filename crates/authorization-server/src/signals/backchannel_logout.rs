@@ -53,11 +53,11 @@ fn decide(
 
 /// What it ends; nothing if there is nobody.
 fn ending(logout: &Logout, user: Option<&UserRecord>, on_logout: OnLogout, now: Timestamp) -> Option<Ending> {
-    let of = OfSession { session: logout.session, user: user.map(|user| user.id) };
+    let of = OfSession { session: logout.session, people: user.iter().map(|user| user.id).collect() };
     match (on_logout, of.session, user) {
         (_, None, None) => None,
         (OnLogout::Session, ..) => Some(Ending::BrowserSessions(of)),
-        (OnLogout::Access, None, Some(user)) => Some(super::everything(user.id, now)),
+        (OnLogout::Access, None, Some(user)) => Some(super::everything(&[user.id], now)),
         (OnLogout::Access, Some(_), _) => Some(Ending::Session(of, grants::reach(now))),
     }
 }
@@ -105,7 +105,7 @@ impl AuthorizationServer {
         let what = (source.connector.as_str(), "backchannel_logout");
         let mut audit = self.signal_event(what, user.as_ref(), caller, now);
         audit.detail.insert("ends", source.on_logout.as_str().to_owned());
-        Ok(self.end_on_signal(logout.once, ending, audit).await?)
+        Ok(self.end_on_signal(logout.once, ending, vec![audit], now).await?)
     }
 }
 

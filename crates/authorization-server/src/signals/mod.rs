@@ -2,8 +2,8 @@
 //! an open stream (product.md, P-2).
 //!
 //! Each way of saying it is a file with a pure `decide`. What was said is believed of one provider alone, that of the endpoint:
-//! its keys, its issuer, its people. A word is used up in the write that does what it says; a repeat is answered like the first
-//! time and does nothing, so that a provider whose answer was lost may ask again. Nobody learns by an answer who is known here.
+//! its keys, its issuer, its people. A word is used up in the one write that does all that it says, of however many people; a
+//! repeat is answered like the first time and does nothing, so that a provider whose answer was lost may ask again. Nobody learns by an answer who is known here.
 
 mod backchannel_logout;
 mod error;
@@ -128,10 +128,14 @@ async fn signed<C: DeserializeOwned>(
     })
 }
 
-/// The end of everything of a person.
-fn everything(user: Id<User>, now: Timestamp) -> Ending {
-    let entry = revocation(RevocationKind::User, user.to_string(), now);
-    Ending::Everything(user, entry, grants::reach(now))
+/// The end of everything of these people.
+fn everything(people: &[Id<User>], now: Timestamp) -> Ending {
+    let entry = |user: &Id<User>| revocation(RevocationKind::User, user.to_string(), now);
+    Ending::Everything(people.iter().map(entry).collect(), grants::reach(now))
+}
+
+fn ids(people: &[UserRecord]) -> Vec<Id<User>> {
+    people.iter().map(|user| user.id).collect()
 }
 
 impl AuthorizationServer {
@@ -153,16 +157,7 @@ impl AuthorizationServer {
         subject: &SubjectIdentifier,
     ) -> Result<Option<Vec<UserRecord>>, StoreError> {
         let found = match subject {
-            SubjectIdentifier::Email(email) => {
-                let mut people = Vec::new();
-                for user in self.parts.store.find_people(email).await? {
-                    let has = user.email.as_deref().is_some_and(|has| has.eq_ignore_ascii_case(email));
-                    if has && self.is_of(&user, connector).await? {
-                        people.push(user);
-                    }
-                }
-                people
-            }
+            SubjectIdentifier::Email(email) => self.parts.store.list_people_at(connector, email).await?,
             SubjectIdentifier::IssSub { iss, sub } if iss == issuer => {
                 self.person_of(connector, sub).await?.into_iter().collect()
             }
@@ -193,7 +188,7 @@ impl AuthorizationServer {
         Ok(links.iter().any(|link| link.connector == connector))
     }
 
-    /// Ends everything of these people. The word is used up with the first, or alone if there is nobody.
+    /// Ends everything of these people. Of nobody the word is used up alone.
     async fn end_people(
         &self,
         once: Once,
@@ -201,45 +196,51 @@ impl AuthorizationServer {
         what: (&str, &'static str),
         (caller, now): (&Caller, Timestamp),
     ) -> Result<Signalled, StoreError> {
-        let Some((first, others)) = people.split_first() else {
-            let unused = self.parts.store.use_once(once.kind, once.hash, once.expires_at, now).await?;
-            return Ok(if unused { Signalled::Stranger } else { Signalled::Repeated });
-        };
-        let audit = self.signal_event(what, Some(first), caller, now);
-        let signalled = self.end_on_signal(once, everything(first.id, now), audit).await?;
-        if signalled == Signalled::Repeated {
-            return Ok(signalled);
-        }
-        for other in others {
-            let part = [once.hash.as_bytes().as_slice(), other.id.as_bytes()].concat();
-            let audit = self.signal_event(what, Some(other), caller, now);
-            let once = Once { hash: Hash::of(&part), ..once };
-            self.end_on_signal(once, everything(other.id, now), audit).await?;
-        }
-        Ok(signalled)
+        let audit = self.signal_events(what, people, caller, now);
+        let signalled = self.end_on_signal(once, everything(&ids(people), now), audit, now).await?;
+        Ok(match signalled {
+            Signalled::Done(_) if people.is_empty() => Signalled::Stranger,
+            Signalled::Done(_) | Signalled::Ignored | Signalled::Repeated | Signalled::Stranger => signalled,
+        })
     }
 
-    /// Ends it, with its event, on the word of a provider.
+    /// Ends it, with its events, on the word of a provider.
     async fn end_on_signal(
         &self,
         once: Once,
         ending: Ending,
-        audit: AuditEvent,
+        audit: Vec<AuditEvent>,
+        now: Timestamp,
     ) -> Result<Signalled, StoreError> {
-        let (connector, reason) = (audit.detail.get("connector").cloned(), audit.reason);
-        Ok(match self.parts.store.end_on_signal(once, ending, audit).await? {
+        let told: Vec<_> =
+            audit.iter().map(|event| (event.detail.get("connector").cloned(), event.reason)).collect();
+        Ok(match self.parts.store.end_on_signal(once, ending, audit, now).await? {
             None => Signalled::Repeated,
             Some(ended) => {
-                tracing::info!(
-                    connector,
-                    reason,
-                    grants = ended.grants,
-                    browser_sessions = ended.browser_sessions,
-                    "an identity provider said that somebody is out"
-                );
+                if let Some((connector, reason)) = told.first() {
+                    tracing::info!(
+                        connector,
+                        reason,
+                        people = told.len(),
+                        grants = ended.grants,
+                        browser_sessions = ended.browser_sessions,
+                        "an identity provider said that somebody is out"
+                    );
+                }
                 Signalled::Done(ended)
             }
         })
+    }
+
+    /// The events of a signal, one for each of these people.
+    fn signal_events(
+        &self,
+        what: (&str, &'static str),
+        people: &[UserRecord],
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Vec<AuditEvent> {
+        people.iter().map(|user| self.signal_event(what, Some(user), caller, now)).collect()
     }
 
     /// The event of a signal.

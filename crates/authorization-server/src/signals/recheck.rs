@@ -208,7 +208,7 @@ impl AuthorizationServer {
         // Once for each token that was kept: whoever signs in again has another.
         let hash = Hash::of(format!("{}\n{}", record.connector, record.id).as_bytes());
         let once = Once { kind: ReplayKind::SecurityEvent, hash, expires_at: now.plus(EVERY) };
-        self.end_on_signal(once, super::everything(record.user, now), audit).await.map(drop)
+        self.end_on_signal(once, super::everything(&[record.user], now), vec![audit], now).await.map(drop)
     }
 }
 

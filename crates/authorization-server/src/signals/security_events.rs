@@ -106,10 +106,12 @@ impl AuthorizationServer {
         let Some(sid) = session else {
             return Ok(self.end_people(once, &people, what, (caller, now)).await?);
         };
-        let user = people.first();
-        let session = Some(session_hash(&source.connector, sid));
-        let of = OfSession { session, user: user.map(|user| user.id) };
-        let audit = self.signal_event(what, user, caller, now);
-        Ok(self.end_on_signal(once, Ending::Session(of, grants::reach(now)), audit).await?)
+        let of =
+            OfSession { session: Some(session_hash(&source.connector, sid)), people: super::ids(&people) };
+        let audit = match people.as_slice() {
+            [] => vec![self.signal_event(what, None, caller, now)],
+            people => self.signal_events(what, people, caller, now),
+        };
+        Ok(self.end_on_signal(once, Ending::Session(of, grants::reach(now)), audit, now).await?)
     }
 }

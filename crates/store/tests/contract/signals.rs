@@ -3,9 +3,9 @@ use std::sync::{Arc, Mutex};
 use protocol::id::{Id, User};
 use protocol::secret::Hash;
 use store::{
-    AuditKind, Authorizations as _, BrowserSessions as _, Consent, Ending, Grants as _, OfSession, Once,
-    Queries as _, Reach, RedeemOutcome, ReplayKind, Revocation, RevocationKind, Revocations as _, SignIn,
-    SignInOutcome, Signals as _, StopCounts, Users as _,
+    AuditKind, Authorizations as _, BrowserSessions as _, Consent, Ending, Failpoint, Grants as _,
+    IdentityLinks as _, OfSession, Once, Queries as _, Reach, RedeemOutcome, ReplayKind, Revocation,
+    RevocationKind, Revocations as _, SignIn, SignInOutcome, Signals as _, StopCounts, Users as _,
 };
 
 use crate::engines::{Opened, contract};
@@ -15,6 +15,8 @@ contract! {
     what_began_in_a_session_ends_with_it_and_nothing_else,
     what_began_in_an_unknown_session_ends_with_any_of_its_person,
     everything_of_a_person_ends,
+    of_several_people_all_end_or_nobody_and_a_repeat_ends_nobody_who_came_later,
+    the_people_of_an_address_are_those_of_the_connector_and_all_of_them,
     browser_sessions_end_alone,
     the_word_of_it_is_used_once,
     every_grant_that_ended_is_announced_before_the_answer_and_listed,
@@ -34,7 +36,7 @@ fn once(number: u64) -> Once {
 }
 
 fn of(session: Option<u64>, user: Option<Id<User>>) -> OfSession {
-    OfSession { session: session.map(upstream), user }
+    OfSession { session: session.map(upstream), people: user.into_iter().collect() }
 }
 
 /// Somebody with a browser session that began in this session at the provider.
@@ -68,7 +70,7 @@ async fn is_signed_in(store: &Opened, number: u64) -> bool {
 }
 
 async fn end(store: &Opened, number: u64, ending: Ending) -> Option<StopCounts> {
-    store.end_on_signal(once(number), ending, event(AuditKind::SignalReceived)).await.unwrap()
+    store.end_on_signal(once(number), ending, vec![event(AuditKind::SignalReceived)], NOW).await.unwrap()
 }
 
 fn ended(browser_sessions: u64, codes: u64, grants: u64) -> Option<StopCounts> {
@@ -116,10 +118,82 @@ async fn everything_of_a_person_ends(store: Opened) {
     allowed(&store, 1, ada, Some(7)).await;
     allowed(&store, 2, ada, None).await;
     allowed(&store, 3, bob, Some(9)).await;
-    let everything = || Ending::Everything(ada, revocation(RevocationKind::User, &ada.to_string()), reach());
+    let everything = || everything(&[ada]);
     assert_eq!(end(&store, 1, everything()).await, ended(1, 0, 2));
     assert_eq!(end(&store, 1, everything()).await, None);
     assert!(lives(&store, 3).await && is_signed_in(&store, 2).await);
+}
+
+fn everything(people: &[Id<User>]) -> Ending {
+    let entry = |user: &Id<User>| revocation(RevocationKind::User, &user.to_string());
+    Ending::Everything(people.iter().map(entry).collect(), reach())
+}
+
+async fn of_several_people_all_end_or_nobody_and_a_repeat_ends_nobody_who_came_later(store: Opened) {
+    let mut people = Vec::new();
+    for number in 1..=3 {
+        let user = signed_in(&store, number, number, Some(number)).await;
+        allowed(&store, number, user, Some(number)).await;
+        people.push(user);
+    }
+    let later = signed_in(&store, 4, 4, None).await;
+    let before = store.counts().await.unwrap();
+    let signal = |people: &[Id<User>]| {
+        let audit = people.iter().map(|_| event(AuditKind::SignalReceived)).collect();
+        store.end_on_signal(once(1), everything(people), audit, NOW)
+    };
+    // However many writes it takes, the first that fails leaves nothing, so that the word is still good.
+    store.fail_once_at(Failpoint::BeforeWrite, 1);
+    assert!(signal(&people).await.is_err());
+    assert_eq!(store.counts().await.unwrap(), before);
+    // And no second one is needed.
+    store.fail_once_at(Failpoint::BeforeWrite, 2);
+    assert_eq!(signal(&people).await.unwrap(), ended(3, 0, 3));
+    store.fail_at(None);
+    for number in 1..=3 {
+        assert!(!lives(&store, number).await && !is_signed_in(&store, number).await);
+    }
+    assert_eq!(store.list_revocations(NOW).await.unwrap().len(), 3);
+    assert_eq!(store.counts().await.unwrap().audit_events, before.audit_events + 3);
+    people.push(later);
+    assert_eq!(signal(&people).await.unwrap(), None);
+    assert!(is_signed_in(&store, 4).await);
+}
+
+async fn the_people_of_an_address_are_those_of_the_connector_and_all_of_them(store: Opened) {
+    let come = async |number: u64, connector: &str, email: Option<&str>| {
+        let mut coming = SignIn { session: self::session(number), ..signing_in(number) };
+        coming.user.connector = connector.to_owned();
+        coming.user.email = email.map(str::to_owned);
+        store.sign_in(coming).await.unwrap();
+    };
+    // More than whoever looks for somebody is shown.
+    for number in 1..=12 {
+        come(number, "idp", Some("Jane@example.com")).await;
+    }
+    come(13, "idp", Some("john@example.com")).await;
+    come(14, "idp", None).await;
+    come(15, "other", Some("jane@example.com")).await;
+    let all: Vec<Id<User>> = (1..=12).map(id).collect();
+    let found = async |email: &str| {
+        let found = store.list_people_at("idp", email).await.unwrap();
+        found.into_iter().map(|user| user.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found("jane@Example.com").await, all);
+    assert_eq!(found("").await, []);
+    // John is linked to somebody of elsewhere: that is who has his address here, and theirs.
+    let john: Id<User> = id(13);
+    let link = store::IdentityLinkRecord {
+        connector: "idp".to_owned(),
+        subject: "00u13".to_owned(),
+        user: id(15),
+        created_at: NOW,
+    };
+    let ends = revocation(RevocationKind::User, &john.to_string());
+    let outcome = store.link_identity(link, Some(ends), event(AuditKind::IdentityLinked)).await.unwrap();
+    assert!(matches!(outcome, store::LinkOutcome::Linked(_)), "{outcome:?}");
+    assert!(found("john@example.com").await.contains(&id(15)));
+    assert_eq!(found("jane@example.com").await.last(), Some(&id(15)));
 }
 
 async fn browser_sessions_end_alone(store: Opened) {
@@ -139,11 +213,12 @@ async fn browser_sessions_end_alone(store: Opened) {
 async fn the_word_of_it_is_used_once(store: Opened) {
     let ada = signed_in(&store, 1, 1, Some(7)).await;
     let endings = || {
-        let (session, entry) = (of(Some(7), Some(ada)), revocation(RevocationKind::User, &ada.to_string()));
+        let session = || of(Some(7), Some(ada));
         [
-            Ending::BrowserSessions(session),
-            Ending::Everything(ada, entry, reach()),
-            Ending::Session(session, reach()),
+            Ending::BrowserSessions(session()),
+            everything(&[ada]),
+            everything(&[]),
+            Ending::Session(session(), reach()),
         ]
     };
     for (number, first) in endings().into_iter().enumerate() {
@@ -157,11 +232,11 @@ async fn the_word_of_it_is_used_once(store: Opened) {
     }
     let over = Once { expires_at: NOW, ..once(9) };
     for ending in endings() {
-        let audit = event(AuditKind::SignalReceived);
-        assert_eq!(store.end_on_signal(over, ending, audit).await.unwrap(), None);
+        let audit = vec![event(AuditKind::SignalReceived)];
+        assert_eq!(store.end_on_signal(over, ending, audit, NOW).await.unwrap(), None);
     }
     let events = store.counts().await.unwrap().audit_events;
-    assert_eq!(events, 1 + 3 + 3, "sign-ins and what was done; no repeat");
+    assert_eq!(events, 1 + 4 + 4, "sign-ins and what was done; no repeat");
 }
 
 async fn every_grant_that_ended_is_announced_before_the_answer_and_listed(store: Opened) {
