@@ -7,6 +7,7 @@ use http::Method;
 use protocol::oauth::{DpopMode, DpopRules};
 use protocol::world::Clock as _;
 use serde_json::{Value, json};
+use testkit::client::TestClient;
 use testkit::dpop::{DpopKey, ath, claims};
 use testkit::house::{Plan, introspection_secret};
 use testkit::http::{Answer, request};
@@ -304,6 +305,70 @@ async fn a_stolen_refresh_token_refreshes_nothing_ends_nothing_and_downgrades_no
         "invalid_grant",
     )?;
     assert!(holder.calls(&third.access).await.is_err());
+    holder.flow.close().await
+}
+
+/// AS-223: RFC 9449, section 5.2. Nothing is looked at, and nothing used up, before the proof.
+#[tokio::test]
+async fn a_client_that_registered_bound_tokens_gets_none_without_a_proof() -> Verdict {
+    let bound_clients = vec!["known-public", "runner"];
+    let mut holder = Holder::with(Plan { bound_clients, ..Plan::default() }).await?;
+    let metadata = json!({
+        "redirect_uris": ["http://127.0.0.1/callback"], "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"], "dpop_bound_access_tokens": true,
+    });
+    let (http, issuer) = (&holder.flow.house.http, &holder.flow.house.issuer);
+    let told = http.post_json(&holder.flow.at("/oauth/register"), &[], &metadata).await?.json();
+    assert_eq!(told["dpop_bound_access_tokens"], true);
+    let registered = TestClient::register_with(http, issuer, &metadata).await?;
+    for client in [registered, holder.flow.house.known_client("known-public")?] {
+        holder.flow.client = client;
+        let code = holder.flow.code().await?;
+        tok400(&holder.redeem(&code, &[]).await?, "invalid_dpop_proof")?;
+        let tokens = Tokens::of(&holder.redeem(&code, &[&holder.key.proof(&holder.at_token())?]).await?)?;
+        for presented in [tokens.refresh.as_str(), "nothing of ours"] {
+            tok400(&holder.refresh(presented, &[]).await?, "invalid_dpop_proof")?;
+        }
+        Tokens::of(&holder.refresh(&tokens.refresh, &[&holder.key.proof(&holder.at_token())?]).await?)?;
+    }
+    let header = basic("runner", "secret-of-the-runner");
+    let resource = holder.flow.house.resource("notes");
+    let fields = [("grant_type", "client_credentials"), ("resource", resource.as_str())];
+    tok400(&holder.flow.post(&[("authorization", &header)], &fields).await?, "invalid_dpop_proof")?;
+    let proof = holder.key.proof(&holder.at_token())?;
+    let machine = holder.flow.post(&[("authorization", &header), ("dpop", &proof)], &fields).await?;
+    assert_eq!(machine.json()["token_type"], "DPoP");
+    holder.keep(&machine);
+    holder.flow.close().await
+}
+
+/// RFC 7009, section 5, and decision 19: to take away needs no key, and is for the client of the token alone.
+#[tokio::test]
+async fn a_bound_token_is_revoked_without_its_key() -> Verdict {
+    let mut holder = Holder::new().await?;
+    for which in ["refresh", "access"] {
+        let tokens = holder.tokens().await?;
+        let token = if which == "refresh" { &tokens.refresh } else { &tokens.access };
+        let other = holder.flow.house.client().await?;
+        let revoke = async |client_id: &str| {
+            holder
+                .flow
+                .revoke(&[("client_id", client_id), ("token", token)])
+                .await
+                .map(|answer| answer.status)
+        };
+        assert_eq!(revoke(&other.client_id).await?, 200);
+        holder.calls(&tokens.access).await?;
+        assert_eq!(revoke(&holder.flow.client.client_id).await?, 200);
+        refused(
+            &holder
+                .call("DPoP", &tokens.access, &[&holder.key.proof(&holder.at_server(&tokens.access))?])
+                .await?,
+            "invalid_token",
+        )?;
+        let proof = holder.key.proof(&holder.at_token())?;
+        tok400(&holder.refresh(&tokens.refresh, &[&proof]).await?, "invalid_grant")?;
+    }
     holder.flow.close().await
 }
 

@@ -8,11 +8,15 @@ use protocol::oauth::{DpopMode, ErrorCode};
 use store::{ReplayKind, StoreError};
 use thiserror::Error;
 
-use crate::AuthorizationServer;
+use crate::clients::Client;
+use crate::{AuthorizationServer, token};
 
 /// Why a proof proves nothing, or is missed.
 #[derive(Debug, Error)]
 pub enum ProofRefusal {
+    /// There is none, and the client registered that it always proves a key (RFC 9449, section 5.2).
+    #[error("no key is proved, and the client registered that it always proves one")]
+    Missing,
     /// It holds no nonce of ours, or an old one (RFC 9449, section 8).
     #[error("the proof holds no nonce that is good")]
     NonceNeeded,
@@ -36,7 +40,7 @@ impl ProofRefusal {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::NonceNeeded => ErrorCode::UseDpopNonce,
-            Self::Proof(_) | Self::Repeated | Self::Replayed => ErrorCode::InvalidDpopProof,
+            Self::Missing | Self::Proof(_) | Self::Repeated | Self::Replayed => ErrorCode::InvalidDpopProof,
             Self::Store(error) => crate::error::store_code(error),
         }
     }
@@ -45,6 +49,7 @@ impl ProofRefusal {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::Missing => "proof_missing",
             Self::NonceNeeded => "proof_nonce_needed",
             Self::Proof(error) => error.reason(),
             Self::Repeated => "proof_repeated",
@@ -86,6 +91,20 @@ impl AuthorizationServer {
             return Err(ProofRefusal::NonceNeeded);
         }
         if self.is_first_use(&proof).await? { Ok(Some(proof.key)) } else { Err(ProofRefusal::Replayed) }
+    }
+
+    /// The same of a token request. "If the value is true, the authorization server MUST reject token requests from the client
+    /// that do not contain the DPoP header." (RFC 9449, section 5.2)
+    pub(crate) async fn key_of(
+        &self,
+        client: Option<&Client>,
+        proofs: &[&str],
+    ) -> Result<Option<Thumbprint>, ProofRefusal> {
+        let must = client.is_some_and(|client| client.metadata().dpop_bound_access_tokens);
+        match self.proven_key(proofs, token::PATH).await? {
+            None if must => Err(ProofRefusal::Missing),
+            proven => Ok(proven),
+        }
     }
 
     async fn is_first_use(&self, proof: &DpopProof) -> Result<bool, StoreError> {

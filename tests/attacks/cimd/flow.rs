@@ -55,6 +55,19 @@ async fn cm_15_what_a_person_saw_is_what_is_redeemed() {
     scene.close().await;
 }
 
+/// AS-223, of a client that is known by its document (RFC 9449, section 5.2).
+#[tokio::test]
+async fn a_document_that_binds_tokens_is_kept_to() {
+    let scene = Cimd::new().await;
+    let client = scene.good("/c", &scene.document_with("/c", "dpop_bound_access_tokens", json!(true)));
+    let mut browser = scene.house.browser();
+    let page = scene.consent_page(&mut browser, &client).await;
+    let code = parameter(&allow(&mut browser, &page).await.unwrap(), "code").unwrap();
+    let answer = client.redeem(&code, &scene.pkce.verifier).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "invalid_dpop_proof"));
+    scene.close().await;
+}
+
 /// The document says something else than when the person said yes: other keys, another name. They are asked again; and
 /// about a client on this computer, which any program can claim to be, each time.
 #[tokio::test]

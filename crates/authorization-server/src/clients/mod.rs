@@ -334,6 +334,11 @@ impl AuthorizationServer {
         }
     }
 
+    /// A client that the operator wrote down.
+    pub(crate) fn known_client(&self, id: &ClientId) -> Option<Client> {
+        pre_registered::find(&self.settings.clients, id)
+    }
+
     async fn not_blocked(&self, id: &ClientId) -> Result<Option<ClientRecord>, ResolveError> {
         match self.parts.store.find_client(id).await? {
             Some(ClientRecord { blocked_at: Some(_), .. }) => Err(ResolveError::Blocked),

@@ -102,6 +102,13 @@ impl PreRegisteredClient {
         Ok(Self { client, keys: None, secret, tolerates_token_endpoint: false })
     }
 
+    /// The same, where every token request of it carries a proof (RFC 9449, section 5.2).
+    #[must_use]
+    pub const fn with_bound_tokens(mut self, bound: bool) -> Self {
+        self.client.metadata.dpop_bound_access_tokens = bound;
+        self
+    }
+
     /// Its id.
     #[must_use]
     pub const fn client_id(&self) -> &ClientId {

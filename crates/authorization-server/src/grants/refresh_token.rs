@@ -167,7 +167,8 @@ pub(crate) fn decide(found: Option<&GrantRecord>, attempt: &Attempt<'_>) -> Resu
     {
         return Err(RefreshRefusal::Foreign);
     }
-    // Before anything may act: who does not hold the key can end nothing with a token that was stolen.
+    // Before anything may act: who does not hold the key ends no family by using an old token of it. (Revoking needs no key:
+    // decision 19.)
     let key = bound_to(grant, attempt)?;
     if grant.revoked_at.is_some() {
         return Err(RefreshRefusal::Ended);

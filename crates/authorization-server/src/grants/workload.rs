@@ -23,7 +23,7 @@ use super::client_credentials::{self, Machine, Stood};
 use super::target::TargetRefusal;
 use crate::pages::Caller;
 use crate::settings::{ServiceAccount, Settings};
-use crate::token::{self, TokenError, TokenHeaders};
+use crate::token::{TokenError, TokenHeaders};
 use crate::workloads::WorkloadIssuer;
 use crate::{AuthorizationServer, capabilities, keep_service_account};
 
@@ -335,7 +335,7 @@ impl AuthorizationServer {
         let expected = Expected { issuer, now: asked.now, restored, settings: &self.settings };
         let (account, once) = decide(&claims, &expected)?;
         let client_id = client(asked.presenter, account)?;
-        let key = self.proven_key(asked.dpop, token::PATH).await?;
+        let key = self.key_of(self.known_client(&client_id).as_ref(), asked.dpop).await?;
         let parts = &self.parts;
         let user = keep_service_account(account, &*parts.store, &*parts.entropy, asked.now).await?;
         let asked_for = (asked.resource.as_slice(), asked.scope.as_deref());

@@ -47,7 +47,7 @@ impl AuthorizationServer {
         if !client.client().may_use(request.grant_type()) {
             return Err(TokenError::GrantTypeNotRegistered);
         }
-        let key = self.proven_key(headers.dpop, PATH).await?;
+        let key = self.key_of(Some(client.client()), headers.dpop).await?;
         match request {
             TokenRequest::AuthorizationCode { code, redirect_uri, code_verifier, resource } => {
                 let presented = PresentedCode {

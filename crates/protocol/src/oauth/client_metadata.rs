@@ -46,6 +46,8 @@ pub struct ClientMetadata {
     pub software_id: Option<String>,
     /// The version it claims to be.
     pub software_version: Option<String>,
+    /// Whether it proves a key with every token request (RFC 9449, section 5.2).
+    pub dpop_bound_access_tokens: bool,
     /// The keys that it publishes. Of a metadata document alone: a registration's are judged and dropped.
     pub keys: Option<PublishedKeys>,
 }
@@ -152,6 +154,7 @@ impl ClientMetadata {
             application_type: None,
             software_id: None,
             software_version: None,
+            dpop_bound_access_tokens: false,
             keys: None,
         }
     }
@@ -226,6 +229,8 @@ impl ClientMetadata {
         optional(json, "application_type", self.application_type.as_ref())?;
         optional(json, "software_id", self.software_id.as_ref())?;
         optional(json, "software_version", self.software_version.as_ref())?;
+        // "If omitted, the default value is "false"" (RFC 9449, section 5.2)
+        optional(json, "dpop_bound_access_tokens", self.dpop_bound_access_tokens.then_some(&true))?;
         match &self.keys {
             Some(PublishedKeys::At(url)) => json.serialize_entry("jwks_uri", url.as_str()),
             Some(PublishedKeys::Inline(keys)) => json.serialize_entry("jwks", keys),

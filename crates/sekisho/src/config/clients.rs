@@ -101,6 +101,8 @@ settings! {
         /// Whether its assertions may be for the URL of the token endpoint. By default they are for the issuer alone
         /// (RFC 7523bis section 4); some clients still follow RFC 7523 of 2015.
         token_endpoint_audience: bool = "false", "true or false", parse::boolean;
+        /// Whether every token request of it must carry a proof of a key (RFC 9449 section 5.2; docs/dpop.md).
+        dpop_bound_access_tokens: bool = "false", "true or false", parse::boolean;
         /// Whether it must push its authorization requests (RFC 9126).
         require_pushed_authorization_requests: bool = "false", "true or false", parse::boolean;
     }

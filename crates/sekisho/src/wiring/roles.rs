@@ -242,7 +242,9 @@ fn pre_registered(
         Some(keys) => known.and_then(|known| known.with_keys(keys, client.settings.token_endpoint_audience)),
         None => known,
     };
-    known.map_err(|error| wrong(error.to_string()))
+    known
+        .map(|known| known.with_bound_tokens(client.settings.dpop_bound_access_tokens))
+        .map_err(|error| wrong(error.to_string()))
 }
 
 /// The way to each MCP server. One whose settings, certificates and keys are unchanged is the same as before, with its

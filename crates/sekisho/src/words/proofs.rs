@@ -77,9 +77,9 @@ pub(super) const WORDS: &[Words] = &[
     ),
     says(
         "proof_missing",
-        "A token that is bound to a key needs a proof of that key with every request; and where an MCP server says `dpop = \"required\"` there are no others.",
-        "RFC 9449, sections 5 and 7; docs/dpop.md",
-        "The client does not know DPoP, or something on the way removed the `DPoP` header. Let it through; or set `dpop = \"optional\"` for that MCP server.",
+        "A token that is bound to a key needs a proof of that key with every request; where an MCP server says `dpop = \"required\"` there are no others, and a client that registered `dpop_bound_access_tokens` always proves one.",
+        "RFC 9449, sections 5, 5.2 and 7; docs/dpop.md",
+        "The client does not know DPoP, or something on the way removed the `DPoP` header. Let it through; or set `dpop = \"optional\"` for that MCP server, or `dpop_bound_access_tokens = false` at that `[[client]]`.",
     ),
     says(
         "proof_nonce_needed",

@@ -46,6 +46,8 @@ pub struct Plan {
     pub clients: Vec<(&'static str, Vec<String>, Option<&'static str>)>,
     /// Public keys of clients known beforehand: id, JWK set, and whether an assertion may be for the token endpoint.
     pub client_keys: Vec<(&'static str, serde_json::Value, bool)>,
+    /// Clients known beforehand, machines among them, that prove a key with every token request.
+    pub bound_clients: Vec<&'static str>,
     /// Pre-registered clients whose keys are elsewhere.
     pub client_keys_at: Vec<(&'static str, ClientKeys)>,
     /// Service accounts, each with its client.
@@ -155,6 +157,7 @@ impl Default for Plan {
                 ),
             ],
             client_keys: Vec::new(),
+            bound_clients: Vec::new(),
             client_keys_at: Vec::new(),
             device_flow: DeviceFlow::Known,
             service_accounts: service_accounts(),
@@ -313,7 +316,7 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
     Ok(authorization_server::Settings {
         client_policy: plan.client_policy.clone(),
         consents: plan.consents.clone(),
-        clients: clients.chain(machines).collect::<Built<_>>()?,
+        clients: clients.chain(machines).map(|client| Ok(bound(plan, client?))).collect::<Built<_>>()?,
         default_server: plan.default_server.map(str::to_owned),
         dpop: plan.dpop_rules,
         pushed: plan.pushed.clone(),
@@ -339,6 +342,11 @@ pub(super) fn settings(plan: &Plan, issuer: &str) -> Built<authorization_server:
         workload_issuers: plan.workload_issuers.clone(),
         home_domains: plan.home_domains.clone(),
     })
+}
+
+fn bound(plan: &Plan, client: PreRegisteredClient) -> PreRegisteredClient {
+    let bound = plan.bound_clients.contains(&client.client_id().as_str());
+    client.with_bound_tokens(bound)
 }
 
 fn accounts(plan: &Plan) -> Built<Vec<ServiceAccount>> {

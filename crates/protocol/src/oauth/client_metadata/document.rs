@@ -85,6 +85,7 @@ pub(super) fn parse(
         application_type,
         software_id: registration::software(&members, "software_id")?,
         software_version: registration::software(&members, "software_version")?,
+        dpop_bound_access_tokens: registration::flag(&members, "dpop_bound_access_tokens")?,
         keys,
     })
 }

@@ -51,6 +51,7 @@ pub(super) fn parse(body: &[u8], policy: &RedirectPolicy) -> Result<ClientMetada
         application_type,
         software_id: software(&members, "software_id")?,
         software_version: software(&members, "software_version")?,
+        dpop_bound_access_tokens: flag(&members, "dpop_bound_access_tokens")?,
         keys: None,
     })
 }
@@ -61,6 +62,17 @@ pub(super) fn text<'a>(members: &'a Members, name: &str) -> Result<Option<&'a st
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),
         Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Err(MetadataFlaw::WrongType)
+        }
+    }
+}
+
+/// A member that is true or false, and false without it.
+pub(super) fn flag(members: &Members, name: &str) -> Result<bool, MetadataFlaw> {
+    match members.get(name) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
             Err(MetadataFlaw::WrongType)
         }
     }

@@ -73,6 +73,7 @@ fn what_is_kept_is_read_back_as_the_same() {
         "application_type": "native",
         "software_id": "4NRB1-0XZABZI9E6-5SM3R",
         "software_version": "2.1",
+        "dpop_bound_access_tokens": true,
     });
     let metadata = parse(&body.to_string()).unwrap();
     assert_eq!(metadata.redirect_uris.len(), 2);
