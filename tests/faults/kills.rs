@@ -16,7 +16,8 @@ use crate::steps::Code;
 
 /// No operation passes more points than this; one that did would never be through.
 const MOST_POINTS: usize = 60;
-const MORE_ROUNDS: usize = 4;
+/// So often more until it died on both sides. Each takes seconds, and hardly any is needed.
+const MORE_ROUNDS: usize = 20;
 
 /// How an attempt at the node that dies ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
