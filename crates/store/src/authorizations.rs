@@ -19,8 +19,8 @@ use crate::codec::Decoder;
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{
-    Answer, AuditEvent, ClientRecord, ConsentRecord, GrantRecord, StoreError, audit_events, clients,
-    consents, grants,
+    Answer, AuditEvent, ClientRecord, ConsentRecord, GrantRecord, StoreError, audit_events, browser_sessions,
+    clients, consents, grants,
 };
 
 /// An authorization as it stands.
@@ -182,6 +182,8 @@ pub struct Consent {
     pub id: Id<Authorization>,
     /// Whose.
     pub user: Id<User>,
+    /// By which browser session they are signed in. It must still be there.
+    pub browser_session: Hash,
     /// To which scopes.
     pub scope: Scope,
     /// Hash of the code that the client gets.
@@ -213,6 +215,9 @@ pub enum ConsentOutcome {
     Consented,
     /// The authorization was already decided, or expired; or the consent it stands on is gone. Nothing was written.
     Lost,
+    /// The browser session has ended: by the person, or because their provider or an administrator said so. Nothing was
+    /// written.
+    SignedOut,
 }
 
 /// The redemption of a code.
@@ -266,7 +271,8 @@ pub trait Authorizations: Send + Sync {
     /// on. Whether the authorization was still undecided and not expired.
     fn start_leg(&self, id: Id<Authorization>, leg: UpstreamLeg, now: Timestamp) -> Answer<'_, bool>;
 
-    /// The person's yes: pending becomes consented, at most once, and never for a blocked client.
+    /// The person's yes: pending becomes consented, at most once, never for a blocked client, and only while the person is
+    /// signed in. Whoever ends the session at the same instant either finds the code to be ended, or there is none.
     fn consent(&self, consent: Consent, now: Timestamp) -> Answer<'_, ConsentOutcome>;
 
     /// The person's no. Whether it was still undecided and not expired.
@@ -376,7 +382,10 @@ impl Authorizations for Engine {
                 consent.id,
                 now,
             ];
-            let mut steps = vec![clients::used(&consent.client)];
+            let mut steps = vec![
+                clients::used(&consent.client),
+                browser_sessions::held(consent.browser_session, consent.user, now),
+            ];
             steps.extend(consent.by.iter().map(|by| consents::used(by, now)));
             steps.extend(consent.kept.iter().map(consents::put));
             steps.push(Step::one(CONSENT, given));
@@ -387,6 +396,7 @@ impl Authorizations for Engine {
                     Ok(ConsentOutcome::Consented)
                 }
                 Written::Missed(0) => Ok(ConsentOutcome::ClientBlocked),
+                Written::Missed(1) => Ok(ConsentOutcome::SignedOut),
                 Written::Missed(_) => Ok(ConsentOutcome::Lost),
             }
         })

@@ -48,6 +48,8 @@ statement_list! {
         FROM browser_sessions s JOIN users u ON u.id = s.user_id \
         WHERE s.hash = $1 AND s.expires_at > $2 AND u.disabled_at IS NULL";
     EXTEND = "UPDATE browser_sessions SET expires_at = $1 WHERE hash = $2 AND expires_at < $1";
+    // Until the end of the write: whoever ends the session comes before it, and then it misses, or after it.
+    HOLD = "UPDATE browser_sessions SET expires_at = expires_at WHERE hash = $1 AND user_id = $2 AND expires_at > $3";
     END = "DELETE FROM browser_sessions WHERE hash = $1 AND expires_at > $2";
 }
 
@@ -80,6 +82,11 @@ impl BrowserSessions for Engine {
             Ok(matches!(self.write(Write::new(vec![end])).await?, Written::Done(_)))
         })
     }
+}
+
+/// The step of a write that counts only while this person is signed in by this session.
+pub(crate) fn held(hash: Hash, user: Id<User>, now: Timestamp) -> Step {
+    Step::one(HOLD, params![hash, user, now])
 }
 
 fn decode(row: Row) -> Result<BrowserSessionRecord, StoreError> {

@@ -336,6 +336,7 @@ impl AuthorizationServer {
             (_, ConsentOutcome::ClientBlocked) => Err(ConsentReason::ClientBlocked),
             (code, ConsentOutcome::Consented) => Ok(code),
             (_, ConsentOutcome::Lost) => Err(ConsentReason::AlreadyDecided),
+            (_, ConsentOutcome::SignedOut) => Err(ConsentReason::LoginRequired),
         }
     }
 
@@ -354,6 +355,7 @@ impl AuthorizationServer {
         let consent = Consent {
             id: facts.record.id,
             user: facts.session.user.id,
+            browser_session: facts.session.record.hash,
             code_hash: code.hash(),
             code_expires_at: now.plus(self.settings.lifetimes.code),
             upstream_session: facts.session.record.upstream_session,
@@ -371,7 +373,7 @@ impl AuthorizationServer {
                 let by = (Some(facts.session.user.id), now);
                 self.sign_in_next(facts.record.id, SignInStep::ConsentGiven, by);
             }
-            ConsentOutcome::ClientBlocked | ConsentOutcome::Lost => {}
+            ConsentOutcome::ClientBlocked | ConsentOutcome::Lost | ConsentOutcome::SignedOut => {}
         }
         Ok((code, outcome))
     }

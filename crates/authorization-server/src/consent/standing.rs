@@ -142,8 +142,8 @@ impl AuthorizationServer {
         };
         Ok(match self.write_yes(facts, given, now).await? {
             (code, ConsentOutcome::Consented) => Some(self.answered(facts, code)),
-            // Somebody else used it, or it was ended at this instant: the person is asked.
-            (_, ConsentOutcome::ClientBlocked | ConsentOutcome::Lost) => None,
+            // Somebody else used it, or it or the session was ended at this instant: the person is asked.
+            (_, ConsentOutcome::ClientBlocked | ConsentOutcome::Lost | ConsentOutcome::SignedOut) => None,
         })
     }
 

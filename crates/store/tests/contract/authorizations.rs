@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use protocol::id::{Grant, Id};
 use store::{
-    AnsweredLeg, AuditFilter, AuditKind, AuthorizationState, Authorizations as _, ConsentOutcome, Engine,
-    Grants as _, PendingCaps, PutOutcome, Queries as _, RedeemOutcome, SignInOutcome, StoreError, Users as _,
+    AnsweredLeg, AuditFilter, AuditKind, AuthorizationState, Authorizations as _, BrowserSessions as _,
+    Consent, ConsentOutcome, Engine, Grants as _, PendingCaps, PutOutcome, Queries as _, RedeemOutcome,
+    SignInOutcome, StoreError, Users as _,
 };
 use tokio::task::JoinSet;
 
@@ -11,6 +12,7 @@ use crate::engines::{Opened, contract};
 use crate::fixtures::*;
 
 contract! {
+    a_yes_counts_only_in_a_session_of_its_person_that_is_not_over,
     an_authorization_comes_back_as_it_went_in,
     an_authorization_is_found_by_its_leg_and_by_its_code,
     a_code_is_redeemed_at_most_once,
@@ -315,4 +317,19 @@ async fn text_with_a_nul_byte_is_an_error_and_not_a_row(store: Opened) {
     assert_eq!(store.counts().await.unwrap().authorizations, 0);
     let dynamic: Arc<dyn store::Store> = Arc::new(store.engine.clone());
     assert!(matches!(dynamic.meta("a\0b").await, Err(StoreError::Unavailable(_))));
+}
+
+async fn a_yes_counts_only_in_a_session_of_its_person_that_is_not_over(store: Opened) {
+    let (ada, bob) = (person(&store, 1).await.id, person(&store, 2).await.id);
+    store.put_authorization(asking(1), CAPS, NOW).await.unwrap();
+    let before = store.counts().await.unwrap();
+    let ended = session(1).expires_at;
+    let other = Consent { browser_session: session(2).hash, ..consenting(1, ada) };
+    assert_eq!(store.consent(other, NOW).await.unwrap(), ConsentOutcome::SignedOut);
+    assert_eq!(store.consent(consenting(1, ada), ended).await.unwrap(), ConsentOutcome::SignedOut);
+    store.end_browser_session(session(1).hash, NOW).await.unwrap();
+    assert_eq!(store.consent(consenting(1, ada), NOW).await.unwrap(), ConsentOutcome::SignedOut);
+    let expected = store::Counts { browser_sessions: before.browser_sessions - 1, ..before };
+    assert_eq!(store.counts().await.unwrap(), expected);
+    assert_eq!(store.consent(consenting(1, bob), NOW).await.unwrap(), ConsentOutcome::Consented);
 }

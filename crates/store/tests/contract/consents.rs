@@ -2,8 +2,9 @@ use protocol::id::{Id, User};
 use protocol::oauth::ResourceUri;
 use protocol::world::Timestamp;
 use store::{
-    AuditKind, AuthorizationState, Authorizations as _, Consent, ConsentKind, ConsentOutcome, ConsentRecord,
-    Consents as _, Grants as _, Maintenance as _, RevocationKind, Revocations as _,
+    AuditKind, AuthorizationState, Authorizations as _, BrowserSessions as _, Consent, ConsentKind,
+    ConsentOutcome, ConsentRecord, Consents as _, Grants as _, Maintenance as _, RevocationKind,
+    Revocations as _,
 };
 
 use crate::engines::{Opened, contract};
@@ -156,6 +157,10 @@ async fn a_stop_ends_the_consents_of_what_it_names(store: Opened) {
         (RevocationKind::User, user.to_string()),
     ];
     for (number, (kind, name)) in (1..).zip(names) {
+        // Two of them end the browser session too.
+        if store.find_browser_session(&session(1).hash, NOW).await.unwrap().is_none() {
+            person(&store, 1).await;
+        }
         given(&store, number, user, vec![kept(user, ConsentKind::Person)]).await;
         let unrelated = revocation(RevocationKind::Client, "another");
         store.stop(unrelated, event(AuditKind::Stopped)).await.unwrap();
@@ -185,8 +190,8 @@ async fn a_grant_that_ends_takes_its_consents_along(store: Opened) {
 }
 
 async fn a_stop_leaves_no_code_of_a_consent_that_is_used_at_the_same_instant(store: Opened) {
-    let user = person(&store, 1).await.id;
     for round in 0..20_u64 {
+        let user = person(&store, 1).await.id;
         let remembered = kept(user, ConsentKind::Person);
         given(&store, 1 + round * 10, user, vec![remembered.clone()]).await;
         let numbers: Vec<u64> = (2..6).map(|number| number + round * 10).collect();

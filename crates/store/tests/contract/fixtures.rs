@@ -140,10 +140,13 @@ pub(crate) fn signing_in(number: u64) -> SignIn {
     }
 }
 
+/// The yes of a person in the browser session that [`person`] gave them.
 pub(crate) fn consenting(number: u64, user: Id<User>) -> Consent {
+    let of_user = user.as_bytes().last_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
     Consent {
         id: id(number),
         user,
+        browser_session: hash("session", of_user),
         scope: scope("read"),
         code_hash: hash("code", number),
         code_expires_at: NOW.plus(MINUTE),

@@ -21,6 +21,7 @@ contract! {
     the_word_of_it_is_used_once,
     every_grant_that_ended_is_announced_before_the_answer_and_listed,
     of_a_redemption_and_an_ending_at_once_no_live_grant_is_left,
+    of_a_yes_and_an_ending_at_once_no_good_code_is_left,
 }
 
 fn reach() -> Reach {
@@ -80,7 +81,7 @@ fn ended(browser_sessions: u64, codes: u64, grants: u64) -> Option<StopCounts> {
 async fn what_began_in_a_session_ends_with_it_and_nothing_else(store: Opened) {
     let ada = signed_in(&store, 1, 1, Some(7)).await;
     signed_in(&store, 1, 2, Some(8)).await;
-    let bob = signed_in(&store, 2, 3, Some(9)).await;
+    let bob = signed_in(&store, 3, 3, Some(9)).await;
     for (number, user, session) in [(1, ada, 7), (2, ada, 7), (3, ada, 8), (4, bob, 9)] {
         allowed(&store, number, user, Some(session)).await;
     }
@@ -264,7 +265,7 @@ async fn every_grant_that_ended_is_announced_before_the_answer_and_listed(store:
 
 async fn of_a_redemption_and_an_ending_at_once_no_live_grant_is_left(store: Opened) {
     for number in 1..=10 {
-        let ada = signed_in(&store, 1, number, Some(number)).await;
+        let ada = signed_in(&store, number, number, Some(number)).await;
         code(&store, number, ada, Some(number)).await;
         let ending = Ending::Session(of(Some(number), None), reach());
         let (redeemed, ended) =
@@ -274,4 +275,34 @@ async fn of_a_redemption_and_an_ending_at_once_no_live_grant_is_left(store: Open
         let grant = store.find_grant(id(number)).await.unwrap();
         assert!(grant.is_none_or(|grant| grant.revoked_at.is_some()), "{number}");
     }
+}
+
+/// The page was read while the person was signed in, and the yes is written when they are not.
+async fn of_a_yes_and_an_ending_at_once_no_good_code_is_left(store: Opened) {
+    let mut outcomes = Vec::new();
+    for number in 1..=12 {
+        let ada = signed_in(&store, number, number, Some(number)).await;
+        store.put_authorization(asking(number), CAPS, NOW).await.unwrap();
+        let consent = Consent { upstream_session: Some(upstream(number)), ..consenting(number, ada) };
+        let ending = match number % 3 {
+            0 => everything(&[ada]),
+            1 => Ending::BrowserSessions(of(Some(number), Some(ada))),
+            _ => Ending::Session(of(Some(number), Some(ada)), reach()),
+        };
+        let (yes, ended) = if number <= 3 {
+            // One after the other, in the order that leaves something alive without the condition.
+            let ended = end(&store, number, ending).await;
+            (store.consent(consent, NOW).await.unwrap(), ended)
+        } else {
+            let (yes, ended) = tokio::join!(store.consent(consent, NOW), end(&store, number, ending));
+            (yes.unwrap(), ended)
+        };
+        assert!(ended.is_some());
+        let redeemed = store.redeem(redeeming(number, ada), NOW).await.unwrap();
+        // The end of browser sessions alone leaves a code of before.
+        let may_live = number % 3 == 1 && yes == store::ConsentOutcome::Consented;
+        assert_eq!(redeemed == RedeemOutcome::Redeemed, may_live, "{number}: {yes:?}");
+        outcomes.push(yes);
+    }
+    assert_eq!(outcomes[..3], [store::ConsentOutcome::SignedOut; 3]);
 }
