@@ -20,7 +20,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -115,7 +115,7 @@ pub struct Fetched {
 #[derive(Clone)]
 pub struct GuardedFetcher {
     budget: Arc<Budget>,
-    client: Client<HttpsConnector<GuardedLines>, Empty<Bytes>>,
+    client: Client<HttpsConnector<GuardedLines>, Full<Bytes>>,
     private_hosts: Arc<[String]>,
 }
 
@@ -171,22 +171,52 @@ impl GuardedFetcher {
             .header(ACCEPT, accept)
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .header(USER_AGENT, HeaderValue::from_static("Sekisho"))
-            .body(Empty::new())
+            .body(Full::default())
             .map_err(|_| NotFetched::Url)?;
-        match tokio::time::timeout(limits.total.min(DEADLINE), self.exchange(request, limits.max_body)).await
-        {
-            Ok(answer) => answer,
-            Err(_) => Err(NotFetched::TimedOut),
-        }
+        let exchange = async {
+            let response = self.exchange(request, limits.max_body, Some(StatusCode::OK)).await?;
+            let (head, body) = response.into_parts();
+            Ok(Fetched { headers: head.headers, body })
+        };
+        tokio::time::timeout(limits.total.min(DEADLINE), exchange).await.unwrap_or(Err(NotFetched::TimedOut))
     }
 
-    async fn exchange(&self, request: Request<Empty<Bytes>>, max_body: usize) -> Result<Fetched, NotFetched> {
+    /// Asks a host that a peer of the operator's named, with whatever is in the request: the address is judged, any status is
+    /// an answer. What it costs is bounded by whoever is let ask, not by a budget for strangers.
+    ///
+    /// # Errors
+    /// [`NotFetched`] if there is no answer, or may be none.
+    pub(crate) async fn ask(
+        &self,
+        request: Request<Bytes>,
+        limits: Limits,
+    ) -> Result<Response<Bytes>, NotFetched> {
+        let url = HttpsUrl::parse(&request.uri().to_string()).map_err(|_| NotFetched::Url)?;
+        if url.port() != HttpsUrl::PORT && !line::is_named(&self.private_hosts, url.host(), url.port()) {
+            return Err(NotFetched::Port);
+        }
+        let mut request = request.map(Full::new);
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let exchange = self.exchange(request, limits.max_body, None);
+        let answer = tokio::time::timeout(limits.total, exchange).await.unwrap_or(Err(NotFetched::TimedOut));
+        if let Err(why) = &answer {
+            tracing::info!(host = url.host_and_port(), %why, "a host that an mcp server named was not asked");
+        }
+        answer
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        max_body: usize,
+        only: Option<StatusCode>,
+    ) -> Result<Response<Bytes>, NotFetched> {
         let response = self.client.request(request).await.map_err(|error| {
-            tracing::debug!(cause = cause(&error), "a host that a client named does not answer");
+            tracing::debug!(cause = cause(&error), "a host that a stranger named does not answer");
             reason(&error)
         })?;
         let (head, body) = response.into_parts();
-        if head.status != StatusCode::OK {
+        if only.is_some_and(|only| head.status != only) {
             return Err(NotFetched::Status(head.status.as_u16()));
         }
         let plain = head.headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity");
@@ -198,7 +228,7 @@ impl GuardedFetcher {
             FetchError::TimedOut => NotFetched::TimedOut,
             FetchError::Unreachable => NotFetched::Unreachable,
         })?;
-        Ok(Fetched { headers: head.headers, body })
+        Ok(Response::from_parts(head, body))
     }
 }
 

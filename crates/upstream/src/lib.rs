@@ -16,6 +16,7 @@ pub mod identity_assertion;
 pub mod key_sets;
 pub mod kms;
 pub mod mcp_server;
+pub mod oauth_client;
 pub mod proxy;
 pub mod route;
 pub mod trust;

@@ -6,6 +6,7 @@
 mod assertions;
 mod authorize;
 mod call;
+mod connections;
 mod login;
 mod machines;
 mod notes;
@@ -44,13 +45,14 @@ const fn says(
 }
 
 /// The lists, each with its heading in the documentation.
-const LISTS: [(&str, &[Words]); 10] = [
+const LISTS: [(&str, &[Words]); 11] = [
     ("The authorization endpoint", authorize::WORDS),
     ("Signing in and consent", login::WORDS),
     ("Registration, and the token endpoint", token::WORDS),
     ("Keys, machines and devices", machines::WORDS),
     ("Workloads", workloads::WORDS),
     ("Identity assertions for MCP servers", assertions::WORDS),
+    ("Connections to MCP servers' own authorization servers", connections::WORDS),
     ("Calls", call::WORDS),
     ("Proofs of possession", proofs::WORDS),
     ("What identity providers say later", signals::WORDS),

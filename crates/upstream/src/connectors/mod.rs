@@ -14,6 +14,8 @@ mod person;
 pub mod profile;
 mod returned;
 
+pub(crate) use self::returned::Returned;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -5,7 +5,7 @@ use protocol::oauth::form::Form;
 use super::{ConnectorError, Malformation, Refusal, single};
 
 /// The parameters of the callback, each at most once.
-pub(super) struct Returned<'a> {
+pub(crate) struct Returned<'a> {
     answer: Answer<'a>,
     iss: Option<&'a str>,
 }
@@ -17,7 +17,7 @@ enum Answer<'a> {
 
 impl<'a> Returned<'a> {
     /// Reads the callback's form alone, so that a broken one costs the provider nothing.
-    pub(super) fn read(form: &'a Form) -> Result<Self, Malformation> {
+    pub(crate) fn read(form: &'a Form) -> Result<Self, Malformation> {
         let code = single(form, "code")?;
         let error = single(form, "error")?;
         let iss = single(form, "iss")?;
@@ -37,7 +37,7 @@ impl<'a> Returned<'a> {
     ///
     /// RFC 9207, section 2.4: `iss` is compared before anything else is believed, errors included, and an answer
     /// without it is refused if the provider says that it sends it.
-    pub(super) fn code(
+    pub(crate) fn code(
         &self,
         is_issuer: impl Fn(&str) -> bool,
         sends_iss: bool,

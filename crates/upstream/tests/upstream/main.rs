@@ -15,6 +15,7 @@ mod key_sets;
 mod keys;
 mod lying_server;
 mod mcp_server;
+mod oauth_client;
 mod person;
 mod provider;
 mod route;

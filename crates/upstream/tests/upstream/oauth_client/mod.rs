@@ -1,0 +1,6 @@
+//! The gateway as OAuth client, against MCP servers and authorization servers that lie.
+
+mod accounts;
+mod discovery;
+mod flow;
+mod remote;
