@@ -10,7 +10,7 @@ mod rules;
 
 pub use decision::Decision;
 pub use question::{Access, AdmittedAccount, Person, Question, ReadOnly, ServerRules};
-pub use rules::decide;
+pub use rules::{decide, may_change};
 
 #[cfg(test)]
 mod tests;

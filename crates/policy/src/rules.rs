@@ -2,7 +2,7 @@
 //!
 //! Each rule has a fixed name. Must never read anything but the question.
 
-use protocol::mcp::CallKind;
+use protocol::mcp::{CallKind, McpCall};
 use protocol::oauth::Scope;
 
 use crate::{Access, Decision, Person, Question, ReadOnly, ServerRules};
@@ -91,6 +91,17 @@ fn decide_call(method: &str, kind: &CallKind, read_only: ReadOnly, scope: &Scope
         | "tasks/result" => needs(READ, "call_reads", scope),
         // Nobody knows what it does (product.md, P-16).
         _ => needs(WRITE, "call_unknown", scope),
+    }
+}
+
+/// Whether a call may change something: whether a token that can only read would not be enough. What a tool is not known to
+/// say of itself it does not say.
+#[must_use]
+pub fn may_change(call: &McpCall, read_only: ReadOnly) -> bool {
+    let Ok(read) = Scope::parse(READ) else { return true };
+    match decide_call(&call.method, &call.kind, read_only, &read) {
+        Decision::Allow { .. } => false,
+        Decision::Deny { .. } | Decision::NeedScope { .. } => true,
     }
 }
 

@@ -1,19 +1,23 @@
 //! One event per MCP call (product.md, P-18): a place in the queue is taken before anything is forwarded, and filled
-//! when the answer has ended, whichever way.
+//! when the answer has ended, whichever way. A call that may change something is written down before that (`intents.rs`).
 //!
 //! Nothing is lost while we run: when the record does not take events the queue fills up, and then calls wait and at
 //! last are refused. Must never hold arguments, tokens or answers.
 
+mod intents;
 mod writer;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::id::Id;
 use protocol::world::{Clock, Timestamp};
 use store::Outcome;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
+use tokio_util::sync::CancellationToken;
 
+pub(crate) use intents::Intents;
 pub(crate) use writer::AuditWriter;
 
 use crate::counts::{Counters, Ending};
@@ -55,6 +59,8 @@ pub(crate) struct CallRecord {
     status: u16,
     duration: Duration,
     bytes: u64,
+    /// The id of its intent, and of its event, if it was written down before it was forwarded.
+    intended: Option<Id<protocol::id::AuditEvent>>,
     /// Given back when the event is written.
     _event: Option<Held>,
 }
@@ -65,12 +71,27 @@ pub(crate) struct Audit {
     queue: Sender<CallRecord>,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
+    intents: Arc<Intents>,
 }
 
 impl Audit {
-    pub(crate) fn new(clock: Arc<dyn Clock>, counters: Arc<Counters>) -> (Self, mpsc::Receiver<CallRecord>) {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        counters: Arc<Counters>,
+        intents: Intents,
+    ) -> (Self, mpsc::Receiver<CallRecord>) {
         let (queue, events) = mpsc::channel(PLACES);
-        (Self { queue, clock, counters }, events)
+        (Self { queue, clock, counters, intents: Arc::new(intents) }, events)
+    }
+
+    /// Has a call that may change something written down before it is forwarded; of one that only reads nothing.
+    pub(crate) async fn intend(&self, entry: &mut Entry) -> Result<(), CallReason> {
+        if entry.changes { self.intents.write(entry).await } else { Ok(()) }
+    }
+
+    /// Tells that this node is there, until it is told to stop.
+    pub(crate) async fn be_heard(&self, shutdown: &CancellationToken) {
+        self.intents.be_heard(shutdown).await;
     }
 
     /// Takes a place for one call; nobody may hold all of them.
@@ -100,6 +121,8 @@ impl Audit {
             _call: call,
             event: Some(event),
             recorded: true,
+            changes: false,
+            intended: None,
         })
     }
 }
@@ -120,6 +143,9 @@ pub(crate) struct Entry {
     _call: Held,
     event: Option<Held>,
     recorded: bool,
+    /// Whether it may change something, and is written down before it is forwarded.
+    changes: bool,
+    intended: Option<Id<protocol::id::AuditEvent>>,
 }
 
 impl Entry {
@@ -136,6 +162,11 @@ impl Entry {
     /// The call only reads, and such calls are not to be written down unless they fail.
     pub(crate) const fn unrecorded(&mut self) {
         self.recorded = false;
+    }
+
+    /// The call may change something.
+    pub(crate) const fn changes(&mut self) {
+        self.changes = true;
     }
 
     /// The answer has begun.
@@ -173,6 +204,7 @@ impl Entry {
             status: self.status,
             duration: self.clock.monotonic().saturating_sub(self.started),
             bytes: self.bytes,
+            intended: self.intended,
             _event: self.event.take(),
         });
     }

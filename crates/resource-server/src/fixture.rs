@@ -31,7 +31,7 @@ use upstream::trust::Trust;
 
 pub(crate) use mcp_server::{FakeBody, FakeMcpServer, Seen, answer, events, events_body, json};
 
-use crate::audit::Who;
+use crate::audit::{Intents, Who};
 use crate::body::Body;
 use crate::caller::Caller;
 use crate::error::CallError;
@@ -355,6 +355,18 @@ pub(crate) fn who(clock: &Arc<TestClock>) -> Who {
         person: Arc::new(Person::for_tests(user)),
         address: ADDRESS,
     }
+}
+
+/// What writes intents, for tests that make none.
+pub(crate) fn no_intents(clock: &Arc<TestClock>) -> Intents {
+    let open = || {
+        let folder = tempfile::tempdir().unwrap();
+        let config = EngineConfig::Sqlite { path: folder.path().join("empty.db"), synchronous_full: false };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Engine::connect(config)).unwrap()
+    };
+    let store = std::thread::spawn(open).join().unwrap();
+    Intents::new(Arc::new(store), Arc::clone(clock) as _, Arc::new(TestEntropy::default()))
 }
 
 pub(crate) fn low_risk_server(clock: &Arc<TestClock>) -> Arc<McpServer> {

@@ -35,7 +35,7 @@ impl ResourceServer {
     /// # Errors
     /// [`CallError`] if there is no answer, or none that may be passed on.
     pub async fn forward(&self, permit: Permit) -> Result<Response<Body>, CallError> {
-        let (asked, session) = permit.into_parts();
+        let (mut asked, session) = permit.into_parts();
         let assertion = match self.assertions.value(asked.who()) {
             Ok(assertion) => assertion,
             Err(reason) => return Err(asked.refuse(reason)),
@@ -45,6 +45,9 @@ impl ResourceServer {
             Ok(standing) => standing,
             Err(reason) => return Err(asked.refuse(reason)),
         };
+        if let Err(reason) = self.parts.audit.intend(&mut asked.entry).await {
+            return Err(asked.refuse(reason));
+        }
         let request = request::build(&asked, &session, assertion);
         let answer = match asked.who().server.client().send(request).await {
             Ok(answer) => answer,

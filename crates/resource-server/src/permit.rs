@@ -66,6 +66,14 @@ impl Permit {
         }
     }
 
+    /// Has the call written down before it is forwarded if it may change something (product.md, P-18).
+    pub(crate) fn intended_if_it_changes(&mut self, read_only: ReadOnly) {
+        match &self.asked.operation {
+            Operation::Call { call, .. } if policy::may_change(call, read_only) => self.asked.entry.changes(),
+            Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {}
+        }
+    }
+
     /// The rule that allowed it.
     #[must_use]
     pub const fn rule(&self) -> &'static str {
@@ -128,6 +136,16 @@ pub(crate) fn hint(asked: &Asked, record_reading: bool) -> Hint<'_> {
         Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {
             Hint::Known(ReadOnly::NotATool)
         }
+    }
+}
+
+/// The tool that is called, if nobody has looked yet what it says of itself.
+pub(crate) fn tool_to_recall(asked: &Asked, read_only: ReadOnly) -> Option<&str> {
+    match &asked.operation {
+        Operation::Call { call, .. } if call.method == "tools/call" && read_only == ReadOnly::No => {
+            call.name.as_deref()
+        }
+        Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => None,
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use policy::ReadOnly;
 use protocol::jose::dpop::Memory;
 use protocol::oauth::{DpopRules, ProtectedResourceMetadata};
 use protocol::world::{Clock, Entropy};
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
 use crate::assertion::Assertions;
-use crate::audit::{Audit, AuditWriter, Entry, PLACES_OF_A_PERSON, Who};
+use crate::audit::{Audit, AuditWriter, Entry, Intents, PLACES_OF_A_PERSON, Who};
 use crate::bearer::{self, Bearer, Scheme};
 use crate::body::Body;
 use crate::call::{Asked, Verb};
@@ -64,7 +65,7 @@ pub(crate) type Servers = HashMap<String, Arc<McpServer>>;
 /// What a change of the configuration leaves as it is.
 #[derive(Clone)]
 pub(crate) struct Lasting {
-    audit: Audit,
+    pub(crate) audit: Audit,
     pub(crate) bearer: Arc<Bearer>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -110,7 +111,8 @@ impl ResourceServer {
             streams: settings.streams_per_person,
         };
         let counters = Arc::new(Counters::default());
-        let (audit, events) = Audit::new(Arc::clone(&clock), Arc::clone(&counters));
+        let intents = Intents::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
+        let (audit, events) = Audit::new(Arc::clone(&clock), Arc::clone(&counters), intents);
         let (record, time, chance) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let writer = AuditWriter::new(events, record, time, chance, Arc::clone(&counters));
         Ok(Self {
@@ -247,7 +249,7 @@ impl ResourceServer {
     pub async fn write_audit(&self, shutdown: CancellationToken) {
         let writer = self.parts.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            writer.run(shutdown).await;
+            tokio::join!(self.parts.audit.be_heard(&shutdown), writer.run(shutdown.clone()));
         }
     }
 
@@ -364,11 +366,30 @@ impl ResourceServer {
             },
             Hint::Known(read_only) => read_only,
         };
+        let said = match permit::tool_to_recall(&asked, read_only) {
+            Some(tool) => self.recall(tool, &asked, &session).await,
+            None => read_only,
+        };
         let mut permit = Permit::ask(asked, session, read_only)?;
         if !self.record_reading {
             permit.unrecorded_if_it_reads(read_only);
         }
+        permit.intended_if_it_changes(said);
         Ok(permit)
+    }
+
+    /// What a tool says of itself to somebody who may call it either way: it keeps calls that only read from being written
+    /// down twice, and decides nothing. Asked for only on behalf of those who call much.
+    async fn recall(&self, tool: &str, asked: &Asked, session: &Session) -> ReadOnly {
+        let (catalogue, user) = (asked.who().server.catalogue(), asked.who().person.user);
+        match catalogue.recall(user, tool) {
+            Some(said) => said,
+            None if catalogue.is_worth_asking(user) => match self.assertions.value(asked.who()) {
+                Ok(assertion) => catalogue.find(tool, asked, session, &assertion).await,
+                Err(_) => ReadOnly::No,
+            },
+            None => ReadOnly::No,
+        }
     }
 
     fn open_session(&self, asked: &Asked) -> Result<Session, CallReason> {

@@ -1,6 +1,7 @@
 //! What the tools of one MCP server say of themselves: `readOnlyHint` (product.md, P-12).
 //!
-//! Only asked for a caller who may read and not write. A hint is good for a minute, and for the person in whose name the
+//! Asked for a caller who may read and not write; and for one who may write and calls much, so that calls that only read
+//! need not be written down before they are forwarded. A hint is good for a minute, and for the person in whose name the
 //! list was read: an MCP server may have another list for everybody, and who can put a tool on their own must not decide
 //! what others may call (attacks PX-25). After that, and for a tool that is not known, the list is read again, once for
 //! all of this person's calls that wait. A tool that stays unknown counts as one that writes.
@@ -11,6 +12,7 @@ pub(crate) mod sse;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +33,8 @@ const LIFE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long reading the whole list may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// At every so many calls of somebody who may write, of tools that are not known, the list is asked for.
+const MUCH: u64 = 16;
 /// People whose last reading is remembered.
 const PEOPLE: usize = 10_000;
 /// Bytes of all names that are remembered: of a hundred tools for each of some thousands of people.
@@ -43,6 +47,8 @@ pub(crate) struct Catalogue {
     known: Cache<Id<User>, Arc<Known>, Bytes>,
     /// When the list was last read for a person. Held while it is: their other calls wait for what it brings.
     reading: Cache<Id<User>, Arc<tokio::sync::Mutex<Option<Duration>>>>,
+    /// Calls of those who may write, of tools of which nothing was known.
+    unknown: Cache<Id<User>, Arc<AtomicU64>>,
     /// When the MCP server last did not answer at all: then nobody needs to try, one after the other.
     unanswered: Mutex<Option<Duration>>,
 }
@@ -80,6 +86,7 @@ impl Catalogue {
             entropy,
             known: Cache::with_weighter(PEOPLE, NAMES, Bytes),
             reading: Cache::new(PEOPLE),
+            unknown: Cache::new(PEOPLE),
             unanswered: Mutex::new(None),
         }
     }
@@ -125,6 +132,18 @@ impl Catalogue {
                 ReadOnly::No
             }
         }
+    }
+
+    /// What the tool said of itself to this person within the last minute; nobody is asked.
+    pub(crate) fn recall(&self, user: Id<User>, tool: &str) -> Option<ReadOnly> {
+        self.known(user, tool)
+    }
+
+    /// Whether to ask on behalf of somebody who may call the tool either way: at every so many calls of which nothing is
+    /// known, so that who calls now and then causes no request, and who calls much is soon known.
+    pub(crate) fn is_worth_asking(&self, user: Id<User>) -> bool {
+        let counted = self.unknown.get_or_insert_with(&user, || Ok::<_, Flaw>(Arc::default()));
+        counted.is_ok_and(|count| count.fetch_add(1, Ordering::Relaxed) % MUCH == MUCH - 1)
     }
 
     fn known(&self, user: Id<User>, tool: &str) -> Option<ReadOnly> {

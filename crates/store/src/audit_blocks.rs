@@ -15,7 +15,7 @@ use protocol::world::Timestamp;
 use crate::audit_events::{AuditKind, AuditSubject, Outcome, put_subject};
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, StoreError};
+use crate::{Answer, StoreError, audit_intents};
 
 pub(crate) use unpack::{Event, Unpacked};
 
@@ -69,7 +69,7 @@ impl CallEvent<'_> {
     const fn kind(&self) -> AuditKind {
         match self.outcome {
             Outcome::Refused => AuditKind::CallRefused,
-            Outcome::Failed | Outcome::Ok => AuditKind::Call,
+            Outcome::Failed | Outcome::Ok | Outcome::Unknown => AuditKind::Call,
         }
     }
 }
@@ -95,8 +95,14 @@ impl AuditBlock {
 /// The blocks in the record, for writing. They are read through [`Queries`](crate::Queries), among the other events.
 pub trait AuditBlocks: Send + Sync {
     /// Appends blocks and the personal data that their events name and that was not appended before; all or none,
-    /// durable when answered. A block that is there already stays as it is.
-    fn append_blocks<'a>(&'a self, blocks: &'a [AuditBlock], subjects: &'a [AuditSubject]) -> Answer<'a, ()>;
+    /// durable when answered. A block that is there already stays as it is. The intents of `over` go with it: these calls
+    /// are in the blocks now.
+    fn append_blocks<'a>(
+        &'a self,
+        blocks: &'a [AuditBlock],
+        subjects: &'a [AuditSubject],
+        over: &'a [Id<protocol::id::AuditEvent>],
+    ) -> Answer<'a, ()>;
 }
 
 statement_list! {
@@ -106,15 +112,20 @@ statement_list! {
 }
 
 impl AuditBlocks for Engine {
-    fn append_blocks<'a>(&'a self, blocks: &'a [AuditBlock], subjects: &'a [AuditSubject]) -> Answer<'a, ()> {
+    fn append_blocks<'a>(
+        &'a self,
+        blocks: &'a [AuditBlock],
+        subjects: &'a [AuditSubject],
+        over: &'a [Id<protocol::id::AuditEvent>],
+    ) -> Answer<'a, ()> {
         Box::pin(async move {
             let put = |block: &AuditBlock| {
                 let row =
                     params![block.id, block.first_at, block.last_at, block.events, block.packed.as_slice()];
                 Step::at_most_one(PUT, row)
             };
-            let steps = subjects.iter().map(put_subject).chain(blocks.iter().map(put)).collect();
-            match self.write(Write::new(steps)).await? {
+            let steps = audit_intents::complete(over).chain(subjects.iter().map(put_subject));
+            match self.write(Write::new(steps.chain(blocks.iter().map(put)).collect())).await? {
                 Written::Done(_) => Ok(()),
                 Written::Missed(_) => Err(StoreError::unavailable("a block of audit events was not taken")),
             }

@@ -135,11 +135,13 @@ pub enum Outcome {
     Ok,
     /// A rule said no.
     Refused,
+    /// Nobody knows: the node that did it ended first, or has not said yet.
+    Unknown,
 }
 
 impl Outcome {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Failed, Self::Ok, Self::Refused];
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Ok, Self::Refused, Self::Unknown];
 
     /// As it is written down.
     #[must_use]
@@ -148,6 +150,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Ok => "ok",
             Self::Refused => "refused",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -244,14 +247,8 @@ statement_list! {
 impl AuditEvents for Engine {
     fn append_audit(&self, events: Vec<AuditEvent>) -> Answer<'_, ()> {
         Box::pin(async move {
-            // Events of one batch share few people and addresses.
-            let mut told = HashSet::new();
-            let new =
-                |event: &&AuditEvent| event.subject.as_ref().is_some_and(|subject| told.insert(subject.id));
-            let mut steps: Vec<Step> = events.iter().filter(new).filter_map(subject).collect();
-            for event in &events {
-                steps.push(Step::at_most_one(PUT, known(event)?));
-            }
+            let mut steps = Vec::new();
+            push_all(&mut steps, &events)?;
             match self.write(Write::new(steps)).await? {
                 Written::Done(_) => Ok(()),
                 Written::Missed(_) => Err(StoreError::unavailable("an audit event was not taken")),
@@ -260,19 +257,21 @@ impl AuditEvents for Engine {
     }
 }
 
+/// Adds the steps of many events: personal data first, and once, since events of one batch share few people and addresses.
+pub(crate) fn push_all(steps: &mut Vec<Step>, events: &[AuditEvent]) -> Result<(), StoreError> {
+    let mut told = HashSet::new();
+    let new = |event: &&AuditEvent| event.subject.as_ref().is_some_and(|subject| told.insert(subject.id));
+    steps.extend(events.iter().filter(new).filter_map(subject));
+    for event in events {
+        steps.push(Step::at_most_one(PUT, known(event)?));
+    }
+    Ok(())
+}
+
 /// Adds the steps of an event to the write that makes what it tells of.
 pub(crate) fn push(steps: &mut Vec<Step>, event: &AuditEvent) -> Result<(), StoreError> {
     steps.extend(subject(event));
     steps.push(Step::at_most_one(PUT, known(event)?));
-    Ok(())
-}
-
-/// The same of several events: of each what it tells, and the personal data beside it.
-pub(crate) fn push_all(steps: &mut Vec<Step>, events: &[AuditEvent]) -> Result<(), StoreError> {
-    steps.extend(events.iter().filter_map(subject));
-    for event in events {
-        steps.push(Step::at_most_one(PUT, known(event)?));
-    }
     Ok(())
 }
 

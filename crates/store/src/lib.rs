@@ -7,6 +7,7 @@
 
 mod audit_blocks;
 mod audit_events;
+mod audit_intents;
 mod authorizations;
 mod backup;
 mod browser_sessions;
@@ -42,6 +43,7 @@ use futures_util::future::BoxFuture;
 
 pub use audit_blocks::{AuditBlock, AuditBlocks, CallEvent};
 pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
+pub use audit_intents::{AuditIntents, CallIntent};
 pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
     NewAuthorization, PendingCaps, PutOutcome, Redeem, RedeemOutcome, UpstreamLeg,
@@ -106,6 +108,7 @@ pub trait Store:
     + Signals
     + AuditBlocks
     + AuditEvents
+    + AuditIntents
     + Queries
     + Maintenance
     + Debug

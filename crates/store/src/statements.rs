@@ -27,6 +27,7 @@ pub fn statements() -> Vec<Statement> {
     [
         crate::audit_blocks::STATEMENTS,
         crate::audit_events::STATEMENTS,
+        crate::audit_intents::STATEMENTS,
         crate::authorizations::STATEMENTS,
         crate::backup::STATEMENTS,
         crate::browser_sessions::STATEMENTS,

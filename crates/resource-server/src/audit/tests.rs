@@ -220,7 +220,8 @@ async fn a_full_batch_is_written_without_waiting() {
 async fn without_a_place_there_is_no_call() {
     let clock = crate::fixture::TestClock::new();
     let (queue, mut events) = mpsc::channel(1);
-    let audit = Audit { queue, clock: Arc::clone(&clock) as _, counters: Arc::default() };
+    let intents = Arc::new(crate::fixture::no_intents(&clock));
+    let audit = Audit { queue, clock: Arc::clone(&clock) as _, counters: Arc::default(), intents };
     let who = crate::fixture::who(&clock);
     let first = audit.reserve(who.clone()).await.unwrap();
     assert_eq!(audit.reserve(who.clone()).await.unwrap_err().reason(), "audit_unavailable");
@@ -243,7 +244,8 @@ async fn without_a_place_there_is_no_call() {
 #[tokio::test]
 async fn one_person_cannot_take_all_places() {
     let clock = crate::fixture::TestClock::new();
-    let (audit, mut events) = Audit::new(Arc::clone(&clock) as _, Arc::default());
+    let (audit, mut events) =
+        Audit::new(Arc::clone(&clock) as _, Arc::default(), crate::fixture::no_intents(&clock));
     // Of 1000 for each person in these tests.
     let (mine, others) = (crate::fixture::who(&clock), crate::fixture::who(&clock));
     for _ in 0..1000 {
@@ -264,7 +266,11 @@ async fn events_outlive_a_record_that_fails() {
         store::EngineConfig::Sqlite { path: folder.path().join("empty.db"), synchronous_full: false };
     let store = store::Engine::connect(config).await.unwrap();
     let counters = Arc::new(Counters::default());
-    let (audit, events) = Audit::new(Arc::clone(&world.clock) as _, Arc::clone(&counters));
+    let (audit, events) = Audit::new(
+        Arc::clone(&world.clock) as _,
+        Arc::clone(&counters),
+        crate::fixture::no_intents(&world.clock),
+    );
     let (clock, entropy) = (Arc::clone(&world.clock) as Arc<dyn Clock>, Arc::clone(&world.entropy) as _);
     let writer = AuditWriter::new(events, Arc::new(store.clone()), clock, entropy, Arc::clone(&counters));
     let who = crate::fixture::who(&world.clock);

@@ -46,6 +46,15 @@ pub(crate) struct AuditWriter {
     closed_at: Option<Duration>,
 }
 
+/// A batch as the record takes it.
+#[derive(Debug)]
+struct Packed {
+    blocks: Vec<AuditBlock>,
+    subjects: Vec<AuditSubject>,
+    /// Whose intents are over.
+    over: Vec<EventId>,
+}
+
 impl AuditWriter {
     pub(crate) fn new(
         events: Receiver<CallRecord>,
@@ -63,8 +72,8 @@ impl AuditWriter {
         while self.gather(&shutdown).await {
             let records = std::mem::take(&mut self.batch);
             // Made once, so that an event that is tried again is the same event.
-            let (blocks, subjects) = self.pack(&records);
-            if !self.write(&blocks, &subjects, &shutdown).await {
+            let packed = self.pack(&records);
+            if !self.write(&packed, &shutdown).await {
                 tracing::error!(lost = records.len(), "audit events lost");
             }
             // The room is kept for the next batch.
@@ -106,28 +115,26 @@ impl AuditWriter {
         true
     }
 
-    fn pack(&mut self, records: &[CallRecord]) -> (Vec<AuditBlock>, Vec<AuditSubject>) {
+    fn pack(&mut self, records: &[CallRecord]) -> Packed {
         let chance = Chance::new(&*self.entropy);
         let mut new = Vec::new();
         let mut events = Vec::with_capacity(records.len());
         for record in records {
             let subject = self.subjects.subject(record, &*self.entropy, &mut new);
-            events.push(event(record, Id::mint(record.at, &chance), subject));
+            let id = record.intended.unwrap_or_else(|| Id::mint(record.at, &chance));
+            events.push(event(record, id, subject));
         }
-        (AuditBlock::pack(events), new)
+        let over = records.iter().filter_map(|record| record.intended).collect();
+        Packed { blocks: AuditBlock::pack(events), subjects: new, over }
     }
 
     /// Tries until it is written. `false` if it was given up, which is only when we are told to stop.
-    async fn write(
-        &self,
-        blocks: &[AuditBlock],
-        subjects: &[AuditSubject],
-        shutdown: &CancellationToken,
-    ) -> bool {
+    async fn write(&self, packed: &Packed, shutdown: &CancellationToken) -> bool {
+        let Packed { blocks, subjects, over } = packed;
         let mut pause = FIRST_PAUSE;
         let mut last_tries = 0;
         loop {
-            let Err(error) = self.store.append_blocks(blocks, subjects).await else { return true };
+            let Err(error) = self.store.append_blocks(blocks, subjects, over).await else { return true };
             self.counters.count_audit_retry();
             last_tries += u32::from(shutdown.is_cancelled());
             tracing::warn!(error = &error as &dyn std::error::Error, "audit not written");

@@ -25,7 +25,8 @@ struct Setting {
 impl Setting {
     fn new() -> Self {
         let clock = TestClock::new();
-        let (audit, events) = Audit::new(Arc::clone(&clock) as _, Arc::new(Counters::default()));
+        let (audit, events) =
+            Audit::new(Arc::clone(&clock) as _, Arc::new(Counters::default()), fixture::no_intents(&clock));
         Self { streams: Arc::new(Streams::new(2)), events, audit, clock }
     }
 

@@ -14,7 +14,7 @@ use protocol::id::{Id, Reference, User};
 use protocol::oauth::ClientId;
 use protocol::oauth::client_metadata::is_hidden;
 use protocol::world::Clock;
-use store::{AuditFilter, AuditKind, AuditRow, Store};
+use store::{AuditFilter, AuditKind, AuditRow, Outcome, Store};
 
 use super::Failure;
 use super::docs::{Reader, offer, print, when};
@@ -93,7 +93,8 @@ async fn read(arguments: &AuditArguments, config: &Config) -> Result<(), Failure
     if arguments.limit == 0 {
         return all(arguments, store.as_ref(), &wanted, offer).await;
     }
-    let rows = newest(arguments.limit, store.as_ref(), &wanted).await?;
+    let mut rows = newest(arguments.limit, store.as_ref(), &wanted).await?;
+    rows.extend(on_their_way(arguments.limit, store.as_ref(), &wanted).await?);
     if rows.is_empty() && !arguments.json {
         return print(NOTHING);
     }
@@ -141,6 +142,14 @@ async fn newest(limit: usize, store: &dyn Store, wanted: &Wanted) -> Result<Vec<
             return Ok(rows);
         }
     }
+}
+
+/// Calls that may change something and of which nobody knows yet how they end, at most so many: the last of all that is told.
+async fn on_their_way(limit: usize, store: &dyn Store, wanted: &Wanted) -> Result<Vec<AuditRow>, Failure> {
+    let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+    let mut rows = store.list_intents(wanted.filter.clone(), limit).await?;
+    rows.retain(|row| wanted.is_by_name(row));
+    Ok(rows)
 }
 
 /// What people are called now, for events that were written without their name: a refresh, say, does not read it.
@@ -230,7 +239,7 @@ fn table(rows: &[AuditRow], clients: &HashMap<String, String>) -> Table {
         table.add_row([
             when(row.at),
             row.kind.clone(),
-            row.outcome.as_str().to_owned(),
+            outcome(row).to_owned(),
             printable(
                 &row.name.clone().or_else(|| row.user.map(|user| user.to_string())).unwrap_or_default(),
             ),
@@ -241,6 +250,14 @@ fn table(rows: &[AuditRow], clients: &HashMap<String, String>) -> Table {
         ]);
     }
     table
+}
+
+/// How it ended, in a word or two.
+const fn outcome(row: &AuditRow) -> &'static str {
+    match row.outcome {
+        Outcome::Unknown => "outcome unknown",
+        ended @ (Outcome::Failed | Outcome::Ok | Outcome::Refused) => ended.as_str(),
+    }
 }
 
 /// What happened in a few words: the tool or the method of a call, else the reason.
@@ -285,7 +302,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use clap::FromArgMatches as _;
-    use store::{AuditBlock, AuditBlocks as _, CallEvent, Engine, EngineConfig, Outcome};
+    use store::{AuditBlock, AuditBlocks as _, CallEvent, Engine, EngineConfig};
 
     use protocol::world::Timestamp;
 
@@ -347,7 +364,7 @@ mod tests {
             duration_ms: 1,
             bytes: 1,
         };
-        store.append_blocks(&AuditBlock::pack((0..1200).map(call).collect()), &[]).await.unwrap();
+        store.append_blocks(&AuditBlock::pack((0..1200).map(call).collect()), &[], &[]).await.unwrap();
         let (mut pages, mut text) = (Vec::new(), String::new());
         let keep = |page: &str| {
             pages.push(page.lines().count());

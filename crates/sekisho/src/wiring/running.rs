@@ -210,6 +210,14 @@ async fn sweep(shared: Shared, stop: CancellationToken) {
         if let Err(error) = shared.store.sweep(shared.world.clock.earliest()).await {
             tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
         }
+        match shared.store.settle_intents(shared.world.clock.earliest()).await {
+            Ok(0) => {}
+            Ok(calls) => tracing::warn!(
+                calls,
+                "a node ended before these calls did, which may have changed something: their outcome is unknown"
+            ),
+            Err(error) => tracing::warn!(%error, "calls of nodes that are gone could not be settled"),
+        }
     }
 }
 

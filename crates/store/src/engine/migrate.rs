@@ -52,6 +52,7 @@ migrations! {
     14 "0014_upstream_sessions";
     15 "0015_dpop";
     16 "0016_offline_access";
+    17 "0017_audit_intents";
 }
 
 /// All that this binary knows.

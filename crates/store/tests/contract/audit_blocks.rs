@@ -133,7 +133,7 @@ async fn put(store: &Opened, chance: &mut Chance, events: &[Known]) {
         let is_call = |event: &&Known| packed && event.kind != AuditKind::SignIn;
         let calls = some.iter().filter(is_call).map(Known::as_call).collect();
         let rows = some.iter().filter(|event| !is_call(event)).map(Known::as_row).collect();
-        store.append_blocks(&AuditBlock::pack(calls), &[SUBJECT]).await.unwrap();
+        store.append_blocks(&AuditBlock::pack(calls), &[SUBJECT], &[]).await.unwrap();
         store.append_audit(rows).await.unwrap();
     }
 }
@@ -216,7 +216,7 @@ async fn pages_over_blocks_are_stable_while_events_arrive(store: Opened) {
         seen.extend(rows.iter().map(|row| (row.at, row.id)));
         let at = NOW.plus(MINUTE);
         let newer = Known { key: (at, id(2_000_000_000 + number)), ..events[0].clone() };
-        store.append_blocks(&AuditBlock::pack(vec![newer.as_call()]), &[]).await.unwrap();
+        store.append_blocks(&AuditBlock::pack(vec![newer.as_call()]), &[], &[]).await.unwrap();
     }
     compare(&seen, &expected, "seen");
 }
@@ -241,7 +241,7 @@ async fn a_block_comes_back_as_the_events_that_went_in(store: Opened) {
         bytes: 3456,
     };
     let nobody = CallEvent { id: id(2), user: None, grant: None, subject: None, name: None, ..call };
-    store.append_blocks(&AuditBlock::pack(vec![call, nobody]), &[subject]).await.unwrap();
+    store.append_blocks(&AuditBlock::pack(vec![call, nobody]), &[subject], &[]).await.unwrap();
     let rows = store.list_audit(AuditFilter::default(), None, 10).await.unwrap();
     let detail = [
         ("bytes", "3456"),
@@ -290,16 +290,16 @@ fn two_calls() -> Vec<AuditBlock> {
 
 async fn a_block_sent_twice_is_one_block(store: Opened) {
     let blocks = two_calls();
-    store.append_blocks(&blocks, &[SUBJECT]).await.unwrap();
-    store.append_blocks(&blocks, &[SUBJECT]).await.unwrap();
-    store.append_blocks(&[], &[]).await.unwrap();
+    store.append_blocks(&blocks, &[SUBJECT], &[]).await.unwrap();
+    store.append_blocks(&blocks, &[SUBJECT], &[]).await.unwrap();
+    store.append_blocks(&[], &[], &[]).await.unwrap();
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.audit_events, counts.audit_subjects), (2, 1));
     assert_eq!(store.list_audit(AuditFilter::default(), None, 10).await.unwrap().len(), 2);
 }
 
 async fn a_block_that_was_altered_is_named(store: Opened) {
-    store.append_blocks(&two_calls(), &[]).await.unwrap();
+    store.append_blocks(&two_calls(), &[], &[]).await.unwrap();
     let zero = if store.is_postgres() { "'\\x00'" } else { "x'00'" };
     store.tamper(&format!("UPDATE audit_blocks SET packed = {zero}")).await;
     let error = store.list_audit(AuditFilter::default(), None, 10).await.unwrap_err();
@@ -312,7 +312,7 @@ async fn a_block_that_was_altered_is_named(store: Opened) {
 
 /// By the schema itself: what a page may leave unread rests on it.
 async fn a_block_of_a_longer_span_is_refused(store: Opened) {
-    store.append_blocks(&two_calls(), &[]).await.unwrap();
+    store.append_blocks(&two_calls(), &[], &[]).await.unwrap();
     assert!(store.try_tamper("UPDATE audit_blocks SET last_at = first_at + 10000000").await.is_ok());
     assert!(store.try_tamper("UPDATE audit_blocks SET last_at = first_at + 10000001").await.is_err());
     assert!(store.try_tamper("UPDATE audit_blocks SET last_at = first_at - 1").await.is_err());

@@ -18,6 +18,7 @@ mod fixtures;
 
 mod audit_blocks;
 mod audit_events;
+mod audit_intents;
 mod authorizations;
 mod away;
 mod backup;
