@@ -16,6 +16,7 @@ mod nodes;
 mod people;
 mod race;
 mod registrations;
+mod remote_servers;
 mod restart;
 mod review_as;
 mod review_gateway;
