@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use protocol::jose::claims::Confirmation;
 use protocol::jose::dpop::Thumbprint;
-use protocol::jose::{Expect, JoseError};
-use protocol::oauth::identity_assertion::{IdentityAssertion, IdentityAssertionGrantClaims as Claims};
+use protocol::jose::{Expect, JoseError, UnverifiedJwt};
+use protocol::oauth::identity_assertion::IdentityAssertionGrantClaims as Claims;
 use protocol::oauth::{ClientId, ErrorCode, ResourceUri, Scope, TokenResponse, TokenType};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
@@ -377,7 +377,7 @@ impl AuthorizationServer {
         if !client.is_confidential() {
             return Err(IdJagRefusal::PublicClient.into());
         }
-        let assertion = IdentityAssertion::parse(presented.assertion).ok_or(IdJagRefusal::Malformed)?;
+        let assertion = UnverifiedJwt::parse(presented.assertion).ok_or(IdJagRefusal::Malformed)?;
         let issuer = self.settings.trusted_issuers.iter().find(|known| known.issuer == assertion.issuer());
         let issuer = issuer.ok_or(IdJagRefusal::IssuerUntrusted)?;
         *issuer_name = Some(issuer.issuer.clone());
@@ -429,11 +429,8 @@ impl AuthorizationServer {
     }
 }
 
-async fn verify(issuer: &TrustedIssuer, assertion: &IdentityAssertion) -> Result<Claims, IdJagRefusal> {
-    let expect = Expect {
-        typ: Some(IdentityAssertion::EXPECTED_TYPE),
-        algorithms: capabilities::ASSERTION_ALGORITHMS,
-    };
+async fn verify(issuer: &TrustedIssuer, assertion: &UnverifiedJwt) -> Result<Claims, IdJagRefusal> {
+    let expect = Expect { typ: Some(Claims::EXPECTED_TYPE), algorithms: capabilities::ASSERTION_ALGORITHMS };
     issuer.keys.verify(assertion.token(), &expect).await.map_err(|error| match error {
         KeySetError::Refused(error) => IdJagRefusal::Jose(error),
         KeySetError::Malformed | KeySetError::Unreachable => {

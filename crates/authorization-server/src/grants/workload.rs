@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use protocol::jose::{Expect, JoseError};
+use protocol::jose::{Expect, JoseError, UnverifiedJwt};
 use protocol::oauth::{
     ClientId, ErrorCode, Form, GrantType, Parameter, TokenRequest, TokenRequestError, TokenResponse,
-    WorkloadAssertion, WorkloadClaims,
+    WorkloadClaims,
 };
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
@@ -273,7 +273,7 @@ impl AuthorizationServer {
         let is_grant = form.get("grant_type").once().and_then(GrantType::parse) == Some(GrantType::JwtBearer);
         is_grant
             && !self.settings.workload_issuers.is_empty()
-            && form.get("assertion").once().is_some_and(WorkloadAssertion::is_one)
+            && form.get("assertion").once().is_some_and(WorkloadClaims::may_be_in)
     }
 
     /// Exchanges the JWT of a workload for an access token of its service account.
@@ -290,7 +290,7 @@ impl AuthorizationServer {
         let now = self.parts.clock.now();
         let asked = Asked { caller, dpop: headers.dpop, now, presenter, resource, scope };
         let mut seen = None;
-        let assertion = WorkloadAssertion::parse(assertion).ok_or(WorkloadRefusal::Malformed)?;
+        let assertion = UnverifiedJwt::parse(assertion).ok_or(WorkloadRefusal::Malformed)?;
         let answer = self.judge_workload(&assertion, asked, &mut seen).await;
         // What no trusted issuer signed anybody can send: it is logged, not stored.
         if let (Err(TokenError::Workload(refusal)), Some(seen)) = (&answer, seen) {
@@ -323,7 +323,7 @@ impl AuthorizationServer {
 
     async fn judge_workload(
         &self,
-        assertion: &WorkloadAssertion,
+        assertion: &UnverifiedJwt,
         asked: Asked<'_>,
         seen: &mut Option<Seen>,
     ) -> Result<TokenResponse, TokenError> {
@@ -375,13 +375,13 @@ fn shown(subject: &str) -> String {
 
 async fn verify(
     issuer: &WorkloadIssuer,
-    assertion: &WorkloadAssertion,
+    assertion: &UnverifiedJwt,
 ) -> Result<WorkloadClaims, WorkloadRefusal> {
     let algorithms = capabilities::ASSERTION_ALGORITHMS;
     let plain = issuer.keys.verify(assertion.token(), &Expect { typ: None, algorithms }).await;
     let judged = match plain {
         Err(KeySetError::Refused(JoseError::Type)) => {
-            let expect = Expect { typ: Some(WorkloadAssertion::OTHER_TYPE), algorithms };
+            let expect = Expect { typ: Some(WorkloadClaims::OTHER_TYPE), algorithms };
             issuer.keys.verify(assertion.token(), &expect).await
         }
         judged => judged,

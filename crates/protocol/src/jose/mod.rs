@@ -12,6 +12,7 @@ mod header;
 mod jwk;
 mod rs256;
 mod signing_key;
+mod unverified;
 mod verifying_keys;
 
 pub use algorithm::Algorithm;
@@ -19,6 +20,7 @@ pub use error::JoseError;
 pub(crate) use header::is_type;
 pub use rs256::sign_rs256;
 pub use signing_key::SigningKey;
+pub use unverified::UnverifiedJwt;
 pub use verifying_keys::{Expect, VerifyingKeys, claimed_expiry};
 pub(crate) use verifying_keys::{claimed_type, claims_of};
 

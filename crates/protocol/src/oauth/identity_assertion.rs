@@ -1,8 +1,7 @@
 //! The Identity Assertion JWT Authorization Grant, ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant, section 3.1): an
 //! identity provider's word, for this authorization server alone, that a person may use a client at a resource.
 //!
-//! Who issued it is read before anything is verified, to find the keys; nothing else of it may be believed until
-//! [`IdentityAssertion::EXPECTED_TYPE`] and the signature have been judged. Time, audience and repetition are judged by the
+//! Nothing of it may be believed until [`IdentityAssertionGrantClaims::EXPECTED_TYPE`] and the signature have been judged. Time, audience and repetition are judged by the
 //! caller, who has a clock and a record.
 
 use serde::Deserialize;
@@ -11,17 +10,9 @@ use serde_json::Value;
 
 use crate::jose::claims::{Audience, present, present_seconds, seconds};
 use crate::jose::{claimed_type, claims_of, is_type};
-use crate::secret::Secret;
 
 /// The profile by which clients find that ID-JAGs are taken (section 7).
 pub const GRANT_PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
-
-/// An ID-JAG that nobody has verified yet.
-#[derive(Debug)]
-pub struct IdentityAssertion {
-    issuer: String,
-    token: Secret,
-}
 
 /// Its claims, strictly typed.
 #[derive(Debug, Clone, Deserialize)]
@@ -92,39 +83,16 @@ pub struct ClaimedGrant {
     pub resource: Option<Audience>,
 }
 
+impl IdentityAssertionGrantClaims {
+    /// What the `typ` of an ID-JAG must be. A JWT of any other type is none, whatever it says (RFC 8725, section 3.11).
+    pub const EXPECTED_TYPE: &[&str] = &["oauth-id-jag+jwt"];
+}
+
 impl ClaimedGrant {
     /// Reads it; `None` if it is no JWT of that type.
     #[must_use]
     pub fn read(token: &str) -> Option<Self> {
-        claimed_type(token).filter(|typ| is_type(typ, IdentityAssertion::EXPECTED_TYPE))?;
+        claimed_type(token).filter(|typ| is_type(typ, IdentityAssertionGrantClaims::EXPECTED_TYPE))?;
         claims_of(token)
-    }
-}
-
-impl IdentityAssertion {
-    /// What its `typ` must be. A JWT of any other type is no ID-JAG, whatever it says (RFC 8725, section 3.11).
-    pub const EXPECTED_TYPE: &[&str] = &["oauth-id-jag+jwt"];
-
-    /// Reads who issued it; `None` if it is no JWT that says so.
-    #[must_use]
-    pub fn parse(token: Secret) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Issued {
-            iss: String,
-        }
-        let issued: Issued = token.expose(claims_of)?;
-        Some(Self { issuer: issued.iss, token })
-    }
-
-    /// Who it says issued it. It proves nothing.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// The JWT itself, for whoever verifies it.
-    #[must_use]
-    pub const fn token(&self) -> &Secret {
-        &self.token
     }
 }

@@ -75,4 +75,4 @@ pub use token_response::{TokenResponse, TokenType};
 pub use uri::UriFlaw;
 pub use user_code::{UserCode, UserCodeError};
 pub use verified_redirect_uri::VerifiedRedirectUri;
-pub use workload_assertion::{WorkloadAssertion, WorkloadClaims};
+pub use workload_assertion::WorkloadClaims;

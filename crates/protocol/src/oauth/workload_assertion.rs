@@ -1,24 +1,15 @@
 //! The JWT of a workload as an authorization grant (RFC 7523, section 2.1; SEP-1933, workload identity federation): what a
 //! platform says of a program that runs on it.
 //!
-//! Who issued it is read before anything is verified, to find the keys; nothing else of it may be believed until the
-//! signature was judged. An ID-JAG is told by its `typ` and never comes here (RFC 8725, section 3.11): rules about workloads
+//! Nothing of it may be believed until the signature was judged. An ID-JAG is told by its `typ` and never comes here (RFC 8725, section 3.11): rules about workloads
 //! bind no client.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::identity_assertion::IdentityAssertion;
+use super::identity_assertion::IdentityAssertionGrantClaims;
 use crate::jose::claims::{Audience, OtherClaims, present, present_seconds, seconds};
-use crate::jose::{claimed_type, claims_of, is_type};
-use crate::secret::Secret;
-
-/// A JWT of a workload that nobody has verified yet.
-#[derive(Debug)]
-pub struct WorkloadAssertion {
-    issuer: String,
-    token: Secret,
-}
+use crate::jose::{claimed_type, is_type};
 
 /// Its claims, strictly typed where they are judged here, and each once.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,41 +40,16 @@ pub struct WorkloadClaims {
     pub other: OtherClaims,
 }
 
-impl WorkloadAssertion {
+impl WorkloadClaims {
     /// Types that such a JWT may say, beside `JWT` or none at all: JWT-SVIDs may say this (JWT-SVID, section 2.3).
     pub const OTHER_TYPE: &[&str] = &["JOSE"];
 
-    /// Whether an assertion is one of these and no ID-JAG, going by its `typ` alone.
+    /// Whether an assertion may be of a workload and is no ID-JAG, going by its `typ` alone.
     #[must_use]
-    pub fn is_one(assertion: &str) -> bool {
-        claimed_type(assertion).is_none_or(|typ| !is_type(&typ, IdentityAssertion::EXPECTED_TYPE))
+    pub fn may_be_in(assertion: &str) -> bool {
+        claimed_type(assertion).is_none_or(|typ| !is_type(&typ, IdentityAssertionGrantClaims::EXPECTED_TYPE))
     }
 
-    /// Reads who issued it; `None` if it is no JWT that says so.
-    #[must_use]
-    pub fn parse(token: Secret) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Issued {
-            iss: String,
-        }
-        let issued: Issued = token.expose(claims_of)?;
-        Some(Self { issuer: issued.iss, token })
-    }
-
-    /// Who it says issued it. It proves nothing.
-    #[must_use]
-    pub fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// The JWT itself, for whoever verifies it.
-    #[must_use]
-    pub const fn token(&self) -> &Secret {
-        &self.token
-    }
-}
-
-impl WorkloadClaims {
     /// A claim that is a text: one of the top by its name, or one further in by a JSON Pointer (RFC 6901), which begins with
     /// `/`. What is no text is none.
     #[must_use]
@@ -117,15 +83,15 @@ mod tests {
     #[test]
     fn an_id_jag_is_never_one_however_its_type_is_spelled() {
         for typ in ["oauth-id-jag+jwt", "OAuth-ID-JAG+JWT", "application/oauth-id-jag+jwt"] {
-            assert!(!WorkloadAssertion::is_one(&token(&json!({"alg": "ES256", "typ": typ}).to_string())));
+            assert!(!WorkloadClaims::may_be_in(&token(&json!({"alg": "ES256", "typ": typ}).to_string())));
             // Also where the header could not be verified: it is refused as what it says it is.
             let critical = json!({"alg": "none", "crit": ["x"], "typ": typ}).to_string();
-            assert!(!WorkloadAssertion::is_one(&token(&critical)));
+            assert!(!WorkloadClaims::may_be_in(&token(&critical)));
         }
         for header in ["{}", r#"{"typ":"JWT"}"#, r#"{"typ":7}"#, "[]", "", r#"{"typ":"a","typ":"b"}"#] {
-            assert!(WorkloadAssertion::is_one(&token(header)), "{header}");
+            assert!(WorkloadClaims::may_be_in(&token(header)), "{header}");
         }
-        assert!(WorkloadAssertion::is_one("") && WorkloadAssertion::is_one(&"x".repeat(1 << 20)));
+        assert!(WorkloadClaims::may_be_in("") && WorkloadClaims::may_be_in(&"x".repeat(1 << 20)));
     }
 
     #[test]
