@@ -6,28 +6,19 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use protocol::oauth::ErrorCode;
 
-use super::{authorization_headers, draw_client, refused_form};
-use crate::form;
+use super::{authorization_headers, form_of_client};
 use crate::front::Visit;
 use crate::respond::{self, Failure};
 
 const NAME: &str = "device_authorization";
 
 pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
-    let headers = request.headers().clone();
-    let authorization = authorization_headers(&headers);
-    let form = match form::read(request).await {
-        Ok(form) => form,
-        Err(refusal) => {
-            Failure::at_the_door(NAME, refusal.reason()).log(&visit);
-            return refused_form(refusal, ErrorCode::InvalidRequest);
-        }
+    let (headers, form) = match form_of_client(&visit, request, NAME).await {
+        Ok(read) => read,
+        Err(refused) => return *refused,
     };
-    if let Err(response) = draw_client(&visit, &authorization, &form, NAME) {
-        return *response;
-    }
+    let authorization = authorization_headers(&headers);
     match visit.authorization_server().device_authorization(&authorization, &form, &visit.caller()).await {
         Ok(begun) => respond::json(StatusCode::OK, &begun),
         Err(error) => {

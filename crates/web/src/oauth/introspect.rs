@@ -7,11 +7,9 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
-use protocol::oauth::ErrorCode;
 use resource_server::{AskError, Caller};
 
-use super::{authorization_headers, refused_form};
-use crate::form;
+use super::{authorization_headers, read_form};
 use crate::front::Visit;
 use crate::respond::{self, Failure};
 
@@ -19,14 +17,11 @@ const NAME: &str = "introspect";
 
 pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     let headers = request.headers().clone();
-    let authorization = authorization_headers(&headers);
-    let form = match form::read(request).await {
+    let form = match read_form(&visit, request, NAME).await {
         Ok(form) => form,
-        Err(refusal) => {
-            Failure::at_the_door(NAME, refusal.reason()).log(&visit);
-            return refused_form(refusal, ErrorCode::InvalidRequest);
-        }
+        Err(refused) => return *refused,
     };
+    let authorization = authorization_headers(&headers);
     let resource_server = &visit.front.parts.resource_server;
     match resource_server.introspect(&authorization, &form, Caller::at(visit.address)).await {
         Ok(answer) => respond::json(StatusCode::OK, &answer),

@@ -10,12 +10,13 @@ pub(crate) mod revocations;
 pub(crate) mod revoke;
 pub(crate) mod token;
 
+use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderValue};
 use protocol::oauth::{ClientAuthentication, ErrorCode, Form};
 
-use crate::form::FormRefusal;
+use crate::form::{self, FormRefusal};
 use crate::front::Visit;
 use crate::layers::body::BodyError;
 use crate::layers::limits::Budget;
@@ -50,6 +51,26 @@ pub(crate) fn refused_form(refusal: FormRefusal, code: ErrorCode) -> Response {
         }
     };
     respond::oauth_with_status(status, code)
+}
+
+/// The form of a request, or what is answered because there is none.
+async fn read_form(visit: &Visit, request: Request, endpoint: &'static str) -> Result<Form, Box<Response>> {
+    form::read(request).await.map_err(|refusal| {
+        Failure::at_the_door(endpoint, refusal.reason()).log(visit);
+        Box::new(refused_form(refusal, ErrorCode::InvalidRequest))
+    })
+}
+
+/// The headers and the form of a client, after its budget was drawn on; or what is answered in place of it.
+async fn form_of_client(
+    visit: &Visit,
+    request: Request,
+    endpoint: &'static str,
+) -> Result<(HeaderMap, Form), Box<Response>> {
+    let headers = request.headers().clone();
+    let form = read_form(visit, request, endpoint).await?;
+    draw_client(visit, &authorization_headers(&headers), &form, endpoint)?;
+    Ok((headers, form))
 }
 
 /// Draws on the budget of the client that the request says it is of. The claim is not proven yet, so the budget is
