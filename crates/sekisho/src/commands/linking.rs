@@ -37,33 +37,26 @@ enum PeopleCommand {
     /// Make who signs in by another identity provider somebody who is known here
     Link(LinkArguments),
     /// Undo that; everything of the person ends, and both sign in again
-    Unlink(UnlinkArguments),
+    Unlink(IdentityArguments),
     /// Say which identities are a person
     List(ListArguments),
 }
 
 #[derive(Debug, Args)]
 struct LinkArguments {
+    #[command(flatten)]
+    other: IdentityArguments,
+    /// Who that is: an id, or connector:subject
+    #[arg(long, value_name = "PERSON")]
+    to: String,
+}
+
+#[derive(Debug, Args)]
+struct IdentityArguments {
     /// The configuration file
     #[arg(long, short, env = "SEKISHO_CONFIG", value_name = "FILE")]
     config: PathBuf,
     /// The other identity: connector:subject
-    #[arg(value_name = "CONNECTOR:SUBJECT")]
-    identity: String,
-    /// Who that is: an id, or connector:subject
-    #[arg(long, value_name = "PERSON")]
-    to: String,
-    /// Why, for the audit
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct UnlinkArguments {
-    /// The configuration file
-    #[arg(long, short, env = "SEKISHO_CONFIG", value_name = "FILE")]
-    config: PathBuf,
-    /// The linked identity: connector:subject
     #[arg(value_name = "CONNECTOR:SUBJECT")]
     identity: String,
     /// Why, for the audit
@@ -106,13 +99,13 @@ fn stopping<'a>(config: &'a Config, world: &'a World, store: &'a dyn Store) -> S
     Stopping { clock: clock.as_ref(), entropy: entropy.as_ref(), issuer: &config.house.public_url, store }
 }
 
-async fn link(arguments: &LinkArguments) -> Result<String, Failure> {
-    let config = wiring::load(&arguments.config)?;
-    let identity = identity(&arguments.identity)?;
+async fn link(LinkArguments { other, to }: &LinkArguments) -> Result<String, Failure> {
+    let config = wiring::load(&other.config)?;
+    let identity = identity(&other.identity)?;
     if !config.identity_providers.iter().any(|provider| provider.settings.id == identity.connector) {
         return Err(Failure::Arguments(format!("`{}` is no [[identity_provider]] here", identity.connector)));
     }
-    let by_address = arguments.to.contains('@') && !arguments.to.contains(':');
+    let by_address = to.contains('@') && !to.contains(':');
     if by_address {
         return Err(Failure::Arguments(
             "an address is not proof of who somebody is: say --to by id or connector:subject".to_owned(),
@@ -120,26 +113,26 @@ async fn link(arguments: &LinkArguments) -> Result<String, Failure> {
     }
     let store = wiring::open_existing_store(&config).await?;
     let world = World::real();
-    let to = people::find_one(store.as_ref(), &arguments.to).await?;
-    let known = store.find_people(&arguments.identity).await?;
+    let to = people::find_one(store.as_ref(), to).await?;
+    let known = store.find_people(&other.identity).await?;
     let is_own = |one: &&UserRecord| one.connector == identity.connector && one.subject == identity.subject;
     let own = known.iter().find(is_own);
     let stopping = stopping(&config, &world, store.as_ref());
-    let linked = stopping.link(&identity, own, &to, arguments.reason.as_deref()).await?;
+    let linked = stopping.link(&identity, own, &to, other.reason.as_deref()).await?;
     let who = people::name(&to);
     let Some(ended) = linked else {
         return Err(Failure::Arguments(format!(
             "{} cannot be linked to {who}: one of them is kept out, linked already, has others linked to it, or both are one",
-            arguments.identity
+            other.identity
         )));
     };
     Ok(format!(
         "Who signs in as {} is {who} from now on. What the identity had of its own has ended: {} grants, {} browser sessions.\n",
-        arguments.identity, ended.grants, ended.browser_sessions
+        other.identity, ended.grants, ended.browser_sessions
     ))
 }
 
-async fn unlink(arguments: &UnlinkArguments) -> Result<String, Failure> {
+async fn unlink(arguments: &IdentityArguments) -> Result<String, Failure> {
     let config = wiring::load(&arguments.config)?;
     let identity = identity(&arguments.identity)?;
     let store = wiring::open_existing_store(&config).await?;
