@@ -52,11 +52,12 @@ pub(super) fn remembering(
 /// Decides whether other MCP servers may be allowed in advance: only to who was opened by the person, since in a flow
 /// from another site nothing that was said in advance would count.
 pub(super) fn may_be_said_ahead(request: &AcceptedRequest, settings: &Settings) -> bool {
-    !request.from_outside && !settings.consents.ahead.is_zero() && !is_of_a_device(request, settings)
+    !request.from_outside && !settings.consents.ahead.is_zero()
 }
 
-/// Whether it is a device elsewhere that is let in. Nothing said before counts for one, and nothing is remembered: whose
-/// device it is can only be judged by the person, each time (RFC 8628, section 5.4).
+/// Whether it is a device elsewhere that is let in. Of a yes to one nothing is remembered: whose device it is can only be judged
+/// by the person, each time (RFC 8628, section 5.4). That nothing said before counts for one is because its request comes
+/// from outside.
 fn is_of_a_device(request: &AcceptedRequest, settings: &Settings) -> bool {
     device::asked_from(settings, &request.redirect_uri).is_some()
 }
@@ -115,7 +116,7 @@ impl AuthorizationServer {
     ) -> Result<Option<ConsentAnswer>, StoreError> {
         let Facts { client, record, session, to } = *facts;
         let Some(server) = self.settings.server(&record.request.server) else { return Ok(None) };
-        if wants_page(&record.request) || is_of_a_device(&record.request, &self.settings) {
+        if wants_page(&record.request) {
             return Ok(None);
         }
         let (now, user) = (self.parts.clock.now(), session.user.id);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use protocol::oauth::{AuthorizationResponse, ErrorCode, TokenResponse};
-use store::{AuditKind, DeviceAuthorizations as _};
+use protocol::oauth::{AuthorizationResponse, ClientId, ErrorCode, ResourceUri, TokenResponse};
+use protocol::world::Clock as _;
+use store::{AuditKind, BrowserSessions as _, Consents as _, DeviceAuthorizations as _};
 
 use super::page::done_url;
 use super::*;
@@ -89,6 +90,13 @@ async fn each_device_is_asked_about_and_offered_nothing_else() {
         assert!(page.further.is_empty());
         let yes = House::consent_form(&page, Verdict::Allow);
         house.server.decide_consent(yes, cookies.browser()).await.unwrap();
+        // Nor is anything kept, which a page of ours could be the place of some day.
+        let session = protocol::secret::Secret::new(cookies.session.unwrap()).hash();
+        let now = house.clock.now();
+        let (_, user) = house.store.find_browser_session(&session, now).await.unwrap().unwrap();
+        let client = ClientId::parse(CONSOLE).unwrap();
+        let resource = ResourceUri::parse(NOTES).unwrap();
+        assert!(house.store.list_consents(user.id, &client, &resource, now).await.unwrap().is_empty());
     }
 }
 
