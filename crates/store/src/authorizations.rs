@@ -275,8 +275,15 @@ pub trait Authorizations: Send + Sync {
     /// signed in. Whoever ends the session at the same instant either finds the code to be ended, or there is none.
     fn consent(&self, consent: Consent, now: Timestamp) -> Answer<'_, ConsentOutcome>;
 
-    /// The person's no. Whether it was still undecided and not expired.
-    fn deny(&self, id: Id<Authorization>, audit: AuditEvent, now: Timestamp) -> Answer<'_, bool>;
+    /// The person's no. Whether it was still undecided and not expired. If it is known whose it is, what they allowed this client
+    /// at this resource before and has been remembered ends with it.
+    fn deny(
+        &self,
+        id: Id<Authorization>,
+        by: Option<Id<User>>,
+        audit: AuditEvent,
+        now: Timestamp,
+    ) -> Answer<'_, bool>;
 
     /// Counts one refused presentation of an unredeemed code.
     fn count_attempt(&self, id: Id<Authorization>) -> Answer<'_, ()>;
@@ -402,9 +409,16 @@ impl Authorizations for Engine {
         })
     }
 
-    fn deny(&self, id: Id<Authorization>, audit: AuditEvent, now: Timestamp) -> Answer<'_, bool> {
+    fn deny(
+        &self,
+        id: Id<Authorization>,
+        by: Option<Id<User>>,
+        audit: AuditEvent,
+        now: Timestamp,
+    ) -> Answer<'_, bool> {
         Box::pin(async move {
-            let mut steps = vec![Step::one(DENY, params![id, now])];
+            let mut steps: Vec<Step> = by.map(|user| consents::forgotten(user, id)).into_iter().collect();
+            steps.push(Step::one(DENY, params![id, now]));
             audit_events::push(&mut steps, &audit)?;
             let denied = done(self, steps).await?;
             if denied {

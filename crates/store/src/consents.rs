@@ -5,7 +5,7 @@
 //! stop that comes at the same instant either finds the code that came of it, or leaves no consent to use. Whether one
 //! may be used at all is decided elsewhere; here is no rule.
 
-use protocol::id::{Id, User};
+use protocol::id::{Authorization, Id, User};
 use protocol::oauth::{ClientId, ResourceUri, Scope};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
@@ -114,6 +114,8 @@ statement_list! {
         AND kind = $5 AND holder = $6 AND facts = $7 AND expires_at > $1";
     USE_UP = "DELETE FROM consents WHERE user_id = $1 AND client_id = $2 AND resource = $3 \
         AND kind = $4 AND holder = $5 AND facts = $6 AND expires_at > $7";
+    FORGET_ASKED = "DELETE FROM consents WHERE user_id = $1 AND (client_id, resource) IN \
+        (SELECT client_id, resource FROM authorizations WHERE id = $2)";
     // What a person, or whoever saw a theft, ends is not to come back by itself.
     FORGET_OF_GRANT = "DELETE FROM consents WHERE (user_id, client_id, resource) IN \
         (SELECT user_id, client_id, resource FROM grants WHERE id = $1 AND revoked_at IS NULL)";
@@ -166,6 +168,11 @@ pub(crate) fn used(consent: &ConsentRecord, now: Timestamp) -> Step {
             Step::one(USE, params![now, consent.user, client_id, resource, kind, holder, facts])
         }
     }
+}
+
+/// The step that forgets what this person allowed the client of a request at its resource.
+pub(crate) fn forgotten(user: Id<User>, asked: Id<Authorization>) -> Step {
+    Step::any(FORGET_ASKED, params![user, asked])
 }
 
 fn decode(row: Row) -> Result<ConsentRecord, StoreError> {

@@ -308,7 +308,8 @@ impl AuthorizationServer {
         match decide_form(form, judgement, &record.request.scope, &offer)? {
             Decided::Denied => {
                 let audit = self.consent_event(facts, AuditKind::ConsentDenied, now);
-                let denied = self.parts.store.deny(record.id, audit, now).await?;
+                // What was remembered of a yes to this client and MCP server is over too: the last word counts.
+                let denied = self.parts.store.deny(record.id, Some(session.user.id), audit, now).await?;
                 if !denied {
                     return Err(ConsentReason::AlreadyDecided);
                 }
@@ -348,6 +349,7 @@ impl AuthorizationServer {
         now: Timestamp,
     ) -> Result<(Secret, ConsentOutcome), StoreError> {
         let code = Secret::random("skc_", &*self.parts.entropy);
+        let step = if given.by.is_some() { SignInStep::ConsentRemembered } else { SignInStep::ConsentGiven };
         let mut audit = self.event_of_yes(facts, &given, now);
         if self.has_changed(facts.client).await? {
             audit.detail.insert("client", "changed".to_owned());
@@ -371,7 +373,7 @@ impl AuthorizationServer {
         match outcome {
             ConsentOutcome::Consented => {
                 let by = (Some(facts.session.user.id), now);
-                self.sign_in_next(facts.record.id, SignInStep::ConsentGiven, by);
+                self.sign_in_next(facts.record.id, step, by);
             }
             ConsentOutcome::ClientBlocked | ConsentOutcome::Lost | ConsentOutcome::SignedOut => {}
         }

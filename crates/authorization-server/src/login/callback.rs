@@ -122,7 +122,7 @@ impl AuthorizationServer {
                 let event = self.refused_sign_in(&record, &reason, caller, now);
                 if let Some(code) = told_to_the_client(&reason, &form)
                     && let Some((client, to)) = self.client_of(&record).await.ok().flatten()
-                    && self.parts.store.deny(record.id, event.clone(), now).await.unwrap_or(false)
+                    && self.parts.store.deny(record.id, None, event.clone(), now).await.unwrap_or(false)
                 {
                     return Ok(Completed::Returned(Box::new(self.returned(
                         record,

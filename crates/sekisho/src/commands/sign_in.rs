@@ -264,7 +264,7 @@ fn ending(row: &SignInRow, now: Timestamp) -> Option<&'static str> {
              redirect back does not lead here; compare the redirect URI that is registered there."
         }
         SignInStep::SignedIn => "Nothing more came: the person did not decide on the consent page.",
-        SignInStep::ConsentGiven => {
+        SignInStep::ConsentGiven | SignInStep::ConsentRemembered => {
             "Nothing more came: the browser took the code to the client, and the client did not redeem it. Known causes: \
              nobody listens at its redirect URI any more (the client was closed, or its port was taken), it does not \
              recognise its own `state`, or it cannot reach the token endpoint from where it runs."

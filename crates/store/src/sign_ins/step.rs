@@ -66,8 +66,10 @@ sign_in_steps! {
     SignedIn = "signed_in", ok, "OpenID Connect Core 1.0, section 3.1.2";
     /// Signing in did not go on.
     SignInRefused = "sign_in_refused", refused, "OpenID Connect Core 1.0, section 3.1.2";
-    /// The person allowed the client, now or before, and the browser took a code to it.
+    /// The person allowed the client, and the browser took a code to it.
     ConsentGiven = "consent_given", ok, "OAuth 2.1, section 4.1.2";
+    /// The person had allowed the client before, and the browser took a code to it without a page.
+    ConsentRemembered = "consent_remembered", ok, "OAuth 2.1, section 4.1.2";
     /// The person did not allow the client.
     ConsentDenied = "consent_denied", refused, "OAuth 2.1, section 4.1.2.1";
     /// Consent was not asked, or not taken.

@@ -40,7 +40,7 @@ async fn an_authorization_comes_back_as_it_went_in(store: Opened) {
     assert_eq!(find(1).await, as_record(asking(1), AuthorizationState::Pending));
     assert!(store.start_leg(id(1), leg(1), NOW).await.unwrap());
     assert_eq!(find(1).await, as_record(asking(1), AuthorizationState::UpstreamLeg(leg(1))));
-    assert!(store.deny(id(1), event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(store.deny(id(1), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
     assert_eq!(find(1).await, as_record(asking(1), AuthorizationState::Denied));
 
     consented(&store, 2, user).await;
@@ -185,11 +185,11 @@ async fn what_is_not_pending_takes_no_consent(store: Opened) {
 async fn consent_and_denial_exclude_each_other(store: Opened) {
     let user = person(&store, 1).await.id;
     store.put_authorization(asking(1), CAPS, NOW).await.unwrap();
-    assert!(store.deny(id(1), event(AuditKind::ConsentDenied), NOW).await.unwrap());
-    assert!(!store.deny(id(1), event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(store.deny(id(1), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(!store.deny(id(1), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
     assert_eq!(store.consent(consenting(1, user), NOW).await.unwrap(), ConsentOutcome::Lost);
     consented(&store, 2, user).await;
-    assert!(!store.deny(id(2), event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(!store.deny(id(2), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
     assert!(!store.start_leg(id(2), leg(2), NOW).await.unwrap());
 }
 
@@ -199,7 +199,7 @@ async fn an_expired_authorization_goes_nowhere(store: Opened) {
     let late = asking(1).expires_at;
     assert_eq!(store.consent(consenting(1, user), late).await.unwrap(), ConsentOutcome::Lost);
     assert!(!store.start_leg(id(1), leg(1), late).await.unwrap());
-    assert!(!store.deny(id(1), event(AuditKind::ConsentDenied), late).await.unwrap());
+    assert!(!store.deny(id(1), None, event(AuditKind::ConsentDenied), late).await.unwrap());
 }
 
 async fn a_leg_is_answered_at_most_once(store: Opened) {
@@ -272,7 +272,7 @@ async fn the_house_has_a_last_place(store: Opened) {
         assert_eq!(put(number, NOW).await, PutOutcome::Stored);
     }
     assert_eq!(put(4, NOW).await, PutOutcome::TooMany);
-    assert!(store.deny(id(1), event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(store.deny(id(1), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
     assert_eq!(put(4, NOW).await, PutOutcome::Stored);
     assert_eq!(put(5, NOW).await, PutOutcome::TooMany);
     let expired = asking(1).expires_at;

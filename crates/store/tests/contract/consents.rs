@@ -11,6 +11,7 @@ use crate::engines::{Opened, contract};
 use crate::fixtures::*;
 
 contract! {
+    a_no_ends_what_the_same_person_allowed_the_same_client_there,
     a_consent_comes_back_as_it_went_in,
     the_last_consent_of_a_kind_counts,
     a_consent_and_the_authorization_it_was_given_for_are_one_write,
@@ -87,7 +88,7 @@ async fn the_last_consent_of_a_kind_counts(store: Opened) {
 async fn a_consent_and_the_authorization_it_was_given_for_are_one_write(store: Opened) {
     let user = person(&store, 1).await.id;
     asked(&store, 1).await;
-    assert!(store.deny(id(1), event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(store.deny(id(1), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
     let late = Consent { kept: vec![kept(user, ConsentKind::Person)], ..consenting(1, user) };
     assert_eq!(store.consent(late, NOW).await.unwrap(), ConsentOutcome::Lost);
     assert!(list(&store, user).await.is_empty());
@@ -218,4 +219,27 @@ async fn consents_that_are_over_are_swept(store: Opened) {
     given(&store, 1, user, ConsentKind::ALL.map(|kind| kept(user, kind)).to_vec()).await;
     assert_eq!(store.sweep(NOW.plus(30 * DAY)).await.unwrap().consents, 0);
     assert_eq!(store.sweep(NOW.plus(31 * DAY)).await.unwrap().consents, 3);
+}
+
+async fn a_no_ends_what_the_same_person_allowed_the_same_client_there(store: Opened) {
+    let (ada, bob) = (person(&store, 1).await.id, person(&store, 2).await.id);
+    let elsewhere = ConsentRecord {
+        resource: ResourceUri::parse("https://mcp.example.com/other/mcp").unwrap(),
+        ..kept(ada, ConsentKind::Person)
+    };
+    let all = ConsentKind::ALL.map(|kind| kept(ada, kind)).into_iter().chain([elsewhere.clone()]);
+    given(&store, 1, ada, all.collect()).await;
+    given(&store, 2, bob, vec![kept(bob, ConsentKind::Person)]).await;
+    let deny =
+        |number: u64, by: Option<Id<User>>| store.deny(id(number), by, event(AuditKind::ConsentDenied), NOW);
+    // One that comes too late, or of nobody who is known, ends nothing.
+    assert!(!deny(1, Some(ada)).await.unwrap());
+    asked(&store, 3).await;
+    assert!(deny(3, None).await.unwrap());
+    assert_eq!(list(&store, ada).await.len(), 3);
+    asked(&store, 4).await;
+    assert!(deny(4, Some(ada)).await.unwrap());
+    assert!(list(&store, ada).await.is_empty());
+    let left = store.list_consents(ada, &client_id(), &elsewhere.resource, NOW).await.unwrap();
+    assert_eq!((left.len(), list(&store, bob).await.len()), (1, 1));
 }

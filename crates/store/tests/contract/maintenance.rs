@@ -43,7 +43,7 @@ async fn a_sweep_does_not_keep_what_anybody_can_make(store: Opened) {
     store.put_authorization(asking(2), CAPS, NOW).await.unwrap();
     assert!(store.start_leg(id(2), leg(2), NOW).await.unwrap());
     store.put_authorization(asking(3), CAPS, NOW).await.unwrap();
-    assert!(store.deny(id(3), event(AuditKind::ConsentDenied), NOW).await.unwrap());
+    assert!(store.deny(id(3), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
     consented(&store, 4, user).await;
     let end = asking(1).expires_at;
     // A person who comes a little late is told so.

@@ -194,6 +194,20 @@ async fn a_known_client_on_a_host_of_its_own_is_asked_about_once() {
     assert!(matches!(step, crate::ConsentStep::Answer(_)));
 }
 
+/// The last word counts: who presses Cancel is asked again.
+#[tokio::test]
+async fn a_no_ends_what_was_remembered() {
+    let house = House::new().await;
+    let mut cookies = after_yes(&house, CONSOLE, AT_REMOTE, |_| {}).await;
+    let changes = [("redirect_uri", REMOTE), ("prompt", "consent")];
+    let Next::Consent(page) = house.authorize(&mut cookies, request(CONSOLE, &changes)).await.unwrap() else {
+        panic!("no page")
+    };
+    let no = House::consent_form(&page, Verdict::Deny);
+    house.server.decide_consent(no, cookies.browser()).await.unwrap();
+    assert_eq!(ask(&house, &cookies, CONSOLE, AT_REMOTE).await, Led::Asked);
+}
+
 #[tokio::test]
 async fn a_code_that_no_page_was_shown_for_is_redeemed_like_any_other() {
     let house = House::new().await;

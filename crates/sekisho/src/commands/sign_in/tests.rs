@@ -78,6 +78,7 @@ fn an_attempt_that_came_to_nothing_says_where_it_stopped() {
     (row.failed, row.last_reason) = (false, None);
     for (step, words) in [
         (SignInStep::ConsentGiven, "did not redeem it"),
+        (SignInStep::ConsentRemembered, "did not redeem it"),
         (SignInStep::TokenIssued, "has its tokens and did not call"),
         (SignInStep::SentToProvider, "did not come back"),
     ] {
