@@ -3,6 +3,8 @@
 //! Nobody is called back and nobody can be shown a page, so that every place at which the client may be called back counts, the
 //! strictest first, and *ask* is a refusal that tells an administrator. Once they approve, the same request is served.
 
+use std::collections::BTreeSet;
+
 use protocol::oauth::RedirectUri;
 use protocol::world::Timestamp;
 use store::{AuditKind, Outcome, StoreError};
@@ -53,12 +55,11 @@ impl AuthorizationServer {
         let policy = &self.settings.client_policy;
         let outside_here = server.outside_clients;
         let places = client.metadata.redirect_uris.iter().map(RedirectUri::destination);
-        let judged =
-            places.map(|to| (policy::decide(policy, &rules, &Asking { client, outside_here, to }), Some(to)));
-        let strictest = judged.max_by_key(|(judged, _)| *judged);
-        let without = || (policy::decide_without_place(policy, &rules, client), None);
-        let (judged, place) = strictest.unwrap_or_else(without);
-        Ok(match judged {
+        let judged: Vec<_> = places
+            .map(|to| (policy::decide(policy, &rules, &Asking { client, outside_here, to }), to))
+            .collect();
+        let strictest = judged.iter().map(|(judged, _)| *judged).max();
+        Ok(match strictest.unwrap_or_else(|| policy::decide_without_place(policy, &rules, client)) {
             Judged::Allowed => Ok(()),
             Judged::Blocked => Err(ClientStanding::Blocked),
             Judged::OutsideHere => Err(ClientStanding::Outside),
@@ -68,8 +69,12 @@ impl AuthorizationServer {
                 event.server = Some(server.name.clone());
                 event.subject = Some(self.subject(None, Some(caller.address.to_string())));
                 event.detail.insert("grant_type", grant_type.to_owned());
-                if let Some(place) = place {
-                    event.detail.insert("destination", destination_text(place));
+                // All that an approval must be for: `sekisho clients approve --client`.
+                let open = judged.iter().filter(|(judged, _)| *judged == Judged::Unapproved);
+                let places: BTreeSet<String> = open.map(|(_, to)| destination_text(to)).collect();
+                if !places.is_empty() {
+                    let places: Vec<String> = places.into_iter().collect();
+                    event.detail.insert("destination", places.join(" "));
                 }
                 self.append_refusal(event).await;
                 Err(ClientStanding::Unapproved)

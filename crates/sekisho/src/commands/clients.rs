@@ -1,6 +1,7 @@
 //! `sekisho clients`: which clients are in use, which wait for an administrator, and what was decided about them (product.md,
 //! P-5 and P-7). Works on the record, beside a running Sekisho or without one; every node hears of it from the record.
 
+mod asked;
 mod list;
 mod show;
 
@@ -27,6 +28,7 @@ Examples:
   sekisho clients show K7Q2-9XWD --config sekisho.toml              what is asked, and by whom
   sekisho clients approve K7Q2-9XWD --config sekisho.toml           this client, called back at that place
   sekisho clients approve --host client.example --config sekisho.toml
+  sekisho clients approve --client agent --config sekisho.toml       it asked without a browser
   sekisho clients block --host client.example --reason phishing --config sekisho.toml
   sekisho clients unblock --host client.example --config sekisho.toml
   sekisho clients registration-token --uses 20 --for 7d --config sekisho.toml";
@@ -87,6 +89,9 @@ struct ApproveArguments {
     /// Every client that is called back at this host, or that it vouches for
     #[arg(long, group = "target", value_name = "HOST", value_parser = parse_host)]
     host: Option<String>,
+    /// A client that asked without a browser: that client, at every place at which it may be called back
+    #[arg(long, group = "target", value_name = "CLIENT_ID")]
+    client: Option<String>,
     #[command(flatten)]
     config: ConfigArgument,
     /// Why, for the audit
@@ -265,6 +270,9 @@ async fn approve(arguments: &ApproveArguments) -> Result<String, Failure> {
             &format!("Approved every client that is called back at {host}, or that it vouches for."),
         ));
     }
+    if let Some(client) = &arguments.client {
+        return approve_asked(&desk, client, why).await;
+    }
     let Some(reference) = &arguments.reference else { return Ok(String::new()) };
     let waiting = desk.waiting_by(reference).await?.request;
     let (id, place) = (&waiting.client_id, waiting.destination.as_str());
@@ -278,6 +286,24 @@ async fn approve(arguments: &ApproveArguments) -> Result<String, Failure> {
         ));
     }
     Ok(text)
+}
+
+/// Approves a client that nobody waits for on a page.
+async fn approve_asked(desk: &Desk, client: &str, why: Option<&str>) -> Result<String, Failure> {
+    let all = asked::asked(desk).await?;
+    let asked = all.into_iter().find(|asked| asked.client_id.as_str() == client).ok_or_else(|| {
+        Failure::Arguments(
+            "no such client asked without a browser lately and needs an approval; `sekisho clients list` shows those that did"
+                .to_owned(),
+        )
+    })?;
+    for place in &asked.places {
+        desk.administration().approve_client(&asked.client_id, place, why).await?;
+    }
+    let places = asked.places.join(", ");
+    Ok(format!(
+        "Approved the client {client}, called back at {places}. The same request is served from now on.\n"
+    ))
 }
 
 async fn is_not_blocked(desk: &Desk, host: &str) -> Result<(), Failure> {

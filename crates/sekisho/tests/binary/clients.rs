@@ -122,3 +122,60 @@ fn what_cannot_be_meant_is_said_so() {
     assert!(folder.run(&["clients", "block", "dcr_AAEC"]).status.success());
     assert!(clients(&folder, &["show", "dcr_AAEC"]).contains("since"));
 }
+
+/// product.md, P-7: nobody waits on a page for a client that asks without a browser, and it is approved all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_without_a_browser_is_listed_and_approved() {
+    const KIND: &str = "urn:ietf:params:oauth:token-type:access_token";
+    let server = FakeMcpServer::start().await.unwrap();
+    let folder = Folder::new(&server.url);
+    let more = r#"
+[clients]
+ask = ["client:agent"]
+[[client]]
+client_id = "agent"
+secret_command = ["printf", "secret-of-the-agent-0123456789abcdef"]
+[[service_account]]
+name = "agent"
+clients = ["agent"]
+[[service_account.may_act]]
+from = "notes"
+to = ["notes"]
+"#;
+    let config = std::fs::read_to_string(folder.path("sekisho.toml")).unwrap();
+    std::fs::write(folder.path("sekisho.toml"), format!("{config}{more}")).unwrap();
+    let running = folder.serve();
+    let http = http();
+    let person = register(&http, &folder.issuer, LOOPBACK_REDIRECT).await;
+    let mut browser = Browser::new(http.clone());
+    let tokens = person.obtain_tokens(&mut browser, "alice", &folder.resource()).await.unwrap();
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", "agent"),
+        ("client_secret", "secret-of-the-agent-0123456789abcdef"),
+        ("subject_token", tokens["access_token"].as_str().unwrap()),
+        ("subject_token_type", KIND),
+    ]
+    .map(|(name, value)| (name, value.to_owned()));
+    let url = format!("{}/oauth/token", folder.issuer);
+    let ask = async || {
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        http.post_form(&url, &[], &fields).await.unwrap()
+    };
+    assert!(listed(&folder)["asked_without_a_browser"].as_array().unwrap().is_empty());
+    let refused = ask().await;
+    assert_eq!((refused.status.as_u16(), refused.error().as_str()), (400, "unauthorized_client"));
+    let asked = listed(&folder)["asked_without_a_browser"].clone();
+    assert_eq!(
+        (&asked[0]["client_id"], &asked[0]["grant_type"], &asked[0]["mcp_server"]),
+        (&json!("agent"), &json!("token_exchange"), &json!("notes"))
+    );
+    assert!(clients(&folder, &["list"]).contains("clients approve --client"));
+    assert_eq!(folder.run(&["clients", "approve", "--client", "another"]).status.code(), Some(2));
+    assert!(clients(&folder, &["approve", "--client", "agent"]).contains("Approved the client agent"));
+    assert!(listed(&folder)["asked_without_a_browser"].as_array().unwrap().is_empty());
+    let served = ask().await;
+    assert_eq!(served.status, 200, "{}", served.text());
+    running.send("-TERM");
+    running.ended();
+}

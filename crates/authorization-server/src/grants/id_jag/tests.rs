@@ -404,7 +404,7 @@ async fn a_client_that_needs_an_approval_is_refused_until_it_has_one_and_an_admi
     let told = events.iter().find(|row| row.kind == "client_requested").unwrap();
     assert_eq!((told.client_id.as_deref(), told.server.as_deref()), (Some(PORTAL.0), Some("notes")));
     assert_eq!(told.detail["grant_type"], "id-jag");
-    assert!(told.detail.contains_key("destination"));
+    assert_eq!(told.detail["destination"], "client.example loopback", "all that must be approved");
     // Every place at which it may be called back counts.
     for destination in ["loopback", "client.example"] {
         assert_eq!(idp.refused(&[], &[]).await, IdJagRefusal::Client(ClientStanding::Unapproved));

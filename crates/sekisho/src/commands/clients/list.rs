@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use store::{ClientRule, ListedClient, WaitingRequest};
 
 use super::Desk;
+use super::asked::{asked, asked_json, asked_table};
 use crate::commands::Failure;
 use crate::commands::audit::printable;
 use crate::commands::docs::{moment, when};
@@ -28,21 +29,29 @@ struct Line {
 pub(super) async fn shown(desk: &Desk, as_json: bool) -> Result<String, Failure> {
     let (clients, waiting) = (desk.clients().await?, desk.waiting().await?);
     let rules = desk.store.list_client_rules().await?;
+    let asked = asked(desk).await?;
     let lines = merged(&clients);
     if as_json {
         let document = json!({
             "clients": lines.iter().map(line_json).collect::<Vec<_>>(),
             "waiting": waiting.iter().map(waiting_json).collect::<Vec<_>>(),
+            "asked_without_a_browser": asked.iter().map(asked_json).collect::<Vec<_>>(),
             "rules": rules.iter().map(rule_json).collect::<Vec<_>>(),
         });
         return Ok(format!("{document}\n"));
     }
-    if lines.is_empty() && waiting.is_empty() && rules.is_empty() {
+    if lines.is_empty() && waiting.is_empty() && asked.is_empty() && rules.is_empty() {
         return Ok("No clients. One is listed when a person first consents to it.\n".to_owned());
     }
     let mut text = String::new();
     if !waiting.is_empty() {
         text.push_str(&format!("Waiting for an approval\n{}\n\n", waiting_table(&waiting)));
+    }
+    if !asked.is_empty() {
+        text.push_str(&format!(
+            "Asked without a browser, and needs an approval: sekisho clients approve --client CLIENT\n{}\n\n",
+            asked_table(&asked)
+        ));
     }
     if !lines.is_empty() {
         text.push_str(&format!("In use\n{}\n", lines_table(&lines)));
@@ -75,7 +84,7 @@ fn merged(clients: &[ListedClient]) -> Vec<(Hash, Line)> {
     lines
 }
 
-fn table<const N: usize>(header: [&str; N]) -> Table {
+pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
