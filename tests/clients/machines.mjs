@@ -1,7 +1,8 @@
 // Clients without a browser: client credentials (`io.modelcontextprotocol/oauth-client-credentials`) by a secret and by a key, and
-// the device authorization grant, where the browser is elsewhere. Each from the 401 to a tool's answer.
+// the device authorization grant, where the browser is elsewhere; and the JWT of a workload in place of a client. Each from the 401
+// to a tool's answer.
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { createServer } from 'node:http';
 import path from 'node:path';
 import { test } from '../conformance/report.mjs';
@@ -48,6 +49,15 @@ name = "ci"
 title = "Builds"
 clients = ["runner", "keyed-runner"]
 
+[[service_account.workload]]
+issuer = "https://platform.example"
+claims = ["sub=builds/main"]
+
+[[workload_issuer]]
+issuer = "https://platform.example"
+platform = "other"
+jwks_uri = "${jwksUri}"
+
 [[mcp_server]]
 name = "notes"
 url = "${upstream}"
@@ -59,8 +69,16 @@ url = "${upstream}"
 access = ["service-account:ci:read"]
 `;
 
+/** What a platform says of a program that runs on it. */
+function assertion(privateKey, claims) {
+  const now = Math.floor(Date.now() / 1000);
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const said = `${part({ alg: 'ES256', typ: 'JWT', kid: 'a' })}.${part({ iss: 'https://platform.example', iat: now, exp: now + 300, jti: randomUUID(), ...claims })}`;
+  return `${said}.${sign('sha256', Buffer.from(said), { key: privateKey, dsaEncoding: 'ieee-p1363' }).toString('base64url')}`;
+}
+
 /** What the MCP server was told, and what the audit tells, of a machine. */
-async function judge(seen, { id, server, scope, sekisho }) {
+async function judge(seen, { id, server, scope, sekisho, grant = 'client_credentials' }) {
   assert.equal(seen.isError, false, seen.text);
   assert.ok(seen.tools.includes('whoami'));
   assert.equal(seen.refreshToken, false, 'the credentials are at hand: no refresh token');
@@ -70,7 +88,7 @@ async function judge(seen, { id, server, scope, sekisho }) {
   assert.deepEqual(leaked, [], 'headers that must not reach the MCP server');
   assert.deepEqual([claims.service_account, claims.name, claims.client_id, claims.scope], ['ci', 'Builds', id, scope]);
   const events = await sekisho.audit();
-  assert.ok(events.some((event) => event.kind === 'token_issued' && event.client_id === id && event.server === server && event.detail?.grant_type === 'client_credentials'));
+  assert.ok(events.some((event) => event.kind === 'token_issued' && event.client_id === id && event.server === server && event.detail?.grant_type === grant));
 }
 
 export async function withMachines() {
@@ -88,6 +106,15 @@ export async function withMachines() {
           const seen = await run(program, [`${url}/${server}/mcp`, ...first, 'whoami'], { ...ways[method], ISSUER: url });
           await judge(seen, { id: ways[method].CLIENT_ID, server, scope, sekisho });
         });
+  const workload = (claims) => run(MACHINES.typescript.program, [`${url}/notes/mcp`, 'whoami'], { CLIENT_ID: 'service-account:ci', ASSERTION: assertion(privateKey, { aud: url, ...claims }) });
+  await test('typescript as a workload by a JWT of its platform', async () => {
+    const seen = await workload({ sub: 'builds/main' });
+    await judge(seen, { id: 'service-account:ci', server: 'notes', scope: 'read write', sekisho, grant: 'workload' });
+  });
+  await test('typescript as a workload of another name, of another audience and too late, refused', async () => {
+    for (const claims of [{ sub: 'builds/other' }, { sub: 'builds/main', aud: 'https://wrong.example' }, { sub: 'builds/main', exp: 1 }])
+      await assert.rejects(workload(claims), /invalid_grant/);
+  });
   await test('mcp-remote where the browser is elsewhere, device authorization', async () => {
     const seen = await run(node('mcp-remote/client.mjs'), [`${url}/notes/mcp`, '2025-11-25', 'whoami'], { DEVICE: 'terminal' });
     assert.equal(seen.isError, false, seen.text);

@@ -1,15 +1,37 @@
-// The TypeScript SDK's client as a machine: `io.modelcontextprotocol/oauth-client-credentials`, no browser anywhere.
+// The TypeScript SDK's client as a machine: `io.modelcontextprotocol/oauth-client-credentials`, or with the JWT of a workload in
+// place of a secret (SEP-1933), asked for as the client of the conformance suite's scenario `auth/wif-jwt-bearer` asks. No
+// browser anywhere.
 //
-//   CLIENT_ID=… CLIENT_SECRET=…|PRIVATE_KEY=… ISSUER=… node machine.mjs <mcp-url> <tool>
+//   CLIENT_ID=… CLIENT_SECRET=…|PRIVATE_KEY=…|ASSERTION=… ISSUER=… node machine.mjs <mcp-url> <tool>
 //
 // Prints one line of JSON with what it saw.
 import { Client, ClientCredentialsProvider, PrivateKeyJwtProvider, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
 const [url, name] = process.argv.slice(2);
-const { CLIENT_ID: clientId, CLIENT_SECRET: clientSecret, PRIVATE_KEY: privateKey, ISSUER: expectedIssuer } = process.env;
-const provider = privateKey
+const { CLIENT_ID: clientId, CLIENT_SECRET: clientSecret, PRIVATE_KEY: privateKey, ASSERTION: assertion, ISSUER: expectedIssuer } = process.env;
+
+/** Proves nothing about itself: what counts is in the assertion. It is sent once. */
+class Workload {
+  #tokens; #asked = false;
+  redirectUrl = undefined;
+  clientMetadata = { client_name: 'workload', redirect_uris: [], grant_types: ['urn:ietf:params:oauth:grant-type:jwt-bearer'], token_endpoint_auth_method: 'none' };
+  clientInformation() { return { client_id: clientId }; }
+  tokens() { return this.#tokens; }
+  saveTokens(tokens) { this.#tokens = tokens; }
+  redirectToAuthorization() { throw new Error('a browser is wanted'); }
+  saveCodeVerifier() {}
+  codeVerifier() { throw new Error('no code was asked for'); }
+  prepareTokenRequest(scope) {
+    if (this.#asked) throw new Error('the assertion was sent before');
+    this.#asked = true;
+    return new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion, ...(scope && { scope }) });
+  }
+}
+
+const credentials = () => privateKey
   ? new PrivateKeyJwtProvider({ clientId, privateKey, algorithm: 'ES256', expectedIssuer })
   : new ClientCredentialsProvider({ clientId, clientSecret, expectedIssuer });
+const provider = assertion ? new Workload() : credentials();
 const client = new Client({ name: 'typescript-sdk-machine', version: '2.4.0' });
 await client.connect(new StreamableHTTPClientTransport(new URL(url), { authProvider: provider }));
 const { tools } = await client.listTools();
