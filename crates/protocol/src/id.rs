@@ -25,6 +25,12 @@ pub struct Id<T> {
 /// One authorization request on its way (RFC 6749, section 4.1).
 #[derive(Debug)]
 pub enum Authorization {}
+/// An account of a person elsewhere, on its way to be connected.
+#[derive(Debug)]
+pub enum Connecting {}
+/// An account of a person elsewhere, by which an MCP server is asked.
+#[derive(Debug)]
+pub enum Connection {}
 /// A way in for one person while the identity provider is away.
 #[derive(Debug)]
 pub enum EmergencyLogin {}
@@ -34,6 +40,9 @@ pub enum Grant {}
 /// One attempt of a client to connect.
 #[derive(Debug)]
 pub enum SignIn {}
+/// Who we are at somebody else's authorization server (RFC 7591).
+#[derive(Debug)]
+pub enum UpstreamClient {}
 /// A person.
 #[derive(Debug)]
 pub enum User {}

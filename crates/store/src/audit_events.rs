@@ -60,6 +60,14 @@ audit_kinds! {
     ClientsRegistered = "clients_registered";
     /// A code was presented again after it had been redeemed.
     CodeReplayed = "code_replayed";
+    /// A provider, or the MCP server itself, takes no more what a person's connection holds: they have to connect again.
+    ConnectionDead = "connection_dead";
+    /// A person's connection with an MCP server's own provider was ended. With a failure: the provider was never told.
+    ConnectionEnded = "connection_ended";
+    /// A person connected an account of an MCP server's own provider.
+    ConnectionMade = "connection_made";
+    /// A connection was not made.
+    ConnectionRefused = "connection_refused";
     /// A person said no to a client.
     ConsentDenied = "consent_denied";
     /// A person said yes to a client.

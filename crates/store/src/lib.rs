@@ -15,6 +15,8 @@ mod client_requests;
 mod client_rules;
 mod clients;
 mod codec;
+mod connecting;
+mod connections;
 mod consents;
 mod device_authorizations;
 mod emergency_logins;
@@ -35,6 +37,7 @@ mod signals;
 mod standing;
 mod statements;
 mod stop;
+mod upstream_clients;
 mod users;
 
 use std::fmt::Debug;
@@ -53,6 +56,10 @@ pub use browser_sessions::{BrowserSessionRecord, BrowserSessions};
 pub use client_requests::{ClientRequest, ClientRequests, ParkOutcome, WaitingRequest};
 pub use client_rules::{ClientRule, ClientRules};
 pub use clients::{ClientRecord, Clients, ListedClient};
+pub use connecting::{ConnectingRecord, ConnectingRecords};
+pub use connections::{
+    ConnectOutcome, ConnectionRecord, Connections, GivenTokens, NewConnection, RenewOutcome, Renewed,
+};
 pub use consents::{ConsentKind, ConsentRecord, Consents};
 pub use device_authorizations::{DeviceAuthorizationRecord, DeviceAuthorizations, PutDeviceOutcome};
 pub use emergency_logins::{EmergencyLoginRecord, EmergencyLogins, UseEmergencyLogin};
@@ -77,6 +84,7 @@ pub use sign_ins::{
 pub use signals::{Ending, OfSession, Reach, Signals};
 pub use standing::{Once, Stand, StandOutcome, StandingGrants};
 pub use statements::{Statement, statements};
+pub use upstream_clients::{UpstreamClientRecord, UpstreamClients};
 pub use users::{
     AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,
 };
@@ -91,6 +99,8 @@ pub trait Store:
     + ClientRules
     + Users
     + BrowserSessions
+    + ConnectingRecords
+    + Connections
     + DeviceAuthorizations
     + EmergencyLogins
     + IdentityLinks
@@ -106,6 +116,7 @@ pub trait Store:
     + SealedRows
     + SignIns
     + Signals
+    + UpstreamClients
     + AuditBlocks
     + AuditEvents
     + AuditIntents

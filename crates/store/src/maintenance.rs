@@ -31,6 +31,8 @@ pub struct SweepCounts {
     pub grants: u64,
     /// What providers gave to be asked about people who have nothing here any more.
     pub offline_access: u64,
+    /// Connections that were begun and not finished in time.
+    pub connecting: u64,
     /// Initial access tokens that are over.
     pub registration_tokens: u64,
     /// Things used once that nobody would take any more.
@@ -92,6 +94,8 @@ statement_list! {
         WHERE expires_at < $1 LIMIT 500)";
     EMERGENCY_LOGINS = "DELETE FROM emergency_logins WHERE hash IN (SELECT hash FROM emergency_logins \
         WHERE expires_at < $1 LIMIT 500)";
+    CONNECTING = "DELETE FROM connecting WHERE id IN (SELECT id FROM connecting \
+        WHERE expires_at < $1 LIMIT 500)";
     // Somebody who has just signed in has no grant yet.
     OFFLINE_ACCESS = "DELETE FROM offline_access WHERE id IN (SELECT o.id FROM offline_access o \
         WHERE o.obtained_at < $1 AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.user_id = o.user_id \
@@ -145,6 +149,7 @@ impl Maintenance for Engine {
             let together = || vec![step(REDEEMED_AUTHORIZATIONS, day_ago), step(GRANTS, day_ago)];
             let (redeemed, grants) = remove_pairs(self, together).await?;
             let browser_sessions = remove(self, || vec![step(BROWSER_SESSIONS, now)]).await?;
+            let connecting = remove(self, || vec![step(CONNECTING, hour_ago)]).await?;
             let consents = remove(self, || vec![step(CONSENTS, now)]).await?;
             let device_authorizations =
                 remove(self, || vec![step(DEVICE_AUTHORIZATIONS, before_undecided)]).await?;
@@ -165,6 +170,7 @@ impl Maintenance for Engine {
                 browser_sessions,
                 client_requests,
                 clients,
+                connecting,
                 consents,
                 device_authorizations,
                 emergency_logins,

@@ -81,8 +81,12 @@ macro_rules! sealed_columns {
 }
 
 sealed_columns! {
+    CONNECTING_VERIFIER = "connecting" "verifier";
+    CONNECTION_ACCESS = "connections" "access_token";
+    CONNECTION_REFRESH = "connections" "refresh_token";
     EMERGENCY_LOGIN = "emergency_logins" "sealed";
     OFFLINE_ACCESS = "offline_access" "sealed";
+    UPSTREAM_CLIENT = "upstream_clients" "sealed";
     UPSTREAM_VERIFIER = "authorizations" "upstream_verifier";
 }
 

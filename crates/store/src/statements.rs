@@ -34,6 +34,8 @@ pub fn statements() -> Vec<Statement> {
         crate::client_requests::STATEMENTS,
         crate::client_rules::STATEMENTS,
         crate::clients::STATEMENTS,
+        crate::connecting::STATEMENTS,
+        crate::connections::STATEMENTS,
         crate::consents::STATEMENTS,
         crate::device_authorizations::STATEMENTS,
         crate::emergency_logins::STATEMENTS,
@@ -52,6 +54,7 @@ pub fn statements() -> Vec<Statement> {
         crate::signals::STATEMENTS,
         crate::standing::STATEMENTS,
         crate::stop::STATEMENTS,
+        crate::upstream_clients::STATEMENTS,
         crate::users::STATEMENTS,
     ]
     .concat()

@@ -11,8 +11,8 @@ use protocol::world::Timestamp;
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{
-    AuditEvent, Once, Revocation, RevocationKind, StopCounts, StoreError, audit_events, consents, replays,
-    revocations,
+    AuditEvent, Once, Revocation, RevocationKind, StopCounts, StoreError, audit_events, connecting,
+    connections, consents, replays, revocations,
 };
 
 /// A code that is not redeemed becomes a no: nothing of the consent is kept that could be redeemed.
@@ -97,6 +97,8 @@ pub(crate) async fn stop_all(
     let Before { first: mut steps, once, named } = before;
     let server = audit.first().and_then(|event| event.server.as_deref());
     each(&mut steps, &ends, offline_access)?;
+    each(&mut steps, &ends, |end| connecting(end, server))?;
+    each(&mut steps, &ends, |end| connections(end, server, now))?;
     let sessions = each(&mut steps, &ends, sessions)?;
     each(&mut steps, &ends, emergency_logins)?;
     each(&mut steps, &ends, |end| consents(end, server).map(Some))?;
@@ -140,6 +142,33 @@ fn offline_access(revocation: &Revocation) -> Result<Option<Step>, StoreError> {
         RevocationKind::Client | RevocationKind::Grant | RevocationKind::Resource => None,
         RevocationKind::Issuer => Some(Step::any(OFFLINE_OF_ALL, params![])),
         RevocationKind::User => Some(Step::any(OFFLINE_OF_USER, params![user(&revocation.id)?])),
+    })
+}
+
+/// Nothing on its way becomes a connection any more.
+fn connecting(revocation: &Revocation, server: Option<&str>) -> Result<Option<Step>, StoreError> {
+    Ok(match revocation.kind {
+        RevocationKind::Client | RevocationKind::Grant => None,
+        RevocationKind::Issuer => Some(Step::any(connecting::END_OF_ALL, params![])),
+        RevocationKind::Resource => Some(Step::any(connecting::END_OF_SERVER, params![server])),
+        RevocationKind::User => Some(Step::any(connecting::END_OF_USER, params![user(&revocation.id)?])),
+    })
+}
+
+/// Nobody's account elsewhere is used any more; the providers hear of it as soon as they can (`connections.rs`). An MCP
+/// server that is stopped has seen the tokens of all of its people.
+fn connections(
+    revocation: &Revocation,
+    server: Option<&str>,
+    now: Timestamp,
+) -> Result<Option<Step>, StoreError> {
+    Ok(match revocation.kind {
+        RevocationKind::Client | RevocationKind::Grant => None,
+        RevocationKind::Issuer => Some(Step::any(connections::END_OF_ALL, params![now])),
+        RevocationKind::Resource => Some(Step::any(connections::END_OF_SERVER, params![now, server])),
+        RevocationKind::User => {
+            Some(Step::any(connections::END_OF_USER, params![now, user(&revocation.id)?]))
+        }
     })
 }
 

@@ -53,6 +53,7 @@ migrations! {
     15 "0015_dpop";
     16 "0016_offline_access";
     17 "0017_audit_intents";
+    18 "0018_connections";
 }
 
 /// All that this binary knows.

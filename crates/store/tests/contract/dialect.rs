@@ -53,6 +53,7 @@ async fn no_statement_scans_a_table_by_mistake() {
         "CLIENT_REQUESTS_OF_ALL",
         "EMERGENCY_LOGINS_OF_ALL",
         "END_ALL",
+        "END_OF_ALL",
         "LIST client_rules",
         "LIST audit_intents",
         "LOST audit_intents",

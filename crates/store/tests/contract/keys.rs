@@ -1,14 +1,15 @@
 use protocol::keys::KeyId;
 use protocol::secret::Sealed;
 use store::{
-    AuditKind, AuthorizationState, Authorizations as _, EmergencyLoginRecord, EmergencyLogins as _, Engine,
-    KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey, NewOfflineAccess, Queries as _, SealedColumn,
-    SealedRows as _, SignIn, Users as _,
+    AuditKind, AuthorizationState, Authorizations as _, ConnectingRecords as _, EmergencyLoginRecord,
+    EmergencyLogins as _, Engine, KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey,
+    NewOfflineAccess, Queries as _, SealedColumn, SealedRows as _, SignIn, UpstreamClients as _, Users as _,
 };
 use tokio::task::JoinSet;
 
 use crate::engines::{Opened, contract};
 use crate::fixtures::*;
+use crate::{connections, upstream_clients};
 
 contract! {
     keys_come_back_as_they_went_in,
@@ -183,7 +184,7 @@ async fn the_record_moves_to_a_master_key_when_every_key_has(store: Opened) {
 }
 
 async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
-    let [login, offline, column] = SealedColumn::ALL else {
+    let [verifier, access, refresh, login, offline, client, column] = SealedColumn::ALL else {
         panic!("a new column: say here what stands in it")
     };
     let made = EmergencyLoginRecord {
@@ -197,7 +198,10 @@ async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
     assert!(store.put_emergency_login(made, event(AuditKind::EmergencyLoginMade)).await.unwrap());
     let kept = NewOfflineAccess { id: id(2), sealed: sealed_by(MASTER, 7) };
     store.sign_in(SignIn { offline: Some(kept), ..signing_in(2) }).await.unwrap();
-    for column in [*login, *offline] {
+    connections::connected(&store, 1, id(1), "notes").await;
+    assert!(store.put_connecting(connections::attempt(2, id(1), "notes"), 20).await.unwrap());
+    assert!(store.put_upstream_client(upstream_clients::registered(1), None).await.unwrap());
+    for column in [*verifier, *access, *refresh, *login, *offline, *client] {
         assert_eq!(store.count_sealed(column, OTHER_MASTER).await.unwrap(), 1);
         let row = store.list_sealed(column, OTHER_MASTER, None).await.unwrap().pop().unwrap();
         assert!(store.swap_sealed(column, row, sealed_by(OTHER_MASTER, 8)).await.unwrap());

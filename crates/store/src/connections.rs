@@ -1,0 +1,394 @@
+//! Connections: what a provider gave for a person's account there, by which an MCP server is asked in their name
+//! (product.md, P-14 and P-15).
+//!
+//! One lives for each person and MCP server. One asks the provider at a time, over all nodes: whoever claims it holds a
+//! lease, and no lock while the provider thinks. What the provider gives in exchange is written by the holder of the claim
+//! in one statement, before anybody uses it. A connection that ended stays, useless to everybody, until the provider has
+//! been told; whoever was refreshing it at that moment leaves there what is to be revoked.
+
+use protocol::id::{Connecting, Connection, Id, User};
+use protocol::secret::{Hash, Sealed};
+use protocol::world::Timestamp;
+
+use crate::codec::Decoder;
+use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{Answer, AuditEvent, StoreError, audit_events};
+
+/// What a provider gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenTokens {
+    /// The access token.
+    pub access_token: Sealed,
+    /// The refresh token; none, or the same as before, if it gave no other.
+    pub refresh_token: Option<Sealed>,
+    /// When the access token ends, if the provider says so.
+    pub expires_at: Option<Timestamp>,
+    /// What it may do there, as far as the provider says so.
+    pub scope: Option<String>,
+}
+
+/// A connection that begins.
+#[derive(Debug)]
+pub struct NewConnection {
+    /// Its id; the tokens are sealed for the row with it.
+    pub id: Id<Connection>,
+    /// The attempt that it comes of.
+    pub attempt: Id<Connecting>,
+    /// Whose.
+    pub user: Id<User>,
+    /// For which MCP server, by our name.
+    pub server: String,
+    /// To whom it was given, and by whom.
+    pub binding: String,
+    /// Who the person is there, in the provider's words.
+    pub account: Option<String>,
+    /// What was given.
+    pub tokens: GivenTokens,
+}
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionRecord {
+    /// Its id.
+    pub id: Id<Connection>,
+    /// Whose.
+    pub user: Id<User>,
+    /// For which MCP server.
+    pub server: String,
+    /// To whom it was given, and by whom.
+    pub binding: String,
+    /// Who the person is there.
+    pub account: Option<String>,
+    /// What was given.
+    pub tokens: GivenTokens,
+    /// How often something else was given in exchange.
+    pub generation: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the access token was given.
+    pub refreshed_at: Timestamp,
+    /// When the refresh token was given.
+    pub rotated_at: Timestamp,
+    /// Why the provider takes it no more, if it does not: the person has to connect again.
+    pub needs_sign_in: Option<String>,
+    /// Until when nobody else asks the provider.
+    pub claimed_until: Option<Timestamp>,
+    /// When it ended, if it did.
+    pub ended_at: Option<Timestamp>,
+    /// How often the provider could not be told of the end.
+    pub tries: u32,
+}
+
+/// How a connection was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectOutcome {
+    /// It lives, and the one before it ended.
+    Connected,
+    /// The attempt was ended meanwhile, or the person is shut out: nothing was written.
+    Gone,
+}
+
+/// What the provider said to the holder of a claim.
+#[derive(Debug)]
+pub enum Renewed {
+    /// It gave others.
+    Given(GivenTokens),
+    /// It takes these no more, for this reason; with the event that says so.
+    Refused(&'static str, Box<AuditEvent>),
+    /// It did not answer: nobody asks again before that time.
+    Silent(Timestamp),
+}
+
+/// What became of what the holder of a claim wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenewOutcome {
+    /// It is in use.
+    Written,
+    /// The connection ended meanwhile: what was given is kept to be revoked.
+    Ended,
+    /// Somebody else holds the claim by now, or the row is gone: what was given is kept nowhere.
+    Lost,
+}
+
+/// The connections in the record.
+pub trait Connections: Send + Sync {
+    /// The living connection of a person with an MCP server.
+    fn find_connection<'a>(&'a self, user: Id<User>, server: &'a str)
+    -> Answer<'a, Option<ConnectionRecord>>;
+
+    /// The living connections: of one person or of all, a page at a time in the order of ids.
+    fn list_connections(
+        &self,
+        user: Option<Id<User>>,
+        after: Option<Id<Connection>>,
+    ) -> Answer<'_, Vec<ConnectionRecord>>;
+
+    /// Begins a connection in the place of the one before it, with its event.
+    fn put_connection(&self, new: NewConnection, audit: AuditEvent) -> Answer<'_, ConnectOutcome>;
+
+    /// Claims a connection, as it was seen, until then: to refresh it, or to have it revoked if it ended. Whether nobody
+    /// else did.
+    fn claim_connection(
+        &self,
+        seen: ConnectionRecord,
+        claim: Hash,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'_, bool>;
+
+    /// Writes down what the provider said, and gives the claim back.
+    fn renew_connection(
+        &self,
+        id: Id<Connection>,
+        claim: Hash,
+        renewed: Renewed,
+        now: Timestamp,
+    ) -> Answer<'_, RenewOutcome>;
+
+    /// The MCP server takes the access token of this generation no more. Whether that was news.
+    fn mark_connection(
+        &self,
+        id: Id<Connection>,
+        generation: u32,
+        reason: &'static str,
+        audit: AuditEvent,
+    ) -> Answer<'_, bool>;
+
+    /// Ends a connection. Whether it lived.
+    fn end_connection(&self, id: Id<Connection>, audit: AuditEvent) -> Answer<'_, bool>;
+
+    /// Those that ended and of which the provider may be told now, a few.
+    fn list_ended_connections(&self, now: Timestamp) -> Answer<'_, Vec<ConnectionRecord>>;
+
+    /// The provider was told, or nobody can tell it any more: the row goes. Whether the claim was still held.
+    fn forget_connection(
+        &self,
+        id: Id<Connection>,
+        claim: Hash,
+        audit: Option<AuditEvent>,
+    ) -> Answer<'_, bool>;
+
+    /// The provider could not be told: nobody tries before that time. Whether the claim was still held.
+    fn postpone_connection(&self, id: Id<Connection>, claim: Hash, until: Timestamp) -> Answer<'_, bool>;
+}
+
+macro_rules! columns {
+    () => {
+        "id, user_id, server, binding, account, scope, access_token, refresh_token, expires_at, generation, \
+         created_at, refreshed_at, rotated_at, needs_sign_in, claimed_until, ended_at, tries"
+    };
+}
+
+/// What ends a connection. Whoever holds the claim goes on holding it: what they are given is to be revoked too.
+macro_rules! end_connections {
+    ($of:literal) => {
+        concat!("UPDATE connections SET ended_at = $1 WHERE ended_at IS NULL", $of)
+    };
+}
+
+statement_list! {
+    FIND = concat!("SELECT ", columns!(), " FROM connections WHERE user_id = $1 AND server = $2 AND ended_at IS NULL");
+    LIST = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NULL AND id > $1 ORDER BY id LIMIT 100");
+    LIST_OF_USER = concat!("SELECT ", columns!(), " FROM connections WHERE user_id = $1 AND ended_at IS NULL AND id > $2 \
+        ORDER BY id LIMIT 100");
+    LIST_ENDED = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NOT NULL \
+        AND COALESCE(claimed_until, 0) <= $1 ORDER BY ended_at LIMIT 20");
+    PUT = "INSERT INTO connections (id, user_id, server, binding, account, scope, access_token, refresh_token, expires_at, \
+        generation, created_at, refreshed_at, rotated_at, tries) \
+        SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $9, 0 FROM users WHERE id = $10 AND disabled_at IS NULL";
+    USE_UP = "DELETE FROM connecting WHERE id = $1 AND user_id = $2 AND server = $3 AND taken_at IS NOT NULL";
+    // Whoever saw an older state of it claims nothing.
+    CLAIM = "UPDATE connections SET claim = $1, claimed_until = $2 WHERE id = $3 AND generation = $4 \
+        AND COALESCE(claimed_until, 0) <= $5 AND COALESCE(ended_at, 0) = $6 AND (needs_sign_in IS NULL OR ended_at IS NOT NULL)";
+    // The refresh token comes first: by its column the parameter gets its type on PostgreSQL.
+    RENEW = "UPDATE connections SET access_token = $1, refresh_token = COALESCE($2, refresh_token), \
+        rotated_at = CASE WHEN $2 IS NULL THEN rotated_at ELSE $3 END, expires_at = $4, scope = COALESCE($5, scope), \
+        generation = generation + 1, refreshed_at = $3, claim = NULL, claimed_until = NULL \
+        WHERE id = $6 AND claim = $7 RETURNING ended_at";
+    REFUSE = "UPDATE connections SET needs_sign_in = $1, claim = NULL, claimed_until = NULL \
+        WHERE id = $2 AND claim = $3 RETURNING ended_at";
+    LEAVE = "UPDATE connections SET claim = NULL, claimed_until = $1 WHERE id = $2 AND claim = $3 RETURNING ended_at";
+    MARK = "UPDATE connections SET needs_sign_in = $1 WHERE id = $2 AND generation = $3 AND ended_at IS NULL \
+        AND needs_sign_in IS NULL";
+    END = end_connections!(" AND id = $2");
+    END_BEFORE = end_connections!(" AND user_id = $2 AND server = $3");
+    END_OF_ALL = end_connections!("");
+    END_OF_SERVER = end_connections!(" AND server = $2");
+    END_OF_USER = end_connections!(" AND user_id = $2");
+    FORGET = "DELETE FROM connections WHERE id = $1 AND claim = $2 AND ended_at IS NOT NULL";
+    POSTPONE = "UPDATE connections SET tries = tries + 1, claim = NULL, claimed_until = $1 \
+        WHERE id = $2 AND claim = $3 AND ended_at IS NOT NULL";
+}
+
+impl Connections for Engine {
+    fn find_connection<'a>(
+        &'a self,
+        user: Id<User>,
+        server: &'a str,
+    ) -> Answer<'a, Option<ConnectionRecord>> {
+        Box::pin(async move { self.one(FIND, params![user, server]).await?.map(decode).transpose() })
+    }
+
+    fn list_connections(
+        &self,
+        user: Option<Id<User>>,
+        after: Option<Id<Connection>>,
+    ) -> Answer<'_, Vec<ConnectionRecord>> {
+        Box::pin(async move {
+            let after = after.unwrap_or(Id::from_bytes([0; 16]));
+            let rows = match user {
+                Some(user) => self.many(LIST_OF_USER, params![user, after]).await?,
+                None => self.many(LIST, params![after]).await?,
+            };
+            rows.into_iter().map(decode).collect()
+        })
+    }
+
+    fn put_connection(&self, new: NewConnection, audit: AuditEvent) -> Answer<'_, ConnectOutcome> {
+        Box::pin(async move {
+            let (now, server) = (audit.at, new.server.as_str());
+            let row = params![
+                new.id,
+                server,
+                new.binding.as_str(),
+                new.account.as_deref(),
+                new.tokens.scope.as_deref(),
+                &new.tokens.access_token,
+                new.tokens.refresh_token.as_ref(),
+                new.tokens.expires_at,
+                now,
+                new.user,
+            ];
+            let mut steps = vec![
+                Step::one(USE_UP, params![new.attempt, new.user, server]),
+                Step::any(END_BEFORE, params![now, new.user, server]),
+                Step::one(PUT, row),
+            ];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(match self.write(Write::new(steps)).await? {
+                Written::Done(_) => ConnectOutcome::Connected,
+                Written::Missed(_) => ConnectOutcome::Gone,
+            })
+        })
+    }
+
+    fn claim_connection(
+        &self,
+        seen: ConnectionRecord,
+        claim: Hash,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let ended = seen.ended_at.map_or(0, Timestamp::micros);
+            done(self, Step::one(CLAIM, params![claim, until, seen.id, seen.generation, now, ended])).await
+        })
+    }
+
+    fn renew_connection(
+        &self,
+        id: Id<Connection>,
+        claim: Hash,
+        renewed: Renewed,
+        now: Timestamp,
+    ) -> Answer<'_, RenewOutcome> {
+        Box::pin(async move {
+            let step = match &renewed {
+                Renewed::Given(given) => {
+                    let (scope, refresh) = (given.scope.as_deref(), given.refresh_token.as_ref());
+                    let row = params![&given.access_token, refresh, now, given.expires_at, scope, id, claim];
+                    Step::one(RENEW, row)
+                }
+                Renewed::Refused(reason, _) => Step::one(REFUSE, params![*reason, id, claim]),
+                Renewed::Silent(until) => Step::one(LEAVE, params![*until, id, claim]),
+            };
+            let mut steps = vec![step.returning()];
+            if let Renewed::Refused(_, audit) = &renewed {
+                audit_events::push(&mut steps, audit)?;
+            }
+            let Written::Done(touched) = self.write(Write::new(steps)).await? else {
+                return Ok(RenewOutcome::Lost);
+            };
+            let row = touched.into_iter().next().and_then(|step| step.rows.into_iter().next());
+            let ended = Decoder::new("connections", row.unwrap_or_default()).opt_time("ended_at")?;
+            Ok(if ended.is_some() { RenewOutcome::Ended } else { RenewOutcome::Written })
+        })
+    }
+
+    fn mark_connection(
+        &self,
+        id: Id<Connection>,
+        generation: u32,
+        reason: &'static str,
+        audit: AuditEvent,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(MARK, params![reason, id, generation])];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+        })
+    }
+
+    fn end_connection(&self, id: Id<Connection>, audit: AuditEvent) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(END, params![audit.at, id])];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+        })
+    }
+
+    fn list_ended_connections(&self, now: Timestamp) -> Answer<'_, Vec<ConnectionRecord>> {
+        Box::pin(async move { self.many(LIST_ENDED, params![now]).await?.into_iter().map(decode).collect() })
+    }
+
+    fn forget_connection(
+        &self,
+        id: Id<Connection>,
+        claim: Hash,
+        audit: Option<AuditEvent>,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(FORGET, params![id, claim])];
+            if let Some(audit) = &audit {
+                audit_events::push(&mut steps, audit)?;
+            }
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+        })
+    }
+
+    fn postpone_connection(&self, id: Id<Connection>, claim: Hash, until: Timestamp) -> Answer<'_, bool> {
+        Box::pin(async move { done(self, Step::one(POSTPONE, params![until, id, claim])).await })
+    }
+}
+
+async fn done(engine: &Engine, step: Step) -> Result<bool, StoreError> {
+    Ok(matches!(engine.write(Write::new(vec![step])).await?, Written::Done(_)))
+}
+
+fn decode(row: Row) -> Result<ConnectionRecord, StoreError> {
+    let mut row = Decoder::new("connections", row);
+    let (id, user, server) = (row.id("id")?, row.id("user_id")?, row.text("server")?);
+    let (binding, account, scope) = (row.text("binding")?, row.opt_text("account")?, row.opt_text("scope")?);
+    Ok(ConnectionRecord {
+        id,
+        user,
+        server,
+        binding,
+        account,
+        tokens: GivenTokens {
+            access_token: row.bytes("access_token").map(Sealed::from_bytes)?,
+            refresh_token: row.opt_bytes("refresh_token")?.map(Sealed::from_bytes),
+            expires_at: row.opt_time("expires_at")?,
+            scope,
+        },
+        generation: row.count("generation")?,
+        created_at: row.time("created_at")?,
+        refreshed_at: row.time("refreshed_at")?,
+        rotated_at: row.time("rotated_at")?,
+        needs_sign_in: row.opt_text("needs_sign_in")?,
+        claimed_until: row.opt_time("claimed_until")?,
+        ended_at: row.opt_time("ended_at")?,
+        tries: row.count("tries")?,
+    })
+}
