@@ -40,6 +40,7 @@ use crate::people::Person;
 use crate::server::ResourceServer;
 use crate::settings::{Parts, ServerSettings, Settings};
 use crate::tools::Catalogue;
+use crate::vault::credential::Credential;
 use crate::verdicts::{Access as Verified, Verdict};
 
 pub(crate) const ISSUER: &str = "https://mcp.example.com";
@@ -127,7 +128,9 @@ pub(crate) fn server(name: &str) -> ServerSettings {
             service_accounts: Vec::new(),
         },
         challenge_scope: Scope::parse("read write").unwrap(),
+        assertion: true,
         assertion_audience: format!("https://{name}.internal/mcp"),
+        credential: Credential::None,
         dpop: DpopMode::Optional,
         introspection_secret: Some(Hash::of(secret_of(name).as_bytes())),
         low_risk: false,

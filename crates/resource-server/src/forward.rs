@@ -36,8 +36,8 @@ impl ResourceServer {
     /// [`CallError`] if there is no answer, or none that may be passed on.
     pub async fn forward(&self, permit: Permit) -> Result<Response<Body>, CallError> {
         let (mut asked, session) = permit.into_parts();
-        let assertion = match self.assertions.value(asked.who()) {
-            Ok(assertion) => assertion,
+        let credentials = match self.credentials(asked.who()) {
+            Ok(credentials) => credentials,
             Err(reason) => return Err(asked.refuse(reason)),
         };
         // What will stand by itself takes its place first: to be refused after the MCP server began would help nobody.
@@ -48,7 +48,7 @@ impl ResourceServer {
         if let Err(reason) = self.parts.audit.intend(&mut asked.entry).await {
             return Err(asked.refuse(reason));
         }
-        let request = request::build(&asked, &session, assertion);
+        let request = request::build(&asked, &session, credentials);
         let answer = match asked.who().server.client().send(request).await {
             Ok(answer) => answer,
             Err(error) => return Err(asked.refuse(reason(error))),

@@ -34,6 +34,7 @@ mod session;
 mod settings;
 mod streams;
 mod tools;
+mod vault;
 mod verdicts;
 
 pub use asking::AskError;
@@ -49,6 +50,7 @@ pub use reason::{Blame, CallCode, CallReason};
 pub use revocations::Revocations;
 pub use server::ResourceServer;
 pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
+pub use vault::credential::{Credential, FixedCredential, FixedCredentialError};
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.
 pub mod readers {

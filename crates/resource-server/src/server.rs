@@ -358,9 +358,9 @@ impl ResourceServer {
             Err(reason) => return Err(asked.refuse(reason)),
         };
         let read_only = match permit::hint(&asked, self.record_reading) {
-            Hint::Ask(tool) => match self.assertions.value(asked.who()) {
-                Ok(assertion) => {
-                    asked.who().server.catalogue().find(tool, &asked, &session, &assertion).await
+            Hint::Ask(tool) => match self.credentials(asked.who()) {
+                Ok(credentials) => {
+                    asked.who().server.catalogue().find(tool, &asked, &session, &credentials).await
                 }
                 Err(reason) => return Err(asked.refuse(reason)),
             },
@@ -384,8 +384,8 @@ impl ResourceServer {
         let (catalogue, user) = (asked.who().server.catalogue(), asked.who().person.user);
         match catalogue.recall(user, tool) {
             Some(said) => said,
-            None if catalogue.is_worth_asking(user) => match self.assertions.value(asked.who()) {
-                Ok(assertion) => catalogue.find(tool, asked, session, &assertion).await,
+            None if catalogue.is_worth_asking(user) => match self.credentials(asked.who()) {
+                Ok(credentials) => catalogue.find(tool, asked, session, &credentials).await,
                 Err(_) => ReadOnly::No,
             },
             None => ReadOnly::No,

@@ -14,6 +14,8 @@ use store::{Store, Timeline};
 use thiserror::Error;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
+use crate::vault::credential::Credential;
+
 /// What the resource server is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -83,8 +85,12 @@ pub struct ServerSettings {
     pub rules: ServerRules,
     /// The scopes that a challenge names, and `scopes_supported` (product.md, P-12).
     pub challenge_scope: Scope,
-    /// The audience of the identity assertions that it is sent (product.md, P-14).
+    /// Whether it is sent an identity assertion (product.md, P-14).
+    pub assertion: bool,
+    /// The audience of the identity assertions that it is sent.
     pub assertion_audience: String,
+    /// Which credential it is sent.
+    pub credential: Credential,
     /// Whether its access tokens are bound to a key (RFC 9449).
     pub dpop: DpopMode,
     /// Hash of the secret by which it may ask us about access tokens; none, and it may not.

@@ -16,7 +16,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
 use policy::ReadOnly;
 use protocol::id::{Id, User};
 use protocol::world::{Clock, Entropy};
@@ -26,6 +25,7 @@ use quick_cache::sync::Cache;
 use self::listing::Flaw;
 use crate::call::Asked;
 use crate::session::Session;
+use crate::vault::credential::Credentials;
 
 /// How long a hint is good.
 const LIFE: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ impl Catalogue {
         tool: &str,
         asked: &Asked,
         session: &Session,
-        assertion: &HeaderValue,
+        credentials: &Credentials,
     ) -> ReadOnly {
         let user = asked.who().person.user;
         if let Some(hint) = self.known(user, tool) {
@@ -116,7 +116,7 @@ impl Catalogue {
             return ReadOnly::No;
         }
         *tried_at = Some(now);
-        let reading = listing::read(asked, session, assertion, &*self.entropy);
+        let reading = listing::read(asked, session, credentials, &*self.entropy);
         match tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Flaw::Unanswered)) {
             Ok(hints) => {
                 let fresh = Arc::new(Known { hints, read_at: now });

@@ -10,10 +10,11 @@ use http_body_util::Full;
 
 use crate::call::{Asked, Operation};
 use crate::media::{
-    BOTH, EVENTS, IDENTITY, JSON, LAST_EVENT_ID, MCP_METHOD, MCP_NAME, MCP_PARAM, MCP_PROTOCOL_VERSION,
-    MCP_SESSION_ID, TRACEPARENT, single,
+    BOTH, EVENTS, JSON, LAST_EVENT_ID, MCP_METHOD, MCP_NAME, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID,
+    TRACEPARENT, single,
 };
 use crate::session::Session;
+use crate::vault::credential::Credentials;
 
 static IDENTITY_CODING: HeaderValue = HeaderValue::from_static("identity");
 /// An event id is the MCP server's own; ours would be shorter.
@@ -22,8 +23,8 @@ const LONGEST_EVENT_ID: usize = 1024;
 const USUAL: usize = 12;
 
 /// The request for an operation.
-pub(crate) fn build(asked: &Asked, session: &Session, assertion: HeaderValue) -> Request<Full<Bytes>> {
-    let mut headers = own(session, assertion);
+pub(crate) fn build(asked: &Asked, session: &Session, credentials: Credentials) -> Request<Full<Bytes>> {
+    let mut headers = own(session, credentials);
     plain(&asked.headers, &mut headers);
     let (method, accept, body) = match &asked.operation {
         Operation::Call { body, .. } => {
@@ -45,10 +46,10 @@ pub(crate) fn build(asked: &Asked, session: &Session, assertion: HeaderValue) ->
 pub(crate) fn build_list(
     asked: &Asked,
     session: &Session,
-    assertion: HeaderValue,
+    credentials: Credentials,
     body: Bytes,
 ) -> Request<Full<Bytes>> {
-    let mut headers = own(session, assertion);
+    let mut headers = own(session, credentials);
     if let Some(version) = single(&asked.headers, &MCP_PROTOCOL_VERSION) {
         headers.insert(MCP_PROTOCOL_VERSION.clone(), version.clone());
     }
@@ -68,11 +69,11 @@ fn request(method: Method, headers: HeaderMap, body: Bytes) -> Request<Full<Byte
 }
 
 /// What we say ourselves.
-fn own(session: &Session, assertion: HeaderValue) -> HeaderMap {
+fn own(session: &Session, credentials: Credentials) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(USUAL);
     // An answer that we cannot read is one that we cannot judge (attacks PX-19).
     headers.insert(ACCEPT_ENCODING, IDENTITY_CODING.clone());
-    headers.insert(IDENTITY.clone(), assertion);
+    credentials.put(&mut headers);
     match session {
         Session::Known { upstream, .. } => {
             headers.insert(MCP_SESSION_ID.clone(), upstream.clone());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::Response;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use protocol::mcp::ProtocolVersion;
@@ -18,6 +18,7 @@ use crate::call::{Asked, Operation};
 use crate::forward::request;
 use crate::media::{Media, content_type};
 use crate::session::Session;
+use crate::vault::credential::Credentials;
 
 const PAGES: usize = 10;
 /// Bytes of one page.
@@ -43,7 +44,7 @@ pub(super) enum Flaw {
 pub(super) async fn read(
     asked: &Asked,
     session: &Session,
-    assertion: &HeaderValue,
+    credentials: &Credentials,
     entropy: &dyn Entropy,
 ) -> Result<HashMap<String, bool>, Flaw> {
     let mut hints = HashMap::new();
@@ -54,7 +55,7 @@ pub(super) async fn read(
         // In a session of older clients no id may be used twice (MCP 2025-11-25, "Requests").
         let id = format!("sekisho-{:016x}", u64::from_be_bytes(chance));
         let message = message(&id, asked, cursor.take());
-        let request = request::build_list(asked, session, assertion.clone(), message);
+        let request = request::build_list(asked, session, credentials.clone(), message);
         let answer = asked.who().server.client().send(request).await.map_err(|_| Flaw::Unanswered)?;
         let page = page(answer, &id).await?;
         for (name, hint) in page.tools.iter().filter_map(|tool| hint(tool.get())) {

@@ -1,5 +1,6 @@
 //! `sekisho check`: starts nothing and says in words whether the set-up would work.
 
+mod credentials;
 mod doors;
 mod files;
 mod issuers;
@@ -56,6 +57,7 @@ async fn examine(config: &Config, file: &Path) -> Report {
     public_url(config, &mut report);
     doors::examine(config, &mut report);
     files::examine(config, file, &mut report);
+    credentials::examine(config, &mut report);
     record(config, &mut report).await;
     outward::examine(config, &Trusts::default(), &mut report).await;
     report

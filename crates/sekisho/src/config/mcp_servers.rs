@@ -8,6 +8,7 @@ use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
 use super::clients::standing;
+use super::credentials::{self, CredentialForm, FixedConfig};
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
@@ -43,6 +44,12 @@ settings! {
         /// Whether its access tokens are bound to a key of the client (DPoP, RFC 9449), so that a stolen one is worth
         /// nothing. `optional`: if the client proves a key. `required`: clients that do not are refused.
         dpop: DpopMode = "'optional'", "\"off\", \"optional\" or \"required\"", dpop;
+        /// What the MCP server is sent to say who asks; never the client's token. `assertion`: a signed identity assertion
+        /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `none`: nothing.
+        credential: CredentialForm = "'assertion'", "\"assertion\", \"fixed\" or \"none\"", credentials::form;
+        /// Whether the identity assertion is sent beside another credential. It names the person, so that it is for MCP servers
+        /// of the house.
+        assertion: Option<bool> = optional, "true or false", parse::boolean;
         /// How long to wait for a connection.
         connect_timeout: Duration = "'5s'", "1s to 1m", parse::duration::<1, 60>;
         /// How long to wait for the first byte of an answer.
@@ -99,6 +106,8 @@ pub struct McpServerConfig {
     pub access: AccessConfig,
     /// By which it may ask about access tokens (`introspection_secret_file`, `…_env` or `…_command`).
     pub introspection_secret: Option<SecretSource>,
+    /// `[mcp_server.fixed]`, if the credential is of that form.
+    pub fixed: Option<FixedConfig>,
     /// `outbound_proxy`, or a table of that name.
     pub outbound_proxy: OutboundProxyChoice,
 }
@@ -133,6 +142,12 @@ impl McpServerConfig {
         self.settings.title.as_deref().unwrap_or(&self.settings.name)
     }
 
+    /// Whether it is sent the identity assertion.
+    pub fn is_sent_an_assertion(&self) -> bool {
+        let alone = self.settings.credential == CredentialForm::Assertion;
+        self.settings.assertion.unwrap_or(alone)
+    }
+
     /// Reads every `[[mcp_server]]`.
     pub(super) fn read(root: &mut Section<'_>) -> Vec<Option<Self>> {
         let servers: Vec<_> = root.tables("mcp_server").into_iter().map(Self::read_one).collect();
@@ -152,20 +167,33 @@ impl McpServerConfig {
         let access = section.required("access", ACCESS, access);
         let introspection_secret = SecretSource::read(&mut section, "introspection_secret", false);
         let outbound_proxy = OutboundProxyChoice::read(&mut section);
+        let fixed = FixedConfig::read(&mut section, settings.as_ref().map(|settings| settings.credential));
         let reserved = settings.as_ref().is_some_and(|settings| is_reserved(&settings.name));
         if reserved {
             section.mistake("name", "is a path of Sekisho's own", "any other name");
         }
-        let judged = settings.as_ref().is_some_and(|settings| judge_tls(&section, settings));
+        let judged = settings
+            .as_ref()
+            .is_some_and(|settings| judge_tls(&section, settings) && judge_assertion(&section, settings));
         section.finish();
         let whole = Self {
             settings: settings?,
             access: access?,
             introspection_secret: introspection_secret?,
+            fixed: fixed?,
             outbound_proxy: outbound_proxy?,
         };
         Some(whole).filter(|_| judged && !reserved)
     }
+}
+
+/// Without the assertion, which is then the credential, nothing would be sent: that has a name of its own.
+fn judge_assertion(section: &Section<'_>, settings: &McpServer) -> bool {
+    let nothing = settings.credential == CredentialForm::Assertion && settings.assertion == Some(false);
+    if nothing {
+        section.mistake("assertion", "leaves nothing to be sent", "credential = \"none\"");
+    }
+    !nothing
 }
 
 /// What is told of TLS is used, or it is a mistake: nobody is to believe that it is.

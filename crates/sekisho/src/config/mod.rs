@@ -7,6 +7,7 @@ pub mod changes;
 pub mod client_id_metadata_documents;
 pub mod clients;
 pub mod consent;
+pub mod credentials;
 pub mod former_public_urls;
 pub mod house;
 pub mod identity_providers;

@@ -6,6 +6,7 @@ use super::audit::Audit;
 use super::client_id_metadata_documents::ClientIdMetadataDocuments;
 use super::clients::{Clients, PreRegistered};
 use super::consent::Consent;
+use super::credentials::FixedSettings;
 use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
 use super::identity_providers::{
@@ -44,6 +45,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Okta::REFERENCE,
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
+    FixedSettings::REFERENCE,
     OutboundProxy::REFERENCE,
     Consent::REFERENCE,
     Tokens::REFERENCE,
@@ -77,7 +79,7 @@ variable, `NAME_command` a program and its arguments, whose output is the secret
 the top of the file (required), `previous_master_key_…` beside it while the record goes over from one master key
 to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
 `directory_key_…` in that of Google, `secret_…` in `[[client]]`, `introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
-the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), and `password_…` in `[outbound_proxy]`.
+the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

@@ -19,7 +19,7 @@ use super::written::Written;
 
 /// Secrets: in which table, under which name, and what may stand in their place. Each is `NAME_file`, `NAME_env` or
 /// `NAME_command`.
-const SECRETS: [(&str, &str, Option<&str>); 12] = [
+const SECRETS: [(&str, &str, Option<&str>); 13] = [
     ("", "master_key", Some("master_key")),
     ("", "previous_master_key", Some("previous_master_key")),
     ("master_key", "secret_id", None),
@@ -30,12 +30,13 @@ const SECRETS: [(&str, &str, Option<&str>); 12] = [
     ("identity_provider", "directory_key", None),
     ("client", "secret", None),
     ("mcp_server", "introspection_secret", None),
+    ("mcp_server.fixed", "value", None),
     ("outbound_proxy", "password", None),
     ("mcp_server.outbound_proxy", "password", None),
 ];
 
 /// Of these one is needed.
-const REQUIRED_SECRETS: [&str; 2] = ["master_key", "postgres"];
+const REQUIRED_SECRETS: [&str; 3] = ["master_key", "postgres", "value"];
 
 /// Tables that cannot be left out.
 const REQUIRED: [&str; 3] = ["identity_provider", "mcp_server", "store"];

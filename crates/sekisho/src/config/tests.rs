@@ -516,3 +516,36 @@ fn a_service_account_has_confidential_clients_of_its_own_and_no_identity_provide
         assert!(found.iter().any(|(_, at, _)| at == key), "{from} -> {to}: {found:?}");
     }
 }
+
+#[test]
+fn a_credential_is_of_one_form_and_whole() {
+    let with = |more: &str| GOOD.replacen("[[mcp_server]]\n", &format!("[[mcp_server]]\n{more}\n"), 1);
+    let table = |keys: &str| format!("\n[mcp_server.fixed]\n{keys}\n");
+    let server = |text: &str| parse(text).expect(text).mcp_servers.remove(0);
+    let sent = |more: &str| server(&with(more)).is_sent_an_assertion();
+    assert!(sent("") && sent("credential = \"assertion\"") && !sent("credential = \"none\""));
+    let fixed = |more: &str, keys: &str| {
+        format!("{}{}", with(&format!("credential = \"fixed\"\n{more}")), table(keys))
+    };
+    let whole = server(&fixed("assertion = true", "value_env = \"KEY\""));
+    assert!(whole.is_sent_an_assertion());
+    assert_eq!(whole.fixed.expect("there").settings.header, "Authorization");
+    let bare = server(&fixed("", "value_env = \"KEY\"\nheader = \"X-Key\"\nscheme = \"off\""));
+    assert!(!bare.is_sent_an_assertion());
+    assert_eq!(bare.fixed.expect("there").scheme(), Some(""));
+    for (text, key) in [
+        (with("credential = \"vault\""), "mcp_server[0].credential"),
+        (with("credential = \"fixed\""), "mcp_server[0].credential"),
+        (with("assertion = false"), "mcp_server[0].assertion"),
+        (format!("{GOOD}{}", table("value_env = \"KEY\"")), "mcp_server[0].fixed"),
+        (fixed("", ""), "mcp_server[0].fixed.value_file"),
+        (fixed("", "value = \"secret\"\nvalue_env = \"KEY\""), "mcp_server[0].fixed.value"),
+        (fixed("", "value_env = \"KEY\"\nheader = \"Host\""), "mcp_server[0].fixed.header"),
+        (fixed("", "value_env = \"KEY\"\nheader = \"a b\""), "mcp_server[0].fixed.header"),
+        (fixed("", "value_env = \"KEY\"\nscheme = \"a b\""), "mcp_server[0].fixed.scheme"),
+        (fixed("", "value_env = \"KEY\"\nmax_age = \"1h\""), "mcp_server[0].fixed.max_age"),
+    ] {
+        let found = mistakes(&text);
+        assert!(found.iter().any(|(_, at, _)| at == key), "{text}: {found:?}");
+    }
+}

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use protocol::world::Timestamp;
 use url::Url;
 
+use super::credentials::CredentialForm;
 use super::listeners::Challenge;
 use super::master_key::Service;
 use super::tokens::DpopReplays;
@@ -47,7 +48,7 @@ written! {
     Boolean: bool;
     List: web::Serves;
     Number: u64;
-    Text: String, SocketAddr, IpNet, Timestamp, Challenge, Service, web::ForwardedHeader, upstream::route::Http2,
+    Text: String, SocketAddr, IpNet, Timestamp, Challenge, CredentialForm, Service, web::ForwardedHeader, upstream::route::Http2,
         authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::NewPeople, authorization_server::Platform, authorization_server::Registration,
         authorization_server::Standing, authorization_server::UnknownHosts, protocol::oauth::DpopMode, DpopReplays;
     Time: Duration;

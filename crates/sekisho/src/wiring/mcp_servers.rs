@@ -11,6 +11,7 @@ use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::route::{Route, TlsServerName};
 
 use super::Trusts;
+use super::credentials;
 use super::outward::with_client_certificate;
 use crate::commands::Failure;
 use crate::config::Config;
@@ -114,7 +115,9 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         resource: resource(config, server)?,
         rules: rules(server)?,
         challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
+        assertion: server.is_sent_an_assertion(),
         assertion_audience: server.settings.url.to_string(),
+        credential: credentials::of(server)?,
         dpop: server.settings.dpop,
         introspection_secret: introspection_secret(server)?,
         low_risk: false,

@@ -5,6 +5,7 @@ pub mod assembly;
 pub mod certificates;
 pub mod client_policy;
 pub mod connectors;
+pub mod credentials;
 pub mod descriptors;
 pub mod documents;
 pub mod front;

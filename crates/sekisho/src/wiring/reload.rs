@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::assembly::Assembly;
 use super::roles::Shared;
-use super::{Running, master_keys, parse};
+use super::{Running, credentials, master_keys, parse};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::changes::needing_a_restart;
@@ -32,6 +32,7 @@ impl Running {
             Ok(next) => {
                 next.take_over(&self.fronts);
                 self.proxies.exchange(next.config.house.trusted_proxies.clone());
+                credentials::warn_of_old_ones(&next.config, self.shared().world.clock.now());
                 self.assembly.store(Arc::new(next));
                 self.fronts.count_reload(true);
                 tracing::info!("the configuration was read again and is in use");

@@ -19,7 +19,7 @@ use super::certificates::CertificateFiles;
 use super::front::{known_networks, many};
 use super::listeners::Doors;
 use super::roles::Shared;
-use super::{World, descriptors, listeners, master_keys, open_store};
+use super::{World, credentials, descriptors, listeners, master_keys, open_store};
 use crate::commands::Failure;
 use crate::config::Config;
 
@@ -73,6 +73,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         documents: Arc::default(),
     };
     let assembly = Assembly::first(Arc::new(config.clone()), &shared)?;
+    credentials::warn_of_old_ones(config, shared.world.clock.now());
     assembly.resource_server.revocations().read().await?;
     let running = Running {
         fronts: assembly.fronts(),

@@ -7,6 +7,7 @@ mod backup;
 mod canaries;
 mod check;
 mod clients;
+mod credentials;
 mod demo;
 mod descriptors;
 mod docs;

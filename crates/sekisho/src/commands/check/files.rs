@@ -110,6 +110,7 @@ fn secret_files(config: &Config) -> BTreeSet<PathBuf> {
         sources.push(source);
     }
     sources.extend(config.mcp_servers.iter().filter_map(|server| server.introspection_secret.as_ref()));
+    sources.extend(config.mcp_servers.iter().filter_map(|server| Some(&server.fixed.as_ref()?.value)));
     sources.extend(config.pre_registered.iter().filter_map(|client| client.secret.as_ref()));
     sources.extend(config.identity_providers.iter().flat_map(|provider| provider.kind.secrets()));
     let own = config.mcp_servers.iter().filter_map(|server| match &server.outbound_proxy {

@@ -137,6 +137,9 @@ name = "board"
 url = "http://board.internal:8000/mcp"
 access = ["group:engineering"]
 outbound_proxy = "off"
+credential = "fixed"
+[mcp_server.fixed]
+value_file = "board.key"
 [outbound_proxy]
 url = "http://proxy.example.com:3128"
 username = "sekisho"

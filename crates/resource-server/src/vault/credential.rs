@@ -1,0 +1,178 @@
+//! What an MCP server is sent to say who asks: the identity assertion, a credential, both or neither (product.md, P-14).
+//!
+//! A credential is made from what the house was given for that MCP server and from nothing else: there is no way here from
+//! the client's own token (attacks PX-05; requirements RS-176). Its value is never printed.
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use protocol::secret::Secret;
+use thiserror::Error;
+
+use crate::audit::Who;
+use crate::media::{IDENTITY, MCP_PARAM};
+use crate::reason::CallReason;
+use crate::server::ResourceServer;
+
+/// What stands before the value in `Authorization` if nothing else is said (RFC 6750, section 2.1).
+const BEARER: &str = "Bearer";
+
+/// Headers that are ours to write, or that are of one connection alone (RFC 9110, section 7.6.1).
+const TAKEN: [&str; 25] = [
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "dpop",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "last-event-id",
+    "origin",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "traceparent",
+    "tracestate",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+/// What the names of such headers begin with: those of MCP, ours, and those by which proxies say who asks.
+const TAKEN_BEGINNINGS: [&str; 4] = ["mcp-", MCP_PARAM, "sekisho-", "x-forwarded-"];
+
+/// A credential that everybody's calls to one MCP server carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FixedCredential {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+/// Why there is no such credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum FixedCredentialError {
+    /// The name is that of no header.
+    #[error("is not the name of a header")]
+    Name,
+    /// The header is one that Sekisho writes itself, or one of the connection.
+    #[error("is a header that Sekisho writes itself, or one of the connection alone")]
+    Taken,
+    /// The scheme is none.
+    #[error("is not the name of an authentication scheme")]
+    Scheme,
+    /// The value holds what no header may hold.
+    #[error("holds something else than visible ASCII characters")]
+    Value,
+}
+
+impl FixedCredential {
+    /// The value `secret` in the header `name`, behind `scheme`; `None` is `Bearer` in `Authorization`, and nothing in any
+    /// other header.
+    ///
+    /// # Errors
+    /// [`FixedCredentialError`] if no MCP server could be sent this.
+    pub fn new(name: &str, scheme: Option<&str>, secret: &Secret) -> Result<Self, FixedCredentialError> {
+        let name = Self::header(name)?;
+        let scheme = match scheme {
+            None if name == AUTHORIZATION => BEARER,
+            None => "",
+            Some(scheme) => scheme,
+        };
+        if !scheme.is_empty() && !Self::is_scheme(scheme) {
+            return Err(FixedCredentialError::Scheme);
+        }
+        let value = secret.expose(|secret| {
+            let is_plain = |byte: u8| matches!(byte, b' '..=b'~');
+            let text = if scheme.is_empty() { secret.to_owned() } else { format!("{scheme} {secret}") };
+            if text.bytes().all(is_plain) { HeaderValue::try_from(text).ok() } else { None }
+        });
+        let mut value = value.ok_or(FixedCredentialError::Value)?;
+        value.set_sensitive(true);
+        Ok(Self { name, value })
+    }
+
+    /// Whether this may be the name of an authentication scheme (RFC 9110, section 11.1).
+    #[must_use]
+    pub fn is_scheme(text: &str) -> bool {
+        !text.is_empty() && text.bytes().all(is_tchar)
+    }
+
+    /// The header of this name, if a credential may stand in it.
+    ///
+    /// # Errors
+    /// [`FixedCredentialError::Name`] or [`FixedCredentialError::Taken`].
+    pub fn header(name: &str) -> Result<HeaderName, FixedCredentialError> {
+        let name = HeaderName::try_from(name).map_err(|_| FixedCredentialError::Name)?;
+        let text = name.as_str();
+        let taken = TAKEN.contains(&text) || TAKEN_BEGINNINGS.iter().any(|one| text.starts_with(one));
+        if taken { Err(FixedCredentialError::Taken) } else { Ok(name) }
+    }
+}
+
+/// `tchar` (RFC 9110, section 5.6.2), of which the name of a scheme consists.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Which credential the calls to an MCP server carry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// None.
+    None,
+    /// The same one for everybody.
+    Fixed(FixedCredential),
+}
+
+/// A credential on its way to the MCP server that it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct UpstreamCredential {
+    name: HeaderName,
+    value: HeaderValue,
+}
+
+impl From<&FixedCredential> for UpstreamCredential {
+    fn from(fixed: &FixedCredential) -> Self {
+        Self { name: fixed.name.clone(), value: fixed.value.clone() }
+    }
+}
+
+/// All that says to an MCP server who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    assertion: Option<HeaderValue>,
+    credential: Option<UpstreamCredential>,
+}
+
+impl Credentials {
+    /// Writes them among the headers of a request.
+    pub(crate) fn put(self, headers: &mut HeaderMap) {
+        if let Some(assertion) = self.assertion {
+            headers.insert(IDENTITY.clone(), assertion);
+        }
+        if let Some(credential) = self.credential {
+            headers.insert(credential.name, credential.value);
+        }
+    }
+}
+
+impl ResourceServer {
+    /// What the MCP server of a call is sent to say who asks.
+    pub(crate) fn credentials(&self, who: &Who) -> Result<Credentials, CallReason> {
+        let settings = who.server.settings();
+        let assertion = if settings.assertion { Some(self.assertions.value(who)?) } else { None };
+        let credential = match &settings.credential {
+            Credential::None => None,
+            Credential::Fixed(fixed) => Some(UpstreamCredential::from(fixed)),
+        };
+        Ok(Credentials { assertion, credential })
+    }
+}
+
+#[cfg(test)]
+mod tests;
