@@ -5,17 +5,19 @@ use testkit::client::Pkce;
 use testkit::dpop::{DpopKey, ath, claims};
 
 use crate::flows::{self, CONNECTIONS, Session, text};
-use crate::load::{Connection, Template, today};
+use crate::load::{Connection, Template, now, today};
 use crate::machines::{Holders, present};
 use crate::peer::Peer;
 use crate::pin::Core;
 use crate::product::{Product, SERVER, Setup};
-use crate::rounds::Line;
+use crate::rounds::{Line, Rounds};
 use crate::table::Table;
 use crate::{Outcome, Plan, calls};
 
 /// Calls of each connection in a round.
 const CALLS: usize = 400;
+/// Bare verifications in a round.
+const VERIFICATIONS: u32 = 2000;
 
 /// Rounds of bearer calls and of calls with a proof of their own, signed before.
 pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
@@ -28,6 +30,7 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
     let bound = bound_token(&product, &session, &key, &url).await?;
     let plain = calls::checked(&session);
     let [mut bearer, mut proved] = [(); 2].map(|()| Line::default());
+    let mut bare = Rounds::default();
     for _ in 0..plan.rounds {
         let each = if plan.quick { CALLS / 10 } else { CALLS };
         let holders = held(&product, each, || Ok(plain.clone())).await?;
@@ -42,6 +45,7 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
             Ok(call)
         };
         proved.round(&product.peer, present(held(&product, each, with_proof).await?)).await?;
+        bare.push(verification(&key, &key.proof(&claims("POST", &url, today().secs()))?)?);
     }
     let (with, without) = (proved.cpu.show("µs", 1), bearer.cpu.show("µs", 1));
     let more = proved.cpu.median() - bearer.cpu.median();
@@ -50,7 +54,20 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
         &format!("{with}; the same as bearer {without}: {more:.1} µs more"),
         "45 µs more",
     );
+    table.row(
+        "the signature of a proof alone, verified by the crypto library in a loop",
+        &format!("{}; a proof costs {:.2} × that", bare.show("µs", 1), more / bare.median()),
+        "–",
+    );
     Ok(())
+}
+
+/// Microseconds that the bare verification takes on the other core.
+fn verification(key: &DpopKey, proof: &str) -> Outcome<f64> {
+    let begin = now();
+    let held = (0..VERIFICATIONS).all(|_| key.signed(std::hint::black_box(proof)));
+    let micros = begin.elapsed().as_secs_f64() * 1e6 / f64::from(VERIFICATIONS);
+    if held { Ok(micros) } else { Err("a proof does not hold".to_owned()) }
 }
 
 async fn held(product: &Product, each: usize, call: impl Fn() -> Outcome<Template>) -> Outcome<Holders> {
