@@ -116,6 +116,10 @@ pub(crate) async fn load_or_create(
         // Of several nodes that start at once one was first; all read what it wrote.
         records = store.list_keys().await?;
     }
+    if !records.iter().any(|record| record.purpose == KeyPurpose::Audit) {
+        add_audit_key(store, &records, masters, clock.now(), entropy).await?;
+        records = store.list_keys().await?;
+    }
     open(masters, &records, clock.now())?;
     if recorded.is_none() {
         let by = records.first().and_then(|record| record.sealed.key_id());
@@ -123,6 +127,24 @@ pub(crate) async fn load_or_create(
         store.put_meta(MASTER_KEY, &by.to_string()).await?;
     }
     Ok(records)
+}
+
+/// The first key for seals over the audit, in a record from before there were any. Of several nodes that start at once each
+/// may make one: the last works, and all are read.
+async fn add_audit_key(
+    store: &dyn Store,
+    records: &[KeyRecord],
+    masters: &KeyRing<MasterKey>,
+    now: Timestamp,
+    entropy: &dyn Entropy,
+) -> Result<(), KeysError> {
+    // Sealed under the master key that the record is of, so that every node can open it.
+    let by = records.first().and_then(|record| record.sealed.key_id());
+    let master = by.and_then(|by| masters.find(by)).unwrap_or_else(|| masters.active());
+    let key = mint(KeyPurpose::Audit, master, (now, now), entropy)?;
+    let made = event(&key, AuditKind::KeyCreated, now, entropy);
+    store.put_keys(vec![key], false).await?;
+    Ok(store.append_audit(vec![made]).await?)
 }
 
 /// The keys of a record that has some, for a command beside a running Sekisho. Writes nothing.
@@ -264,7 +286,9 @@ fn mint(
 ) -> Result<KeyRecord, KeysError> {
     let id = KeyId::mint(entropy);
     let sealed = match purpose {
-        KeyPurpose::Signing => master.wrap(purpose.as_str(), id, &SigningKey::generate_pkcs8()?, entropy),
+        KeyPurpose::Audit | KeyPurpose::Signing => {
+            master.wrap(purpose.as_str(), id, &SigningKey::generate_pkcs8()?, entropy)
+        }
         KeyPurpose::ClientIds | KeyPurpose::Forms | KeyPurpose::RefreshTokens | KeyPurpose::Sealing => {
             // The text of a random secret, hashed: 32 bytes that are wiped with it.
             let material = Secret::random("", entropy).hash();
@@ -286,9 +310,11 @@ fn event(record: &KeyRecord, kind: AuditKind, now: Timestamp, entropy: &dyn Entr
 /// The rings of the keys that are read at this time.
 fn open(masters: &KeyRing<MasterKey>, records: &[KeyRecord], now: Timestamp) -> Result<Keys, KeysError> {
     let opening = Opening { masters, records, now };
+    let signing_key = |id, material: &[u8]| SigningKey::from_pkcs8(id, material).ok();
+    let has_audit = records.iter().any(|record| record.purpose == KeyPurpose::Audit);
     Ok(Keys {
-        signing: opening
-            .ring(KeyPurpose::Signing, |id, material| SigningKey::from_pkcs8(id, material).ok())?,
+        audit: has_audit.then(|| opening.ring(KeyPurpose::Audit, signing_key)).transpose()?,
+        signing: opening.ring(KeyPurpose::Signing, signing_key)?,
         sealing: opening.sealing()?,
         client_ids: opening.ring(KeyPurpose::ClientIds, mac_key)?,
         refresh_tokens: opening.ring(KeyPurpose::RefreshTokens, mac_key)?,

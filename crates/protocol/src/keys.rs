@@ -81,6 +81,8 @@ impl FromStr for KeyId {
 /// All working keys, one ring for each purpose.
 #[derive(Debug)]
 pub struct Keys {
+    /// Sign seals over the audit (P-18). A record from before there were seals has none until a node starts on it.
+    pub audit: Option<KeyRing<SigningKey>>,
     /// Sign access tokens and identity assertions.
     pub signing: KeyRing<SigningKey>,
     /// Seal what must come back: upstream secrets, sessions.

@@ -5,6 +5,8 @@
 //! last are refused. Must never hold arguments, tokens or answers.
 
 mod intents;
+mod sealer;
+mod verify;
 mod writer;
 
 use std::net::IpAddr;
@@ -18,6 +20,8 @@ use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use intents::Intents;
+pub use sealer::{Round, SealClaims, SealError, Sealer, read_checkpoint};
+pub use verify::{Fault, Findings, Named, verify_audit};
 pub(crate) use writer::AuditWriter;
 
 use crate::counts::{Counters, Ending};

@@ -108,6 +108,10 @@ pub(crate) fn keys(entropy: &dyn Entropy) -> Keys {
         client_ids: mac(),
         refresh_tokens: mac(),
         forms: mac(),
+        audit: Some(KeyRing::new(
+            SigningKey::from_pkcs8(KeyId::mint(entropy), &SigningKey::generate_pkcs8().unwrap()).unwrap(),
+            Vec::new(),
+        )),
         withdrawn: Vec::new(),
     }
 }
@@ -150,7 +154,7 @@ pub(crate) struct World {
     /// A member of `staff`.
     pub(crate) alice: Id<User>,
     pub(crate) grant: Id<Grant>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -185,7 +189,12 @@ impl World {
         let server = Arc::new(ResourceServer::new(settings, parts).unwrap());
         let alice = sign_in(&store, "alice", &["staff"], &*entropy).await;
         let grant = Id::mint(START, &*entropy);
-        Self { clock, entropy, keys, store, upstream, server, alice, grant, _folder: folder }
+        Self { clock, entropy, keys, store, upstream, server, alice, grant, folder }
+    }
+
+    /// The file of the record.
+    pub(crate) fn record(&self) -> std::path::PathBuf {
+        self.folder.path().join("sekisho.db")
     }
 
     pub(crate) async fn person(&self, name: &str, groups: &[&str]) -> Id<User> {

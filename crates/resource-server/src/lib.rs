@@ -39,6 +39,9 @@ mod verdicts;
 
 pub use asking::AskError;
 pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
+pub use audit::{
+    Fault, Findings, Named, Round, SealClaims, SealError, Sealer, read_checkpoint, verify_audit,
+};
 pub use body::{Body, BodyError};
 pub use caller::Caller;
 pub use counts::{CallCounts, Counting};

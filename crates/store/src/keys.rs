@@ -16,6 +16,8 @@ use crate::{Answer, AuditEvent, StoreError, audit_events};
 /// What a key is for; no key is for two things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyPurpose {
+    /// Seals over the audit (P-18).
+    Audit,
     /// Client ids of dynamic registration (P-4).
     ClientIds,
     /// The tokens in our forms.
@@ -30,13 +32,14 @@ pub enum KeyPurpose {
 
 impl KeyPurpose {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ClientIds, Self::Forms, Self::RefreshTokens, Self::Sealing, Self::Signing];
+    pub const ALL: [Self; 6] =
+        [Self::ClientIds, Self::Forms, Self::RefreshTokens, Self::Sealing, Self::Signing, Self::Audit];
 
     /// As it is written down.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Audit => "audit",
             Self::ClientIds => "client_ids",
             Self::Forms => "forms",
             Self::RefreshTokens => "refresh_tokens",

@@ -8,6 +8,7 @@
 mod audit_blocks;
 mod audit_events;
 mod audit_intents;
+mod audit_seals;
 mod authorizations;
 mod backup;
 mod browser_sessions;
@@ -47,6 +48,7 @@ use futures_util::future::BoxFuture;
 pub use audit_blocks::{AuditBlock, AuditBlocks, CallEvent};
 pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
 pub use audit_intents::{AuditIntents, CallIntent};
+pub use audit_seals::{AuditClass, AuditSeals, Cutoffs, Outside, Seal, SealEntry, SealedAuditRow, Sealing};
 pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
     NewAuthorization, PendingCaps, PutOutcome, Redeem, RedeemOutcome, UpstreamLeg,
@@ -120,6 +122,7 @@ pub trait Store:
     + AuditBlocks
     + AuditEvents
     + AuditIntents
+    + AuditSeals
     + Queries
     + Maintenance
     + Debug

@@ -28,6 +28,7 @@ pub fn statements() -> Vec<Statement> {
         crate::audit_blocks::STATEMENTS,
         crate::audit_events::STATEMENTS,
         crate::audit_intents::STATEMENTS,
+        crate::audit_seals::STATEMENTS,
         crate::authorizations::STATEMENTS,
         crate::backup::STATEMENTS,
         crate::browser_sessions::STATEMENTS,

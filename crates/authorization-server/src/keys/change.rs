@@ -170,7 +170,11 @@ impl Change<'_> {
             (When::AfterLead(lead), KeyPurpose::Signing) => created_at.plus(lead),
             (
                 When::AfterLead(lead),
-                KeyPurpose::ClientIds | KeyPurpose::Forms | KeyPurpose::RefreshTokens | KeyPurpose::Sealing,
+                KeyPurpose::Audit
+                | KeyPurpose::ClientIds
+                | KeyPurpose::Forms
+                | KeyPurpose::RefreshTokens
+                | KeyPurpose::Sealing,
             ) => created_at.plus(lead.min(AMONG_NODES)),
         };
         let key = mint(purpose, master, (created_at, activates_at), self.entropy)?;

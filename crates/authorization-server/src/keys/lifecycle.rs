@@ -59,12 +59,12 @@ impl KeyState {
 
 /// How long a key is read after it has stopped making.
 ///
-/// Client ids have no end (P-4), and sessions of MCP servers, which are sealed and stand in no table, have none that we
+/// The audit may be kept for ever, client ids have no end (P-4), and sessions of MCP servers, which are sealed and stand in no table, have none that we
 /// know of.
 #[must_use]
 pub const fn read_for(purpose: KeyPurpose) -> Option<Duration> {
     match purpose {
-        KeyPurpose::ClientIds | KeyPurpose::Sealing => None,
+        KeyPurpose::Audit | KeyPurpose::ClientIds | KeyPurpose::Sealing => None,
         KeyPurpose::Forms => Some(FORMS),
         KeyPurpose::RefreshTokens => Some(GRANTS),
         // An access token; an identity assertion is shorter.

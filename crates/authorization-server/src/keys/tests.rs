@@ -84,7 +84,7 @@ async fn keys_are_made_once_and_opened_ever_after() {
     assert_eq!(made.jwks(), opened.jwks());
     assert_eq!(record.store.list_keys().await.unwrap().len(), KeyPurpose::ALL.len());
     let filter = AuditFilter { kind: Some(AuditKind::KeyCreated), ..AuditFilter::default() };
-    assert_eq!(record.store.list_audit(filter, None, 10).await.unwrap().len(), 5);
+    assert_eq!(record.store.list_audit(filter, None, 10).await.unwrap().len(), 6);
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn of_nodes_that_start_at_once_all_get_the_same_keys() {
     let keys = futures_util::future::join_all(all).await;
     let first = ids(keys[0].as_ref().unwrap());
     assert!(keys.iter().all(|keys| ids(keys.as_ref().unwrap()) == first));
-    assert_eq!(record.store.list_keys().await.unwrap().len(), 5);
+    assert_eq!(record.store.list_keys().await.unwrap().len(), 6);
 }
 
 /// ST-04 and P-15.
@@ -111,7 +111,7 @@ async fn another_master_key_is_an_error_that_says_what_to_do() {
         sentence.contains(&right.active().fingerprint().to_string())
             && sentence.contains(&wrong.active().fingerprint().to_string())
     );
-    assert_eq!(record.store.list_keys().await.unwrap().len(), 5);
+    assert_eq!(record.store.list_keys().await.unwrap().len(), 6);
     assert!(record.examine(&wrong, ISSUER).await.is_err());
 }
 
@@ -197,7 +197,7 @@ async fn a_record_belongs_to_the_public_url_of_its_first_start() {
     for _ in 0..2 {
         assert!(!claim_public_url(&record.store, ISSUER, &[], world).await.unwrap());
     }
-    assert!(record.examine(&master, ISSUER).await.unwrap().starts_with("5 keys"));
+    assert!(record.examine(&master, ISSUER).await.unwrap().starts_with("6 keys"));
     for moved in ["https://elsewhere.example", "https://mcp.example.com/"] {
         let error = claim_public_url(&record.store, moved, &[moved.to_owned()], world).await.unwrap_err();
         assert!(error.to_string().contains(ISSUER) && error.to_string().contains(moved));
@@ -294,8 +294,8 @@ async fn a_withdrawn_key_is_gone_at_once_and_another_works() {
     assert!(after.signing.find(before.signing.active().id()).is_none());
     assert_eq!(after.withdrawn, [before.signing.active().id()]);
     assert_eq!(after.jwks()["keys"].as_array().unwrap().len(), 1);
-    assert_eq!(record.audited(AuditKind::KeyWithdrawn).await, 5);
-    assert_eq!(record.audited(AuditKind::KeyRotated).await, 5);
+    assert_eq!(record.audited(AuditKind::KeyWithdrawn).await, 6);
+    assert_eq!(record.audited(AuditKind::KeyRotated).await, 6);
     let nowhere = KeyId::from_bytes([9; 4]);
     assert!(matches!(
         record.change(&masters).withdraw(&[nowhere]).await.unwrap_err(),
@@ -314,7 +314,7 @@ async fn a_key_that_does_not_work_is_withdrawn_without_another() {
     record.change(&masters).withdraw(&[waiting]).await.unwrap();
     record.clock.advance(2 * LEAD);
     assert_eq!(record.load(&masters).await.unwrap().signing.active().id(), first);
-    assert_eq!(record.records().await.len(), 6);
+    assert_eq!(record.records().await.len(), 7);
 }
 
 async fn keeper(record: &Record, masters: Masters, settings: KeeperSettings) -> Keeper {
@@ -360,19 +360,19 @@ async fn a_signing_key_that_grows_old_is_rotated_once_by_all_nodes_together() {
     }
     record.clock.advance(day - LEAD - MINUTE);
     futures_util::future::join_all(nodes.iter().map(Keeper::read)).await;
-    assert_eq!(record.records().await.len(), 5, "not yet");
+    assert_eq!(record.records().await.len(), 6, "not yet");
     record.clock.advance(2 * MINUTE);
     for _ in 0..3 {
         for read in futures_util::future::join_all(nodes.iter().map(Keeper::read)).await {
             read.unwrap();
         }
     }
-    assert_eq!(record.records().await.len(), 6);
+    assert_eq!(record.records().await.len(), 7);
     assert_eq!(record.audited(AuditKind::KeyRotated).await, 1);
     let off = keeper(&record, only(OLD), KeeperSettings { signing_rotation: None, ..settings }).await;
     record.clock.advance(1000 * day);
     off.read().await.unwrap();
-    assert_eq!(record.records().await.len(), 6, "off");
+    assert_eq!(record.records().await.len(), 7, "off");
 }
 
 /// ST-05: at every step of going over, each node opens everything, with either key first.
@@ -407,7 +407,7 @@ async fn st_05_the_record_goes_over_to_another_master_key_row_by_row_and_back() 
     assert!(matches!(record.load(&only(OLD)).await.unwrap_err(), KeysError::OtherMasterKey { .. }));
     assert!(record.examine(&forward, ISSUER).await.unwrap().contains("needed no more"));
     assert_eq!(record.audited(AuditKind::MasterKeyRotated).await, 1);
-    assert_eq!(go(&both(OLD, NEW)).await, Resealed { done: 5, broken: 0, finished: true });
+    assert_eq!(go(&both(OLD, NEW)).await, Resealed { done: 6, broken: 0, finished: true });
     assert_eq!(ids(&record.load(&only(OLD)).await.unwrap()), before, "and back");
     assert_eq!(go(&only(OLD)).await, Resealed { done: 0, broken: 0, finished: true });
 }
@@ -445,7 +445,7 @@ async fn st_05_a_key_that_was_damaged_is_told_and_kept() {
     record.store.put_keys(vec![damaged.clone()], false).await.unwrap();
     let masters = both(NEW, OLD);
     let sealing = Sealing { change: record.change(&masters), progress: &|_, _| {} };
-    assert_eq!(sealing.go_over_to_master().await.unwrap(), Resealed { done: 4, broken: 1, finished: false });
+    assert_eq!(sealing.go_over_to_master().await.unwrap(), Resealed { done: 5, broken: 1, finished: false });
     assert_eq!(record.records().await[0].sealed, damaged.sealed);
     record.change(&masters).withdraw(&[damaged.id]).await.unwrap();
     let sealing = Sealing { change: record.change(&masters), progress: &|_, _| {} };
@@ -519,10 +519,10 @@ async fn f_11_a_change_of_keys_that_breaks_off_leaves_the_old_or_the_new() {
                 let records = record.records().await;
                 let withdrawn = records.iter().filter(|key| key.withdrawn_at.is_some()).count();
                 match deed {
-                    Deed::GoOver | Deed::Start => assert_eq!((records.len(), withdrawn), (5, 0), "{between}"),
-                    Deed::Rotate => assert!(matches!(records.len(), 5 | 6) && withdrawn == 0, "{between}"),
+                    Deed::GoOver | Deed::Start => assert_eq!((records.len(), withdrawn), (6, 0), "{between}"),
+                    Deed::Rotate => assert!(matches!(records.len(), 6 | 7) && withdrawn == 0, "{between}"),
                     // Never withdrawn without another, never another without being withdrawn.
-                    Deed::Withdraw => assert_eq!(records.len(), 5 + withdrawn, "{between}"),
+                    Deed::Withdraw => assert_eq!(records.len(), 6 + withdrawn, "{between}"),
                 }
                 let opened = record.load(&masters).await.unwrap();
                 assert_eq!(ids(&opened)[..3], before[..3], "{between}: no fresh key");
@@ -549,7 +549,7 @@ async fn f_11_a_first_start_that_breaks_off_makes_its_keys_once() {
             let broken = record.load(&only(OLD)).await;
             record.store.fail_at(None);
             let made = ids(&record.load(&only(OLD)).await.unwrap());
-            assert_eq!(record.records().await.len(), 5);
+            assert_eq!(record.records().await.len(), 6);
             assert!(broken.is_err() || ids(&broken.unwrap()) == made);
             assert!(record.load(&only(NEW)).await.is_err(), "it is the first master key's from then on");
         }

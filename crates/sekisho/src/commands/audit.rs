@@ -3,12 +3,14 @@
 //! Reads the record beside a running Sekisho. A table for people, JSON Lines for programs. All of it goes through page
 //! by page and is never held whole.
 
+mod verify;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
 use protocol::id::{Id, Reference, User};
 use protocol::oauth::ClientId;
@@ -16,8 +18,8 @@ use protocol::oauth::client_metadata::is_hidden;
 use protocol::world::Clock;
 use store::{AuditFilter, AuditKind, AuditRow, Outcome, Store};
 
-use super::Failure;
 use super::docs::{Reader, offer, print, when};
+use super::{ConfigArgument, Failure};
 use crate::config::Config;
 use crate::wiring;
 use crate::world::SystemClock;
@@ -30,15 +32,19 @@ Examples:
   sekisho audit --config sekisho.toml                      the last 50 events
   sekisho audit --config sekisho.toml --reference K7Q2-9XWD
   sekisho audit --config sekisho.toml --kind call --server wiki --since 2h
-  sekisho audit --config sekisho.toml --json --limit 0 > events.jsonl";
+  sekisho audit --config sekisho.toml --json --limit 0 > events.jsonl
+  sekisho audit checkpoint --config sekisho.toml > /elsewhere/checkpoint.json
+  sekisho audit verify --config sekisho.toml --checkpoint /elsewhere/checkpoint.json";
 
 /// What is asked of the record.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct AuditArguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// The configuration file
     #[arg(long, short, env = "SEKISHO_CONFIG", value_name = "FILE")]
-    pub config: PathBuf,
+    pub config: Option<PathBuf>,
     /// JSON Lines instead of a table
     #[arg(long)]
     pub json: bool,
@@ -65,6 +71,15 @@ pub struct AuditArguments {
     pub limit: usize,
 }
 
+/// What else is done with the audit.
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Print the last seal, signed, to be kept where nobody who can write into the store can write
+    Checkpoint(ConfigArgument),
+    /// Say whether the audit is what was sealed, and which rows are not; exit code 3 if some are not
+    Verify(verify::VerifyArguments),
+}
+
 fn parse_kind(text: &str) -> Result<AuditKind, String> {
     AuditKind::ALL.iter().copied().find(|kind| kind.as_str() == text).ok_or_else(|| {
         let names: Vec<&str> = AuditKind::ALL.iter().map(|kind| kind.as_str()).collect();
@@ -81,10 +96,18 @@ pub(super) fn parse_age(text: &str) -> Result<std::time::Duration, String> {
 }
 
 pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
-    let config = wiring::load(&arguments.config)?;
     let runtime = wiring::runtime()?;
-    runtime.block_on(read(arguments, &config))?;
-    Ok(ExitCode::SUCCESS)
+    match &arguments.what {
+        Some(What::Checkpoint(config)) => runtime.block_on(verify::checkpoint(config)),
+        Some(What::Verify(arguments)) => runtime.block_on(verify::verify(arguments)),
+        None => {
+            let file = arguments.config.as_ref().ok_or_else(|| {
+                Failure::Arguments("say which configuration: `--config FILE`, or SEKISHO_CONFIG".to_owned())
+            })?;
+            runtime.block_on(read(arguments, &wiring::load(file)?))?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 async fn read(arguments: &AuditArguments, config: &Config) -> Result<(), Failure> {

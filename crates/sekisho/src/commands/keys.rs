@@ -72,6 +72,8 @@ struct RotateArguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum Purpose {
+    /// Seals over the audit
+    Audit,
     /// Client ids of dynamic registration
     ClientIds,
     /// Forms of the pages
@@ -87,6 +89,7 @@ enum Purpose {
 impl From<Purpose> for KeyPurpose {
     fn from(purpose: Purpose) -> Self {
         match purpose {
+            Purpose::Audit => Self::Audit,
             Purpose::ClientIds => Self::ClientIds,
             Purpose::Forms => Self::Forms,
             Purpose::RefreshTokens => Self::RefreshTokens,

@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use authorization_server::Registrations;
 use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
 use protocol::keys::Keys;
+use resource_server::Sealer;
 use store::{Store, Timeline};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +44,8 @@ pub struct Running {
     /// Cancelled when the doors are closed, so that the events of the last answers are written.
     close_audit: CancellationToken,
     audit: TaskTracker,
+    /// Cancelled when the last events are written, so that they are sealed.
+    close_seals: CancellationToken,
     certificates: Vec<Arc<CertificateFiles>>,
 }
 
@@ -85,6 +88,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         stop: CancellationToken::new(),
         close_audit: CancellationToken::new(),
         audit: TaskTracker::new(),
+        close_seals: CancellationToken::new(),
         certificates: doors.files.clone(),
     };
     running.work();
@@ -143,6 +147,7 @@ impl Running {
         self.close_audit.cancel();
         self.audit.close();
         self.audit.wait().await;
+        self.close_seals.cancel();
         self.tasks.close();
         self.tasks.wait().await;
     }
@@ -157,6 +162,9 @@ impl Running {
         self.audit.spawn(async move { resource_server.write_audit(close).await });
         self.audit.spawn(Arc::clone(&self.shared.registrations).run(self.close_audit.clone()));
         self.audit.spawn(Arc::clone(&self.shared.timeline).run(self.close_audit.clone().cancelled_owned()));
+        let (store, keys) = (Arc::clone(&self.shared.store), Arc::clone(self.shared.keeper.keys()));
+        let sealer = Sealer::new(store, keys, Arc::clone(&self.shared.world.clock));
+        self.tasks.spawn(sealer.run(self.close_seals.clone()));
         self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
     }
 

@@ -150,7 +150,7 @@ async fn the_runbook_for_a_leaked_master_key_works_as_it_is_written() {
         .filter_map(|line| line.split_whitespace().next())
         .map(str::to_owned)
         .collect();
-    assert_eq!(before.len(), 5, "{before:?}");
+    assert_eq!(before.len(), 6, "{before:?}");
     followed.follow("1.", "5.");
     let old = followed.folder.path("master.key");
     std::fs::remove_file(old).unwrap();
@@ -199,7 +199,7 @@ fn withdrawing_what_people_would_notice_asks_for_a_yes() {
         let output = folder.run(&["keys", "withdraw", purpose]);
         assert!(text(&output.stdout).contains("nothing was done"), "only the working one is there");
     }
-    assert_eq!(text(&folder.run(&["keys", "list"]).stdout).matches(" works ").count(), 5);
+    assert_eq!(text(&folder.run(&["keys", "list"]).stdout).matches(" works ").count(), 6);
     let output = folder.run(&["keys", "withdraw", "ffffffff"]);
     assert!(text(&output.stderr).contains("there is no key"), "{}", text(&output.stderr));
     assert_eq!(folder.run(&["keys", "withdraw", "nothing"]).status.code(), Some(2));

@@ -54,6 +54,7 @@ migrations! {
     16 "0016_offline_access";
     17 "0017_audit_intents";
     18 "0018_connections";
+    19 "0019_audit_seals";
 }
 
 /// All that this binary knows.

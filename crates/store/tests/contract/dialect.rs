@@ -56,6 +56,7 @@ async fn no_statement_scans_a_table_by_mistake() {
         "END_OF_ALL",
         "LIST client_rules",
         "LIST audit_intents",
+        "LAST audit_seals",
         "LOST audit_intents",
         "FORGET_NODES nodes",
         "FORGET_NODES i",

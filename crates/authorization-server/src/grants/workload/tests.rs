@@ -114,7 +114,7 @@ async fn a_jwt_of_a_workload_buys_a_token_of_its_service_account_and_no_refresh_
     assert_eq!((claims.aud.as_str(), claims.client_id.as_str()), (NOTES, "service-account:ci"));
     assert_eq!(claims.service_account.as_deref(), Some("ci"));
     let events = world.house.store.list_audit(AuditFilter::default(), None, 10).await.unwrap();
-    let detail = &events[0].detail;
+    let detail = &events.iter().find(|event| event.detail.contains_key("workload")).unwrap().detail;
     assert_eq!(detail["issuer"], GITHUB);
     assert_eq!(detail["workload"], MAIN);
 }

@@ -87,6 +87,9 @@ pub(super) async fn run(arguments: &WithdrawArguments) -> Result<String, Failure
 /// Who will notice what.
 async fn consequence(desk: &Desk, purpose: KeyPurpose, keys: &[KeyId]) -> Result<String, Failure> {
     Ok(match purpose {
+        KeyPurpose::Audit => "Seals that it signed prove nothing from then on: `sekisho audit verify` calls every one of them \
+             forged. Keep a checkpoint of today elsewhere first (`sekisho audit checkpoint`)."
+            .to_owned(),
         KeyPurpose::ClientIds => "Clients that registered with this key are unknown from then on: each registers anew, \
              and everybody who uses it signs in and consents again. Clients that cannot register anew by themselves \
              must be added again by hand."

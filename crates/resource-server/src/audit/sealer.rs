@@ -1,0 +1,208 @@
+//! The sealer (product.md, P-18): twice a second what is in the record and under no seal goes under the next one, which is
+//! signed. Every node runs one; each batch is sealed by the one that was first, and the others look again later.
+//!
+//! Must never hold up a call: it reads and writes beside them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use protocol::jose::{Algorithm, Expect, JoseError, VerifyingKeys};
+use protocol::keys::Keys;
+use protocol::secret::Hash;
+use protocol::world::Clock;
+use serde::{Deserialize, Serialize};
+use store::{Cutoffs, Seal, Sealing, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+/// How often there is a look for what is not sealed.
+const EVERY: Duration = Duration::from_millis(500);
+/// How long it waits when another node was first, or the record fails.
+const STAND_BACK: Duration = Duration::from_secs(2);
+/// How often the last seal is told to the log, where whoever keeps logs keeps it.
+const TOLD_EVERY: Duration = Duration::from_secs(60 * 60);
+/// Seals that are made at the end, at most.
+const LAST_SEALS: u32 = 200;
+/// The type of the signed text.
+const TYP: &str = "audit-seal+jwt";
+
+/// What a seal's signature says (docs/audit.md): with the public key it proves that this seal was there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealClaims {
+    /// The number of the seal.
+    pub seal: u64,
+    /// Its digest, in hexadecimal.
+    pub digest: String,
+    /// Rows in all seals up to this one.
+    pub rows: u64,
+    /// When it was made, in microseconds since 1970.
+    pub sealed_at: i64,
+}
+
+/// Why there is no seal.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The key cannot sign.
+    #[error("the seal could not be signed")]
+    Jose(#[from] JoseError),
+    /// There is no key for it.
+    #[error("there is no key for seals")]
+    NoKey,
+    /// The record did not answer.
+    #[error("the record did not answer: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// What became of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// So many rows were sealed.
+    Sealed(usize),
+    /// Another node was first.
+    Lost,
+    /// Everything is sealed.
+    Nothing,
+}
+
+/// Seals the audit; its owner runs it as a task of its own.
+#[derive(Debug)]
+pub struct Sealer {
+    store: Arc<dyn Store>,
+    keys: Arc<ArcSwap<Keys>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sealer {
+    /// One that has not begun.
+    #[must_use]
+    pub const fn new(store: Arc<dyn Store>, keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
+        Self { store, keys, clock }
+    }
+
+    /// Seals one batch.
+    ///
+    /// # Errors
+    /// [`SealError`]; then nothing was sealed, or it was and nobody heard.
+    pub async fn seal(&self) -> Result<Round, SealError> {
+        let entries = self.store.unsealed_rows().await?;
+        if entries.is_empty() {
+            return Ok(Round::Nothing);
+        }
+        let (count, last) = (entries.len(), self.store.last_seal().await?);
+        let seal = self.next(last.as_ref(), entries, None)?;
+        Ok(if self.store.put_seal(seal).await? { Round::Sealed(count) } else { Round::Lost })
+    }
+
+    /// Says in a seal what may be gone from now on; only then may it go. Whether it was sealed.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub async fn seal_cutoffs(&self, cutoffs: &Cutoffs) -> Result<bool, SealError> {
+        let last = self.store.last_seal().await?;
+        let seal = self.next(last.as_ref(), self.store.unsealed_rows().await?, Some(cutoffs))?;
+        Ok(self.store.put_seal(seal).await?)
+    }
+
+    fn next(
+        &self,
+        last: Option<&Seal>,
+        entries: Vec<store::SealEntry>,
+        cutoffs: Option<&Cutoffs>,
+    ) -> Result<Seal, SealError> {
+        let keys = self.keys.load();
+        let key = keys.audit.as_ref().ok_or(SealError::NoKey)?.active();
+        let before = last.map(|seal| &seal.sealing);
+        let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let sealing = Sealing {
+            id: before.map_or(0, |before| before.id) + 1,
+            previous: last.map_or(Hash::from_bytes([0; 32]), |seal| seal.digest),
+            sealed_at: self.clock.now(),
+            total: before.map_or(0, |before| before.total).saturating_add(count),
+            cutoffs: match (cutoffs, before) {
+                (Some(cutoffs), _) => Sealing::write_cutoffs(cutoffs)?,
+                (None, Some(before)) => before.cutoffs.clone(),
+                (None, None) => Sealing::write_cutoffs(&Cutoffs::new())?,
+            },
+            entries,
+        };
+        let digest = sealing.digest();
+        let signature = key.sign(TYP, &claims(&sealing, &digest))?;
+        Ok(Seal { sealing, digest, key: key.id(), signature })
+    }
+
+    /// Seals until it is told to stop, then what is left.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let (mut told_at, mut failing) = (self.clock.monotonic(), false);
+        let mut pause = EVERY;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = match self.seal().await {
+                // More may be waiting.
+                Ok(Round::Sealed(_)) => Duration::ZERO,
+                Ok(Round::Nothing) => EVERY,
+                Ok(Round::Lost) => STAND_BACK,
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "the audit is not being sealed"
+                        );
+                    }
+                    failing = true;
+                    STAND_BACK
+                }
+            };
+            if pause < STAND_BACK {
+                failing = false;
+            }
+            if self.clock.monotonic().saturating_sub(told_at) >= TOLD_EVERY {
+                told_at = self.clock.monotonic();
+                self.tell().await;
+            }
+        }
+        for _ in 0..LAST_SEALS {
+            match self.seal().await {
+                Ok(Round::Sealed(_) | Round::Lost) => {}
+                Ok(Round::Nothing) | Err(_) => break,
+            }
+        }
+        self.tell().await;
+    }
+
+    /// The last seal, where it outlives whatever is done to the record.
+    async fn tell(&self) {
+        if let Ok(Some(seal)) = self.store.last_seal().await {
+            let (number, rows) = (seal.sealing.id, seal.sealing.total);
+            tracing::info!(seal = number, rows, checkpoint = seal.signature, "the audit is sealed");
+        }
+    }
+}
+
+/// What the signature of a seal must say.
+pub(super) fn claims(sealing: &Sealing, digest: &Hash) -> SealClaims {
+    SealClaims {
+        seal: sealing.id,
+        digest: hex(digest),
+        rows: sealing.total,
+        sealed_at: sealing.sealed_at.micros(),
+    }
+}
+
+/// What a signed text says, if it is the seal of one of these keys.
+///
+/// # Errors
+/// [`JoseError`], the first that was found.
+pub fn read_checkpoint(keys: &VerifyingKeys, text: &str) -> Result<SealClaims, JoseError> {
+    keys.verify(text, &Expect { typ: Some(&[TYP]), algorithms: &[Algorithm::Es256] })
+}
+
+fn hex(hash: &Hash) -> String {
+    use std::fmt::Write as _;
+    hash.as_bytes().iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,272 @@
+//! Whether the audit is what was sealed (attacks ST-19): every row that a seal names is there, says what it said, and
+//! stands where it stood; every seal follows the one before and is signed; and the last one is not before one that was
+//! kept elsewhere.
+//!
+//! Goes through the record seal by seal and holds one at a time.
+
+use std::fmt;
+
+use protocol::id::{AuditEvent, Id};
+use protocol::jose::VerifyingKeys;
+use protocol::secret::Hash;
+use protocol::world::Timestamp;
+use store::{AuditClass, Cutoffs, Seal, SealEntry, SealedAuditRow, Store, StoreError};
+
+use super::sealer::{SealClaims, claims, read_checkpoint};
+
+/// Seals per reading.
+const PAGE: u32 = 20;
+/// So many faults are named; the others are counted.
+const NAMED: usize = 100;
+/// In the cutoffs: the first seal that is still there.
+const FIRST_SEAL: &str = "first_seal";
+
+/// A row of the audit, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Named {
+    /// Whether it is a block of calls.
+    pub is_block: bool,
+    /// Its time.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: Id<AuditEvent>,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// A row says another thing than when it was sealed.
+    Altered(u64, Named),
+    /// The checkpoint is of a seal that is another one now.
+    CheckpointDiffers(u64),
+    /// Rows say that they are under seals that are not there.
+    Foreign(u64),
+    /// The seals before this one are gone, and were not to go.
+    FrontCut(u64),
+    /// A row says it is under the seal, which does not name it.
+    Inserted(u64, Named),
+    /// A row stands at another place of its seal.
+    Moved(u64, Named),
+    /// A row is gone.
+    Removed(u64, Named),
+    /// A seal is not what its digest says.
+    SealAltered(u64),
+    /// The seals between these two are gone, or the second follows another one.
+    SealsBroken(u64, u64),
+    /// The record ends with the first number, and the checkpoint is of the second.
+    TailCut(u64, u64),
+    /// A seal is not signed by a key of this house.
+    Unsigned(u64),
+}
+
+impl Named {
+    const fn of(entry: &SealEntry) -> Self {
+        Self { is_block: matches!(entry.class, AuditClass::Block), at: entry.at, id: entry.id }
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = if self.is_block { "block of calls" } else { "event" };
+        write!(f, "{what} {} of {:?}", self.id, self.at)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Altered(seal, row) => write!(f, "altered: {row}, under seal {seal}"),
+            Self::CheckpointDiffers(seal) => {
+                write!(f, "replaced: seal {seal} is not the one of the checkpoint")
+            }
+            Self::Foreign(rows) => {
+                write!(f, "cut off: {rows} rows are under seals that are not there")
+            }
+            Self::FrontCut(first) => write!(f, "removed: the seals before {first}"),
+            Self::Inserted(seal, row) => write!(f, "put in: {row}, which seal {seal} does not name"),
+            Self::Moved(seal, row) => write!(f, "reordered: {row}, under seal {seal}"),
+            Self::Removed(seal, row) => write!(f, "removed: {row}, under seal {seal}"),
+            Self::SealAltered(seal) => write!(f, "altered: seal {seal}"),
+            Self::SealsBroken(before, after) => {
+                write!(f, "broken: seal {after} does not follow seal {before}")
+            }
+            Self::TailCut(last, kept) => {
+                write!(f, "cut off: the record ends with seal {last}, and the checkpoint is of seal {kept}")
+            }
+            Self::Unsigned(seal) => write!(f, "forged: seal {seal} is not signed by a key of this record"),
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// Seals that were looked at.
+    pub seals: u64,
+    /// Rows that are what they were.
+    pub rows: u64,
+    /// Rows that are gone as the time that they are kept is over.
+    pub expired: u64,
+    /// Rows that are not sealed yet.
+    pub unsealed: u64,
+    /// What is wrong, the first hundred.
+    pub faults: Vec<Fault>,
+    /// All that is wrong.
+    pub count: u64,
+    /// The number of the last seal, and its signature.
+    pub last: Option<(u64, String)>,
+}
+
+impl Findings {
+    fn add(&mut self, fault: Fault) {
+        self.count += 1;
+        if self.faults.len() < NAMED {
+            self.faults.push(fault);
+        }
+    }
+}
+
+/// Looks at every seal and every sealed row. `progress` is told seals that were looked at, and all.
+///
+/// # Errors
+/// If the record does not answer, or holds a row that no release could have written.
+pub async fn verify_audit(
+    store: &dyn Store,
+    keys: &VerifyingKeys,
+    checkpoint: Option<&SealClaims>,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Findings, StoreError> {
+    let mut findings = Findings::default();
+    let Some(last) = store.last_seal().await? else {
+        if let Some(kept) = checkpoint {
+            findings.add(Fault::TailCut(0, kept.seal));
+        }
+        let outside = store.outside_seals().await?;
+        findings.unsealed = outside.unsealed;
+        if outside.foreign > 0 {
+            findings.add(Fault::Foreign(outside.foreign));
+        }
+        return Ok(findings);
+    };
+    let mut walk = Walk { keys, cutoffs: last.sealing.read_cutoffs(), before: None, findings };
+    let end = last.sealing.id;
+    loop {
+        let after = walk.before.as_ref().map_or(0, |(id, _, _)| *id);
+        let page = store.list_seals(after, PAGE).await?;
+        for seal in page.iter().filter(|seal| seal.sealing.id <= end) {
+            let rows = store.sealed_rows(seal.sealing.id).await?;
+            walk.seal(seal, &rows, checkpoint);
+            progress(seal.sealing.id, end);
+        }
+        if page.last().is_none_or(|seal| seal.sealing.id >= end) {
+            break;
+        }
+    }
+    let mut findings = walk.findings;
+    let outside = store.outside_seals().await?;
+    findings.unsealed = outside.unsealed;
+    if outside.foreign > 0 {
+        findings.add(Fault::Foreign(outside.foreign));
+    }
+    if let Some(kept) = checkpoint.filter(|kept| kept.seal > end) {
+        findings.add(Fault::TailCut(end, kept.seal));
+    }
+    findings.last = Some((end, last.signature));
+    Ok(findings)
+}
+
+/// On the way from the first seal to the last.
+struct Walk<'a> {
+    keys: &'a VerifyingKeys,
+    cutoffs: Cutoffs,
+    /// Number, digest and total of the seal before.
+    before: Option<(u64, Hash, u64)>,
+    findings: Findings,
+}
+
+impl Walk<'_> {
+    fn seal(&mut self, seal: &Seal, rows: &[SealedAuditRow], checkpoint: Option<&SealClaims>) {
+        let sealing = &seal.sealing;
+        let id = sealing.id;
+        let count = u64::try_from(sealing.entries.len()).unwrap_or(u64::MAX);
+        match &self.before {
+            None => {
+                let may_begin = self.cutoffs.get(FIRST_SEAL).and_then(|first| u64::try_from(*first).ok());
+                if id > may_begin.unwrap_or(1) {
+                    self.findings.add(Fault::FrontCut(id));
+                }
+            }
+            Some((number, digest, total)) => {
+                if id != number + 1 || sealing.previous != *digest || sealing.total != total + count {
+                    self.findings.add(Fault::SealsBroken(*number, id));
+                }
+            }
+        }
+        let digest = sealing.digest();
+        if digest != seal.digest {
+            self.findings.add(Fault::SealAltered(id));
+        }
+        let signed = read_checkpoint(self.keys, &seal.signature);
+        if signed.as_ref() != Ok(&claims(sealing, &digest)) {
+            self.findings.add(Fault::Unsigned(id));
+        }
+        if checkpoint.is_some_and(|kept| kept.seal == id && *kept != claims(sealing, &digest)) {
+            self.findings.add(Fault::CheckpointDiffers(id));
+        }
+        self.rows(id, &sealing.entries, rows);
+        self.before = Some((id, seal.digest, sealing.total));
+        self.findings.seals += 1;
+    }
+
+    fn rows(&mut self, seal: u64, entries: &[SealEntry], rows: &[SealedAuditRow]) {
+        let mut known = vec![false; rows.len()];
+        for (index, (position, entry)) in (0_i64..).zip(entries).enumerate() {
+            let is_exact = |row: &SealedAuditRow| row.position == position && row.entry == *entry;
+            // Nearly every row.
+            if let (Some(row), Some(known)) = (rows.get(index), known.get_mut(index))
+                && !*known
+                && is_exact(row)
+            {
+                *known = true;
+                self.findings.rows += 1;
+                continue;
+            }
+            let find = |is: &dyn Fn(&SealedAuditRow) -> bool| {
+                rows.iter().zip(&known).position(|(row, known)| !known && is(row))
+            };
+            let is_same = |row: &SealedAuditRow| {
+                (row.entry.at, row.entry.id) == (entry.at, entry.id) || row.position == position
+            };
+            let (found, fault) = if let Some(found) = find(&is_exact) {
+                (Some(found), None)
+            } else if let Some(found) = find(&|row| row.entry == *entry) {
+                (Some(found), Some(Fault::Moved(seal, Named::of(entry))))
+            } else if let Some(found) = find(&is_same) {
+                (Some(found), Some(Fault::Altered(seal, Named::of(entry))))
+            } else if self.may_be_gone(entry) {
+                self.findings.expired += 1;
+                continue;
+            } else {
+                (None, Some(Fault::Removed(seal, Named::of(entry))))
+            };
+            if let Some(known) = found.and_then(|found| known.get_mut(found)) {
+                *known = true;
+            }
+            match fault {
+                Some(fault) => self.findings.add(fault),
+                None => self.findings.rows += 1,
+            }
+        }
+        for (row, _) in rows.iter().zip(&known).filter(|(_, known)| !**known) {
+            self.findings.add(Fault::Inserted(seal, Named::of(&row.entry)));
+        }
+    }
+
+    /// Whether the time that it is kept is over, as the last seal says.
+    fn may_be_gone(&self, entry: &SealEntry) -> bool {
+        self.cutoffs.get(entry.class.as_str()).is_some_and(|cutoff| entry.at.micros() < *cutoff)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Attacks ST-19: what is done to the audit behind the record's back is found, and which row it was done to.
+
+use std::sync::Arc;
+
+use protocol::jose::VerifyingKeys;
+use store::{AuditEvents as _, AuditKind, AuditSeals as _, Outcome};
+
+use super::super::sealer::{Round, Sealer};
+use super::*;
+use crate::fixture::{PING, World, post, tools_call};
+
+/// A house with events and calls, all of them sealed.
+async fn sealed() -> World {
+    let world = World::new().await;
+    let token = world.token(|_| {});
+    for _ in 0..3 {
+        world.answered(post(&token, PING)).await;
+        world.answered(post(&token, &tools_call("writes"))).await;
+    }
+    world.audited().await;
+    seal_all(&world).await;
+    for number in 0..4 {
+        event(&world, number).await;
+        seal_all(&world).await;
+    }
+    event(&world, 4).await;
+    event(&world, 5).await;
+    event(&world, 6).await;
+    seal_all(&world).await;
+    world
+}
+
+async fn event(world: &World, second: u64) {
+    let at = crate::fixture::START.plus(std::time::Duration::from_secs(100 + second));
+    let id = Id::mint(at, &*world.entropy);
+    let mut event = store::AuditEvent::new(id, at, AuditKind::GrantRevoked, Outcome::Ok);
+    event.detail.insert("number", second.to_string());
+    world.store.append_audit(vec![event]).await.unwrap();
+}
+
+fn sealer(world: &World) -> Sealer {
+    Sealer::new(Arc::clone(&world.store) as _, Arc::clone(&world.keys), Arc::clone(&world.clock) as _)
+}
+
+async fn seal_all(world: &World) {
+    while sealer(world).seal().await.unwrap() != Round::Nothing {}
+}
+
+fn keys(world: &World) -> VerifyingKeys {
+    VerifyingKeys::of(world.keys.load().audit.as_ref().unwrap().iter())
+}
+
+async fn verified(world: &World, kept: Option<&SealClaims>) -> Findings {
+    verify_audit(world.store.as_ref(), &keys(world), kept, &|_, _| {}).await.unwrap()
+}
+
+async fn checkpoint(world: &World) -> SealClaims {
+    let seal = world.store.last_seal().await.unwrap().unwrap();
+    read_checkpoint(&keys(world), &seal.signature).unwrap()
+}
+
+fn tamper(world: &World, sql: &str) {
+    rusqlite::Connection::open(world.record()).unwrap().execute_batch(sql).unwrap();
+}
+
+fn told(found: &Findings) -> Vec<String> {
+    found.faults.iter().map(|fault| fault.to_string().split(':').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_nobody_touched_is_what_was_sealed() {
+    let world = sealed().await;
+    let found = verified(&world, Some(&checkpoint(&world).await)).await;
+    assert_eq!((found.count, found.expired, found.unsealed), (0, 0, 0), "{:?}", found.faults);
+    assert_eq!((found.seals, found.rows), (6, 9), "a sign-in, a block, and seven events");
+    event(&world, 8).await;
+    assert_eq!(verified(&world, None).await.unsealed, 1);
+}
+
+#[tokio::test]
+async fn st_19_an_event_that_was_altered_is_named() {
+    let world = sealed().await;
+    tamper(&world, "UPDATE audit_events SET detail = '{\"number\":\"9\"}' WHERE detail LIKE '%\"2\"%'");
+    let found = verified(&world, None).await;
+    let [Fault::Altered(4, row)] = found.faults.as_slice() else { panic!("{:?}", found.faults) };
+    assert_eq!(
+        (row.at, row.is_block),
+        (crate::fixture::START.plus(std::time::Duration::from_secs(102)), false)
+    );
+    assert_eq!(found.rows, 8);
+}
+
+#[tokio::test]
+async fn st_19_a_block_of_calls_that_was_altered_is_named() {
+    let world = sealed().await;
+    tamper(&world, "UPDATE audit_blocks SET packed = CAST(replace(packed, 'writes', 'writer') AS BLOB)");
+    let found = verified(&world, None).await;
+    let [Fault::Altered(1, row)] = found.faults.as_slice() else { panic!("{:?}", found.faults) };
+    assert!(row.is_block);
+}
+
+#[tokio::test]
+async fn st_19_a_row_that_was_removed_is_named() {
+    let world = sealed().await;
+    tamper(&world, "DELETE FROM audit_events WHERE detail LIKE '%\"5\"%'");
+    let found = verified(&world, None).await;
+    let [Fault::Removed(6, row)] = found.faults.as_slice() else { panic!("{:?}", found.faults) };
+    assert_eq!(row.at, crate::fixture::START.plus(std::time::Duration::from_secs(105)));
+}
+
+#[tokio::test]
+async fn st_19_rows_that_were_swapped_are_named() {
+    let world = sealed().await;
+    tamper(&world, "UPDATE audit_events SET seal_position = 2 - seal_position WHERE seal_id = 6");
+    assert_eq!(told(&verified(&world, None).await), ["reordered", "reordered"]);
+}
+
+#[tokio::test]
+async fn st_19_a_row_that_was_put_in_is_named() {
+    let world = sealed().await;
+    tamper(
+        &world,
+        "INSERT INTO audit_events (id, at, kind, outcome, detail, seal_id, seal_position) \
+         VALUES (x'00000000000000000000000000000001', 7, 'sign_in', 'ok', '{}', 6, 3)",
+    );
+    assert_eq!(told(&verified(&world, None).await), ["put in"]);
+}
+
+/// With what was kept elsewhere even the end of it is found.
+#[tokio::test]
+async fn st_19_an_end_that_was_cut_off_is_found_by_a_checkpoint() {
+    let world = sealed().await;
+    let kept = checkpoint(&world).await;
+    tamper(&world, "DELETE FROM audit_events WHERE seal_id = 6; DELETE FROM audit_seals WHERE id = 6");
+    assert_eq!(verified(&world, None).await.count, 0, "by itself it is whole");
+    assert_eq!(verified(&world, Some(&kept)).await.faults, [Fault::TailCut(5, 6)]);
+    // And it goes on from there.
+    event(&world, 9).await;
+    seal_all(&world).await;
+    assert_eq!(verified(&world, Some(&kept)).await.faults, [Fault::CheckpointDiffers(6)]);
+    tamper(
+        &world,
+        "DELETE FROM audit_seals; UPDATE audit_events SET seal_id = NULL; UPDATE audit_blocks SET seal_id = NULL",
+    );
+    assert_eq!(verified(&world, Some(&kept)).await.faults, [Fault::TailCut(0, 6)]);
+}
+
+#[tokio::test]
+async fn st_19_rows_left_behind_by_a_seal_that_was_removed_are_found() {
+    let world = sealed().await;
+    tamper(&world, "DELETE FROM audit_seals WHERE id = 6");
+    assert_eq!(told(&verified(&world, None).await), ["cut off"]);
+}
+
+#[tokio::test]
+async fn st_19_a_beginning_that_was_cut_off_is_found() {
+    let world = sealed().await;
+    tamper(
+        &world,
+        "UPDATE audit_seals SET previous = NULL WHERE id = 3; DELETE FROM audit_seals WHERE id < 3; \
+         DELETE FROM audit_events WHERE seal_id < 3; DELETE FROM audit_blocks WHERE seal_id < 3",
+    );
+    assert_eq!(told(&verified(&world, None).await), ["removed"]);
+}
+
+#[tokio::test]
+async fn st_19_a_seal_in_between_that_was_removed_is_found() {
+    let world = sealed().await;
+    tamper(
+        &world,
+        "UPDATE audit_seals SET previous = NULL WHERE id = 4; DELETE FROM audit_seals WHERE id = 3; \
+         DELETE FROM audit_events WHERE seal_id = 3",
+    );
+    assert_eq!(told(&verified(&world, None).await), ["broken"]);
+}
+
+/// Whoever can write into the record, but has not the key, cannot seal.
+#[tokio::test]
+async fn st_19_what_was_sealed_anew_without_the_key_is_forged() {
+    let world = sealed().await;
+    let mut seal = world.store.last_seal().await.unwrap().unwrap();
+    seal.sealing.entries.pop();
+    seal.sealing.total -= 1;
+    seal.digest = seal.sealing.digest();
+    tamper(
+        &world,
+        "DELETE FROM audit_seals WHERE id = 6; DELETE FROM audit_events WHERE detail LIKE '%\"6\"%'",
+    );
+    tamper(&world, "UPDATE audit_events SET seal_id = NULL WHERE seal_id = 6");
+    assert!(world.store.put_seal(seal.clone()).await.unwrap());
+    assert_eq!(told(&verified(&world, None).await), ["forged"]);
+    // Nor with a key of its own.
+    let other = World::new().await;
+    let ring = other.keys.load();
+    seal.signature = ring
+        .audit
+        .as_ref()
+        .unwrap()
+        .active()
+        .sign("audit-seal+jwt", &claims(&seal.sealing, &seal.digest))
+        .unwrap();
+    tamper(
+        &world,
+        "DELETE FROM audit_seals WHERE id = 6; UPDATE audit_events SET seal_id = NULL WHERE seal_id = 6",
+    );
+    assert!(world.store.put_seal(seal).await.unwrap());
+    assert_eq!(told(&verified(&world, None).await), ["forged"]);
+}
+
+#[tokio::test]
+async fn st_19_a_seal_that_was_altered_is_found() {
+    let world = sealed().await;
+    tamper(&world, "UPDATE audit_seals SET sealed_at = sealed_at + 1 WHERE id = 4");
+    assert_eq!(told(&verified(&world, None).await), ["altered", "forged"]);
+}
+
+/// What may be gone is said by a seal, and by nothing else.
+#[tokio::test]
+async fn rows_may_go_when_their_time_is_over_and_a_seal_says_so() {
+    let world = sealed().await;
+    let before = crate::fixture::START.plus(std::time::Duration::from_secs(103));
+    tamper(&world, "DELETE FROM audit_events WHERE detail LIKE '%\"1\"%' OR detail LIKE '%\"2\"%'");
+    assert_eq!(verified(&world, None).await.count, 2);
+    let cutoffs = Cutoffs::from([("security".to_owned(), before.micros())]);
+    assert!(sealer(&world).seal_cutoffs(&cutoffs).await.unwrap());
+    let found = verified(&world, None).await;
+    assert_eq!((found.count, found.expired), (0, 2), "{:?}", found.faults);
+    // It is of these two alone: of what is younger, or of another class, nothing may go.
+    tamper(&world, "DELETE FROM audit_events WHERE detail LIKE '%\"3\"%'; DELETE FROM audit_blocks");
+    assert_eq!(told(&verified(&world, None).await), ["removed", "removed"]);
+    // And what the next seals say is the same.
+    event(&world, 9).await;
+    seal_all(&world).await;
+    assert_eq!(verified(&world, None).await.expired, 2);
+}
+
+/// Of several nodes that seal at once one seals each row.
+#[tokio::test]
+async fn nodes_that_seal_at_once_seal_each_row_once() {
+    let world = World::new().await;
+    for number in 0..40 {
+        event(&world, number).await;
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let sealer = sealer(&world);
+        tasks.spawn(async move { sealer.seal().await.unwrap() });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
+    seal_all(&world).await;
+    let found = verified(&world, None).await;
+    assert_eq!((found.count, found.rows, found.unsealed), (0, 41, 0), "{:?}", found.faults);
+}

@@ -1,0 +1,90 @@
+//! The account of what happened, from outside: a call that was on its way when the process was killed, and an audit that is
+//! sealed and verified beside a running Sekisho.
+
+use std::time::Duration;
+
+use testkit::browser::Browser;
+use testkit::client::{LOOPBACK_REDIRECT, TestClient};
+use testkit::http::request;
+
+use crate::process::{Folder, http, text};
+
+fn ran(folder: &Folder, arguments: &[&str], code: i32) -> String {
+    let output = folder.run(arguments);
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+/// Repeats a command until it says something.
+fn until(folder: &Folder, arguments: &[&str], sign: &str) -> String {
+    for _ in 0..100 {
+        let output = folder.run(arguments);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        if said.contains(sign) {
+            return said;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    panic!("{arguments:?} never said {sign}");
+}
+
+/// I-8, P-18: the MCP server has the call, and the process is killed. Nobody knows how it ended, and the audit says so.
+#[tokio::test]
+async fn a_call_that_was_on_its_way_when_the_process_was_killed_is_in_the_audit() {
+    // Takes the call, and never answers.
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let folder = Folder::new(&format!("http://{}/mcp", listener.local_addr().unwrap()));
+    let running = folder.serve();
+    let client = TestClient::register(&http(), &folder.issuer, LOOPBACK_REDIRECT).await.unwrap();
+    let tokens = client.obtain_tokens(&mut Browser::new(http()), "alice", &folder.resource()).await.unwrap();
+    let body = serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "pay_the_invoice", "arguments": {"canary": "c4n4ry"}}});
+    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", bearer.as_str()),
+        ("accept", "application/json, text/event-stream"),
+    ];
+    let asked = request(http::Method::POST, &folder.resource(), &headers, body.to_string().into()).unwrap();
+    let client_of_the_call = crate::process::http();
+    let mut call = Box::pin(client_of_the_call.send(asked));
+    let held = tokio::select! {
+        held = listener.accept() => held.unwrap(),
+        _ = &mut call => panic!("nobody answers"),
+    };
+    let said = ran(&folder, &["audit"], 0);
+    assert!(said.contains("outcome unknown") && said.contains("pay_the_invoice (on_its_way)"), "{said}");
+    running.kill();
+    drop((call, held));
+    let said = ran(&folder, &["audit", "--kind", "call", "--user", "alice"], 0);
+    assert!(said.contains("outcome unknown") && said.contains("pay_the_invoice"), "{said}");
+    assert!(!said.contains("c4n4ry"), "{said}");
+}
+
+/// Everything that happened is sealed within a second or two, and what was kept of it fits.
+#[tokio::test]
+async fn the_audit_is_sealed_and_verified_beside_a_running_sekisho() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    let running = folder.serve();
+    let client = TestClient::register(&http(), &folder.issuer, LOOPBACK_REDIRECT).await.unwrap();
+    client.obtain_tokens(&mut Browser::new(http()), "alice", &folder.resource()).await.unwrap();
+    let said = until(&folder, &["audit", "verify"], " 0 not sealed yet");
+    assert!(said.contains("The audit is what was sealed."), "{said}");
+    let checkpoint = ran(&folder, &["audit", "checkpoint"], 0);
+    let file = folder.path("checkpoint.json");
+    std::fs::write(&file, &checkpoint).unwrap();
+    let verify = ["audit", "verify", "--checkpoint", file.to_str().unwrap(), "--json"];
+    let found: serde_json::Value = serde_json::from_str(&ran(&folder, &verify, 0)).unwrap();
+    assert_eq!((&found["ok"], &found["faults_in_all"]), (&serde_json::json!(true), &serde_json::json!(0)));
+    running.kill();
+    // Of another record it is no checkpoint.
+    let other = Folder::new("http://127.0.0.1:9/mcp");
+    other.serve().kill();
+    let verify = ["audit", "verify", "--checkpoint", file.to_str().unwrap()];
+    assert!(ran(&other, &verify, 2).contains("holds no checkpoint of this record"));
+    for lies in ["", "{}", "{\"checkpoint\":7}", "a.b.c"] {
+        std::fs::write(&file, lies).unwrap();
+        assert!(ran(&folder, &verify, 2).contains("holds no checkpoint of this record"), "{lies}");
+    }
+}
