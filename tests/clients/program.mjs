@@ -16,7 +16,14 @@ export const node = (file) => [process.execPath, path.join(here, file)];
 export const python = (file) => [process.env.PYTHON, path.join(here, 'python', file)];
 
 /** Runs it with these arguments and this environment; it must end well within 90 seconds. */
-export async function run([command, ...first], args, env) {
+export async function run(command, args, env) {
+  const { seen, complaint } = await attempt(command, args, env);
+  assert.ok(seen, complaint);
+  return seen;
+}
+
+/** Runs it and answers what it printed as `seen`, or, if it failed, its `complaint`; the tests say which they expect. */
+export async function attempt([command, ...first], args, env) {
   assert.ok(command, `no program is named for ${first.concat(args).join(' ')}`);
   const log = path.join(temporaryFolder('browser'), 'browser.log');
   const child = spawn(command, [...first, ...args], { env: { ...process.env, BROWSER: browser, NODE: process.execPath, BOT_LOG: log, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -26,6 +33,6 @@ export async function run([command, ...first], args, env) {
   const late = setTimeout(() => child.kill('SIGKILL'), 90_000);
   const code = await new Promise((gone) => child.once('close', gone));
   clearTimeout(late);
-  assert.equal(code, 0, `${complaint}\n${fs.existsSync(log) ? fs.readFileSync(log) : 'the browser was not opened'}`);
-  return JSON.parse(out);
+  if (code === 0) return { seen: JSON.parse(out) };
+  return { complaint: `ended with ${code}:\n${complaint}\n${fs.existsSync(log) ? fs.readFileSync(log) : 'the browser was not opened'}` };
 }

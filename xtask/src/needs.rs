@@ -28,7 +28,7 @@ pub(crate) enum Need {
     Pebble,
     /// PostgreSQL's server programs.
     PostgreSql,
-    /// The Python SDK in a virtual environment.
+    /// The Python SDK and a published MCP server of it, in a virtual environment.
     PythonSdk,
     /// The first line of the Python SDK in one of its own.
     PythonSdkV1,
@@ -50,16 +50,16 @@ impl Need {
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Chromium => "a browser, to look at the pages: `apt-get install chromium`",
-            Self::ClientModules => {
-                "MCP clients and a server of the TypeScript SDK: `npm ci` in tests/clients"
-            }
+            Self::ClientModules => "MCP clients and servers of the TypeScript SDK: `npm ci` in tests/clients",
             Self::ConformanceModules => {
                 "MCP conformance suite, Node 22, OpenID provider: `npm ci` in tests/conformance"
             }
             Self::Man => "`man`, to render the manual: `apt-get install man-db`",
             Self::Pebble => "an ACME authority, for certificates: `apt-get install pebble`",
             Self::PostgreSql => "PostgreSQL's server, for the store's contract: `apt-get install postgresql`",
-            Self::PythonSdk => "MCP client of the Python SDK: a virtual environment in .tools/venv",
+            Self::PythonSdk => {
+                "MCP client and server of the Python SDK: a virtual environment in .tools/venv"
+            }
             Self::PythonSdkV1 => {
                 "MCP client of the Python SDK's first line: a virtual environment in .tools/venv-v1"
             }

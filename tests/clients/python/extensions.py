@@ -1,6 +1,6 @@
 """The Python SDK's client without a browser: client credentials, and enterprise-managed authorization.
 
-    CLIENT_ID=… CLIENT_SECRET=…|PRIVATE_KEY=… ISSUER=… python extensions.py <mcp-url> <tool>
+    CLIENT_ID=… CLIENT_SECRET=…|PRIVATE_KEY=… ISSUER=… python extensions.py <mcp-url> <tool> [arguments as JSON]
     … IDP=… IDP_CLIENT_ID=… IDP_CLIENT_SECRET=… ID_TOKEN=…       exchanges the ID token for an ID-JAG, and that for an access token
 
 Prints one line of JSON with what it saw. The exit code says whether it worked.
@@ -61,12 +61,12 @@ def provider(url: str, memory: Memory) -> httpx2.Auth:
     return ClientCredentialsOAuthProvider(**who, client_secret=given["CLIENT_SECRET"])
 
 
-async def main(url: str, name: str) -> None:
+async def main(url: str, name: str, arguments: str = "{}") -> None:
     memory = Memory()
     async with create_mcp_http_client(auth=provider(url, memory)) as http_client:
         async with Client(streamable_http_client(url, http_client=http_client)) as client:
             tools = (await client.list_tools()).tools
-            result = await client.call_tool(name, {})
+            result = await client.call_tool(name, json.loads(arguments))
     assert memory.tokens
     seen = {
         "clientId": given["CLIENT_ID"],
@@ -80,4 +80,4 @@ async def main(url: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:3]))
+    asyncio.run(main(*sys.argv[1:4]))

@@ -2,12 +2,12 @@
 // place of a secret (SEP-1933), asked for as the client of the conformance suite's scenario `auth/wif-jwt-bearer` asks. No
 // browser anywhere.
 //
-//   CLIENT_ID=… CLIENT_SECRET=…|PRIVATE_KEY=…|ASSERTION=… ISSUER=… node machine.mjs <mcp-url> <tool>
+//   CLIENT_ID=… CLIENT_SECRET=…|PRIVATE_KEY=…|ASSERTION=… ISSUER=… node machine.mjs <mcp-url> <tool> [arguments as JSON]
 //
 // Prints one line of JSON with what it saw.
 import { Client, ClientCredentialsProvider, PrivateKeyJwtProvider, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
-const [url, name] = process.argv.slice(2);
+const [url, name, given = '{}'] = process.argv.slice(2);
 const { CLIENT_ID: clientId, CLIENT_SECRET: clientSecret, PRIVATE_KEY: privateKey, ASSERTION: assertion, ISSUER: expectedIssuer } = process.env;
 
 /** Proves nothing about itself: what counts is in the assertion. It is sent once. */
@@ -35,7 +35,7 @@ const provider = assertion ? new Workload() : credentials();
 const client = new Client({ name: 'typescript-sdk-machine', version: '2.4.0' });
 await client.connect(new StreamableHTTPClientTransport(new URL(url), { authProvider: provider }));
 const { tools } = await client.listTools();
-const result = await client.callTool({ name, arguments: {} });
+const result = await client.callTool({ name, arguments: JSON.parse(given) });
 process.stdout.write(`${JSON.stringify({
   clientId,
   scope: provider.tokens().scope,
