@@ -10,11 +10,14 @@ use protocol::oauth::{CodeVerifier, Scope};
 use protocol::secret::Secret;
 use protocol::world::Clock;
 use serde_json::json;
+use testkit::client::Pkce;
 use testkit::http::{Answer, Http};
+use testkit::identity_providers::{self, AppConnection, Brand, IdentityProvider};
 use testkit::mcp_server::FakeMcpServer;
 use testkit::remote_server::{CLIENT_ID, Counts, Knows, RemoteServer, canary};
 use testkit::world::TestClock;
 use upstream::egress::Fetcher;
+use upstream::identity_assertion::{ClientProof, Peer, Subject};
 use upstream::oauth_client::{
     Attempt, InMemory, Kind, OauthClient, OauthClientError, OauthClientSettings, OauthWorld, Registration,
     Rejection, Revocated, Revoked, Tokens, Ways,
@@ -114,6 +117,7 @@ async fn a_person_connects_to_a_server_of_every_kind_and_is_nobody_else_there() 
     Ok(())
 }
 
+/// CL-069.
 #[tokio::test]
 async fn refresh_tokens_turn_and_one_that_comes_twice_ends_everything() -> Result<(), String> {
     let scene = Scene::new(Knows::Dynamic).await?;
@@ -174,4 +178,68 @@ async fn a_grant_that_is_narrower_than_asked_is_taken_as_such() -> Result<(), St
     assert!(answer.status == 403 && challenge.wants_scope());
     assert_eq!(challenge.scope.map(|scope| scope.to_string()).as_deref(), Some("write"));
     Ok(())
+}
+
+/// Enterprise-managed authorization, the other side: what the identity provider gave at a sign-in is all that is needed.
+#[tokio::test]
+async fn with_an_identity_assertion_no_browser_is_needed_at_all() -> Result<(), String> {
+    let scene = Scene::new(Knows::IdJag).await?;
+    let okta = IdentityProvider::start(Brand::Okta, &scene.clock).await?;
+    let connection = AppConnection {
+        audience: scene.server.issuer().to_owned(),
+        client_id: CLIENT_ID.to_owned(),
+        resources: vec![scene.server.url.clone()],
+        scopes: vec!["read".to_owned(), "write".to_owned()],
+    };
+    okta.change(|held| held.connections = vec![connection]);
+    let provider = Peer {
+        client_id: identity_providers::CLIENT_ID.to_owned(),
+        egress: Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?)),
+        issuer: okta.url.clone(),
+        proof: ClientProof::Post(Secret::new(identity_providers::CLIENT_SECRET.to_owned())),
+    };
+    let assertions = scene.client.identity_assertions(provider).map_err(text)?;
+    let person = Subject::IdToken(id_token(&okta, &scene.http).await?);
+    let tokens = assertions.obtain(person, Scope::parse("read").ok().as_ref()).await.map_err(text)?;
+    let answer = scene.call(&tokens.access_token, "echo").await?;
+    assert!(answer.text().contains("canary-of-"), "{}", answer.text());
+    assert_eq!(scene.call(&tokens.access_token, "write").await?.status, 403);
+    let Counts { authorizations, exchanges, .. } = scene.server.counts();
+    assert_eq!((authorizations, exchanges), (0, 1));
+    let nobody = Subject::IdToken(Secret::new("a.b.c".to_owned()));
+    let refused = assertions.obtain(nobody, None).await.err().ok_or("it was granted")?;
+    assert_eq!(refused, Rejection::SignInNeeded.into());
+    Ok(())
+}
+
+/// What a sign-in at the identity provider gives.
+async fn id_token(okta: &IdentityProvider, http: &Http) -> Result<Secret, String> {
+    let pkce = Pkce::new("a sign-in");
+    let (client_id, redirect_uri) = (identity_providers::CLIENT_ID, "http://127.0.0.1/callback");
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([
+            ("response_type", "code"),
+            ("client_id", client_id),
+            ("redirect_uri", redirect_uri),
+            ("scope", "openid"),
+            ("nonce", "n"),
+            ("code_challenge", pkce.challenge.as_str()),
+        ])
+        .finish();
+    let back = http.get(&format!("{}/oauth2/v1/authorize?{query}", okta.url), &[]).await?;
+    let location = Url::parse(back.header("location")).map_err(text)?;
+    let code = location.query_pairs().find(|(name, _)| name == "code").ok_or("no code")?.1.into_owned();
+    let fields = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", redirect_uri),
+        ("code_verifier", pkce.verifier.as_str()),
+        ("client_id", client_id),
+        ("client_secret", identity_providers::CLIENT_SECRET),
+    ];
+    let tokens = http.post_form(&format!("{}/oauth2/v1/token", okta.url), &[], &fields).await?;
+    tokens.json()["id_token"]
+        .as_str()
+        .map(|token| Secret::new(token.to_owned()))
+        .ok_or("no ID token".to_owned())
 }

@@ -111,11 +111,15 @@ pub struct Fetched {
     pub body: Bytes,
 }
 
+type GuardedClient = Client<HttpsConnector<GuardedLines>, Full<Bytes>>;
+
 /// Fetches from strangers' URLs. One for the whole process, or the budgets are worth less.
 #[derive(Clone)]
 pub struct GuardedFetcher {
     budget: Arc<Budget>,
-    client: Client<HttpsConnector<GuardedLines>, Full<Bytes>>,
+    client: GuardedClient,
+    /// For those whom an operator's peer named: judged as everybody, counted by nobody.
+    peers: GuardedClient,
     private_hosts: Arc<[String]>,
 }
 
@@ -124,19 +128,9 @@ impl GuardedFetcher {
     #[must_use]
     pub fn new(settings: &GuardedSettings, clock: Arc<dyn Clock>) -> Self {
         let budget = Budget::new(clock);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(settings.trust.config())
-            .https_only()
-            .enable_http1()
-            .wrap_connector(GuardedLines::new(settings, Arc::clone(&budget)));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            // None is kept: the next fetch judges the address anew.
-            .pool_max_idle_per_host(0)
-            .retry_canceled_requests(false)
-            .http1_max_buf_size(HEAD)
-            .build(connector);
-        Self { budget, client, private_hosts: settings.private_hosts.clone().into() }
+        let client = client_of(settings, Some(Arc::clone(&budget)));
+        let peers = client_of(settings, None);
+        Self { budget, client, peers, private_hosts: settings.private_hosts.clone().into() }
     }
 
     /// Fetches one document of at most so many bytes. `accept` names its media types.
@@ -174,7 +168,7 @@ impl GuardedFetcher {
             .body(Full::default())
             .map_err(|_| NotFetched::Url)?;
         let exchange = async {
-            let response = self.exchange(request, limits.max_body, Some(StatusCode::OK)).await?;
+            let response = exchange(&self.client, request, limits.max_body, Some(StatusCode::OK)).await?;
             let (head, body) = response.into_parts();
             Ok(Fetched { headers: head.headers, body })
         };
@@ -197,39 +191,54 @@ impl GuardedFetcher {
         }
         let mut request = request.map(Full::new);
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let exchange = self.exchange(request, limits.max_body, None);
+        let exchange = exchange(&self.peers, request, limits.max_body, None);
         let answer = tokio::time::timeout(limits.total, exchange).await.unwrap_or(Err(NotFetched::TimedOut));
         if let Err(why) = &answer {
             tracing::info!(host = url.host_and_port(), %why, "a host that an mcp server named was not asked");
         }
         answer
     }
+}
 
-    async fn exchange(
-        &self,
-        request: Request<Full<Bytes>>,
-        max_body: usize,
-        only: Option<StatusCode>,
-    ) -> Result<Response<Bytes>, NotFetched> {
-        let response = self.client.request(request).await.map_err(|error| {
-            tracing::debug!(cause = cause(&error), "a host that a stranger named does not answer");
-            reason(&error)
-        })?;
-        let (head, body) = response.into_parts();
-        if only.is_some_and(|only| head.status != only) {
-            return Err(NotFetched::Status(head.status.as_u16()));
-        }
-        let plain = head.headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity");
-        if !plain {
-            return Err(NotFetched::Compressed);
-        }
-        let body = collect(body, max_body).await.map_err(|error| match error {
-            FetchError::TooLarge => NotFetched::TooLarge,
-            FetchError::TimedOut => NotFetched::TimedOut,
-            FetchError::Unreachable => NotFetched::Unreachable,
-        })?;
-        Ok(Response::from_parts(head, body))
+fn client_of(settings: &GuardedSettings, budget: Option<Arc<Budget>>) -> GuardedClient {
+    let connector = HttpsConnectorBuilder::new()
+        .with_tls_config(settings.trust.config())
+        .https_only()
+        .enable_http1()
+        .wrap_connector(GuardedLines::new(settings, budget));
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        // None is kept: the next fetch judges the address anew.
+        .pool_max_idle_per_host(0)
+        .retry_canceled_requests(false)
+        .http1_max_buf_size(HEAD)
+        .build(connector)
+}
+
+async fn exchange(
+    client: &GuardedClient,
+    request: Request<Full<Bytes>>,
+    max_body: usize,
+    only: Option<StatusCode>,
+) -> Result<Response<Bytes>, NotFetched> {
+    let response = client.request(request).await.map_err(|error| {
+        tracing::debug!(cause = cause(&error), "a host that a stranger named does not answer");
+        reason(&error)
+    })?;
+    let (head, body) = response.into_parts();
+    if only.is_some_and(|only| head.status != only) {
+        return Err(NotFetched::Status(head.status.as_u16()));
     }
+    let plain = head.headers.get_all(CONTENT_ENCODING).iter().all(|coding| coding == "identity");
+    if !plain {
+        return Err(NotFetched::Compressed);
+    }
+    let body = collect(body, max_body).await.map_err(|error| match error {
+        FetchError::TooLarge => NotFetched::TooLarge,
+        FetchError::TimedOut => NotFetched::TimedOut,
+        FetchError::Unreachable => NotFetched::Unreachable,
+    })?;
+    Ok(Response::from_parts(head, body))
 }
 
 /// The guard's own refusal, wherever it stands among the causes.

@@ -9,13 +9,15 @@ use serde_json::json;
 
 use super::JoseError;
 
-/// Signs the claims in compact form (RFC 7515, section 7.1) with this PKCS #8 document.
+/// Signs the claims in compact form (RFC 7515, section 7.1) with this RSA key: a PKCS #8 document, or one of PKCS #1, as GitHub gives
+/// it.
 ///
 /// # Errors
 /// [`JoseError::Key`] if it is no RSA key, [`JoseError::Claims`] if the claims are no JSON, [`JoseError::Signing`] if the
 /// machine failed.
-pub fn sign_rs256(pkcs8: &[u8], kid: Option<&str>, claims: &impl Serialize) -> Result<String, JoseError> {
-    let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| JoseError::Key)?;
+pub fn sign_rs256(key: &[u8], kid: Option<&str>, claims: &impl Serialize) -> Result<String, JoseError> {
+    let pair =
+        RsaKeyPair::from_pkcs8(key).or_else(|_| RsaKeyPair::from_der(key)).map_err(|_| JoseError::Key)?;
     let mut header = json!({ "typ": "JWT", "alg": "RS256" });
     if let (Some(kid), Some(header)) = (kid, header.as_object_mut()) {
         header.insert("kid".to_owned(), kid.into());

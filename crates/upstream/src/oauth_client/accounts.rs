@@ -116,6 +116,7 @@ fn read(file: &str, settings: &OauthClientSettings) -> Result<Server, OauthClien
         resource: None,
         scope,
         quirks: profile.quirks,
+        is_named: true,
         fresh: FRESH,
     })
 }

@@ -52,6 +52,8 @@ pub(super) struct Server {
     /// What the MCP server says is needed: by its challenge, or else by its metadata (CL-035).
     pub(super) scope: Scope,
     pub(super) quirks: Quirks,
+    /// Whether the MCP server, or the operator, said that it is the one.
+    pub(super) is_named: bool,
     /// How long this may be used.
     pub(super) fresh: Duration,
 }
@@ -117,7 +119,8 @@ impl Discovery<'_> {
             Some(Found { document, fresh }) => {
                 let fresh = fresh.min(resource.fresh);
                 let described = described(document, &resource.issuer, self.settings.assume_pkce)?;
-                Ok(Server { resource: Some(resource.identifier), scope, fresh, ..described })
+                let is_named = resource.described;
+                Ok(Server { resource: Some(resource.identifier), scope, fresh, is_named, ..described })
             }
             None if resource.described => Err(Obstacle::Metadata.into()),
             None => {
@@ -129,14 +132,13 @@ impl Discovery<'_> {
 
     /// What the MCP server says to somebody without a token. That it says nothing, or lets everybody in, is fine.
     async fn challenge(&self) -> Result<Challenge, OauthClientError> {
-        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-            "protocolVersion": "2025-11-25", "capabilities": {},
-            "clientInfo": {"name": "Sekisho", "version": env!("CARGO_PKG_VERSION")},
-        }});
+        // Some let everybody say hello and ask only then; and a list leaves no session behind.
+        let question = json!({"jsonrpc": "2.0", "id": 0, "method": "tools/list"});
         let request = Request::post(self.settings.url.as_str())
             .header(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"))
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(Bytes::from(hello.to_string()))
+            .header("mcp-protocol-version", HeaderValue::from_static("2025-11-25"))
+            .body(Bytes::from(question.to_string()))
             .map_err(|_| Obstacle::Metadata)?;
         match self.reach.ask(Place::McpServer, request).await {
             Ok(answer) if answer.status() == StatusCode::UNAUTHORIZED => {
@@ -289,6 +291,7 @@ fn described(document: ServerDocument, issuer: &str, assume_pkce: bool) -> Resul
         resource: None,
         scope: Scope::default(),
         quirks: Quirks::default(),
+        is_named: false,
         fresh: FRESH,
     })
 }
@@ -310,6 +313,7 @@ fn undescribed(issuer: &str) -> Result<Server, OauthClientError> {
         resource: None,
         scope: Scope::default(),
         quirks: Quirks::default(),
+        is_named: false,
         fresh: FRESH,
     })
 }

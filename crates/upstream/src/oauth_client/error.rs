@@ -106,6 +106,9 @@ pub enum Obstacle {
     /// It does not say that it does PKCE with S256 (MCP 2026-07-28, security considerations, 4).
     #[error("its metadata does not promise PKCE with S256; if it is known to do it, set `assume_pkce`")]
     Pkce,
+    /// The request is refused for a reason of its own, which says nothing about the credential.
+    #[error("it refuses the request for a reason of its own")]
+    Refused,
     /// The registration is refused.
     #[error("it refuses to register this server: register by hand there, and set `client_id`")]
     Registration,
@@ -141,7 +144,7 @@ pub enum Rejection {
     /// The credential belongs to another authorization server than the MCP server has now (SEP-2352).
     #[error("the mcp server has another authorization server now")]
     Moved,
-    /// Another error.
+    /// The sign-in ended with another error.
     #[error("the request")]
     Request,
     /// The person has to sign in at the identity provider again.
@@ -213,6 +216,7 @@ impl Obstacle {
             Self::Key => "connection_key_unusable",
             Self::Metadata => "connection_metadata_unusable",
             Self::Pkce => "connection_pkce_not_promised",
+            Self::Refused => "connection_request_refused",
             Self::Registration => "connection_registration_refused",
             Self::NoRegistration => "connection_no_registration",
             Self::Resource => "connection_metadata_resource",

@@ -12,6 +12,8 @@ mod challenge;
 mod discovery;
 mod error;
 mod exchange;
+mod id_jag;
+mod minted;
 mod registration;
 mod revocation;
 mod settings;
@@ -31,6 +33,8 @@ use serde::{Deserialize, Serialize};
 pub use challenge::Challenge;
 pub use error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
 pub use exchange::SubjectTokenType;
+pub use id_jag::IdentityAssertions;
+pub use minted::{GithubAppSettings, GoogleAccountSettings, MintError, MintedToken, Minter};
 pub use registration::{InMemory, NotKept, RegisteredClient, Registrations};
 pub use revocation::{Revocated, Revoked};
 pub use settings::{Kind, OauthClientSettings, OauthClientSettingsError, PreRegistered, Registration};
@@ -312,7 +316,12 @@ impl OauthClient {
     /// Who we were when this was given. Nothing is shown to anybody else, and nobody else presents it (CL-026, CL-072).
     async fn bound(&self, server: &Server, binding: &Binding) -> Result<RegisteredClient, OauthClientError> {
         if server.issuer != binding.issuer || server.resource != binding.resource {
-            return Err(Rejection::Moved.into());
+            // Metadata that is away for a moment makes nobody move.
+            return Err(if server.is_named {
+                Rejection::Moved.into()
+            } else {
+                OauthClientError::Unreachable(Place::McpServer)
+            });
         }
         let client = match registration::way(&self.settings, server)? {
             Way::PreRegistered => Some(registration::by_hand(&self.settings, server)?),

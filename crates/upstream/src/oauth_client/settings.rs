@@ -194,6 +194,7 @@ pub(super) mod tests {
         Some(PreRegistered { client_id: "us".to_owned(), client_secret, method })
     }
 
+    /// CL-014.
     #[test]
     fn what_cannot_work_is_said_before_anybody_is_asked() {
         use OauthClientSettingsError as Wrong;

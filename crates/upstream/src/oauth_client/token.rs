@@ -205,6 +205,11 @@ fn lifetime(said: Option<&Value>, renewable: bool, lasting: bool) -> Option<Dura
     }))
 }
 
+/// A lifetime that is known to be a whole number, within the same bounds.
+pub(super) fn bounded(said: Option<Duration>) -> Duration {
+    said.filter(|said| !said.is_zero()).map_or(USUAL, |said| said.min(MOST))
+}
+
 /// TK-38: what was granted, be it less or other than asked for, and whatever stands between the tokens. What is no scope token is
 /// none.
 fn granted(said: Option<&Value>, asked: &Scope) -> Scope {
@@ -228,31 +233,30 @@ pub(super) fn refused(server: &Server, answer: &Response<Bytes>) -> Option<Oauth
     let said =
         serde_json::from_slice::<ErrorAnswer>(answer.body()).ok().filter(|_| is_json(answer.headers()));
     let error = match (said, status) {
-        (None, StatusCode::UNAUTHORIZED) => return Some(Obstacle::Client.into()),
-        (None, status) if status.is_client_error() => return Some(Rejection::Request.into()),
+        // Without an error of OAuth it may be whoever stands before it: that says nothing about anybody.
+        (None, status) if status.is_client_error() => return Some(Obstacle::Refused.into()),
         (None, _) => return None,
         (Some(said), _) => said.error,
     };
     Some(match server.quirks.meaning(status.as_u16(), &error) {
         Some(Means::Client) => Obstacle::Client.into(),
         Some(Means::Grant) => Rejection::Grant.into(),
-        None => meaning(&error, status),
+        None => meaning(&error),
     })
 }
 
-fn meaning(error: &str, status: StatusCode) -> OauthClientError {
+fn meaning(error: &str) -> OauthClientError {
     match error {
         "invalid_grant" => Rejection::Grant.into(),
-        "invalid_client" | "unauthorized_client" => Obstacle::Client.into(),
+        "invalid_client" => Obstacle::Client.into(),
         "invalid_scope" => Obstacle::Scope.into(),
         "invalid_target" => Obstacle::Target.into(),
-        "unsupported_grant_type" => Obstacle::Unsupported.into(),
+        "unauthorized_client" | "unsupported_grant_type" => Obstacle::Unsupported.into(),
         "access_denied" => Rejection::AccessDenied.into(),
         "temporarily_unavailable" | "server_error" | "slow_down" => {
             OauthClientError::Unreachable(Place::Token)
         }
-        _ if status == StatusCode::UNAUTHORIZED => Obstacle::Client.into(),
-        _ => Rejection::Request.into(),
+        _ => Obstacle::Refused.into(),
     }
 }
 

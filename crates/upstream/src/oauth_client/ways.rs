@@ -47,6 +47,11 @@ impl Reach {
         Self { deadline, named: named.map(|url| url.origin().ascii_serialization()).collect(), ways }
     }
 
+    /// The way to what the operator named.
+    pub(super) fn named_way(&self) -> Arc<dyn Egress> {
+        Arc::clone(&self.ways.egress)
+    }
+
     /// Hosts of an account's profile, which is ours.
     pub(super) fn also(&mut self, server: &Server) {
         let revocation = server.revocation_endpoint.as_ref();

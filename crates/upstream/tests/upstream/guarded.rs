@@ -38,7 +38,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    fn leads(&self, host: &str, to: &[&[IpAddr]]) {
+    pub(crate) fn leads(&self, host: &str, to: &[&[IpAddr]]) {
         let answers = to.iter().rev().map(|addresses| addresses.to_vec()).collect();
         self.known.lock().unwrap().insert(host.to_owned(), answers);
     }

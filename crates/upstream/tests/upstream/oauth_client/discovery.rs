@@ -7,7 +7,7 @@ use upstream::oauth_client::{OauthClientError, Obstacle};
 
 use super::remote::{OPENID, RESOURCE, Remote, Reply, SERVER, begin, connect};
 
-/// CL-004, CL-008: what is asked for, and nothing else.
+/// CL-002, CL-004, CL-008, CL-010: what is asked for, and nothing else.
 #[tokio::test]
 async fn documents_are_looked_for_where_each_revision_puts_them() {
     let remote = Remote::honest().await;
@@ -68,7 +68,7 @@ async fn a_server_of_2025_03_26_needs_no_metadata_at_all() {
     assert!(begun.url.starts_with(&remote.at("/authorize?tenant=1&")));
 }
 
-/// CL-005, CL-006; conformance `auth/resource-mismatch`.
+/// CL-005, CL-006, CL-034; conformance `auth/resource-mismatch`.
 #[tokio::test]
 async fn metadata_of_another_resource_is_not_used() {
     let remote = Remote::honest().await;
@@ -136,7 +136,7 @@ async fn of_several_authorization_servers_the_configured_one_is_taken() {
     assert_eq!(begin(&other).await.err(), Some(Obstacle::AuthorizationServer.into()));
 }
 
-/// CL-076, CL-079, CL-080: a document leads nobody to where the operator did not name.
+/// CL-076, CL-078, CL-079, CL-080: a document leads nobody to where the operator did not name.
 #[tokio::test]
 async fn what_a_document_names_is_not_asked_unless_it_may_be() {
     let remote = Remote::honest().await;
@@ -201,7 +201,31 @@ async fn what_was_learnt_is_kept_for_a_while_and_serves_on_while_nobody_answers(
     assert!(matches!(error, OauthClientError::Unreachable(_)) && error.is_passing());
 }
 
-/// CL-026; conformance `auth/authorization-server-migration`.
+/// A deployment that fails must sign nobody out.
+#[tokio::test]
+async fn metadata_that_is_away_for_a_while_ends_no_credential() {
+    let remote = Remote::honest().await;
+    let second = remote.at("/second");
+    let mut resource = remote.resource();
+    resource["authorization_servers"] = json!([second]);
+    remote.says(&format!("{RESOURCE}/mcp"), Reply::json(200, &resource));
+    remote.says(&format!("{SERVER}/second"), Reply::json(200, &remote.metadata(&second)));
+    let client = remote.client();
+    let given = connect(&client, &format!("code=c&state=s&iss={second}")).await.unwrap();
+    let token = given.refresh_token.unwrap();
+    for (path, reply) in [
+        ("/mcp", Reply::bare(404)),
+        ("/.well-known/oauth-protected-resource/mcp", Reply::bare(404)),
+        (SERVER, Reply::bare(404)),
+    ] {
+        remote.says(path, reply);
+        remote.clock.advance(Duration::from_secs(2 * 60 * 60));
+        let refused = client.refresh(&token, &given.binding, &given.scope).await.err();
+        assert!(refused.is_none_or(|refused| !refused.ends_credential()), "{path}: {refused:?}");
+    }
+}
+
+/// CL-011, CL-026; conformance `auth/authorization-server-migration`.
 #[tokio::test]
 async fn when_the_authorization_server_moves_nothing_of_the_old_one_is_shown_to_the_new_one() {
     let remote = Remote::honest().await;

@@ -3,17 +3,17 @@
 use protocol::oauth::Scope;
 use protocol::secret::Secret;
 use serde_json::json;
-use upstream::oauth_client::{Malformed, OauthClientError, Obstacle, Rejection};
+use upstream::oauth_client::{Malformed, OauthClientError, Obstacle, PreRegistered, Rejection};
 
 use super::remote::{
     DOCUMENT, REDIRECT, Remote, Reply, VERIFIER, begin, begin_for, connect, parameter, tokens,
 };
 
 fn callback(remote: &Remote) -> String {
-    format!("code=the-code&state=state-of-this-leg&iss={}", remote.origin)
+    format!("code=the-code&state=state-of-this-leg&session_state=x&iss={}", remote.origin)
 }
 
-/// CL-030, CL-031, CL-033, CL-035, CL-038.
+/// CL-013, CL-030, CL-031, CL-033, CL-035, CL-038, CL-040.
 #[tokio::test]
 async fn a_person_is_sent_there_with_everything_that_a_request_must_have() {
     let remote = Remote::honest().await;
@@ -32,6 +32,7 @@ async fn a_person_is_sent_there_with_everything_that_a_request_must_have() {
     assert_eq!((begun.leg.binding.issuer.as_str(), begun.leg.sends_iss), (remote.origin.as_str(), true));
 }
 
+/// CL-027, CL-047, CL-054, CL-059.
 #[tokio::test]
 async fn a_code_is_redeemed_once_by_the_client_that_asked() {
     let remote = Remote::honest().await;
@@ -101,7 +102,7 @@ async fn a_no_of_the_person_is_one_and_of_anybody_else_is_not() {
     assert_eq!(connect(&client, &said("<script>")).await.err(), Some(Rejection::Request.into()));
 }
 
-/// CL-035, CL-037, CL-074.
+/// CL-035, CL-036, CL-037, CL-073, CL-074.
 #[tokio::test]
 async fn the_scope_is_the_configured_one_else_what_is_needed() {
     let scope = |text: &str| Scope::parse(text).unwrap();
@@ -126,7 +127,7 @@ async fn the_scope_is_the_configured_one_else_what_is_needed() {
     assert_eq!(asked(&begin(&lasting).await.unwrap().url).as_deref(), Some("offline_access own"));
 }
 
-/// TK-35: what the credential is worth after each answer. CL-071, CL-072.
+/// TK-35: what the credential is worth after each answer. CL-070, CL-071, CL-072.
 #[tokio::test]
 async fn tk_35_a_refresh_that_is_refused_for_good_ends_the_credential_and_no_other_does() {
     let remote = Remote::honest().await;
@@ -140,7 +141,11 @@ async fn tk_35_a_refresh_that_is_refused_for_good_ends_the_credential_and_no_oth
         (error(400, "invalid_scope"), Obstacle::Scope.into(), false),
         (error(400, "invalid_target"), Obstacle::Target.into(), false),
         (error(400, "unsupported_grant_type"), Obstacle::Unsupported.into(), false),
-        (error(400, "anything"), Rejection::Request.into(), true),
+        (error(400, "unauthorized_client"), Obstacle::Unsupported.into(), false),
+        (error(400, "anything"), Obstacle::Refused.into(), false),
+        (Reply::bare(401), Obstacle::Refused.into(), false),
+        (Reply::bare(403), Obstacle::Refused.into(), false),
+        (Reply::bare(404), Obstacle::Refused.into(), false),
         (Reply::json(200, &json!({"token_type": "bearer"})), Malformed::Token.into(), false),
         (Reply::bare(302).with("location", "http://127.0.0.1:1/"), Malformed::Token.into(), false),
     ] {
@@ -210,7 +215,7 @@ async fn tk_37_tk_38_an_answer_is_taken_for_what_it_says_within_bounds() {
     );
 }
 
-/// CL-015, CL-018, CL-024, CL-025.
+/// CL-015, CL-016, CL-017, CL-018, CL-021, CL-022, CL-024, CL-025, CL-029.
 #[tokio::test]
 async fn we_become_known_in_the_best_way_that_there_is() {
     let remote = Remote::honest().await;
@@ -238,6 +243,14 @@ async fn we_become_known_in_the_best_way_that_there_is() {
     assert!(document.get("client_secret").is_none());
     connect(&client, &callback(&remote)).await.unwrap();
     assert_eq!(remote.seen("/token")[0].field("client_id").as_deref(), Some(DOCUMENT));
+
+    let by_hand = remote.client_with(|settings| {
+        settings.authorization_server = Some(remote.origin.clone());
+        settings.client =
+            Some(PreRegistered { client_id: "by-hand".to_owned(), client_secret: None, method: None });
+    });
+    let begun = begin(&by_hand).await.unwrap();
+    assert_eq!(parameter(&begun.url, "client_id").as_deref(), Some("by-hand"), "before all others");
 
     metadata["client_id_metadata_document_supported"] = json!(false);
     metadata["registration_endpoint"] = json!(null);

@@ -2,5 +2,8 @@
 
 mod accounts;
 mod discovery;
+mod exchange;
 mod flow;
+mod guard;
+mod minted;
 mod remote;

@@ -1,0 +1,140 @@
+//! Minted credentials: installation tokens of a GitHub App, and access tokens of a service account at Google.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use protocol::secret::Secret;
+use protocol::world::{Clock as _, Timestamp};
+use serde_json::{Value, json};
+use upstream::oauth_client::{GithubAppSettings, GoogleAccountSettings, Minter, Obstacle, Rejection};
+
+use super::remote::{Remote, Reply};
+use crate::world::{NOW, fetcher};
+
+const PLACE: &str = "/app/installations/7/access_tokens";
+
+/// An RSA key, as GitHub gives it (PKCS #1) and as Google does (PKCS #8).
+fn keys() -> (String, String) {
+    use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    let pair = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+    // RFC 5208: the PKCS #1 key is the octet string behind a head of 26 bytes.
+    (pem("RSA PRIVATE KEY", &pkcs8.as_ref()[26..]), pem("PRIVATE KEY", pkcs8.as_ref()))
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<_> =
+        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+}
+
+fn github(remote: &Remote, key: &str) -> Minter {
+    let settings = GithubAppSettings {
+        api_url: remote.origin.clone(),
+        app_id: "Iv1.app".to_owned(),
+        installation_id: 7,
+        private_key: Secret::new(key.to_owned()),
+        permissions: vec![("issues".to_owned(), "write".to_owned())],
+        repositories: vec!["notes".to_owned()],
+    };
+    Minter::github(settings, fetcher(), remote.clock.clone(), Duration::from_secs(10)).unwrap()
+}
+
+fn minted(token: &str, ends: Timestamp) -> Reply {
+    let ends = jiff::Timestamp::from_second(ends.secs()).unwrap().to_string();
+    Reply::json(201, &json!({"token": token, "expires_at": ends, "permissions": {"issues": "write"}}))
+}
+
+async fn token(minter: &Minter) -> String {
+    minter.current().await.unwrap().token.expose(str::to_owned)
+}
+
+#[tokio::test]
+async fn an_installation_token_is_minted_once_and_anew_before_it_ends() {
+    let remote = Remote::bare().await;
+    let (pkcs1, _) = keys();
+    let minter = github(&remote, &pkcs1);
+    remote.says(PLACE, minted("ghs_1", NOW.plus(Duration::from_secs(3600))));
+    let all: Vec<_> = futures_util::future::join_all((0..20).map(|_| token(&minter))).await;
+    assert!(all.iter().all(|one| one == "ghs_1"));
+    let asked = remote.seen(PLACE);
+    assert_eq!(asked.len(), 1, "whoever waits shares it");
+    assert_eq!(
+        serde_json::from_str::<Value>(&asked[0].body).unwrap(),
+        json!({"permissions": {"issues": "write"}, "repositories": ["notes"]})
+    );
+    let bearer =
+        asked[0].headers["authorization"].to_str().unwrap().strip_prefix("Bearer ").unwrap().to_owned();
+    let claims = URL_SAFE_NO_PAD.decode(bearer.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!((&claims["iss"], claims["exp"].as_i64()), (&json!("Iv1.app"), Some(NOW.secs() + 540)));
+
+    remote.clock.advance(Duration::from_secs(54 * 60));
+    assert_eq!(token(&minter).await, "ghs_1");
+    remote.says(PLACE, minted("ghs_2", NOW.plus(Duration::from_secs(7200))));
+    remote.clock.advance(Duration::from_secs(2 * 60));
+    assert_eq!(token(&minter).await, "ghs_2", "five minutes before it ends");
+
+    // The MCP server refused it: the next is another one, and only once.
+    let held = minter.current().await.unwrap();
+    remote.says(PLACE, minted("ghs_3", NOW.plus(Duration::from_secs(7200))));
+    minter.refused(&held);
+    minter.refused(&held);
+    assert_eq!(token(&minter).await, "ghs_3");
+    assert_eq!(remote.seen(PLACE).len(), 3);
+}
+
+#[tokio::test]
+async fn while_github_is_away_the_last_token_serves_as_long_as_it_is_good() {
+    let remote = Remote::bare().await;
+    let minter = github(&remote, &keys().0);
+    remote.says(PLACE, minted("ghs_1", NOW.plus(Duration::from_secs(3600))));
+    token(&minter).await;
+    remote.says(PLACE, Reply::bare(503));
+    remote.clock.advance(Duration::from_secs(58 * 60));
+    assert_eq!(token(&minter).await, "ghs_1");
+    remote.clock.advance(Duration::from_secs(3 * 60));
+    assert!(minter.current().await.err().unwrap().is_passing());
+    for (status, why) in
+        [(401, Obstacle::Key.into()), (404, Rejection::Grant.into()), (422, Obstacle::Scope.into())]
+    {
+        remote.says(PLACE, Reply::bare(status));
+        assert_eq!(minter.current().await.err(), Some(why), "{status}");
+    }
+    for ends in [NOW, remote.clock.now()] {
+        remote.says(PLACE, minted("ghs_9", ends));
+        assert!(minter.current().await.is_err(), "over when it comes");
+    }
+}
+
+#[tokio::test]
+async fn a_service_account_at_google_mints_for_itself_or_for_a_person() {
+    let remote = Remote::bare().await;
+    let file = json!({"type": "service_account", "client_email": "us@project.iam", "private_key": keys().1,
+        "private_key_id": "k", "token_uri": remote.at("/token")});
+    let settings = |key_file: &Value| GoogleAccountSettings {
+        key_file: Secret::new(key_file.to_string()),
+        person: Some("ada@corp.example".to_owned()),
+        scope: "https://www.googleapis.com/auth/drive.readonly".to_owned(),
+    };
+    let minter = |file: &Value| {
+        Minter::google(settings(file), fetcher(), remote.clock.clone(), Duration::from_secs(10))
+    };
+    remote.says(
+        "/token",
+        Reply::json(200, &json!({"access_token": "ya29", "expires_in": 3599, "token_type": "Bearer"})),
+    );
+    let minted = minter(&file).unwrap();
+    assert_eq!(token(&minted).await, "ya29");
+    let assertion = remote.seen("/token")[0].field("assertion").unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&claims).unwrap()["sub"], "ada@corp.example");
+    for (name, bad) in [("private_key", json!("none")), ("token_uri", json!("http://evil.example/"))] {
+        let mut broken = file.clone();
+        broken[name] = bad;
+        assert!(minter(&broken).is_err(), "{name}");
+    }
+}
