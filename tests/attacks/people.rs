@@ -124,6 +124,74 @@ async fn px_20_whom_the_policy_does_not_admit_hears_one_thing_whatever_is_asked(
     house.close().await
 }
 
+const POLICIES: &str = r#"
+    @id("not-there") forbid (principal, action == Action::"call", resource == Tool::"notes/no-such-tool");
+    @id("quiet") forbid (principal, action == Action::"call", resource == Tool::"notes/echo")
+      when { context.arguments has text && context.arguments.text like "*shout*" };
+    @id("too-much") forbid (principal, action == Action::"call", resource == Tool::"notes/write")
+      when { context.arguments has number && context.arguments.number + 9223372036854775807 < 0 };
+    @id("no-unknown") forbid (principal, action == Action::"other", resource);"#;
+
+fn policies() -> Vec<policy::PolicyFile> {
+    let file = |name: &str, text: &str| policy::PolicyFile { name: name.to_owned(), text: text.to_owned() };
+    let arguments = "type Arguments = { number?: Long, text?: String };";
+    vec![file("arguments.cedarschema", arguments), file("a.cedar", POLICIES)]
+}
+
+/// A forbidden tool, one that is not there, a forbidden argument, an engine that fails and an unknown method: one answer,
+/// nothing forwarded, and the audit alone knows which policy it was. Whatever is not forbidden goes through.
+#[tokio::test]
+async fn px_20_whatever_policy_refuses_a_call_the_client_hears_one_thing() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart_with(|plan| plan.policies = policies()).await?;
+    let call = |name: &'static str, arguments: &'static str| {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
+        );
+        let good = bearer(&tokens);
+        let (house, url) = (&house, house.resource("notes"));
+        async move {
+            let headers = [
+                ("authorization", good.as_str()),
+                ("accept", "application/json, text/event-stream"),
+                ("content-type", "application/json"),
+            ];
+            house.http.send(request(Method::POST, &url, &headers, Bytes::from(text))?).await
+        }
+    };
+    for arguments in [r#"{"text":"whisper"}"#, "{}", r#"{"other":[1.5,null]}"#, r#"{"text":null}"#] {
+        let through = call("echo", arguments).await?;
+        assert_eq!(through.status, StatusCode::OK, "{arguments}: {}", through.text());
+    }
+    let before = house.mcp.received().len();
+    let mut heard = Vec::new();
+    for (name, arguments) in [
+        ("no-such-tool", "{}"),
+        ("echo", r#"{"text":"now shout"}"#),
+        // What other readers could see otherwise (PX-15).
+        ("echo", r#"{"text":"whisper","text":"shout"}"#),
+        ("echo", r#"{"text":"shout","text":"whisper"}"#),
+        ("echo", r#"{"te\u0078t":"shout"}"#),
+        ("echo", r#"{"Text":"shout"}"#),
+        ("echo", r#"{"text":["shout"]}"#),
+        ("echo", r#"["shout"]"#),
+        // The engine fails: the sum does not fit.
+        ("write", r#"{"number":1}"#),
+    ] {
+        let refused = call(name, arguments).await?;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{name} {arguments}: {}", refused.text());
+        harmless(&refused, &["shout", "quiet", "too-much", "not-there", "policy", "a.cedar"])?;
+        heard.push(said(&refused));
+    }
+    heard.push(said(&house.call("notes", &tokens.access, "no/such/method", json!({})).await?));
+    assert!(heard.windows(2).all(|pair| pair[0] == pair[1]), "{heard:#?}");
+    assert_eq!(house.mcp.received().len(), before, "nothing was forwarded");
+    house.close().await
+}
+
 /// Alice, and Bob with the same client.
 pub(super) async fn two() -> Result<(Flow, Tokens, Tokens), String> {
     let mut flow = Flow::new().await?;

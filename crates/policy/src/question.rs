@@ -2,9 +2,14 @@
 //!
 //! Borrowed from what the roles already hold; must never be built from unverified input of a client.
 
+use std::net::IpAddr;
+
 use protocol::id::{Id, User};
 use protocol::mcp::McpCall;
 use protocol::oauth::Scope;
+use protocol::world::Timestamp;
+
+use crate::Policies;
 
 /// Which people an MCP server admits (product.md, P-13). Nobody is admitted until the configuration says who.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,11 @@ pub struct ServerRules {
     pub access: Access,
     /// Which service accounts may connect: those that are spelled out, and no other.
     pub service_accounts: Vec<AdmittedAccount>,
+    /// Whether a `permit` of the operator's counts here: it lets people in whom `access` does not name, as far as it says.
+    /// Where it does not count, policies can only forbid.
+    pub permits: bool,
+    /// The operator's policies that concern it.
+    pub policies: Policies,
 }
 
 /// A service account that an MCP server admits.
@@ -37,6 +47,13 @@ pub struct AdmittedAccount {
 }
 
 impl ServerRules {
+    /// Access alone, without service accounts and policies.
+    #[must_use]
+    pub fn new(name: &str, access: Access) -> Self {
+        let (service_accounts, policies) = (Vec::new(), Policies::default());
+        Self { name: name.to_owned(), access, service_accounts, permits: false, policies }
+    }
+
     /// What is admitted of a service account, if it is.
     #[must_use]
     pub fn admitted_account(&self, name: &str) -> Option<&AdmittedAccount> {
@@ -49,6 +66,8 @@ impl ServerRules {
 pub struct Person<'a> {
     /// Our own id of the person.
     pub user: Id<User>,
+    /// E-mail address, if the identity provider says that it is verified.
+    pub email: Option<&'a str>,
     /// Groups from the identity provider's verified claims.
     pub groups: &'a [String],
     /// The name of the service account, if it is one and no person. Then groups count for nothing.
@@ -66,6 +85,30 @@ pub enum ReadOnly {
     Yes,
 }
 
+/// How a call comes: what is no part of the call, and of no person.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<'a> {
+    /// The address that it comes from.
+    pub address: IpAddr,
+    /// The client of the access token.
+    pub client: &'a str,
+    /// When.
+    pub now: Timestamp,
+    /// The scopes of the access token.
+    pub scope: &'a Scope,
+}
+
+/// Something that an MCP server lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed<'a> {
+    /// The prompt of this name.
+    Prompt(&'a str),
+    /// The resource of this URI.
+    Resource(&'a str),
+    /// The tool of this name, and what it says of itself.
+    Tool(&'a str, ReadOnly),
+}
+
 /// One question to the policy.
 #[derive(Debug, Clone, Copy)]
 pub enum Question<'a> {
@@ -73,12 +116,14 @@ pub enum Question<'a> {
     MayCall {
         /// The call, the same value that is forwarded.
         call: &'a McpCall,
+        /// Its `arguments`, from the very bytes that are forwarded. Nobody looks unless [`Policies::read_arguments`].
+        arguments: Option<&'a str>,
         /// The person of the access token.
         person: Person<'a>,
         /// What the called tool says of itself.
         read_only: ReadOnly,
-        /// The scopes of the access token.
-        scope: &'a Scope,
+        /// How it comes.
+        around: Around<'a>,
         /// The MCP server that is called.
         server: &'a ServerRules,
     },
@@ -87,6 +132,18 @@ pub enum Question<'a> {
         /// The signed-in person.
         person: Person<'a>,
         /// The MCP server that is asked for.
+        server: &'a ServerRules,
+    },
+    /// Is there anything with which this person may use it, given the scopes that they have or could get? What would be
+    /// refused whatever its arguments and scopes is not shown (product.md, P-13).
+    MayList {
+        /// What is to be shown.
+        listed: Listed<'a>,
+        /// The person of the access token.
+        person: Person<'a>,
+        /// How the list is asked for.
+        around: Around<'a>,
+        /// The MCP server whose list it is.
         server: &'a ServerRules,
     },
 }

@@ -3,6 +3,7 @@
 use protocol::id::Id;
 use protocol::mcp::{CallKind, McpCall};
 use protocol::oauth::Scope;
+use protocol::world::Timestamp;
 
 use super::*;
 
@@ -16,25 +17,35 @@ fn call(method: &str, kind: CallKind) -> McpCall {
 }
 
 fn server(access: Access) -> ServerRules {
-    ServerRules { name: "notes".to_owned(), access, service_accounts: Vec::new() }
+    ServerRules::new("notes", access)
 }
 
 fn groups(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn rule(decision: &Decision) -> (&'static str, &'static str, String) {
+fn rule(decision: &Decision) -> (&'static str, &str, String) {
     match decision {
-        Decision::Allow { rule } => ("allow", rule, String::new()),
-        Decision::Deny { rule } => ("deny", rule, String::new()),
-        Decision::NeedScope { rule, scope } => ("need", rule, scope.to_string()),
+        Decision::Allow { rule } => ("allow", rule.as_str(), String::new()),
+        Decision::Deny { rule } => ("deny", rule.as_str(), String::new()),
+        Decision::NeedScope { rule, scope } => ("need", rule.as_str(), scope.to_string()),
+    }
+}
+
+fn around(scope: &Scope) -> Around<'_> {
+    Around {
+        address: [192, 0, 2, 1].into(),
+        client: "https://client.example",
+        now: Timestamp::from_secs(1_800_000_000),
+        scope,
     }
 }
 
 fn may_call(method: &str, kind: CallKind, read_only: ReadOnly, scope: &str) -> Decision {
     let (call, server, scope) = (call(method, kind), server(Access::Everyone), Scope::parse(scope).unwrap());
-    let person = Person { user: Id::from_bytes([1; 16]), groups: &[], service_account: None };
-    decide(&Question::MayCall { call: &call, person, read_only, scope: &scope, server: &server })
+    let person = Person { user: Id::from_bytes([1; 16]), email: None, groups: &[], service_account: None };
+    let around = around(&scope);
+    decide(&Question::MayCall { call: &call, arguments: None, person, read_only, around, server: &server })
 }
 
 #[test]
@@ -48,7 +59,8 @@ fn a_person_is_admitted_by_one_common_group_or_because_everyone_is() {
     ];
     for (access, mine, (answer, name)) in table {
         let server = server(access);
-        let person = Person { user: Id::from_bytes([1; 16]), groups: &mine, service_account: None };
+        let person =
+            Person { user: Id::from_bytes([1; 16]), email: None, groups: &mine, service_account: None };
         let decision = decide(&Question::MayConnect { person, server: &server });
         assert_eq!(rule(&decision), (answer, name, String::new()), "{server:?} {mine:?}");
     }
@@ -89,17 +101,18 @@ fn responses_and_notifications_need_no_scope_but_a_call_in_disguise_does() {
 #[test]
 fn whoever_may_not_connect_may_not_call_whatever_the_scope() {
     let (server, scope) = (server(Access::Groups(groups(&["dev"]))), Scope::parse("read write").unwrap());
-    let person = Person { user: Id::from_bytes([1; 16]), groups: &[], service_account: None };
+    let person = Person { user: Id::from_bytes([1; 16]), email: None, groups: &[], service_account: None };
     for (method, kind) in [("tools/call", request()), ("initialize", request()), ("", CallKind::Response)] {
         let call = call(method, kind);
         let question = Question::MayCall {
             call: &call,
             person,
+            arguments: None,
             read_only: ReadOnly::Yes,
-            scope: &scope,
+            around: around(&scope),
             server: &server,
         };
-        assert_eq!(decide(&question), Decision::Deny { rule: "access_no_group" });
+        assert_eq!(rule(&decide(&question)), ("deny", "access_no_group", String::new()));
     }
 }
 
@@ -125,7 +138,7 @@ fn admitting(accounts: &[(&str, Option<&str>)]) -> ServerRules {
 }
 
 fn service_account(name: &str) -> Person<'_> {
-    Person { user: Id::from_bytes([9; 16]), groups: &[], service_account: Some(name) }
+    Person { user: Id::from_bytes([9; 16]), email: None, groups: &[], service_account: Some(name) }
 }
 
 #[test]
@@ -141,13 +154,14 @@ fn a_service_account_is_admitted_where_it_is_spelled_out_and_nowhere_else() {
         // Groups of a service account would be somebody's mistake, and count for nothing.
         let mine = groups(&["ci"]);
         let person = Person { groups: &mine, ..service_account(name) };
-        let (answer, rule, _) = rule(&decide(&Question::MayConnect { person, server }));
+        let decision = decide(&Question::MayConnect { person, server });
+        let (answer, rule, _) = rule(&decision);
         assert_eq!((answer, rule), expected, "{server:?} {name}");
     }
     // Nor is a person let in by a group that is called like a service account.
     grouped = ServerRules { access: Access::Groups(groups(&["ops"])), ..named };
     let mine = groups(&["ci", "service-account:ci"]);
-    let person = Person { user: Id::from_bytes([1; 16]), groups: &mine, service_account: None };
+    let person = Person { user: Id::from_bytes([1; 16]), email: None, groups: &mine, service_account: None };
     let decision = decide(&Question::MayConnect { person, server: &grouped });
     assert_eq!(rule(&decision).1, "access_no_group");
 }
@@ -166,7 +180,9 @@ fn a_service_account_does_no_more_than_its_entry_says_whatever_its_token_holds()
     ] {
         let (call, scope) = (call("tools/call", request()), Scope::parse(scope).unwrap());
         let person = service_account("ci");
-        let decision = decide(&Question::MayCall { call: &call, person, read_only, scope: &scope, server });
+        let around = around(&scope);
+        let decision =
+            decide(&Question::MayCall { call: &call, arguments: None, person, read_only, around, server });
         let (answer, rule, _) = rule(&decision);
         assert_eq!((answer, rule), expected, "{scope} {read_only:?}");
     }

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use policy::Rule;
 use protocol::id::Id;
 use protocol::world::{Clock, Timestamp};
 use store::Outcome;
@@ -60,6 +61,8 @@ pub(crate) struct CallRecord {
     name: Option<String>,
     pub(crate) ending: Ending,
     pub(crate) reason: Option<&'static str>,
+    /// The operator's policy that forbade it.
+    policy: Option<Box<str>>,
     status: u16,
     duration: Duration,
     bytes: u64,
@@ -119,6 +122,7 @@ impl Audit {
             counters: Arc::clone(&self.counters),
             method: String::new(),
             name: None,
+            policy: None,
             status: 0,
             bytes: 0,
             place: Some(place),
@@ -141,6 +145,7 @@ pub(crate) struct Entry {
     counters: Arc<Counters>,
     method: String,
     name: Option<String>,
+    policy: Option<Box<str>>,
     status: u16,
     bytes: u64,
     place: Option<OwnedPermit<CallRecord>>,
@@ -161,6 +166,11 @@ impl Entry {
     pub(crate) fn describe(&mut self, method: &str, name: Option<&str>) {
         self.method = printable(method);
         self.name = name.map(printable);
+    }
+
+    /// The rule that refuses it: the operator will want to know which policy that was.
+    pub(crate) fn denied_by(&mut self, rule: &Rule) {
+        self.policy = rule.policy_id().map(|id| format!("policy:{id}").into());
     }
 
     /// The call only reads, and such calls are not to be written down unless they fail.
@@ -205,6 +215,7 @@ impl Entry {
             name: self.name.take(),
             ending,
             reason,
+            policy: self.policy.take(),
             status: self.status,
             duration: self.clock.monotonic().saturating_sub(self.started),
             bytes: self.bytes,

@@ -126,11 +126,7 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         name: name.to_owned(),
         title: format!("The {name}"),
         resource: ResourceUri::parse(&format!("{ISSUER}/{name}/mcp")).unwrap(),
-        rules: ServerRules {
-            name: name.to_owned(),
-            access: Access::Groups(vec!["staff".to_owned()]),
-            service_accounts: Vec::new(),
-        },
+        rules: ServerRules::new(name, Access::Groups(vec!["staff".to_owned()])),
         challenge_scope: Scope::parse("read write").unwrap(),
         assertion: true,
         assertion_audience: format!("https://{name}.internal/mcp"),

@@ -54,7 +54,12 @@ impl Person {
     /// As the policy is asked about them.
     pub(crate) fn asking(&self) -> policy::Person<'_> {
         let service_account = self.service_account.as_deref();
-        policy::Person { user: self.user, groups: &self.groups, service_account }
+        policy::Person {
+            user: self.user,
+            email: self.email.as_deref(),
+            groups: &self.groups,
+            service_account,
+        }
     }
 
     /// Whether an MCP server would be told the same of both.

@@ -1,9 +1,10 @@
 //! Leave to make one call (house.md, 1.7): made by a decision of the policy and by nothing else, holding the very
 //! call that was judged.
 
-use policy::{Decision, Person, Question, ReadOnly};
-use protocol::mcp::{CallKind, McpCall};
+use policy::{Around, Decision, Person, Question, ReadOnly, Rule};
+use protocol::mcp::{self, CallKind, McpCall};
 use protocol::oauth::Scope;
+use protocol::world::Timestamp;
 
 use crate::call::{Asked, Operation};
 use crate::error::CallError;
@@ -17,7 +18,7 @@ const WRITE: &str = "write";
 ///
 /// ```compile_fail,E0451
 /// fn forge(permit: resource_server::Permit) -> resource_server::Permit {
-///     resource_server::Permit { rule: "because I say so", ..permit }
+///     resource_server::Permit { rule: panic!(), ..permit }
 /// }
 /// ```
 ///
@@ -42,25 +43,33 @@ const WRITE: &str = "write";
 pub struct Permit {
     asked: Asked,
     session: Session,
-    rule: &'static str,
+    rule: Rule,
 }
 
 impl Permit {
     /// Asks the policy for leave to make the call.
-    pub(crate) fn ask(asked: Asked, session: Session, read_only: ReadOnly) -> Result<Self, CallError> {
+    pub(crate) fn ask(
+        mut asked: Asked,
+        session: Session,
+        read_only: ReadOnly,
+        now: Timestamp,
+    ) -> Result<Self, CallError> {
         let held = &asked.who().verdict.access.scope;
         let wider = with_hierarchy(held);
-        match judge(&asked, wider.as_ref().unwrap_or(held), read_only) {
+        match judge(&asked, (wider.as_ref().unwrap_or(held), now), read_only) {
             Decision::Allow { rule } => Ok(Self { asked, session, rule }),
-            Decision::Deny { .. } => Err(asked.refuse(CallReason::PersonNotAllowed)),
+            Decision::Deny { rule } => {
+                asked.entry.denied_by(&rule);
+                Err(asked.refuse(CallReason::PersonNotAllowed))
+            }
             Decision::NeedScope { scope, .. } => Err(asked.refuse_for_scope(&scope)),
         }
     }
 
     /// Has the call not written down if the policy would have allowed it to a token that can only read.
-    pub(crate) fn unrecorded_if_it_reads(&mut self, read_only: ReadOnly) {
+    pub(crate) fn unrecorded_if_it_reads(&mut self, read_only: ReadOnly, now: Timestamp) {
         let Ok(read) = Scope::parse(READ) else { return };
-        match judge(&self.asked, &read, read_only) {
+        match judge(&self.asked, (&read, now), read_only) {
             Decision::Allow { .. } => self.asked.entry.unrecorded(),
             Decision::Deny { .. } | Decision::NeedScope { .. } => {}
         }
@@ -76,8 +85,8 @@ impl Permit {
 
     /// The rule that allowed it.
     #[must_use]
-    pub const fn rule(&self) -> &'static str {
-        self.rule
+    pub const fn rule(&self) -> &Rule {
+        &self.rule
     }
 
     pub(crate) fn into_parts(self) -> (Asked, Session) {
@@ -86,32 +95,38 @@ impl Permit {
 }
 
 /// What the policy says of the call with these scopes.
-fn judge(asked: &Asked, scope: &Scope, read_only: ReadOnly) -> Decision {
+fn judge(asked: &Asked, (scope, now): (&Scope, Timestamp), read_only: ReadOnly) -> Decision {
     let listening;
-    let call = match &asked.operation {
-        Operation::Call { call, .. } => call,
+    let who = asked.who();
+    let server = &who.server.settings().rules;
+    let (call, arguments) = match &asked.operation {
+        // From the bytes that are forwarded, and only if somebody looks.
+        Operation::Call { call, body } => match &call.name {
+            Some(tool) if call.method == "tools/call" && server.policies.read_arguments(tool) => {
+                (call, mcp::arguments(body))
+            }
+            Some(_) | None => (call, None),
+        },
         Operation::EndSession { .. } | Operation::Listen { .. } => {
             listening = self::listening();
-            &listening
+            (&listening, None)
         }
     };
-    policy::decide(&Question::MayCall {
-        call,
-        person: person(asked),
-        read_only,
-        scope,
-        server: &asked.who().server.settings().rules,
-    })
+    let around = Around { address: who.address, client: who.verdict.access.client.as_str(), now, scope };
+    policy::decide(&Question::MayCall { call, arguments, person: person(asked), read_only, around, server })
 }
 
 /// Whether the policy admits the person to the MCP server at all: asked before anything of the call is looked into,
 /// so that who is not admitted causes no request and learns nothing.
-pub(crate) fn may_connect(asked: &Asked) -> bool {
+pub(crate) fn may_connect(asked: &mut Asked) -> bool {
     let question =
         Question::MayConnect { person: person(asked), server: &asked.who().server.settings().rules };
     match policy::decide(&question) {
         Decision::Allow { .. } => true,
-        Decision::Deny { .. } | Decision::NeedScope { .. } => false,
+        Decision::Deny { rule } | Decision::NeedScope { rule, .. } => {
+            asked.entry.denied_by(&rule);
+            false
+        }
     }
 }
 
@@ -120,15 +135,17 @@ pub(crate) fn may_connect(asked: &Asked) -> bool {
 pub(crate) enum Hint<'a> {
     /// What this tool says of itself.
     Ask(&'a str),
-    /// Nothing: who may write needs no hint, unless what only reads is not written down; and who may not even read is
-    /// refused either way.
+    /// Nothing: who may write needs no hint, unless what only reads is not written down or a policy asks; and who may not
+    /// even read is refused either way.
     Known(ReadOnly),
 }
 
 pub(crate) fn hint(asked: &Asked, record_reading: bool) -> Hint<'_> {
     let scope = &asked.who().verdict.access.scope;
+    let policies = &asked.who().server.settings().rules.policies;
     match &asked.operation {
         Operation::Call { call, .. } if call.method == "tools/call" => match &call.name {
+            Some(tool) if policies.read_read_only(tool) => Hint::Ask(tool),
             Some(tool) if scope.contains(READ) && !scope.contains(WRITE) => Hint::Ask(tool),
             Some(tool) if scope.contains(WRITE) && !record_reading => Hint::Ask(tool),
             Some(_) | None => Hint::Known(ReadOnly::No),

@@ -349,8 +349,8 @@ impl ResourceServer {
     }
 
     /// Step 4: the policy's leave. Whom it does not admit at all causes no request to the MCP server.
-    async fn decide(&self, asked: Asked) -> Result<Permit, CallError> {
-        if !permit::may_connect(&asked) {
+    async fn decide(&self, mut asked: Asked) -> Result<Permit, CallError> {
+        if !permit::may_connect(&mut asked) {
             return Err(asked.refuse(CallReason::PersonNotAllowed));
         }
         let session = match self.open_session(&asked) {
@@ -370,9 +370,10 @@ impl ResourceServer {
             Some(tool) => self.recall(tool, &asked, &session).await,
             None => read_only,
         };
-        let mut permit = Permit::ask(asked, session, read_only)?;
+        let now = self.clock.now();
+        let mut permit = Permit::ask(asked, session, read_only, now)?;
         if !self.record_reading {
-            permit.unrecorded_if_it_reads(read_only);
+            permit.unrecorded_if_it_reads(read_only, now);
         }
         permit.intended_if_it_changes(said);
         Ok(permit)

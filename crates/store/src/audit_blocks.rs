@@ -31,8 +31,8 @@ pub struct CallEvent<'a> {
     pub at: Timestamp,
     /// How it ended; one that was refused is of kind [`AuditKind::CallRefused`], every other [`AuditKind::Call`].
     pub outcome: Outcome,
-    /// Why, in snake case.
-    pub reason: Option<&'static str>,
+    /// Why, in snake case; `policy:` and its id if an operator's policy forbade it.
+    pub reason: Option<&'a str>,
     /// Who.
     pub user: Option<Id<User>>,
     /// With which client.

@@ -56,7 +56,9 @@ impl PersonRefusal {
 pub(crate) fn admit(user: Option<&UserRecord>, server: Option<&ServerEntry>) -> Result<(), PersonRefusal> {
     let user = user.filter(|user| user.disabled_at.is_none()).ok_or(PersonRefusal::Disabled)?;
     let server = server.ok_or(PersonRefusal::ServerGone)?;
-    let person = Person { user: user.id, groups: &user.groups, service_account: user.service_account() };
+    let service_account = user.service_account();
+    let person =
+        Person { user: user.id, email: user.email.as_deref(), groups: &user.groups, service_account };
     match policy::decide(&Question::MayConnect { person, server: &server.rules }) {
         Decision::Allow { .. } => Ok(()),
         Decision::Deny { .. } | Decision::NeedScope { .. } => Err(PersonRefusal::NotAdmitted),

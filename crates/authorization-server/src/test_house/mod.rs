@@ -147,7 +147,7 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
         outside_clients: Standing::Allow,
         refresh_repeat: Duration::from_secs(60),
         resource: ResourceUri::parse(resource).unwrap(),
-        rules: ServerRules { name: name.to_owned(), access, service_accounts: accounts },
+        rules: ServerRules { service_accounts: accounts, ..ServerRules::new(name, access) },
         scopes: vec![scope("read", true), scope("write", false)],
         title: name.to_uppercase(),
     }

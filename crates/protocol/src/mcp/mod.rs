@@ -3,6 +3,7 @@
 //! Policy and forwarder take that same value, so there is no second reading for an attacker to differ in
 //! (attacks PX-12 to PX-17). Nothing here answers a call; it says what the call is, or why it is none.
 
+mod arguments;
 mod call;
 mod json_rpc_error;
 mod keys;
@@ -14,6 +15,7 @@ mod request_id;
 pub mod session;
 mod values;
 
+pub use arguments::arguments;
 pub use call::{CallKind, McpCall};
 pub use json_rpc_error::JsonRpcError;
 pub use protocol_version::ProtocolVersion;

@@ -154,7 +154,7 @@ fn event(record: &CallRecord, id: EventId, subject: [u8; 16]) -> CallEvent<'_> {
         id,
         at: record.at,
         outcome: record.ending.outcome(),
-        reason: record.reason,
+        reason: record.policy.as_deref().or(record.reason),
         user: Some(access.user),
         client_id: Some(access.client.as_str()),
         server: Some(who.server.name()),

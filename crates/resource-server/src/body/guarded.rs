@@ -43,6 +43,10 @@ struct Passing<B> {
 }
 
 /// Where the passing is: here alone, or where it can be taken away from outside.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each answer; a box would cost every call an allocation"
+)]
 enum From<B> {
     Own(Option<Passing<B>>),
     Shared(Arc<Slot<B>>),

@@ -54,6 +54,10 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<ExitCode, Failure> {
 async fn examine(config: &Config, file: &Path) -> Report {
     let mut report = Report::default();
     report.good("configuration", "no mistakes");
+    if let Some(folder) = wiring::policies::folder(config) {
+        let (number, folder) = (config.policies.len(), folder.display().to_string());
+        report.good("policies", format!("no mistakes in the {number} of `{folder}`"));
+    }
     public_url(config, &mut report);
     doors::examine(config, &mut report);
     files::examine(config, file, &mut report);

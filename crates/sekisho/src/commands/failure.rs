@@ -45,6 +45,9 @@ pub enum Failure {
     /// The keys are missing or wrong.
     #[error("{0}")]
     Keys(#[from] authorization_server::keys::KeysError),
+    /// There are mistakes in the policies.
+    #[error("the policies are wrong\n\n{}", listed(.0))]
+    Policies(Vec<policy::Mistake>),
     /// A secret could not be had.
     #[error("{0}")]
     Secret(#[from] SecretError),
@@ -60,7 +63,10 @@ impl Failure {
     /// As `sekisho --help` documents.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Arguments(_) | Self::Configuration(_) | Self::ConfigurationFile { .. } => ExitCode::from(2),
+            Self::Arguments(_)
+            | Self::Configuration(_)
+            | Self::ConfigurationFile { .. }
+            | Self::Policies(_) => ExitCode::from(2),
             Self::Backup(_)
             | Self::BackupFile { .. }
             | Self::Io { .. }
@@ -76,4 +82,9 @@ impl Failure {
         let what = what.into();
         move |why| Self::Io { what, why }
     }
+}
+
+/// Each mistake on a line of its own.
+fn listed(mistakes: &[policy::Mistake]) -> String {
+    mistakes.iter().map(|mistake| format!("  {mistake}")).collect::<Vec<_>>().join("\n")
 }

@@ -20,6 +20,8 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         identity_providers: _,
         mcp_servers: _,
         outbound_proxy: _,
+        policy: _,
+        policies: _,
         pre_registered: _,
         service_accounts: _,
         consent: _,

@@ -77,6 +77,8 @@ pub struct AccessConfig {
     pub people: PeopleConfig,
     /// `service-account:NAME` and `service-account:NAME:SCOPE`, each name once.
     pub service_accounts: Vec<AdmittedAccountConfig>,
+    /// `"policy"`: also whom a `permit` of the policies lets in.
+    pub permits: bool,
 }
 
 /// Which people may use an MCP server.
@@ -132,7 +134,8 @@ pub const RESERVED: [&str; 15] = [
 ];
 
 const EVERYONE: &str = "everyone who may log in";
-const ACCESS: &str = "[\"group:NAME\", \"service-account:NAME\", \"service-account:NAME:SCOPE\", …] or \"everyone who may log in\"";
+const POLICY: &str = "policy";
+const ACCESS: &str = "[\"group:NAME\", \"service-account:NAME\", \"service-account:NAME:SCOPE\", \"policy\", …] or \"everyone who may log in\"";
 /// The scopes of an MCP server.
 const SCOPES: [&str; 2] = ["read", "write"];
 
@@ -255,17 +258,24 @@ fn is_reserved(name: &str) -> bool {
 
 fn access(value: &toml::de::DeValue<'_>) -> Result<AccessConfig, String> {
     if let Some(written) = value.as_str() {
-        let everyone = AccessConfig { people: PeopleConfig::Everyone, service_accounts: Vec::new() };
-        return if written == EVERYONE { Ok(everyone) } else { Err("is not an access rule".to_owned()) };
+        let only = |people, permits| Ok(AccessConfig { people, service_accounts: Vec::new(), permits });
+        return match written {
+            EVERYONE => only(PeopleConfig::Everyone, false),
+            POLICY => only(PeopleConfig::Groups(Vec::new()), true),
+            _ => Err("is not an access rule".to_owned()),
+        };
     }
     let entries = parse::texts(value)?;
     if entries.is_empty() {
         return Err("names nobody".to_owned());
     }
-    let (mut everyone, mut groups, mut service_accounts) = (false, Vec::new(), Vec::new());
+    let (mut everyone, mut groups, mut service_accounts, mut permits) =
+        (false, Vec::new(), Vec::new(), false);
     for entry in &entries {
         if entry == EVERYONE {
             everyone = true;
+        } else if entry == POLICY {
+            permits = true;
         } else if let Some(group) = entry.strip_prefix("group:").filter(|group| !group.is_empty()) {
             groups.push(group.to_owned());
         } else if let Some(account) = entry.strip_prefix("service-account:") {
@@ -274,8 +284,11 @@ fn access(value: &toml::de::DeValue<'_>) -> Result<AccessConfig, String> {
             return Err("holds something that is neither group:NAME nor service-account:NAME".to_owned());
         }
     }
+    if everyone && permits {
+        return Err("admits everyone already: a permit could add nobody".to_owned());
+    }
     let people = if everyone { PeopleConfig::Everyone } else { PeopleConfig::Groups(groups) };
-    Ok(AccessConfig { people, service_accounts })
+    Ok(AccessConfig { people, service_accounts, permits })
 }
 
 /// `NAME` or `NAME:SCOPE`. Who may write may read.

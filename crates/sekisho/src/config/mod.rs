@@ -18,6 +18,7 @@ pub mod master_key;
 pub mod mcp_servers;
 pub mod outbound_proxy;
 mod parse;
+pub mod policy;
 mod reader;
 pub mod reference;
 pub mod schema;
@@ -49,6 +50,7 @@ use self::listeners::{AcmeConfig, Challenge, ListenerConfig, TlsConfig};
 use self::master_key::MasterKeySource;
 use self::mcp_servers::McpServerConfig;
 use self::outbound_proxy::OutboundProxyConfig;
+use self::policy::Policy;
 pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
 use self::service_accounts::ServiceAccountConfig;
@@ -106,6 +108,10 @@ pub struct Config {
     pub workload_issuers: Vec<WorkloadIssuer>,
     /// `[outbound_proxy]`.
     pub outbound_proxy: Option<OutboundProxyConfig>,
+    /// `[policy]`.
+    pub policy: Policy,
+    /// What is in its folder; nothing until that has been read.
+    pub policies: std::sync::Arc<::policy::Library>,
 }
 
 impl Config {
@@ -149,6 +155,7 @@ impl Config {
         let trusted = TrustedIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let workload_issuers = WorkloadIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let outbound_proxy = OutboundProxyConfig::read(&mut root);
+        let policy = section(&mut root, "policy", Policy::read);
         let whole = || {
             let (limits, networks) = limits?;
             Some(Self {
@@ -175,6 +182,8 @@ impl Config {
                 trusted_issuers: trusted?,
                 workload_issuers: workload_issuers?,
                 outbound_proxy: outbound_proxy?,
+                policy: policy?,
+                policies: std::sync::Arc::default(),
             })
         };
         let config = whole();
@@ -232,6 +241,13 @@ impl Config {
             root.mistake("tokens", "grant_idle is longer than grant", "grant_idle up to grant");
         }
         unique(root, "limits", self.networks.iter().map(|network| network.name.as_str()));
+        if self.policy.folder.is_none() && self.mcp_servers.iter().any(|server| server.access.permits) {
+            root.mistake(
+                "mcp_server",
+                "has \"policy\" in its access, and there are no policies",
+                "[policy] with folder",
+            );
+        }
         self.judge_listeners(root);
         self.judge_acme(root);
         self.judge_development(root);

@@ -19,6 +19,7 @@ use super::listeners::{Acme, Listener, TlsFiles};
 use super::master_key::KeyServiceSettings;
 use super::mcp_servers::McpServer;
 use super::outbound_proxy::OutboundProxy;
+use super::policy::Policy;
 use super::service_accounts::{MayAct, ServiceAccount};
 use super::settings::SectionReference;
 use super::store::Store;
@@ -54,6 +55,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Limits::REFERENCE,
     NetworkLimits::REFERENCE,
     Audit::REFERENCE,
+    Policy::REFERENCE,
     Clients::REFERENCE,
     ClientIdMetadataDocuments::REFERENCE,
     PreRegistered::REFERENCE,
@@ -85,7 +87,8 @@ the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `va
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP
 server until it is written. A service account (`[[service_account]]`) may use it if the list holds
 `\"service-account:NAME\"`, or `\"service-account:NAME:read\"` for that scope alone; \"everyone who may log in\", which
-may stand in the list too, admits people only.
+may stand in the list too, admits people only. `\"policy\"`, alone or in the list, admits also whom a `permit` of your policies
+lets in (docs/policy.md).
 
 Editors that know JSON Schema for TOML (Taplo, Even Better TOML in VS Code, Tombi) explain and complete the settings
 and underline what is wrong: `sekisho docs configuration-schema > sekisho.schema.json`, and above everything in

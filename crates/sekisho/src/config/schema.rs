@@ -63,6 +63,7 @@ pub fn json() -> String {
     let mut schema = root.into_schema();
     schema["$schema"] = "http://json-schema.org/draft-07/schema#".into();
     schema["title"] = "The configuration of Sekisho".into();
+    schema.sort_all_objects();
     // A Value with texts as keys is always printable.
     format!("{schema:#}\n")
 }
@@ -223,12 +224,12 @@ fn one_of(keys: &[&str], needed: bool) -> Value {
 /// `access`, which is a list of groups and service accounts, or a sentence.
 fn access(server: &mut Table) {
     let everyone = "everyone who may log in";
-    let entry = format!("^(group:.+|service-account:[a-z][a-z0-9-]*(:read|:write)?|{everyone})$");
+    let entry = format!("^(group:.+|service-account:[a-z][a-z0-9-]*(:read|:write)?|policy|{everyone})$");
     let list = json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": entry}});
     let schema = json!({
-        "description": "Who may use the MCP server: a list of groups and service accounts, or everyone. Nobody may \
-            until it is written.",
-        "anyOf": [{"const": everyone}, list],
+        "description": "Who may use the MCP server: a list of groups and service accounts, whom the policies permit, or \
+            everyone. Nobody may until it is written.",
+        "anyOf": [{"const": everyone}, {"const": "policy"}, list],
     });
     server.properties.insert("access".to_owned(), schema);
     server.required.push("access");

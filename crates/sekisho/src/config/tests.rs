@@ -481,7 +481,11 @@ fn an_mcp_server_admits_the_service_accounts_that_it_names_and_their_scopes() {
         // A group may be called as it likes: it is a group.
         ("[\"group:service-account:ci\"]", groups(&["service-account:ci"]), Vec::new()),
     ] {
-        assert_eq!(access(list).expect(list), AccessConfig { people, service_accounts }, "{list}");
+        assert_eq!(
+            access(list).expect(list),
+            AccessConfig { people, service_accounts, permits: false },
+            "{list}"
+        );
     }
     for wrong in [
         "[\"service-account:\"]",

@@ -52,7 +52,7 @@ fn resource(config: &Config, server: &McpServerConfig) -> Result<ResourceUri, Fa
     ResourceUri::parse(&text).map_err(|error| Failure::Wiring(error.to_string()))
 }
 
-fn rules(server: &McpServerConfig) -> Result<ServerRules, Failure> {
+fn rules(config: &Config, server: &McpServerConfig) -> Result<ServerRules, Failure> {
     let access = match &server.access.people {
         PeopleConfig::Everyone => Access::Everyone,
         PeopleConfig::Groups(groups) => Access::Groups(groups.clone()),
@@ -62,7 +62,9 @@ fn rules(server: &McpServerConfig) -> Result<ServerRules, Failure> {
         Ok(AdmittedAccount { name: account.name.clone(), scope: (!scope.is_empty()).then_some(scope) })
     });
     let service_accounts = admitted.collect::<Result<_, Failure>>()?;
-    Ok(ServerRules { name: server.settings.name.clone(), access, service_accounts })
+    let name = server.settings.name.clone();
+    let (permits, policies) = (server.access.permits, config.policies.concerning(&name));
+    Ok(ServerRules { name, access, service_accounts, permits, policies })
 }
 
 fn token(text: &str) -> Result<ScopeToken, Failure> {
@@ -84,7 +86,7 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
         outside_clients: server.settings.outside_clients,
         refresh_repeat: repeat,
         resource: resource(config, server)?,
-        rules: rules(server)?,
+        rules: rules(config, server)?,
         scopes: vec![
             scope("read", written.read.as_ref(), written.read_ja.as_ref())?,
             scope("write", written.write.as_ref(), written.write_ja.as_ref())?,
@@ -113,7 +115,7 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         name: server.settings.name.clone(),
         title: server.title().to_owned(),
         resource: resource(config, server)?,
-        rules: rules(server)?,
+        rules: rules(config, server)?,
         challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
         assertion: server.is_sent_an_assertion(),
         assertion_audience: server.settings.url.to_string(),

@@ -13,6 +13,7 @@ pub mod listeners;
 pub mod master_keys;
 pub mod mcp_servers;
 pub mod outward;
+pub mod policies;
 pub mod private_file;
 pub mod provider_signals;
 mod reload;
@@ -56,7 +57,14 @@ impl World {
 pub fn load(file: &Path) -> Result<Config, Failure> {
     let bytes =
         std::fs::read(file).map_err(|why| Failure::ConfigurationFile { file: file.to_owned(), why })?;
-    parse(bytes, file)
+    let config = parse(bytes, file)?;
+    match policies::folder(&config) {
+        Some(folder) => {
+            let files = policies::files(&folder)?;
+            policies::with_policies(config, files)
+        }
+        None => Ok(config),
+    }
 }
 
 /// The configuration that these bytes of a file are.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::assembly::Assembly;
 use super::roles::Shared;
-use super::{Running, credentials, master_keys, parse};
+use super::{Running, credentials, master_keys, parse, policies};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::changes::needing_a_restart;
@@ -61,19 +61,28 @@ fn prepare(file: &Path, shared: &Shared, before: &Assembly) -> Result<Assembly, 
 }
 
 /// The configuration, once two looks at the file find the same: half of a file may be a good configuration that says
-/// something else.
+/// something else. The same goes for the policies.
 fn load_at_rest(file: &Path) -> Result<Config, Failure> {
     let read =
         || std::fs::read(file).map_err(|why| Failure::ConfigurationFile { file: file.to_owned(), why });
-    let mut seen = read()?;
+    let now = at_rest(file, read)?;
+    // What was seen, and not what stands there by now.
+    let config = parse(now, file)?;
+    let Some(folder) = policies::folder(&config) else { return Ok(config) };
+    let files = at_rest(&folder, || policies::files(&folder))?;
+    policies::with_policies(config, files)
+}
+
+/// What two looks, one after the other, find the same.
+fn at_rest<T: PartialEq>(what: &Path, look: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut seen = look()?;
     for _ in 0..LOOKS {
         std::thread::sleep(REST);
-        let now = read()?;
+        let now = look()?;
         if now == seen {
-            // What was seen, and not what stands there by now.
-            return parse(now, file);
+            return Ok(now);
         }
         seen = now;
     }
-    Err(Failure::Arguments(format!("`{}` is still being written", file.display())))
+    Err(Failure::Arguments(format!("`{}` is still being written", what.display())))
 }

@@ -184,6 +184,42 @@ async fn f_30_a_bad_configuration_keeps_the_last_good_one_and_the_next_good_one_
     assert!(scene.server.connections() <= 8, "the ways to an unchanged MCP server stay open");
 }
 
+/// Policies are taken at a reload, all or none: with a mistake in one file, without any file or without the folder the last
+/// good ones stay, and the log says what is wrong and where.
+#[tokio::test(flavor = "multi_thread")]
+async fn f_30_policies_with_a_mistake_leave_the_last_good_ones_in_use() {
+    let scene = Scene::new().await;
+    let folder = scene.folder.path("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write(
+        "a.cedar",
+        "forbid (principal, action == Action::\"connect\", resource is McpServer) when { principal has email && principal.email == \"nobody\" };",
+    );
+    scene.write(&format!("{}[policy]\nfolder = \"policies\"\n", scene.good));
+    scene.reload(TAKEN);
+    assert_eq!(scene.call("notes").await.status, StatusCode::OK);
+    write(
+        "b.cedar",
+        "@id(\"closed\") forbid (principal, action == Action::\"connect\", resource == McpServer::\"notes\");",
+    );
+    scene.reload(TAKEN);
+    assert_eq!(scene.call("notes").await.status, StatusCode::FORBIDDEN);
+    write("b.cedar", "\n\nforbid (principal, action == Action::\"conect\", resource);");
+    scene.reload("b.cedar:3: ");
+    assert_eq!(scene.call("notes").await.status, StatusCode::FORBIDDEN, "the last good ones stay");
+    assert_eq!(scene.refused().await, "1");
+    let away = scene.folder.path("away");
+    std::fs::rename(&folder, &away).unwrap();
+    scene.reload(REFUSED);
+    std::fs::create_dir(&folder).unwrap();
+    scene.reload(REFUSED);
+    assert_eq!(scene.call("notes").await.status, StatusCode::FORBIDDEN);
+    std::fs::rename(away.join("a.cedar"), folder.join("a.cedar")).unwrap();
+    scene.reload(TAKEN);
+    assert_eq!(scene.call("notes").await.status, StatusCode::OK);
+}
+
 /// The secret of a client is exchanged by replacing its file: the old one is worth nothing from then on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_takes_a_clients_new_secret() {

@@ -58,7 +58,7 @@ pub(super) fn block(events: &[CallEvent<'_>]) -> Option<AuditBlock> {
 struct WhoKey([Option<[u8; 16]>; 3]);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct WhatKey<'a>(&'static str, &'static str, Option<&'static str>, &'a str, Option<&'a str>, u16);
+struct WhatKey<'a>(&'static str, &'static str, Option<&'a str>, &'a str, Option<&'a str>, u16);
 
 /// What stands once in a block.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use authorization_server::{
     SecurityEventTransmitter, ServerEntry, ServiceAccount, Standing, TrustedIssuer, Words, WorkloadIssuer,
     WorkloadRule,
 };
-use policy::{Access, AdmittedAccount, ServerRules};
+use policy::{Access, AdmittedAccount, KnownServer, Library, PolicyFile, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{
     ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion,
@@ -40,6 +40,8 @@ pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718
 pub struct Plan {
     /// MCP servers: name, and who may use it.
     pub servers: Vec<(&'static str, Access)>,
+    /// The operator's policies, for all MCP servers.
+    pub policies: Vec<PolicyFile>,
     /// The MCP server of requests without `resource`.
     pub default_server: Option<&'static str>,
     /// Clients known beforehand: id, redirect URIs, secret.
@@ -146,6 +148,7 @@ impl Default for Plan {
                 ("notes", Access::Everyone),
                 ("ledger", Access::Groups(vec!["finance".to_owned()])),
             ],
+            policies: Vec::new(),
             default_server: None,
             clients: vec![
                 ("known-public", vec!["https://client.example/cb".to_owned()], None),
@@ -373,7 +376,12 @@ fn rules(plan: &Plan, name: &str, access: &Access) -> Built<ServerRules> {
             service_accounts.push(AdmittedAccount { name: account.name.to_owned(), scope });
         }
     }
-    Ok(ServerRules { name: name.to_owned(), access: access.clone(), service_accounts })
+    // Permits count nowhere: who is admitted stands in the plan.
+    let known = plan.servers.iter().map(|(name, _)| KnownServer { name, permits: false });
+    let library = Library::read(&plan.policies, &known.collect::<Vec<_>>())
+        .map_err(|mistakes| format!("{mistakes:?}"))?;
+    let policies = library.concerning(name);
+    Ok(ServerRules { service_accounts, policies, ..ServerRules::new(name, access.clone()) })
 }
 
 /// The documents of clients. Without a host there is nobody to fetch them from.

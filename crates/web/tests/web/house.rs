@@ -136,7 +136,7 @@ fn connectors(public_url: &str) -> Vec<Arc<dyn Connector>> {
 }
 
 fn rules() -> ServerRules {
-    ServerRules { name: "notes".to_owned(), access: Access::Everyone, service_accounts: Vec::new() }
+    ServerRules::new("notes", Access::Everyone)
 }
 
 fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_server::Settings {

@@ -104,7 +104,12 @@ fn keys(members: &Members) -> Result<Option<PublishedKeys>, DocumentFlaw> {
             HttpsUrl::parse(url).map(|url| Some(PublishedKeys::At(url))).map_err(DocumentFlaw::KeysUrl)
         }
         (_, None | Some(Value::Null)) => Ok(None),
-        (_, Some(keys)) if inline_keys::are_public(keys) => Ok(Some(PublishedKeys::Inline(keys.clone()))),
+        (_, Some(keys)) if inline_keys::are_public(keys) => {
+            // One set has one text, and the metadata one fingerprint, in whatever order its members came.
+            let mut keys = keys.clone();
+            keys.sort_all_objects();
+            Ok(Some(PublishedKeys::Inline(keys)))
+        }
         (_, Some(_)) => Err(MetadataFlaw::InlineKeys.into()),
     }
 }

@@ -140,6 +140,8 @@ outbound_proxy = "off"
 credential = "fixed"
 [mcp_server.fixed]
 value_file = "board.key"
+[policy]
+folder = "policies"
 [outbound_proxy]
 url = "http://proxy.example.com:3128"
 username = "sekisho"

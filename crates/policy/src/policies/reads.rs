@@ -1,0 +1,95 @@
+//! What of a question a policy looks at: decides what must be found out for it, and whether its answer can be kept.
+//!
+//! Read from the policy's JSON form, which the library documents. Must never overlook a read: what is not understood
+//! counts as reading everything.
+
+use cedar_policy::Policy;
+use serde_json::Value;
+
+/// What is looked at behind the heads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reads {
+    pub(super) address: bool,
+    pub(super) arguments: bool,
+    pub(super) client: bool,
+    pub(super) read_only: bool,
+    pub(super) resource: bool,
+    pub(super) scopes: bool,
+    pub(super) time: bool,
+}
+
+impl Reads {
+    pub(super) const EVERYTHING: Self = Self {
+        address: true,
+        arguments: true,
+        client: true,
+        read_only: true,
+        resource: true,
+        scopes: true,
+        time: true,
+    };
+
+    pub(super) fn of(policy: &Policy) -> Self {
+        let Ok(json) = policy.to_json() else { return Self::EVERYTHING };
+        let mut reads = Self::default();
+        reads.walk(&json);
+        reads
+    }
+
+    pub(super) const fn with(self, other: Self) -> Self {
+        Self {
+            address: self.address || other.address,
+            arguments: self.arguments || other.arguments,
+            client: self.client || other.client,
+            read_only: self.read_only || other.read_only,
+            resource: self.resource || other.resource,
+            scopes: self.scopes || other.scopes,
+            time: self.time || other.time,
+        }
+    }
+
+    /// Whether the same question has the same answer an hour later, from elsewhere, with other arguments.
+    pub(super) const fn keeps(self) -> bool {
+        !(self.address || self.arguments || self.time)
+    }
+
+    fn walk(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.walk(value)),
+            Value::Object(members) => {
+                match members.get("Var").and_then(Value::as_str) {
+                    Some("context") => *self = Self::EVERYTHING,
+                    Some("resource") => self.resource = true,
+                    Some(_) | None => {}
+                }
+                for (key, value) in members {
+                    match (key.as_str(), context_attribute(value)) {
+                        ("." | "has", Some(name)) => self.note(name),
+                        _ => self.walk(value),
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    fn note(&mut self, name: &str) {
+        match name {
+            "address" => self.address = true,
+            "arguments" => self.arguments = true,
+            "client" => self.client = true,
+            "method" => {}
+            "readOnly" => self.read_only = true,
+            "scopes" => self.scopes = true,
+            "time" => self.time = true,
+            _ => *self = Self::EVERYTHING,
+        }
+    }
+}
+
+/// The attribute that `{"left": {"Var": "context"}, "attr": …}` names.
+fn context_attribute(access: &Value) -> Option<&str> {
+    let access = access.as_object()?;
+    let left = access.get("left")?.as_object()?;
+    (left.len() == 1 && left.get("Var")?.as_str()? == "context").then(|| access.get("attr")?.as_str())?
+}

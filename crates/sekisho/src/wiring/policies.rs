@@ -1,0 +1,61 @@
+//! The operator's policies, from their folder: all of them, or the mistakes in them.
+//!
+//! A folder that is being written is waited for; one that is gone or empty is a mistake, so that nobody loses their
+//! policies by a mount that failed (attacks F-30, CS-18). Must never take a part of the files.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use policy::{KnownServer, Library, PolicyFile};
+
+use crate::commands::Failure;
+use crate::config::Config;
+
+const ARGUMENTS: &str = "arguments.cedarschema";
+
+/// The configuration with its policies, which are these files.
+pub fn with_policies(mut config: Config, files: Vec<PolicyFile>) -> Result<Config, Failure> {
+    config.policies = Arc::new(read(&config, &files)?);
+    Ok(config)
+}
+
+/// Where the policies are.
+pub fn folder(config: &Config) -> Option<PathBuf> {
+    config.policy.folder.as_ref().map(|folder| config.folder.join(folder))
+}
+
+/// These files as the policies of this configuration.
+fn read(config: &Config, files: &[PolicyFile]) -> Result<Library, Failure> {
+    let servers = config.mcp_servers.iter();
+    let known: Vec<KnownServer<'_>> = servers
+        .map(|server| KnownServer { name: &server.settings.name, permits: server.access.permits })
+        .collect();
+    Library::read(files, &known).map_err(Failure::Policies)
+}
+
+/// The files in their order.
+pub fn files(folder: &Path) -> Result<Vec<PolicyFile>, Failure> {
+    let unreadable =
+        |why: &str| Failure::Arguments(format!("[policy] folder: `{}`: {why}", folder.display()));
+    let files = read_files(folder).map_err(|why| unreadable(&why.to_string()))?;
+    if files.iter().all(|file| file.name == ARGUMENTS) {
+        return Err(unreadable("it holds no *.cedar; without policies of your own, leave [policy] out"));
+    }
+    Ok(files)
+}
+
+fn read_files(folder: &Path) -> std::io::Result<Vec<PolicyFile>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        // Editors and volumes keep their own beside the files, with a dot.
+        if name.starts_with('.') || !(name.ends_with(".cedar") || name == ARGUMENTS) {
+            continue;
+        }
+        files.push(PolicyFile { name, text: fs::read_to_string(entry.path())? });
+    }
+    files.sort_by(|one, two| one.name.cmp(&two.name));
+    Ok(files)
+}
