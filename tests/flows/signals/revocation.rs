@@ -3,9 +3,10 @@
 //! developer.okta.com/docs/guides/oin-universal-logout-overview/ (read on 2026-11-26): the signed JWT as bearer token, the subject as
 //! `email` or `iss_sub`, and 204; draft-parecki-oauth-global-token-revocation-06.
 
-use authorization_server::GlobalTokenRevocation;
+use authorization_server::{GlobalTokenRevocation, LinkedIdentity, Stopping};
 use serde_json::{Value, json};
 use store::{AuditKind, Failpoint};
+use testkit::client::{Pkce, allow, log_in, parameter};
 use testkit::house::Plan;
 use testkit::http::Answer;
 use testkit::openid_provider::Signature;
@@ -13,6 +14,7 @@ use testkit::outcomes::Verdict;
 
 use super::{IDP, Scene, changed, closes, is_dead_within_t, open_stream};
 use crate::record::on_postgres;
+use crate::steps::Tokens;
 
 const TYP: &str = "global-token-revocation+jwt";
 
@@ -60,6 +62,16 @@ impl Scene {
         Err(format!("{} {}", answer.status, answer.text()))
     }
 
+    /// What the client has of somebody of another provider.
+    async fn alice(&self) -> Result<Tokens, String> {
+        let (mut browser, pkce) = (self.house.browser(), Pkce::new("signals"));
+        let fields = self.client.authorization_request(&self.house.resource("notes"), &pkce.challenge);
+        let page = browser.open(&self.client.authorization_url(&fields)).await?.page()?;
+        let page = log_in(&mut browser, page, "alice").await?;
+        let code = parameter(&allow(&mut browser, &page).await?, "code").ok_or("no code")?;
+        Tokens::of(&self.client.redeem(&code, &pkce.verifier).await?)
+    }
+
     fn by_subject(&self, sub: &str) -> Value {
         json!({"format": "iss_sub", "iss": self.provider.issuer, "sub": sub})
     }
@@ -103,18 +115,7 @@ async fn of_somebody_unknown_and_of_another_providers_people_the_answer_is_the_s
     scene.person("jane", None);
     let tokens = scene.connect(&mut scene.house.browser()).await?;
     // Alice is somebody of the other provider.
-    let alices = {
-        let mut browser = scene.house.browser();
-        let challenge = testkit::client::Pkce::new("signals").challenge;
-        let fields = scene.client.authorization_request(&scene.house.resource("notes"), &challenge);
-        let page = browser.open(&scene.client.authorization_url(&fields)).await?.page()?;
-        let page = testkit::client::log_in(&mut browser, page, "alice").await?;
-        let code = testkit::client::parameter(&testkit::client::allow(&mut browser, &page).await?, "code")
-            .ok_or("no code")?;
-        crate::steps::Tokens::of(
-            &scene.client.redeem(&code, &testkit::client::Pkce::new("signals").verifier).await?,
-        )?
-    };
+    let alices = scene.alice().await?;
     let alice = alices.claims()?["sub"].clone();
     for (number, named) in [
         scene.by_subject("nobody"),
@@ -133,6 +134,27 @@ async fn of_somebody_unknown_and_of_another_providers_people_the_answer_is_the_s
     scene.lives(&tokens).await?;
     scene.lives(&alices).await?;
     scene.client.redirect_uri.clear();
+    scene.house.close().await
+}
+
+/// Whoever is linked to somebody is that person, whichever of the two the provider names (product.md, P-11).
+#[tokio::test]
+async fn who_is_linked_is_ended_as_the_person_that_they_are() -> Verdict {
+    let scene = scene(Plan::default()).await?;
+    let store: &dyn store::Store = &*scene.house.store;
+    let text = |error: store::StoreError| error.to_string();
+    let entropy = testkit::world::TestEntropy::seeded(77);
+    let (clock, issuer) = (scene.house.clock.as_ref(), scene.house.issuer.as_str());
+    let operator = Stopping { clock, entropy: &entropy, issuer, store };
+    let before = scene.alice().await?;
+    let alice = store.find_people("development:alice").await.map_err(text)?.pop().ok_or("no alice")?;
+    let identity = LinkedIdentity { connector: IDP.to_owned(), subject: "jane".to_owned() };
+    operator.link(&identity, None, &alice, None).await.map_err(text)?.ok_or("not linked")?;
+    scene.revokes("by id", &json!({"format": "opaque", "id": alice.id.to_string()})).await?;
+    scene.is_dead(&before).await?;
+    let again = scene.alice().await?;
+    scene.revokes("by subject", &scene.by_subject("jane")).await?;
+    scene.is_dead(&again).await?;
     scene.house.close().await
 }
 
@@ -210,6 +232,9 @@ async fn what_is_not_the_providers_word_for_this_endpoint_is_401_and_ends_nothin
         assert_eq!(answer.status, 401, "{name} = {value}");
         assert!(answer.header("www-authenticate").starts_with("Bearer "), "{name} = {value}");
     }
+    // What the provider signed is written down; what anybody could have sent is not.
+    let refused = scene.house.audit(AuditKind::SignalRefused).await?.len();
+    assert!(refused > 0);
     for signature in [
         Signature::Broken,
         Signature::HmacWithThePublicKey,
@@ -229,6 +254,7 @@ async fn what_is_not_the_providers_word_for_this_endpoint_is_401_and_ends_nothin
     let json = [("content-type", "application/json")];
     let nobody = scene.house.http.post(&scene.revocation_url(), &json, jane.to_string()).await?;
     assert_eq!(nobody.status, 401);
+    assert_eq!(scene.house.audit(AuditKind::SignalRefused).await?.len(), refused);
     scene.lives(&tokens).await?;
     scene.house.close().await
 }

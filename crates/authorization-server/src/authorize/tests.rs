@@ -6,7 +6,7 @@ use protocol::oauth::Destination;
 use protocol::oauth::ErrorCode::{
     self, InvalidRequest, InvalidScope, InvalidTarget, LoginRequired, UnsupportedResponseType,
 };
-use store::{Queries, StoreError};
+use store::{KeysRecord as _, Queries, StoreError};
 use upstream::connectors::Connector;
 
 use super::*;
@@ -167,6 +167,11 @@ async fn by_request_uris() -> Vec<(PageReason, &'static str)> {
     ];
     house.clock.advance(Duration::from_secs(90));
     reasons.push((page(&house, asked(&late)).await, "RequestUriExpired"));
+    // Of what was used before a restore nobody knows.
+    let old = push().await;
+    let restored = protocol::world::Clock::now(&*house.clock).micros().to_string();
+    house.store.put_meta("restored_at", &restored).await.unwrap();
+    reasons.push((page(&house, asked(&old)).await, "RequestUriExpired"));
     reasons
 }
 

@@ -4,7 +4,7 @@ use protocol::jose::{SigningKey, VerifyingKeys};
 use protocol::keys::KeyId;
 use protocol::world::Clock as _;
 use serde_json::{Value, json};
-use store::{AuditFilter, Queries as _};
+use store::{AuditFilter, KeysRecord as _, Queries as _};
 
 use super::*;
 use crate::test_house::*;
@@ -331,4 +331,31 @@ async fn a_workload_without_a_key_gets_nothing_where_one_is_demanded() {
     assert_eq!(WorkloadRefusal::ProofMissing.code(), ErrorCode::InvalidDpopProof);
     let bound = world.refused(&[("cnf", json!({"jkt": "A".repeat(43)}))]).await;
     assert_eq!(bound, WorkloadRefusal::Constrained);
+}
+
+/// RFC 7521, section 4.1: in the header as in the form.
+#[tokio::test]
+async fn a_client_that_fails_to_prove_itself_in_the_header_gets_nothing() {
+    let world = World::new().await;
+    let assertion = world.signed(&[]);
+    let fields = [("grant_type", JWT_BEARER), ("assertion", assertion.as_str()), ("resource", NOTES)];
+    let headers = crate::TokenHeaders { authorization: &["Basic d3Jvbmc6d3Jvbmc="], dpop: &[] };
+    let refused = world.house.server.token(&headers, &form(&fields), &caller()).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::InvalidClient);
+    world.present(&assertion, &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_id_is_used_up_for_its_issuer_alone_and_of_before_a_restore_nobody_knows() {
+    let key = key(9);
+    let cluster = WorkloadIssuer { reuse: false, ..believed(CLUSTER, Platform::Kubernetes, &key) };
+    let world = World::with(|settings| settings.workload_issuers[1] = cluster).await;
+    world.present(&world.signed(&[]), &[]).await.unwrap();
+    let same = world.claims(&[("iss", json!(CLUSTER)), ("sub", json!("system:serviceaccount:prod:runner"))]);
+    world.present(&key.sign("JWT", &same).unwrap(), &[]).await.unwrap();
+    let now = world.house.clock.now();
+    world.house.store.put_meta("restored_at", &now.micros().to_string()).await.unwrap();
+    assert_eq!(world.refused(&[("jti", json!("two"))]).await, WorkloadRefusal::Restored);
+    world.house.clock.advance(Duration::from_secs(2));
+    world.present(&world.signed(&[("jti", json!("two"))]), &[]).await.unwrap();
 }

@@ -47,6 +47,7 @@ fn every_reason_of_a_token_is_given() {
         (json!({"nbf": NOW + 61}), SignalRefusal::NotYet),
         (json!({"jti": "j".repeat(256)}), SignalRefusal::IdMissing),
         (json!({"sub": null, "sid": ""}), SignalRefusal::SubjectMissing),
+        (json!({"sub": "", "sid": null}), SignalRefusal::SubjectMissing),
     ] {
         assert_eq!(judged(&changes).err(), Some(refusal), "{changes}");
     }
@@ -59,7 +60,10 @@ fn a_good_one_says_whose_session_and_which() {
     assert_eq!(judged(&json!({"sid": null})).unwrap().session, None);
     assert_eq!(judged(&json!({"sub": null})).unwrap().subject, None);
     assert!(judged(&json!({"exp": NOW - 59})).is_ok() && judged(&json!({"iat": NOW + 60})).is_ok());
-    // Another id is another word; the same id of another issuer would be too.
+    // Another id is another word, and so is the same id of another issuer.
     assert_ne!(judged(&json!({"jti": "two"})).unwrap().once.hash, logout.once.hash);
+    let word = |issuer| crate::signals::once(issuer, "one", Timestamp::from_secs(NOW)).unwrap().hash;
+    assert_eq!(word("https://id.example"), logout.once.hash);
+    assert_ne!(word("https://other.example"), logout.once.hash);
     assert_ne!(session_hash("idp", "s"), session_hash("other", "s"));
 }
