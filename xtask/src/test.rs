@@ -209,7 +209,10 @@ fn pages() -> Result<(), Failure> {
 fn conformance() -> Result<(), Failure> {
     let mut command = node()?;
     command.env("CLIENT_METADATA_HOST", built("debug", "examples/client_metadata_host")?);
-    must(command.arg("tests/conformance/run.mjs"))
+    must(command.arg("tests/conformance/run.mjs"))?;
+    let mut command = node()?;
+    command.env("CONFORMANCE_CLIENT", built("debug", "examples/conformance_client")?);
+    must(command.arg("tests/conformance/client.mjs"))
 }
 
 /// The suite's server mode, without and with the gateway between.
