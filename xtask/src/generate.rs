@@ -25,8 +25,11 @@ pub(crate) fn run() -> Result<(), Failure> {
         fs::write(root().join(path), printed(what)?)?;
         println!("wrote {path}");
     }
-    fs::write(root().join(conformance::DOCUMENT), conformance::document(&files()?)?)?;
-    println!("wrote {}", conformance::DOCUMENT);
+    let files = files()?;
+    for book in &conformance::BOOKS {
+        fs::write(root().join(book.document), conformance::document(book, &files)?)?;
+        println!("wrote {}", book.document);
+    }
     Ok(())
 }
 
@@ -38,9 +41,11 @@ pub(crate) fn stale(files: &[File]) -> Result<Vec<&'static str>, Failure> {
             stale.push(path);
         }
     }
-    let written = files.iter().find(|file| file.path == conformance::DOCUMENT).map(|file| file.text.as_str());
-    if written != Some(conformance::document(files)?.as_str()) {
-        stale.push(conformance::DOCUMENT);
+    for book in &conformance::BOOKS {
+        let written = files.iter().find(|file| file.path == book.document).map(|file| file.text.as_str());
+        if written != Some(conformance::document(book, files)?.as_str()) {
+            stale.push(book.document);
+        }
     }
     Ok(stale)
 }
