@@ -6,6 +6,7 @@
 
 mod doors;
 mod keys;
+mod lists;
 mod mcp;
 mod oauth;
 mod proofs;
@@ -16,7 +17,7 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders in `corpus/`.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("basic", oauth::basic),
     ("challenges", oauth::challenges),
     ("client_ids", oauth::client_ids),
@@ -25,6 +26,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("events", mcp::events),
     ("forms", oauth::forms),
     ("forwarded", doors::forwarded),
+    ("lists", lists::lists),
     ("names", mcp::names),
     ("proofs", proofs::proofs),
     ("redirects", oauth::redirects),

@@ -113,7 +113,7 @@ impl Reader {
 }
 
 /// As readers fold that know more letters than ASCII's, and those that stop at NUL.
-fn folded(key: &str) -> String {
+pub(crate) fn folded(key: &str) -> String {
     let key = key.split('\0').next().unwrap_or_default();
     key.to_lowercase().replace('\u{17f}', "s").replace('\u{131}', "i").replace("i\u{307}", "i")
 }

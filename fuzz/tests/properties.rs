@@ -189,6 +189,11 @@ fn f_32_forwarded() {
 }
 
 #[test]
+fn f_32_lists() {
+    keeps_its_laws("lists");
+}
+
+#[test]
 fn f_32_names() {
     keeps_its_laws("names");
 }

@@ -12,6 +12,7 @@ mod floods;
 mod headers;
 mod introspect;
 mod keys;
+mod lists;
 mod messages;
 mod oracle;
 mod par;

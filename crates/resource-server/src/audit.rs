@@ -129,6 +129,7 @@ impl Audit {
             _call: call,
             event: Some(event),
             recorded: true,
+            dropped: false,
             changes: false,
             intended: None,
         })
@@ -152,6 +153,8 @@ pub(crate) struct Entry {
     _call: Held,
     event: Option<Held>,
     recorded: bool,
+    /// Something of the answer was taken out because it is suspicious.
+    dropped: bool,
     /// Whether it may change something, and is written down before it is forwarded.
     changes: bool,
     intended: Option<Id<protocol::id::AuditEvent>>,
@@ -193,6 +196,11 @@ impl Entry {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// So many parts of the answer were taken out because they are suspicious (attacks PX-18).
+    pub(crate) const fn filtered(&mut self, dropped: u32) {
+        self.dropped |= dropped > 0;
+    }
+
     /// The call was not answered by the MCP server.
     pub(crate) fn refused(mut self, error: &CallError) {
         self.status = error.status().as_u16();
@@ -202,10 +210,12 @@ impl Entry {
     /// The call is over. Only the first word counts.
     pub(crate) fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
         let Some(place) = self.place.take() else { return };
+        let suspicious = self.dropped;
+        let reason = reason.or(suspicious.then_some("filter_dropped"));
         self.counters.count(ending, self.bytes);
         let (at, address, status) = (self.at, self.who.address, self.status);
         self.who.verdict.tell(&Ended { at, address, ending, reason, status });
-        if !self.recorded && ending.outcome() == Outcome::Ok {
+        if !self.recorded && !suspicious && ending.outcome() == Outcome::Ok {
             return;
         }
         place.send(CallRecord {

@@ -16,6 +16,7 @@ use protocol::oauth::Scope;
 use crate::audit::{Entry, Who};
 use crate::bearer::Scheme;
 use crate::error::CallError;
+use crate::lists::List;
 use crate::media::{self, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, Media};
 use crate::reason::CallReason;
 
@@ -126,6 +127,14 @@ impl Asked {
         match &self.operation {
             Operation::Call { call, .. } => call.method != "subscriptions/listen",
             Operation::EndSession { .. } | Operation::Listen { .. } => false,
+        }
+    }
+
+    /// The list that it asks for, if it asks for one.
+    pub(crate) fn list(&self) -> Option<List> {
+        match &self.operation {
+            Operation::Call { call, .. } => List::of_method(&call.method),
+            Operation::EndSession { .. } | Operation::Listen { .. } => None,
         }
     }
 

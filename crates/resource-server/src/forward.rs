@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use protocol::mcp::JsonRpcError;
+use protocol::mcp::{JsonRpcError, RequestId};
 use upstream::mcp_server::streamable_http::UpstreamError;
 
 use self::response::Passage;
@@ -19,6 +19,7 @@ use crate::body::{Body, Guarded, Stream};
 use crate::call::{Asked, Operation};
 use crate::counts::Ending;
 use crate::error::CallError;
+use crate::lists::{Expected, Sieve, Sight};
 use crate::media::{MCP_SESSION_ID, Media};
 use crate::permit::Permit;
 use crate::reason::CallReason;
@@ -58,14 +59,21 @@ impl ResourceServer {
             .and_then(|(status, passage)| {
                 let mut headers = response::headers(status, passage, &head.headers);
                 self.give_session(&asked, &session, &head.headers, &mut headers)?;
-                let stream = self.enter(&asked, standing, passage, &body)?;
-                Ok((status, passage, headers, stream))
+                Ok((status, passage, headers))
             });
-        let (status, passage, headers, stream) = match cleaned {
+        let (status, passage, headers) = match cleaned {
             Ok(cleaned) => cleaned,
             Err(reason) => return Err(asked.refuse(reason)),
         };
-        let mut response = Response::new(through(asked, status, passage, (body, stream)));
+        let body = if asked.list().is_some() && passage == Passage::Through(Media::Json) {
+            self.give_list(asked, status, body).await?
+        } else {
+            match self.enter(&asked, standing, passage, &body) {
+                Ok(stream) => through(asked, status, passage, (body, stream)),
+                Err(reason) => return Err(asked.refuse(reason)),
+            }
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
         Ok(response)
@@ -125,7 +133,17 @@ impl ResourceServer {
         }
         self.is_still_admitted(asked.who(), asked.is_answered_once())?;
         let life: Duration = access.expires_at.plus(self.stream_grace).since(self.clock.now());
-        Ok(Some(Stream::new(lease, life, media, asked.id().filter(|_| asked.is_modern()))))
+        let stream = Stream::new(lease, life, media, asked.id().filter(|_| asked.is_modern()));
+        Ok(Some(match media {
+            Media::Events => {
+                let expected = match asked.list() {
+                    Some(_) => Expected::List(asked.id()),
+                    None => Expected::Anything,
+                };
+                stream.sifted(Sieve::new(expected), Sight::of(asked, self.clock.now()))
+            }
+            Media::Json => stream,
+        }))
     }
 }
 
@@ -138,12 +156,22 @@ fn reason(error: UpstreamError) -> CallReason {
     }
 }
 
-/// The body that goes out; from here on it is the body that has the call written down.
-fn through(asked: Asked, status: StatusCode, passage: Passage, from: (Incoming, Option<Stream>)) -> Body {
-    let whole = match status.is_server_error() {
+/// How a call is written down whose answer comes through.
+pub(crate) fn whole(status: StatusCode) -> (Ending, Option<&'static str>) {
+    match status.is_server_error() {
         true => (Ending::UpstreamFailed, Some("upstream_status")),
         false => (Ending::Answered, None),
-    };
+    }
+}
+
+/// An error that the MCP server did not word for an MCP client.
+pub(crate) fn in_our_words(id: Option<RequestId>) -> Bytes {
+    JsonRpcError { id, code: INTERNAL, message: NOT_DONE, data: None }.to_body()
+}
+
+/// The body that goes out; from here on it is the body that has the call written down.
+fn through(asked: Asked, status: StatusCode, passage: Passage, from: (Incoming, Option<Stream>)) -> Body {
+    let whole = whole(status);
     let id = asked.id();
     let mut entry = asked.entry;
     entry.begun(status.as_u16());
@@ -153,7 +181,7 @@ fn through(asked: Asked, status: StatusCode, passage: Passage, from: (Incoming, 
             return Body::guarded(Guarded::new(body, entry, stream, whole));
         }
         Passage::Empty => Bytes::new(),
-        Passage::InOurWords => JsonRpcError { id, code: INTERNAL, message: NOT_DONE, data: None }.to_body(),
+        Passage::InOurWords => in_our_words(id),
     };
     entry.passed(u64::try_from(own.len()).unwrap_or(u64::MAX));
     let (ending, reason) = whole;

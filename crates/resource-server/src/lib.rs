@@ -19,6 +19,7 @@ mod feed;
 mod forward;
 mod held_keys;
 mod introspect;
+mod lists;
 mod mcp_server;
 mod media;
 mod metadata;
@@ -57,11 +58,46 @@ pub use vault::credential::{Credential, FixedCredential, FixedCredentialError};
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.
 pub mod readers {
+    use crate::lists::{Expected, Item, List, See, Sieve, judge};
+
     /// The data of the events in a stream that comes in these pieces.
     #[must_use]
     pub fn events(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut events = crate::tools::sse::Events::default();
         pieces.iter().flat_map(|piece| events.push(piece)).collect()
+    }
+
+    /// What goes on of a stream of events that comes in these pieces, for somebody who may see no item whose name holds
+    /// `hidden`. `asked` is the JSON-RPC id of the list that the stream is to bring, if it is.
+    #[must_use]
+    pub fn sifted(pieces: &[&[u8]], asked: Option<&str>) -> Vec<u8> {
+        let expected = match asked {
+            None => Expected::Anything,
+            Some(id) => Expected::List(protocol::mcp::RequestId::from_json(id)),
+        };
+        let mut sieve = Sieve::new(expected);
+        let mut out = Vec::new();
+        for piece in pieces {
+            let piece = bytes::Bytes::copy_from_slice(piece);
+            out.extend_from_slice(&sieve.push(&piece, &mut Unhidden).bytes);
+        }
+        out.extend_from_slice(&sieve.end().bytes);
+        out
+    }
+
+    /// What goes out of the JSON text that answers a list request, for the same reader.
+    #[must_use]
+    pub fn judged(text: &[u8]) -> Vec<u8> {
+        judge(text, &mut Unhidden).text.or(text)
+    }
+
+    #[derive(Debug)]
+    struct Unhidden;
+
+    impl See for Unhidden {
+        fn sees(&mut self, _: List, item: &Item<'_>) -> bool {
+            !item.name.contains("hidden")
+        }
     }
 }
 

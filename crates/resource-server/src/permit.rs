@@ -171,7 +171,7 @@ fn person(asked: &Asked) -> Person<'_> {
 }
 
 /// Who may write may read (MCP 2026-07-28, authorization: scope hierarchies). `None` if the scope is as it is.
-fn with_hierarchy(scope: &Scope) -> Option<Scope> {
+pub(crate) fn with_hierarchy(scope: &Scope) -> Option<Scope> {
     if !scope.contains(WRITE) || scope.contains(READ) {
         return None;
     }

@@ -73,6 +73,12 @@ pub enum CallReason {
     /// A header that mirrors the body holds characters that no header may hold.
     #[error("an mcp header holds characters that it may not hold")]
     HeaderRefused,
+    /// The list that the MCP server answers with is larger than one that can be judged.
+    #[error("the mcp server's list is larger than one that can be judged")]
+    ListTooLarge,
+    /// The list that the MCP server answers with cannot be read, or can be read in two ways.
+    #[error("the mcp server's list cannot be read in one way")]
+    ListUnreadable,
     /// The message is not one that MCP allows.
     #[error("the message was refused: {}", .0.reason)]
     MessageRefused(Box<CallRefused>),
@@ -206,6 +212,8 @@ impl CallReason {
             Self::BodyUnreadable => "body_unreadable",
             Self::ContentTypeUnsupported => "content_type_unsupported",
             Self::HeaderRefused => "header_refused",
+            Self::ListTooLarge => "list_too_large",
+            Self::ListUnreadable => "list_unreadable",
             Self::MessageRefused(refused) => refused.reason,
             Self::MethodNotAllowed => "method_not_allowed",
             Self::PersonCallsExhausted => "person_calls_exhausted",
@@ -283,7 +291,9 @@ impl CallReason {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::AssertionUnsigned => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::UpstreamBroken
+            Self::ListTooLarge
+            | Self::ListUnreadable
+            | Self::UpstreamBroken
             | Self::UpstreamEncoded
             | Self::UpstreamMalformed
             | Self::UpstreamMediaType
@@ -346,6 +356,8 @@ impl CallReason {
             | Self::VersionUnsupported => CallCode::JsonRpc(INVALID_REQUEST),
             Self::AssertionUnsigned
             | Self::AuditUnavailable
+            | Self::ListTooLarge
+            | Self::ListUnreadable
             | Self::PersonCallsExhausted
             | Self::PersonStreamsExhausted
             | Self::RevocationsStale
@@ -377,7 +389,9 @@ impl CallReason {
             | Self::PersonStreamsExhausted
             | Self::PersonUnknown
             | Self::ScopeInsufficient => Blame::User,
-            Self::UpstreamBroken
+            Self::ListTooLarge
+            | Self::ListUnreadable
+            | Self::UpstreamBroken
             | Self::UpstreamEncoded
             | Self::UpstreamMalformed
             | Self::UpstreamMediaType
@@ -430,6 +444,8 @@ impl CallReason {
     pub(crate) const fn sentence(&self) -> &'static str {
         match self.code() {
             CallCode::OAuth(code) => code.sentence(),
+            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListTooLarge) => crate::lists::TOO_LARGE,
+            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListUnreadable) => crate::lists::UNREADABLE,
             CallCode::JsonRpc(INTERNAL) => match self.blame() {
                 Blame::Upstream => "The MCP server behind the gateway did not answer as it should.",
                 Blame::User => "Too much is open in the name of this person. End something or wait.",

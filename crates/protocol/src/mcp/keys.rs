@@ -94,8 +94,9 @@ impl<'a, const N: usize> Keys<'a, N> {
     }
 }
 
-/// Whether a careless reader could take `key` for `known`.
-fn folds_to(key: &str, known: &str) -> bool {
+/// Whether a careless reader could take `key` for `known`: in another case, with letters outside ASCII, or up to NUL.
+#[must_use]
+pub fn folds_to(key: &str, known: &str) -> bool {
     let mut key = folded(key);
     known.bytes().all(|byte| key.next() == Some(char::from(byte.to_ascii_lowercase())))
         && key.next().is_none()

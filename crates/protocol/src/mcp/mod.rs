@@ -18,6 +18,7 @@ mod values;
 pub use arguments::arguments;
 pub use call::{CallKind, McpCall};
 pub use json_rpc_error::JsonRpcError;
+pub use keys::folds_to;
 pub use protocol_version::ProtocolVersion;
 pub use refusal::CallRefused;
 pub use request_id::RequestId;

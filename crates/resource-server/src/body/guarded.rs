@@ -15,6 +15,7 @@ use super::BodyError;
 use super::stream::Stream;
 use crate::audit::Entry;
 use crate::counts::Ending;
+use crate::lists::Sifted;
 use crate::streams::{Cause, Source};
 
 /// How long an answer of known length may take from where it first stalls: it can be waited for, but not for ever.
@@ -123,23 +124,60 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         self.finish(ending, reason);
     }
 
-    fn pass(&mut self, data: Bytes) -> Polled<BodyError> {
-        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        let is_end = self.from.with(|passing| {
-            passing.entry.passed(bytes);
-            passing.inner.is_end_stream()
-        });
-        if let Some(stream) = &mut self.stream {
-            stream.saw(&data);
-        }
+    /// What of this piece goes out; `None` if nothing does yet.
+    fn pass(&mut self, data: Bytes) -> Option<Polled<BodyError>> {
         if let Some(left) = &mut self.left {
-            *left = left.saturating_sub(bytes);
+            *left = left.saturating_sub(u64::try_from(data.len()).unwrap_or(u64::MAX));
         }
+        let is_end =
+            self.left == Some(0) || self.from.with(|passing| passing.inner.is_end_stream()) == Some(true);
+        let (data, sifted) = match self.stream.as_mut().and_then(|stream| stream.sift(&data)) {
+            None => (data, false),
+            Some(Sifted { bytes, dropped }) => {
+                self.filtered(dropped);
+                (if is_end { self.with_end(bytes) } else { bytes }, true)
+            }
+        };
+        self.count(&data);
         // Whoever sends this on may see as well that it is the end, and not ask again.
-        if self.left == Some(0) || is_end == Some(true) {
+        if is_end {
             self.finish_whole();
         }
-        Poll::Ready(Some(Ok(Frame::data(data))))
+        if sifted && data.is_empty() {
+            return is_end.then_some(Poll::Ready(None));
+        }
+        Some(Poll::Ready(Some(Ok(Frame::data(data)))))
+    }
+
+    /// The MCP server has said everything.
+    fn end(&mut self) -> Polled<BodyError> {
+        let rest = self.with_end(Bytes::new());
+        self.count(&rest);
+        self.finish_whole();
+        Poll::Ready(Some(rest).filter(|rest| !rest.is_empty()).map(|rest| Ok(Frame::data(rest))))
+    }
+
+    /// These bytes and what is to follow the last ones.
+    fn with_end(&mut self, bytes: Bytes) -> Bytes {
+        let rest = self.stream.as_mut().map(Stream::sift_end).unwrap_or_default();
+        self.filtered(rest.dropped);
+        match (bytes.is_empty(), rest.bytes.is_empty()) {
+            (_, true) => bytes,
+            (true, false) => rest.bytes,
+            (false, false) => [bytes, rest.bytes].concat().into(),
+        }
+    }
+
+    fn filtered(&mut self, dropped: u32) {
+        self.from.with(|passing| passing.entry.filtered(dropped));
+    }
+
+    fn count(&mut self, data: &Bytes) {
+        let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.from.with(|passing| passing.entry.passed(bytes));
+        if let Some(stream) = &mut self.stream {
+            stream.saw(data);
+        }
     }
 
     /// Nothing there yet.
@@ -203,15 +241,14 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Body for Guarded<B> {
             match next {
                 Some(Ok(frame)) => {
                     // Trailers are headers that nobody has on a list.
-                    if let Ok(data) = frame.into_data() {
-                        return this.pass(data);
+                    if let Ok(data) = frame.into_data()
+                        && let Some(passed) = this.pass(data)
+                    {
+                        return passed;
                     }
                 }
                 Some(Err(_)) => return this.cut(),
-                None => {
-                    this.finish_whole();
-                    return Poll::Ready(None);
-                }
+                None => return this.end(),
             }
         }
     }
@@ -228,7 +265,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Body for Guarded<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
+        let left = self.left.filter(|_| self.stream.as_ref().is_none_or(Stream::is_untouched));
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 

@@ -11,6 +11,7 @@ use protocol::mcp::{JsonRpcError, RequestId};
 use tokio::time::Sleep;
 
 use crate::counts::Ending;
+use crate::lists::{Sieve, Sifted, Sight};
 use crate::media::Media;
 use crate::streams::{End, Lease};
 
@@ -25,6 +26,8 @@ pub(crate) struct Stream {
     outlived: Pin<Box<Sleep>>,
     media: Media,
     id: Option<RequestId>,
+    /// What judges the lists on it, and for whom.
+    sieve: Option<Box<(Sieve, Sight)>>,
     /// The last bytes that went through.
     tail: ([u8; LONGEST_BOUNDARY], usize),
 }
@@ -33,7 +36,29 @@ impl Stream {
     /// `life` is how long it may be open; `id` is the request that a last word may answer, if any.
     pub(crate) fn new(lease: Lease, life: Duration, media: Media, id: Option<RequestId>) -> Self {
         let outlived = Box::pin(tokio::time::sleep(life));
-        Self { lease, outlived, media, id, tail: ([0; LONGEST_BOUNDARY], 0) }
+        Self { lease, outlived, media, id, sieve: None, tail: ([0; LONGEST_BOUNDARY], 0) }
+    }
+
+    /// The same, with its lists judged.
+    pub(crate) fn sifted(mut self, sieve: Sieve, sight: Sight) -> Self {
+        self.sieve = Some(Box::new((sieve, sight)));
+        self
+    }
+
+    /// Whether as much goes out as comes in.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.sieve.is_none()
+    }
+
+    /// What of a piece goes on; `None` if all of it does.
+    pub(super) fn sift(&mut self, data: &Bytes) -> Option<Sifted> {
+        let (sieve, sight) = &mut **self.sieve.as_mut()?;
+        Some(sieve.push(data, sight))
+    }
+
+    /// What goes on after the last piece.
+    pub(super) fn sift_end(&mut self) -> Sifted {
+        self.sieve.as_mut().map_or_else(Sifted::default, |sieve| sieve.0.end())
     }
 
     pub(super) fn end(&self) -> &End {

@@ -8,12 +8,30 @@ use super::*;
 
 type Row = (CallReason, &'static str, u16, &'static str, Blame);
 
+/// The rows of which the MCP server is to blame.
+fn of_the_mcp_server() -> Vec<Row> {
+    use Blame::Upstream;
+    vec![
+        (CallReason::ListTooLarge, "list_too_large", 502, "-32603", Upstream),
+        (CallReason::ListUnreadable, "list_unreadable", 502, "-32603", Upstream),
+        (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
+        (CallReason::UpstreamEncoded, "upstream_encoded", 502, "-32603", Upstream),
+        (CallReason::UpstreamMalformed, "upstream_malformed", 502, "-32603", Upstream),
+        (CallReason::UpstreamMediaType, "upstream_media_type", 502, "-32603", Upstream),
+        (CallReason::UpstreamRedirected, "upstream_redirected", 502, "-32603", Upstream),
+        (CallReason::UpstreamRefused, "upstream_refused", 502, "-32603", Upstream),
+        (CallReason::UpstreamTimedOut, "upstream_timed_out", 504, "-32603", Upstream),
+        (CallReason::UpstreamUnreachable, "upstream_unreachable", 502, "-32603", Upstream),
+    ]
+}
+
 /// One row for each reason: its name, status, what the client is told, and whose doing it was.
 fn table() -> Vec<Row> {
-    use Blame::{Client, House, Upstream, User};
+    use Blame::{Client, House, User};
     let refused = Box::new(McpCall::read(&HeaderMap::new(), b"[]").unwrap_err());
     let store = StoreError::unavailable("gone");
-    vec![
+    let mut table = of_the_mcp_server();
+    table.extend([
         (CallReason::AcceptUnusable, "accept_unusable", 406, "-32600", Client),
         (CallReason::AssertionUnsigned, "assertion_unsigned", 500, "-32603", House),
         (CallReason::AuditUnavailable, "audit_unavailable", 503, "-32603", House),
@@ -59,16 +77,9 @@ fn table() -> Vec<Row> {
         (CallReason::TokenRevoked, "token_revoked", 401, "invalid_token", Client),
         (CallReason::TokenUnbound, "token_unbound", 401, "invalid_token", Client),
         (CallReason::TokensRefused, "tokens_refused", 429, "", Client),
-        (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
-        (CallReason::UpstreamEncoded, "upstream_encoded", 502, "-32603", Upstream),
-        (CallReason::UpstreamMalformed, "upstream_malformed", 502, "-32603", Upstream),
-        (CallReason::UpstreamMediaType, "upstream_media_type", 502, "-32603", Upstream),
-        (CallReason::UpstreamRedirected, "upstream_redirected", 502, "-32603", Upstream),
-        (CallReason::UpstreamRefused, "upstream_refused", 502, "-32603", Upstream),
-        (CallReason::UpstreamTimedOut, "upstream_timed_out", 504, "-32603", Upstream),
-        (CallReason::UpstreamUnreachable, "upstream_unreachable", 502, "-32603", Upstream),
         (CallReason::VersionUnsupported, "version_unsupported", 400, "-32600", Client),
-    ]
+    ]);
+    table
 }
 
 fn code(code: CallCode) -> String {

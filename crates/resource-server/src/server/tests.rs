@@ -389,7 +389,7 @@ async fn a_break_is_an_answer_for_modern_clients_and_a_break_for_older_ones() {
         world.upstream.answers(move |_| body.take().map(events));
         let call = if is_modern { modern(&token, "tools/list", "") } else { post(&token, PING) };
         let mut stream = world.call(call).await.unwrap().into_body();
-        feed.send("data: {}\n\n");
+        feed.send("data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\"}\n\n");
         assert!(stream.frame().await.unwrap().is_ok());
         feed.break_off();
         assert_eq!(stream.frame().await.unwrap().is_ok(), is_modern);

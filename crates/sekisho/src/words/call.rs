@@ -208,6 +208,18 @@ pub(super) const WORDS: &[Words] = &[
         "Switch compression off in the MCP server or in the proxy before it.",
     ),
     says(
+        "list_too_large",
+        "The list that the MCP server answers with is larger than 4 MiB, more than is judged.",
+        "none: a bound of ours",
+        "Let the MCP server give its list in pages.",
+    ),
+    says(
+        "list_unreadable",
+        "The list that the MCP server answers with cannot be read, or two readers could read two lists in it.",
+        "JSON-RPC 2.0, section 5",
+        "Look at what the MCP server answers to the list request: a key that stands twice, an answer without an id.",
+    ),
+    says(
         "upstream_malformed",
         "The MCP server's answer is not what HTTP or MCP allow.",
         "RFC 9110, section 15.6.3",

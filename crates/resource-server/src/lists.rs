@@ -1,0 +1,70 @@
+//! Lists of what an MCP server offers, as far as their reader may call it (product.md, P-13; attacks PX-18 to PX-20).
+//!
+//! An answer to a list request is read whole, within a bound; of every other stream of events only as much is looked at
+//! as tells that it holds no list, for an answer may come on another stream of the session. What two readers could read
+//! in two ways does not reach the client. What is kept is kept byte for byte.
+//! Must never pass on a list that was not judged.
+
+mod answer;
+mod collect;
+mod event;
+mod item;
+mod scan;
+mod sieve;
+mod sight;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use answer::judge;
+pub(crate) use item::Item;
+pub(crate) use sieve::{Expected, Sieve, Sifted};
+pub(crate) use sight::{See, Sight};
+
+/// The largest list, or page of one, in bytes.
+pub(crate) const LARGEST: usize = 4 * 1024 * 1024;
+pub(crate) const TOO_LARGE: &str = "The list of the MCP server behind the gateway is too large to be judged.";
+pub(crate) const UNREADABLE: &str = "The list of the MCP server behind the gateway cannot be read.";
+
+/// What is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    Prompts,
+    ResourceTemplates,
+    Resources,
+    Tools,
+}
+
+impl List {
+    pub(crate) const ALL: [Self; 4] = [Self::Prompts, Self::ResourceTemplates, Self::Resources, Self::Tools];
+
+    /// The list that this method asks for.
+    pub(crate) fn of_method(method: &str) -> Option<Self> {
+        match method {
+            "prompts/list" => Some(Self::Prompts),
+            "resources/list" => Some(Self::Resources),
+            "resources/templates/list" => Some(Self::ResourceTemplates),
+            "tools/list" => Some(Self::Tools),
+            _ => None,
+        }
+    }
+
+    /// The member of the result that holds it.
+    pub(crate) const fn member(self) -> &'static str {
+        match self {
+            Self::Prompts => "prompts",
+            Self::ResourceTemplates => "resourceTemplates",
+            Self::Resources => "resources",
+            Self::Tools => "tools",
+        }
+    }
+
+    /// The member of an item by which it is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Prompts | Self::Tools => "name",
+            Self::ResourceTemplates => "uriTemplate",
+            Self::Resources => "uri",
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! One JSON text of an MCP server, a message or a batch of them, with every list in it reduced to what its reader may see.
+//! Pure.
+//!
+//! What is ambiguous is taken out: members of the envelope or of a result that stand twice or are spelled oddly, a method
+//! beside a result, an answer without an id, a list that is none. Must never pass on a list that was not judged item by
+//! item.
+
+use protocol::mcp::RequestId;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+use super::item::{Key, Odd};
+use super::{Item, List, See};
+
+const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+const RESULT: [&str; 8] =
+    ["tools", "prompts", "resources", "resourceTemplates", "cacheScope", "nextCursor", "resultType", "ttlMs"];
+
+/// What became of a text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) text: Text,
+    /// The requests that are answered by what is left.
+    pub(crate) ids: Vec<RequestId>,
+    /// How much was taken out because it is suspicious, and not because it is not for this reader.
+    pub(crate) dropped: u32,
+}
+
+/// What goes out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    Changed(Vec<u8>),
+    Nothing,
+    Untouched,
+}
+
+impl Text {
+    /// The bytes that go out, of these.
+    pub(crate) fn or(self, text: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Changed(text) => text,
+            Self::Nothing => Vec::new(),
+            Self::Untouched => text.to_vec(),
+        }
+    }
+}
+
+/// Judges a text.
+pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
+    let dropped = Answered { text: Text::Nothing, ids: Vec::new(), dropped: 1 };
+    let Ok(text) = std::str::from_utf8(bytes) else { return dropped };
+    let mut judging = Judging { see, ids: Vec::new(), dropped: 0 };
+    let text = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
+        match serde_json::from_str(text) {
+            Ok(messages) => judging.batch(messages),
+            Err(_) => return dropped,
+        }
+    } else {
+        judging.message(text).unwrap_or_else(|Odd| {
+            judging.dropped += 1;
+            Text::Nothing
+        })
+    };
+    Answered { text, ids: judging.ids, dropped: judging.dropped }
+}
+
+struct Judging<'s> {
+    see: &'s mut dyn See,
+    ids: Vec<RequestId>,
+    dropped: u32,
+}
+
+impl Judging<'_> {
+    fn batch(&mut self, messages: Vec<&RawValue>) -> Text {
+        let (mut left, mut changed) = (Vec::with_capacity(messages.len()), false);
+        for message in messages {
+            match self.message(message.get()) {
+                Ok(Text::Changed(text)) => {
+                    left.push(text);
+                    changed = true;
+                }
+                Ok(Text::Untouched) => left.push(message.get().as_bytes().to_vec()),
+                Ok(Text::Nothing) => changed = true,
+                Err(Odd) => {
+                    self.dropped += 1;
+                    changed = true;
+                }
+            }
+        }
+        match (left.is_empty(), changed) {
+            (true, _) => Text::Nothing,
+            (false, false) => Text::Untouched,
+            (false, true) => Text::Changed([b"[", left.join(&b',').as_slice(), b"]"].concat()),
+        }
+    }
+
+    fn message(&mut self, text: &str) -> Result<Text, Odd> {
+        let members = Object::read(text, &ENVELOPE)?;
+        let [version, id, method, result, error] =
+            ["jsonrpc", "id", "method", "result", "error"].map(|key| members.find(key));
+        if version != Some("\"2.0\"") {
+            return Err(Odd);
+        }
+        match (method, result, error) {
+            (Some(_), None, None) => Ok(Text::Untouched),
+            (None, None, Some(_)) => {
+                self.ids.extend(id.and_then(RequestId::from_json));
+                Ok(Text::Untouched)
+            }
+            (None, Some(result), None) => {
+                let id = id.and_then(RequestId::from_json).ok_or(Odd)?;
+                let text = self.result(result)?.map(|result| members.with("result", &result));
+                self.ids.push(id);
+                Ok(text.map_or(Text::Untouched, Text::Changed))
+            }
+            (None, None, None) | (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (None, Some(_), Some(_)) => {
+                Err(Odd)
+            }
+        }
+    }
+
+    /// The result anew; `None` if it is to stay as it is.
+    fn result(&mut self, text: &str) -> Result<Option<Vec<u8>>, Odd> {
+        if !text.starts_with('{') {
+            return Ok(None);
+        }
+        let members = Object::read(text, &RESULT)?;
+        let mut lists = List::ALL.into_iter().filter(|list| members.find(list.member()).is_some());
+        let Some(list) = lists.next() else { return Ok(None) };
+        // Which of the two would be read?
+        if lists.next().is_some() {
+            return Err(Odd);
+        }
+        let items: Vec<&RawValue> =
+            serde_json::from_str(members.find(list.member()).unwrap_or_default()).map_err(|_| Odd)?;
+        let before = items.len();
+        let left = self.items(list, items);
+        let is_public = members.find("cacheScope").is_some_and(|scope| scope != "\"private\"");
+        if left.len() == before && !is_public {
+            return Ok(None);
+        }
+        Ok(Some(members.reduced(list, &left, left.len() < before)))
+    }
+
+    fn items<'a>(&mut self, list: List, items: Vec<&'a RawValue>) -> Vec<&'a str> {
+        let mut left = Vec::with_capacity(items.len());
+        for item in items {
+            match Item::read(list, item.get()) {
+                Some(item) if self.see.sees(list, &item) => left.push(item.text),
+                Some(_) => {}
+                None => self.dropped += 1,
+            }
+        }
+        left
+    }
+}
+
+/// The members of an object in their order, each value as it was written.
+struct Object<'a>(Vec<(Key<'a>, &'a str)>);
+
+impl<'a> Object<'a> {
+    /// Reads it. The known keys stand at most once, and in one spelling.
+    fn read(text: &'a str, known: &[&str]) -> Result<Self, Odd> {
+        let object: Self = serde_json::from_str(text).map_err(|_| Odd)?;
+        for known in known {
+            let mut seen = false;
+            for (key, _) in &object.0 {
+                if key.is(known)? && std::mem::replace(&mut seen, true) {
+                    return Err(Odd);
+                }
+            }
+        }
+        Ok(object)
+    }
+
+    fn find(&self, known: &str) -> Option<&'a str> {
+        self.0.iter().find(|(key, _)| key.text == known).map(|(_, value)| *value)
+    }
+
+    /// The same with another value.
+    fn with(&self, known: &str, value: &[u8]) -> Vec<u8> {
+        let members = self
+            .0
+            .iter()
+            .map(|(key, old)| (&*key.text, if key.text == known { value } else { old.as_bytes() }));
+        write(members)
+    }
+
+    /// The same with these items. What is cached of it is for this reader alone (attacks PX-25). Members that nobody
+    /// knows may speak of what was taken out.
+    fn reduced(&self, list: List, items: &[&str], hides: bool) -> Vec<u8> {
+        let items = ["[", &items.join(","), "]"].concat();
+        let members = self.0.iter().filter_map(|(key, value)| match &*key.text {
+            key if key == list.member() => Some((key, items.as_bytes())),
+            "cacheScope" => Some(("cacheScope", &b"\"private\""[..])),
+            key if hides && key != "_meta" && !RESULT.contains(&key) => None,
+            key => Some((key, value.as_bytes())),
+        });
+        write(members)
+    }
+}
+
+fn write<'m>(members: impl Iterator<Item = (&'m str, &'m [u8])>) -> Vec<u8> {
+    let mut text = vec![b'{'];
+    for (key, value) in members {
+        if text.len() > 1 {
+            text.push(b',');
+        }
+        text.extend_from_slice(serde_json::Value::from(key).to_string().as_bytes());
+        text.push(b':');
+        text.extend_from_slice(value);
+    }
+    text.push(b'}');
+    text
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        /// More than any honest message has.
+        const MOST: usize = 100;
+        let mut members = Vec::new();
+        while let Some((key, value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+            if members.len() == MOST {
+                return Err(de::Error::custom("too many members"));
+            }
+            members.push((key, value.get()));
+        }
+        Ok(Object(members))
+    }
+}

@@ -1,0 +1,331 @@
+//! Lists in every shape that an MCP server may give them.
+
+use bytes::Bytes;
+use protocol::mcp::RequestId;
+use serde_json::{Value, json};
+
+use super::answer::{Answered, Text, judge};
+use super::sieve::{Expected, Sieve};
+use super::{Item, LARGEST, List, See};
+
+/// Sees what has no `hidden` in its name, and remembers what it was asked.
+#[derive(Debug, Default)]
+struct Eyes(Vec<(List, String, bool)>);
+
+impl See for Eyes {
+    fn sees(&mut self, list: List, item: &Item<'_>) -> bool {
+        self.0.push((list, item.name.clone().into_owned(), item.read_only));
+        !item.name.contains("hidden")
+    }
+}
+
+fn judged(text: &str) -> Answered {
+    judge(text.as_bytes(), &mut Eyes::default())
+}
+
+fn left(text: &str) -> String {
+    match judged(text).text {
+        Text::Changed(text) => String::from_utf8(text).unwrap(),
+        Text::Nothing => String::new(),
+        Text::Untouched => text.to_owned(),
+    }
+}
+
+const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a" , "x":1.0e0},{"name":"hidden"},{"name":"b"}],"nextCursor":"c"}}"#;
+const REST: &str =
+    r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a" , "x":1.0e0},{"name":"b"}],"nextCursor":"c"}}"#;
+
+#[test]
+fn what_is_kept_is_kept_byte_for_byte() {
+    assert_eq!(left(LIST), REST);
+    assert_eq!(judged(REST).text, Text::Untouched);
+    assert_eq!(judged(LIST).ids, [RequestId::from_json("1").unwrap()]);
+    assert_eq!(judged(LIST).dropped, 0, "what is not for the reader is not suspicious");
+}
+
+#[test]
+fn every_kind_of_list_is_judged_by_what_is_called() {
+    for (list, member, name) in [
+        (List::Prompts, "prompts", "name"),
+        (List::ResourceTemplates, "resourceTemplates", "uriTemplate"),
+        (List::Resources, "resources", "uri"),
+        (List::Tools, "tools", "name"),
+    ] {
+        let text = json!({"jsonrpc": "2.0", "id": "x", "result": {member: [{name: "a"}, {name: "hidden"}]}});
+        let mut eyes = Eyes::default();
+        let Text::Changed(anew) = judge(text.to_string().as_bytes(), &mut eyes).text else {
+            panic!("{member}")
+        };
+        let anew: Value = serde_json::from_slice(&anew).unwrap();
+        assert_eq!(anew["result"][member], json!([{name: "a"}]));
+        assert_eq!(eyes.0, [(list, "a".to_owned(), false), (list, "hidden".to_owned(), false)]);
+    }
+}
+
+#[test]
+fn the_hint_of_a_tool_is_read_and_nothing_that_looks_like_it() {
+    let text = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[
+        {"name":"a","annotations":{"readOnlyHint":true}},
+        {"name":"b","annotations":{"readOnlyHint":"true"}},
+        {"name":"c","annotations":null},
+        {"name":"d","readOnlyHint":true}]}}"#;
+    let mut eyes = Eyes::default();
+    assert_eq!(judge(text.as_bytes(), &mut eyes).text, Text::Untouched);
+    assert_eq!(eyes.0.iter().map(|(_, _, hint)| *hint).collect::<Vec<_>>(), [true, false, false, false]);
+}
+
+#[test]
+fn a_page_that_becomes_empty_keeps_its_cursor() {
+    let text = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"hidden"}],"nextCursor":"more"}}"#;
+    assert_eq!(left(text), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[],"nextCursor":"more"}}"#);
+}
+
+#[test]
+fn px_25_a_list_is_never_public() {
+    let text =
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a"}],"ttlMs":5,"cacheScope":"public"}}"#;
+    assert_eq!(left(text), text.replace("public", "private"));
+    let text = text.replace("\"public\"", "[\"public\"]");
+    assert!(!left(&text).contains("public"));
+}
+
+#[test]
+fn members_that_nobody_knows_go_with_what_was_hidden() {
+    let text = LIST.replace(r#""nextCursor""#, r#""all":["hidden"],"_meta":{"x":1},"nextCursor""#);
+    assert!(!left(&text).contains("hidden"));
+    assert!(left(&text).contains("\"_meta\":{\"x\":1}"));
+    let whole = REST.replace(r#""nextCursor""#, r#""all":["b"],"nextCursor""#);
+    assert_eq!(judged(&whole).text, Text::Untouched);
+}
+
+#[test]
+fn px_18_what_two_readers_could_read_in_two_ways_is_taken_out() {
+    for odd in [
+        // A method beside a result, an answer without an id, one of no version.
+        LIST.replace(r#""id":1"#, r#""id":1,"method":"notifications/message""#),
+        LIST.replace(r#","id":1"#, ""),
+        LIST.replace(r#""id":1"#, r#""id":null"#),
+        LIST.replace(r#""id":1"#, r#""id":1.0"#),
+        LIST.replace(r#""jsonrpc":"2.0","#, ""),
+        LIST.replace(r#""id":1"#, r#""id":1,"error":{}"#),
+        // Keys twice, or in another spelling.
+        LIST.replace(r#""id":1"#, r#""id":1,"result":{}"#),
+        LIST.replace(r#""id":1"#, r#""id":1,"Result":{}"#),
+        LIST.replace(r#""result""#, r#""re\u0073ult""#),
+        LIST.replace(r#""tools":["#, r#""tools":[],"tools":["#),
+        LIST.replace(r#""tools":["#, r#""tools":[],"Tools":["#),
+        LIST.replace(r#""tools""#, r#""t\u006fols""#),
+        LIST.replace(r#""tools""#, "\"tool\u{17f}\""),
+        LIST.replace(r#""tools""#, r#""TOOLS""#),
+        LIST.replace(r#""nextCursor":"c""#, r#""prompts":[]"#),
+        // No list, no JSON.
+        LIST.replace("],\"next", "},\"next"),
+        LIST.replace(r#"[{"name":"a""#, r#"{"x":{"name":"a""#).replace("}],\"next", "}},\"next"),
+        format!("{LIST}{LIST}"),
+        format!("\u{feff}{LIST}"),
+        format!("{LIST} x"),
+        LIST.replace(r#""jsonrpc""#, "jsonrpc"),
+        LIST.trim_end_matches('}').to_owned(),
+    ] {
+        let answered = judged(&odd);
+        assert_eq!((&answered.text, answered.dropped), (&Text::Nothing, 1), "{odd}");
+    }
+    assert_eq!(judge(b"\xff", &mut Eyes::default()).text, Text::Nothing);
+}
+
+#[test]
+fn px_18_an_item_without_one_name_is_taken_out_and_the_rest_stays() {
+    for odd in [
+        r#"{"name":"a","name":"hidden"}"#,
+        r#"{"name":"a","Name":"hidden"}"#,
+        r#"{"n\u0061me":"hidden"}"#,
+        r#"{"title":"hidden"}"#,
+        r#"{"name":["hidden"]}"#,
+        r#"{"name":"a","annotations":{"readOnlyHint":false,"readOnlyHint":true},"x":"hidden"}"#,
+        r#"["hidden"]"#,
+        r#""hidden""#,
+        "null",
+    ] {
+        let text = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{odd},{{"name":"b"}}]}}}}"#);
+        let answered = judged(&text);
+        assert_eq!(answered.dropped, 1, "{odd}");
+        assert_eq!(left(&text), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"b"}]}}"#);
+    }
+    // An escape in a name is one name: it is judged as what it says.
+    let text = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"h\u0069dden"}]}}"#;
+    assert_eq!(left(text), r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#);
+}
+
+#[test]
+fn px_18_every_message_of_a_batch_is_judged() {
+    let note = r#"{"jsonrpc":"2.0","method":"notifications/message"}"#;
+    assert_eq!(left(&format!("[{note}, {LIST}]")), format!("[{note},{REST}]"));
+    assert_eq!(judged(&format!("[{note}, {REST}]")).text, Text::Untouched);
+    assert_eq!(left(&format!("[{note},{}]", LIST.replace(r#","id":1"#, ""))), format!("[{note}]"));
+    assert_eq!(judged(&format!("[[{LIST}]]")).text, Text::Nothing);
+    assert_eq!(judged("[]").text, Text::Nothing);
+}
+
+#[test]
+fn what_is_no_list_is_left_alone() {
+    for text in [
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"x"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"content":[],"structuredContent":{"tools":["hidden"]}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"capabilities":{"tools":{}}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"elicitation/create","params":{}}"#,
+    ] {
+        assert_eq!(judged(text).text, Text::Untouched, "{text}");
+    }
+}
+
+fn list() -> Expected {
+    Expected::List(RequestId::from_json("1"))
+}
+
+/// What goes on of these pieces, and how much was dropped.
+fn sifted(expected: Expected, pieces: &[&[u8]]) -> (String, u32) {
+    let (mut sieve, mut eyes) = (Sieve::new(expected), Eyes::default());
+    let (mut out, mut dropped) = (Vec::new(), 0);
+    for piece in pieces {
+        let sifted = sieve.push(&Bytes::copy_from_slice(piece), &mut eyes);
+        out.extend_from_slice(&sifted.bytes);
+        dropped += sifted.dropped;
+    }
+    let rest = sieve.end();
+    out.extend_from_slice(&rest.bytes);
+    (String::from_utf8(out).unwrap(), dropped + rest.dropped)
+}
+
+const NOTE: &str =
+    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"data\":\"x\"}}\n\n";
+
+/// A list in the shapes that a stream can give it.
+fn shapes() -> Vec<String> {
+    let broken = LIST.replace(",\"result\"", ",\ndata:\"result\"");
+    vec![
+        format!("data: {LIST}\n\n"),
+        format!("data:{LIST}\n\n"),
+        format!("data: {LIST}\r\n\r\n"),
+        format!("data: {LIST}\r\r"),
+        format!("\u{feff}data: {LIST}\n\n"),
+        format!("{NOTE}data: {LIST}\n\n"),
+        format!(": hello\n\nid: 7\nevent: message\ndata: {LIST}\nretry: 5\n\n"),
+        format!("data: {broken}\n\n"),
+        format!("data: {}\r\n\r\n", broken.replace('\n', "\r\n")),
+        format!("data: [{LIST}]\n\n"),
+        format!("id: 1\ndata:\n\ndata: {LIST}\n\n"),
+    ]
+}
+
+#[test]
+fn px_18_a_list_is_judged_in_every_shape_on_every_stream_and_however_it_is_cut() {
+    for shape in shapes() {
+        for expected in [list(), Expected::Anything] {
+            let (whole, dropped) = sifted(expected.clone(), &[shape.as_bytes()]);
+            assert!(!whole.contains("hidden") && whole.contains("{\"name\":\"a\" , \"x\":1.0e0}"), "{whole}");
+            assert_eq!(dropped, 0, "{shape}");
+            for cut in 0..shape.len() {
+                let (one, two) = shape.as_bytes().split_at(cut);
+                let (cut_out, _) = sifted(expected.clone(), &[one, two]);
+                assert_eq!(read(&cut_out), read(&whole), "{shape} cut at {cut}");
+            }
+            let bytes: Vec<&[u8]> = shape.as_bytes().chunks(1).collect();
+            assert_eq!(read(&sifted(expected.clone(), &bytes).0), read(&whole), "{shape}");
+        }
+    }
+}
+
+fn read(stream: &str) -> Vec<Vec<u8>> {
+    crate::readers::events(&[stream.as_bytes()])
+}
+
+#[test]
+fn a_list_that_is_seen_whole_goes_on_as_it_came() {
+    for end in ["\n", "\r\n", "\r"] {
+        let stream = format!("id: 7{end}data: {REST}{end}{end}data: {REST}{end}{end}");
+        for expected in [list(), Expected::Anything] {
+            assert_eq!(sifted(expected, &[stream.as_bytes()]), (stream.clone(), 0));
+        }
+    }
+}
+
+#[test]
+fn px_18_suspicious_events_do_not_go_on() {
+    for odd in [
+        LIST.replace(r#""id":1"#, r#""id":1,"method":"x""#),
+        LIST.replace(r#","id":1"#, ""),
+        LIST.replace(r#""tools""#, r#""t\u006fols""#),
+        LIST.replace(r#""tools""#, "\"tool\u{17f}\""),
+        LIST.replace(r#""tools":["#, r#""tools":[],"tools":["#),
+        LIST.replace("}}", "}"),
+        format!("\u{feff}{LIST}"),
+        format!("{{}}{LIST}"),
+    ] {
+        let stream = format!("{NOTE}data: {odd}\n\n{NOTE}");
+        let (out, dropped) = sifted(Expected::Anything, &[stream.as_bytes()]);
+        assert_eq!((out.as_str(), dropped), ([NOTE, NOTE].concat().as_str(), 1), "{odd}");
+        let (out, dropped) = sifted(list(), &[stream.as_bytes()]);
+        let rest = out.strip_prefix(&[NOTE, NOTE].concat()).unwrap();
+        assert!(rest.contains("cannot be read") && rest.contains("\"id\":1"), "who waits is told: {out}");
+        assert_eq!(dropped, 1, "{odd}");
+    }
+    // Where a list is expected, what is no JSON at all does not go on, nor do fields that nobody knows.
+    let stream = format!("data: no json, hidden\n\nhidden: {LIST}\n: hidden\nid: 1\ndata: {REST}\n\n");
+    let (out, dropped) = sifted(list(), &[stream.as_bytes()]);
+    assert_eq!((out, dropped), (format!(":\nid: 1\ndata: {REST}\n\n"), 1));
+}
+
+#[test]
+fn px_18_a_list_of_ten_megabytes_is_refused_in_words() {
+    let long = LIST.replace("\"x\":1.0e0", &format!("\"x\":\"{}\"", "x".repeat(10 * 1024 * 1024)));
+    let stream = format!("{NOTE}data: {long}\n\n{NOTE}");
+    let pieces: Vec<&[u8]> = stream.as_bytes().chunks(16 * 1024).collect();
+    let (out, dropped) = sifted(list(), &pieces);
+    let error = out.strip_prefix(NOTE).and_then(|rest| rest.strip_suffix(NOTE)).unwrap();
+    assert!(error.contains("too large to be judged") && error.contains("\"id\":1"), "{error}");
+    assert_eq!(dropped, 1);
+    let (out, dropped) = sifted(Expected::Anything, &pieces);
+    assert_eq!((out, dropped), ([NOTE, NOTE].concat(), 1));
+}
+
+#[test]
+fn px_18_a_list_deep_inside_a_long_event_does_not_go_on() {
+    let long = LIST.replace("\"tools\"", &format!("\"_meta\":\"{}\",\"tools\"", "x".repeat(64 * 1024)));
+    let stream = format!("data: {long}\n\n{NOTE}");
+    let pieces: Vec<&[u8]> = stream.as_bytes().chunks(1024).collect();
+    let (out, dropped) = sifted(Expected::Anything, &pieces);
+    assert!(!out.contains("hidden") && out.ends_with(&format!("\n\n{NOTE}")), "{} bytes", out.len());
+    assert_eq!(dropped, 1);
+    let events = read(&out);
+    assert!(serde_json::from_slice::<Value>(&events[0]).is_err(), "nobody can take it for a message");
+}
+
+#[test]
+fn what_is_no_list_goes_on_as_it_came_and_is_not_kept_back() {
+    let long = format!(
+        "data: {{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{{\"content\":\"{}\"}}}}\n\n",
+        "x".repeat(LARGEST + 7)
+    );
+    let mut sieve = Sieve::new(Expected::Anything);
+    let (mut sent, mut come) = (0, 0);
+    for piece in long.as_bytes().chunks(64 * 1024).map(Bytes::copy_from_slice) {
+        let out = sieve.push(&piece, &mut Eyes::default()).bytes;
+        sent += piece.len();
+        come += out.len();
+        assert_eq!(sent, come);
+        assert!(sent == piece.len() || out.as_ptr() == piece.as_ptr(), "nothing is copied");
+    }
+    for text in [
+        NOTE,
+        ": ping\n\n",
+        "\n",
+        "data: still here\n\n",
+        "event: x\ndata\n\n",
+        "data: {\"x\":[1,{\"tools\":[]}]}\n\n",
+    ] {
+        let piece = Bytes::from(text.repeat(3));
+        let out = Sieve::new(Expected::Anything).push(&piece, &mut Eyes::default());
+        assert_eq!((&out.bytes, out.dropped), (&piece, 0));
+        assert_eq!(out.bytes.as_ptr(), piece.as_ptr(), "{text}");
+    }
+}
