@@ -7,6 +7,7 @@ mod cross_app_access;
 mod device;
 mod documents;
 mod exchange;
+mod guard;
 mod identity_providers;
 mod laptop;
 mod linked_people;

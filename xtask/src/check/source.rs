@@ -34,7 +34,8 @@ struct Tool {
 const TOOLS: [Tool; 9] = [
     Tool {
         text: "hyper_util::client",
-        rooms: &["upstream"],
+        // The guard runs in other people's processes, without the house.
+        rooms: &["upstream", "guard/src/http_client.rs"],
         why: "connections outward are opened by `upstream` only",
     },
     Tool {

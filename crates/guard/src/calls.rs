@@ -1,0 +1,66 @@
+//! Which scope a call needs (product.md, P-12), by the call that stands in the body.
+//!
+//! The rules are those of the gateway without policies: lists are free, what reads needs `read`, everything else `write`.
+
+use std::collections::BTreeSet;
+
+use protocol::mcp::{CallKind, McpCall};
+
+/// The scope that a call needs, if any.
+pub(crate) fn needed(call: &McpCall, read_only: &BTreeSet<String>) -> Option<&'static str> {
+    match &call.kind {
+        CallKind::Response => return None,
+        CallKind::Notification if call.method.starts_with("notifications/") => return None,
+        CallKind::Notification | CallKind::Request(_) => {}
+    }
+    match call.method.as_str() {
+        "initialize" | "logging/setLevel" | "ping" | "prompts/list" | "server/discover" | "tools/list" => {
+            None
+        }
+        "tools/call" => {
+            let reads = call.name.as_ref().is_some_and(|name| read_only.contains(name));
+            Some(if reads { "read" } else { "write" })
+        }
+        "completion/complete"
+        | "prompts/get"
+        | "resources/list"
+        | "resources/read"
+        | "resources/subscribe"
+        | "resources/templates/list"
+        | "resources/unsubscribe"
+        | "subscriptions/listen"
+        | "tasks/get"
+        | "tasks/list"
+        | "tasks/result" => Some("read"),
+        _ => Some("write"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn of(body: &str) -> Option<&'static str> {
+        let call = McpCall::read(&HeaderMap::new(), body.as_bytes()).unwrap();
+        needed(&call, &BTreeSet::from(["look".to_owned()]))
+    }
+
+    #[test]
+    fn what_may_change_something_needs_write() {
+        for (method, params, scope) in [
+            ("tools/list", "{}", None),
+            ("tools/call", r#"{"name":"look"}"#, Some("read")),
+            ("tools/call", r#"{"name":"look "}"#, Some("write")),
+            ("tools/call", r#"{"name":"keep"}"#, Some("write")),
+            ("resources/read", r#"{"uri":"a:b"}"#, Some("read")),
+            ("somebody/else", "{}", Some("write")),
+        ] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+            assert_eq!(of(&body), scope, "{body}");
+        }
+        assert_eq!(of(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), None);
+        assert_eq!(of(r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"keep"}}"#), Some("write"));
+    }
+}

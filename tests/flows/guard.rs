@@ -1,0 +1,172 @@
+//! An MCP server that clients reach without the gateway, guarded by the layer of `sekisho-guard` (docs/verify-tokens-yourself.md):
+//! the example of that crate, in this process, against a running house.
+
+#[path = "../../crates/guard/examples/notes/notes.rs"]
+mod notes;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use sekisho_guard::{Guard, Settings};
+use serde_json::json;
+use testkit::client::mcp_request;
+use testkit::house::introspection_secret;
+use testkit::http::Answer;
+use testkit::outcomes::Verdict;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use crate::steps::{Flow, Tokens};
+
+/// Longer than anything here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The MCP server of the example. It ends when it is dropped.
+struct InHouse {
+    url: String,
+    _serving: JoinSet<()>,
+}
+
+impl InHouse {
+    /// Guards `notes` of the house, and waits until the guard knows enough.
+    async fn of(flow: &Flow) -> Result<Self, String> {
+        let (issuer, resource) = (&flow.house.issuer, flow.house.resource("notes"));
+        let settings = Settings::new(issuer, &resource, "notes", introspection_secret("notes"))
+            .map_err(|error| error.to_string())?
+            .read_only_tools(["who_am_i"])
+            .clock(Arc::clone(&flow.house.clock) as Arc<_>);
+        let guard = Guard::new(settings).map_err(|error| error.to_string())?;
+        let listener =
+            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+        let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
+        let service = notes::guarded(&guard);
+        let mut serving = JoinSet::new();
+        serving.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((socket, _)) = listener.accept().await {
+                let service = TowerToHyperService::new(service.clone());
+                connections.spawn(async move {
+                    let server = auto::Builder::new(TokioExecutor::new());
+                    drop(server.serve_connection(TokioIo::new(socket), service).await);
+                });
+            }
+        });
+        let ready = async {
+            while !guard.ready() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ready).await.map_err(|_| "the guard never heard of the house")?;
+        Ok(Self { url, _serving: serving })
+    }
+
+    async fn call(&self, flow: &Flow, token: &str, tool: &str) -> Result<Answer, String> {
+        let request =
+            mcp_request(&format!("{}/notes/mcp", self.url), token, "tools/call", json!({"name": tool}))?;
+        flow.house.http.send(request).await
+    }
+
+    /// Calls until it is answered with this status.
+    async fn answers(&self, flow: &Flow, token: &str, status: u16) -> Result<Answer, String> {
+        let asking = async {
+            loop {
+                let answer = self.call(flow, token, "who_am_i").await?;
+                if answer.status == status {
+                    return Ok(answer);
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.map_err(|_| format!("never answered {status}"))?
+    }
+}
+
+fn is(answer: &Answer, status: u16, challenge: &str) -> Verdict {
+    let said = answer.header("www-authenticate");
+    if answer.status == status && said.contains(challenge) {
+        Ok(())
+    } else {
+        Err(format!("{} {said} {}, not {status} {challenge}", answer.status, answer.text()))
+    }
+}
+
+#[tokio::test]
+async fn an_mcp_server_without_the_gateway_knows_who_calls_and_what_they_may() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let server = InHouse::of(&flow).await?;
+    let document = format!("{}/.well-known/oauth-protected-resource/notes/mcp", server.url);
+    let metadata = flow.house.http.get(&document, &[]).await?.json();
+    assert_eq!(metadata["resource"], flow.house.resource("notes"));
+    assert_eq!(metadata["authorization_servers"], json!([flow.house.issuer]));
+
+    let tokens = flow.tokens().await?;
+    let subject = tokens.claims()?["sub"].as_str().unwrap_or_default().to_owned();
+    let seen = server.call(&flow, &tokens.access, "who_am_i").await?;
+    assert!(seen.status == 200 && seen.text().contains(&subject), "{} {}", seen.status, seen.text());
+    assert!(server.call(&flow, &tokens.access, "keep").await?.text().contains("1 kept"));
+
+    let address =
+        format!("resource_metadata=\"{}/.well-known/oauth-protected-resource/notes/mcp\"", flow.house.issuer);
+    let without = flow.house.http.post(&format!("{}/notes/mcp", server.url), &[], "{}").await?;
+    is(&without, 401, &address)?;
+    is(
+        &server.call(&flow, &format!("{}x", tokens.access), "who_am_i").await?,
+        401,
+        "error=\"invalid_token\"",
+    )?;
+
+    let refresh =
+        [("grant_type", "refresh_token"), ("refresh_token", tokens.refresh.as_str()), ("scope", "read")];
+    let reads = Tokens::of(&flow.client.token(&refresh).await?)?;
+    flow.keep(&reads.access);
+    flow.keep(&reads.refresh);
+    assert_eq!(server.call(&flow, &reads.access, "who_am_i").await?.status, 200);
+    let refused = server.call(&flow, &reads.access, "keep").await?;
+    is(&refused, 403, "scope=\"read write\", error=\"insufficient_scope\"")?;
+    assert!(
+        server.call(&flow, &tokens.access, "keep").await?.text().contains("2 kept"),
+        "a refused call did nothing"
+    );
+    flow.close().await
+}
+
+#[tokio::test]
+async fn an_mcp_server_without_the_gateway_takes_no_token_for_another() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let server = InHouse::of(&flow).await?;
+    (flow.login, flow.server) = ("chika", "ledger");
+    let tokens = flow.tokens().await?;
+    flow.calls(&tokens.access).await?;
+    is(&server.call(&flow, &tokens.access, "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    flow.house.advance(Duration::from_secs(3600)).await?;
+    flow.close().await
+}
+
+#[tokio::test]
+async fn an_mcp_server_without_the_gateway_hears_what_was_withdrawn_and_fails_closed() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let server = InHouse::of(&flow).await?;
+    let (first, second) = (flow.tokens().await?, flow.tokens().await?);
+    assert_eq!(server.call(&flow, &first.access, "who_am_i").await?.status, 200);
+    let client_id = flow.client.client_id.clone();
+    flow.revoke(&[("token", &first.refresh), ("client_id", &client_id)]).await?;
+    is(&server.answers(&flow, &first.access, 401).await?, 401, "error=\"invalid_token\"")?;
+    let (http, clock) = (flow.house.http.clone(), Arc::clone(&flow.house.clock));
+    let call = || {
+        mcp_request(
+            &format!("{}/notes/mcp", server.url),
+            &second.access,
+            "tools/call",
+            json!({"name": "who_am_i"}),
+        )
+    };
+    let before = http.send(call()?).await?;
+    flow.close().await?;
+    clock.advance(Duration::from_secs(6));
+    let after = http.send(call()?).await?;
+    assert_eq!((after.status.as_u16(), after.header("retry-after")), (503, "1"), "{}", before.status);
+    Ok(())
+}
