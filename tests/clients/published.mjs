@@ -126,6 +126,9 @@ export async function withPublishedServers() {
         const read = await ask(...wanted.call);
         assert.ok(read.seen && read.seen.isError === false, read.complaint);
         assert.match(read.seen.text, wanted.answer);
+        // Filtered by what the machine may call at all: the same list that people saw whole.
+        for (const tool of wanted.reads) assert.ok(read.seen.tools.includes(tool), `${tool} is missing among ${read.seen.tools}`);
+        for (const tool of wanted.writes) assert.ok(!read.seen.tools.includes(tool), `${tool} is shown to whom it is refused`);
         const [tool, given] = wanted.denied(name);
         const refused = await ask(tool, given);
         assert.ok(!refused.seen || refused.seen.isError, `the call went through: ${JSON.stringify(refused.seen)}`);
