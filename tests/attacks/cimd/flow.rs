@@ -46,9 +46,9 @@ async fn cm_15_what_a_person_saw_is_what_is_redeemed() {
     assert!(page.words().contains("Somebody else"));
     allow(&mut browser, &page).await.unwrap();
     let given = scene.house.audit(AuditKind::ConsentGiven).await.unwrap();
-    let said = |row: &store::AuditRow| row.detail.clone();
-    assert!(format!("{:?}", said(&given[0])).contains("changed"), "{:?}", said(&given[0]));
-    assert!(!format!("{:?}", said(&given[1])).contains("changed"));
+    // Both at one instant of the test's clock, so that their order is chance.
+    let changed = given.iter().filter(|row| format!("{:?}", row.detail).contains("changed")).count();
+    assert_eq!((given.len(), changed), (2, 1), "{given:?}");
     // Who holds a token goes on.
     let refresh = tokens.json()["refresh_token"].as_str().unwrap().to_owned();
     assert_eq!(client.refresh(&refresh).await.unwrap().status, 200);

@@ -75,7 +75,8 @@ async fn the_audit_is_sealed_and_verified_beside_a_running_sekisho() {
     let file = folder.path("checkpoint.json");
     std::fs::write(&file, &checkpoint).unwrap();
     let verify = ["audit", "verify", "--checkpoint", file.to_str().unwrap(), "--json"];
-    let found: serde_json::Value = serde_json::from_str(&ran(&folder, &verify, 0)).unwrap();
+    let said = ran(&folder, &verify, 0);
+    let found: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
     assert_eq!((&found["ok"], &found["faults_in_all"]), (&serde_json::json!(true), &serde_json::json!(0)));
     running.kill();
     // Of another record it is no checkpoint.

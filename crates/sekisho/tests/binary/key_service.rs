@@ -215,11 +215,11 @@ async fn a_record_goes_on_with_its_master_key_at_a_service() {
     at.write(&wrapped);
     std::fs::remove_file(at.folder.path("master.key")).unwrap();
     let list = at.run(&["keys", "list"]).await;
-    assert_eq!(text(&list.stdout).matches(" works ").count(), 5, "{}", text(&list.stderr));
+    assert_eq!(text(&list.stdout).matches(" works ").count(), 6, "{}", text(&list.stderr));
     // Throttled and broken for a moment: a start waits.
     services.next([Odd::Throttled, Odd::Broken]);
     let list = at.run(&["keys", "list"]).await;
-    assert_eq!(text(&list.stdout).matches(" works ").count(), 5, "{}", text(&list.stderr));
+    assert_eq!(text(&list.stdout).matches(" works ").count(), 6, "{}", text(&list.stderr));
     // Away for longer: a sentence, and nothing is made.
     services.next([Odd::Broken; 20]);
     let serve = at.run(&["serve"]).await;
