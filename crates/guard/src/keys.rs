@@ -53,9 +53,11 @@ impl Keys {
         held.verify_named::<AccessTokenClaims>(token, &EXPECTED).map(|(kid, claims)| (kid.to_owned(), claims))
     }
 
-    /// Reads the keys again if they are old.
+    /// Reads the keys again if they are old. As long as there are none it is an error not to get them: without keys the feed
+    /// is of no use, and whoever calls must hear that we do not know (503), not that their token is wrong.
     pub(crate) async fn keep(&self, http: &HttpClient, now: Duration) -> Result<(), Unanswered> {
-        self.read(http, now, OLD).await
+        let older_than = if self.held.load().is_empty() { Duration::ZERO } else { OLD };
+        self.read(http, now, older_than).await
     }
 
     async fn read(&self, http: &HttpClient, now: Duration, older_than: Duration) -> Result<(), Unanswered> {
@@ -69,5 +71,19 @@ impl Keys {
         let keys = VerifyingKeys::from_jwks(&jwks).map_err(|_| Unanswered::Malformed)?;
         self.held.store(std::sync::Arc::new(keys));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A start before Sekisho's: what failed once is not taken for done until the keys are old.
+    #[tokio::test]
+    async fn keys_that_could_not_be_read_are_asked_for_again() {
+        let (keys, http) = (Keys::new("http://127.0.0.1:9"), HttpClient::new().unwrap());
+        for now in [10, 11] {
+            assert!(keys.keep(&http, Duration::from_secs(now)).await.is_err(), "at {now}");
+        }
     }
 }
