@@ -13,13 +13,13 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use protocol::world::Timestamp;
 
 use crate::body::Body;
 use crate::front::Front;
 use crate::layers::host;
 use crate::listener::{Peer, Serves};
+use crate::serve::Arriving;
 
 /// The doors of a public URL that the house had before.
 #[derive(Clone, Debug)]
@@ -103,12 +103,12 @@ pub(crate) struct Door {
     pub(crate) serves: Serves,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Door {
+impl hyper::service::Service<Request<Arriving>> for Door {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Arriving>) -> Self::Future {
         let (front, serves, peer) = (self.fronts.for_request(&request), self.serves, self.peer);
         Box::pin(async move { Ok(front.answer_at(serves, peer, request).await) })
     }

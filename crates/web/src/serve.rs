@@ -5,8 +5,10 @@
 //! or people lives here.
 
 mod activity;
+mod linger;
 mod places;
 mod proxy;
+mod rest;
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -19,7 +21,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::rt::Executor;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -35,7 +37,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 
 use self::activity::{Activity, Look, Watched};
+use self::linger::Lingering;
 use self::places::Places;
+pub(crate) use self::rest::Arriving;
+use self::rest::{Heard, Rest};
 use crate::layers::limits::KnownNetworks;
 use crate::listener::{Listener, Peer, Serves};
 use crate::tls::{Agreed, Tls};
@@ -139,7 +144,7 @@ pub(crate) async fn accept_all<D, S, B>(
 ) -> Drained
 where
     D: Fn(Peer, Serves) -> S + Clone + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+    S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -292,7 +297,7 @@ struct Entrance {
 async fn accept<D, S, B>(listener: Listener, hall: &Arc<Hall>, doors: &D)
 where
     D: Fn(Peer, Serves) -> S + Clone + Send + Sync + 'static,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+    S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -332,7 +337,7 @@ struct Arrival {
 async fn receive<D, S, B>(mut arrival: Arrival, entrance: Entrance, doors: D)
 where
     D: Fn(Peer, Serves) -> S,
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+    S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -433,14 +438,16 @@ impl Talk<'_> {
     async fn over<I, S, B>(self, io: I, builder: &auto::Builder<Owner>, inner: S)
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
+        S: Service<Request<Arriving>, Response = Response<B>, Error = Infallible> + Send + Sync + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let activity = Arc::new(Activity::default());
-        let service = Watched { inner, activity: Arc::clone(&activity) };
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service));
+        let rest = Arc::new(Rest::default());
+        let io = TokioIo::new(Lingering::new(io, Arc::clone(&rest)));
+        let service = Watched { inner: Heard { inner, rest }, activity: Arc::clone(&activity) };
+        let mut connection = pin!(builder.serve_connection(io, service));
         // Until the first request the protocol itself is unknown, and neither protocol's own timer runs yet.
         let mut wait = self.patience;
         let (mut stopping, mut told_to_go) = (false, false);

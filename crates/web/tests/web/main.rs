@@ -13,3 +13,4 @@ mod paths;
 mod sign_in;
 mod snapshots;
 mod tls;
+mod unread_bodies;
