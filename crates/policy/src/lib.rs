@@ -5,11 +5,13 @@
 //! Must never hold I/O or time, and must never answer `Allow` for a question that no rule speaks of.
 
 mod decision;
+mod explain;
 mod policies;
 mod question;
 mod rules;
 
 pub use decision::{Decision, Rule};
+pub use explain::{Explanation, explain};
 pub use policies::{KnownServer, Library, Mistake, Policies, PolicyFile};
 pub use question::{Access, AdmittedAccount, Around, Listed, Person, Question, ReadOnly, ServerRules};
 pub use rules::{decide, may_change};

@@ -21,22 +21,51 @@ pub fn decide(question: &Question<'_>) -> Decision {
             Admission::ByAccess(rule) | Admission::ByPolicy(rule) => Decision::Allow { rule },
             Admission::Refused(rule) => Decision::Deny { rule },
         },
-        Question::MayCall { call, arguments, person, read_only, around, server } => {
-            let asked = Asked {
-                action: Action::of(call),
-                name: call.name.as_deref().unwrap_or_default(),
-                method: &call.method,
-                person,
-                read_only: *read_only == ReadOnly::Yes,
-                around: Some(*around),
-                arguments: *arguments,
-                listing: false,
-            };
-            let scope_says = |scope: &Scope| decide_call(&call.method, &call.kind, *read_only, scope);
-            judge(&asked, server, || bounded(person, server, around.scope, scope_says))
-        }
+        Question::MayCall { server, .. } => judge(&asked_of(question), server, || {
+            scopes_say(question).unwrap_or(Decision::Deny { rule: Rule::own("call_unknown") })
+        }),
         Question::MayList { listed, person, around, server } => may_list(*listed, person, around, server),
     }
+}
+
+/// The question to the policies that a question is.
+pub(crate) fn asked_of<'a>(question: &'a Question<'_>) -> Asked<'a> {
+    match question {
+        Question::MayCall { call, arguments, person, read_only, around, .. } => Asked {
+            action: Action::of(call),
+            name: call.name.as_deref().unwrap_or_default(),
+            method: &call.method,
+            person,
+            read_only: *read_only == ReadOnly::Yes,
+            around: Some(*around),
+            arguments: *arguments,
+            listing: false,
+        },
+        Question::MayConnect { person, .. } => Asked::to_connect(person),
+        Question::MayList { listed, person, around, .. } => to_list(*listed, person, *around),
+    }
+}
+
+/// What scopes alone say of a call; nothing for what needs none.
+pub(crate) fn scopes_say(question: &Question<'_>) -> Option<Decision> {
+    match question {
+        Question::MayCall { call, person, read_only, around, server, .. } => {
+            let decide = |scope: &Scope| decide_call(&call.method, &call.kind, *read_only, scope);
+            Some(bounded(person, server, around.scope, decide))
+        }
+        Question::MayConnect { .. } | Question::MayList { .. } => None,
+    }
+}
+
+/// May this be shown? Its arguments are not known yet.
+fn to_list<'a>(listed: Listed<'a>, person: &'a Person<'a>, around: Around<'a>) -> Asked<'a> {
+    let (action, name, method, read_only) = match listed {
+        Listed::Prompt(name) => (Action::Get, name, "prompts/get", false),
+        Listed::Resource(uri) => (Action::Read, uri, "resources/read", false),
+        Listed::Tool(name, read_only) => (Action::Call, name, "tools/call", read_only == ReadOnly::Yes),
+    };
+    let (around, arguments, listing) = (Some(around), None, true);
+    Asked { action, name, method, person, read_only, around, arguments, listing }
 }
 
 /// Who lets a person in.
@@ -64,7 +93,7 @@ fn admit(person: &Person<'_>, server: &ServerRules) -> Admission {
 }
 
 /// The rule of `access` that lets the person in, or the one that does not.
-fn has_access(person: &Person<'_>, server: &ServerRules) -> Result<Rule, Rule> {
+pub(crate) fn has_access(person: &Person<'_>, server: &ServerRules) -> Result<Rule, Rule> {
     if let Some(name) = person.service_account {
         return match server.admitted_account(name) {
             Some(_) => Ok(Rule::own("access_service_account")),
@@ -131,19 +160,15 @@ fn bounded(
 
 /// What could be used is shown: with the scopes of this token, or with all that could be had.
 fn may_list(listed: Listed<'_>, person: &Person<'_>, around: &Around<'_>, server: &ServerRules) -> Decision {
-    let (action, name, method, read_only) = match listed {
-        Listed::Prompt(name) => (Action::Get, name, "prompts/get", ReadOnly::NotATool),
-        Listed::Resource(uri) => (Action::Read, uri, "resources/read", ReadOnly::NotATool),
-        Listed::Tool(name, read_only) => (Action::Call, name, "tools/call", read_only),
+    let needed = match listed {
+        Listed::Tool(_, ReadOnly::No | ReadOnly::NotATool) => WRITE,
+        Listed::Prompt(_) | Listed::Resource(_) | Listed::Tool(_, ReadOnly::Yes) => READ,
     };
-    let is_read = read_only != ReadOnly::No;
     let all = Scope::parse("read write").map(|all| around.scope.union(&all));
     let mut decision = Decision::Deny { rule: Rule::own("call_unknown") };
     for scope in [Some(around.scope), all.as_ref().ok()].into_iter().flatten() {
-        let around = Some(Around { scope, ..*around });
-        let read_only = read_only == ReadOnly::Yes;
-        let asked = Asked { action, name, method, person, read_only, around, arguments: None, listing: true };
-        let scopes = |scope: &Scope| needs(if is_read { READ } else { WRITE }, "listed", scope);
+        let asked = to_list(listed, person, Around { scope, ..*around });
+        let scopes = |scope: &Scope| needs(needed, "listed", scope);
         decision = match judge(&asked, server, || bounded(person, server, scope, scopes)) {
             Decision::NeedScope { rule, .. } | Decision::Allow { rule } => return Decision::Allow { rule },
             refused @ Decision::Deny { .. } => refused,
