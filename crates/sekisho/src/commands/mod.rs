@@ -11,6 +11,7 @@ mod failure;
 mod keys;
 mod linking;
 mod people;
+mod policies;
 mod progress;
 mod restore;
 mod serve;
@@ -31,6 +32,7 @@ pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
 pub use self::keys::KeysArguments;
 pub use self::linking::PeopleArguments;
+pub use self::policies::PolicyArguments;
 pub use self::restore::RestoreArguments;
 pub use self::sign_in::{SignInArguments, sign_in_in_words};
 pub use self::stop::{AllowArguments, StopArguments};
@@ -84,6 +86,8 @@ enum Command {
     Stop(StopArguments),
     /// Say which identities at several providers are one person
     People(PeopleArguments),
+    /// Read, test and explain the policies
+    Policy(PolicyArguments),
     /// Let a person or a client in again that was stopped with --block
     Allow(AllowArguments),
     /// Print a generated document
@@ -129,6 +133,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Restore(arguments) => restore::run(&arguments),
         Command::Stop(arguments) => stop::run(&arguments),
         Command::People(arguments) => linking::run(&arguments),
+        Command::Policy(arguments) => policies::run(&arguments),
         Command::Allow(arguments) => stop::allow(&arguments),
         Command::Docs { what } => docs::run(what),
     }

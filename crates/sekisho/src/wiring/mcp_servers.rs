@@ -52,7 +52,8 @@ fn resource(config: &Config, server: &McpServerConfig) -> Result<ResourceUri, Fa
     ResourceUri::parse(&text).map_err(|error| Failure::Wiring(error.to_string()))
 }
 
-fn rules(config: &Config, server: &McpServerConfig) -> Result<ServerRules, Failure> {
+/// Who may use it, and what the policies say of it.
+pub fn rules(config: &Config, server: &McpServerConfig) -> Result<ServerRules, Failure> {
     let access = match &server.access.people {
         PeopleConfig::Everyone => Access::Everyone,
         PeopleConfig::Groups(groups) => Access::Groups(groups.clone()),

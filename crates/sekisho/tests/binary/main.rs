@@ -20,6 +20,7 @@ mod log;
 mod master_key;
 mod moving;
 mod outward;
+mod policies;
 mod process;
 mod reload;
 mod runbook;
