@@ -128,6 +128,10 @@ audit_kinds! {
     TokenRefreshed = "token_refreshed";
     /// A token request was refused.
     TokenRefused = "token_refused";
+    /// What an MCP server says of tools was accepted, or what was known of them was forgotten, by an operator.
+    ToolsAccepted = "tools_accepted";
+    /// An MCP server says of tools what it did not say before: they are new, changed, or again as they were accepted.
+    ToolsChanged = "tools_changed";
     /// A person who was shut out may sign in again.
     UserAllowed = "user_allowed";
     /// A person was shut out.

@@ -38,6 +38,7 @@ mod signals;
 mod standing;
 mod statements;
 mod stop;
+mod tool_definitions;
 mod upstream_clients;
 mod users;
 
@@ -86,6 +87,9 @@ pub use sign_ins::{
 pub use signals::{Ending, OfSession, Reach, Signals};
 pub use standing::{Once, Stand, StandOutcome, StandingGrants};
 pub use statements::{Statement, statements};
+pub use tool_definitions::{
+    AcceptedBy, AcceptedDefinition, SeenDefinition, ToolChange, ToolDefinitions, ToolList, ToolRecord,
+};
 pub use upstream_clients::{UpstreamClientRecord, UpstreamClients};
 pub use users::{
     AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,
@@ -118,6 +122,7 @@ pub trait Store:
     + SealedRows
     + SignIns
     + Signals
+    + ToolDefinitions
     + UpstreamClients
     + AuditBlocks
     + AuditEvents

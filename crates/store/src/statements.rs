@@ -55,6 +55,7 @@ pub fn statements() -> Vec<Statement> {
         crate::signals::STATEMENTS,
         crate::standing::STATEMENTS,
         crate::stop::STATEMENTS,
+        crate::tool_definitions::STATEMENTS,
         crate::upstream_clients::STATEMENTS,
         crate::users::STATEMENTS,
     ]

@@ -55,6 +55,7 @@ migrations! {
     17 "0017_audit_intents";
     18 "0018_connections";
     19 "0019_audit_seals";
+    20 "0020_tool_definitions";
 }
 
 /// All that this binary knows.

@@ -8,13 +8,15 @@ use crate::Revocation;
 
 /// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
 /// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
-pub(crate) const TABLES: [&str; 27] = [
+pub(crate) const TABLES: [&str; 29] = [
     "clients",
     "client_rules",
     "users",
     "identity_links",
     "offline_access",
     "upstream_clients",
+    "tool_lists",
+    "tool_definitions",
     "connecting",
     "connections",
     "browser_sessions",

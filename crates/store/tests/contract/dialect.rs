@@ -69,6 +69,7 @@ async fn no_statement_scans_a_table_by_mistake() {
         "COUNT_SEALED",
         "CONSENTS_OF_ALL",
         "EMERGENCY_OF_ALL",
+        "GENERATIONS",
         "GRANTS_OF_ALL",
         "LIST keys",
         "MOVE_MASTER",

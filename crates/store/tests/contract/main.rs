@@ -51,6 +51,7 @@ mod revocations;
 mod sign_ins;
 mod signals;
 mod standing;
+mod tool_definitions;
 mod twins;
 mod upstream_clients;
 mod users;
