@@ -14,6 +14,7 @@ mod call;
 mod caller;
 mod challenge;
 mod counts;
+pub mod definitions;
 mod error;
 mod feed;
 mod forward;

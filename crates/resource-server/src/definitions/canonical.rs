@@ -1,0 +1,252 @@
+//! One definition: its text as the MCP server wrote it, and a fingerprint of what it says.
+//!
+//! Two texts have one fingerprint if they say the same: white space, the order of members and the spelling of strings do
+//! not count, and nothing else is left out. The form that is hashed is that of RFC 8785 but for two things that need
+//! only be the same for us: members are sorted by the bytes of their names, and numbers stand as `serde_json` writes them.
+//! Must never give a fingerprint to a text that two readers could read in two ways: a member that stands twice.
+
+use std::cell::Cell;
+use std::fmt;
+use std::sync::Arc;
+
+use protocol::secret::Hash;
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+use thiserror::Error;
+
+/// The largest definition that is remembered, in bytes.
+pub const LARGEST: usize = 64 * 1024;
+/// How deep values may lie in each other.
+const DEEPEST: usize = 48;
+/// The longest name that is remembered, in bytes. MCP 2025-11-25, "Tool Names", allows 128 characters.
+const LONGEST_NAME: usize = 512;
+
+/// A definition that can be remembered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Definition {
+    text: Arc<str>,
+    fingerprint: Hash,
+    name: String,
+    read_only: bool,
+}
+
+/// Why a definition cannot be remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Unreadable {
+    /// It has no name, or one that no record takes.
+    #[error("it has no name that can be remembered")]
+    Nameless,
+    /// A member stands twice in one object: one reader takes the first, another the last.
+    #[error("a member stands twice in it")]
+    Repeated,
+    /// It is no JSON object.
+    #[error("it is no JSON object")]
+    Syntax,
+    /// Values lie too deep in each other.
+    #[error("its values lie too deep in each other")]
+    TooDeep,
+    /// It is larger than what is remembered.
+    #[error("it is larger than 64 KiB")]
+    TooLarge,
+}
+
+impl Definition {
+    /// Reads a definition.
+    ///
+    /// # Errors
+    /// [`Unreadable`] if it is not one that can be remembered.
+    pub fn read(text: &str) -> Result<Self, Unreadable> {
+        let value = parse(text)?;
+        let name = value.get("name").and_then(Value::as_str).filter(|name| is_name(name));
+        let name = name.ok_or(Unreadable::Nameless)?.to_owned();
+        let read_only = value.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true));
+        Ok(Self { text: text.into(), fingerprint: Hash::of(&canonical(&value)), name, read_only })
+    }
+
+    /// As the MCP server wrote it.
+    #[must_use]
+    pub const fn text(&self) -> &Arc<str> {
+        &self.text
+    }
+
+    /// Of what it says.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Hash {
+        self.fingerprint
+    }
+
+    /// By which the tool is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it says that the tool changes nothing: `annotations.readOnlyHint`.
+    #[must_use]
+    pub const fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The value that it is.
+    #[must_use]
+    pub fn value(&self) -> Value {
+        // It was read before.
+        parse(&self.text).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Definition")
+            .field("name", &self.name)
+            .field("fingerprint", &self.fingerprint)
+            .field("read_only", &self.read_only)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Not every record takes NUL in a text (attacks ST-10).
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= LONGEST_NAME && !name.contains('\0')
+}
+
+/// The value of a text in which no member stands twice.
+pub(super) fn parse(text: &str) -> Result<Value, Unreadable> {
+    if text.len() > LARGEST {
+        return Err(Unreadable::TooLarge);
+    }
+    let flaw = Cell::new(Unreadable::Syntax);
+    let mut json = serde_json::Deserializer::from_str(text);
+    let value = Strict { depth: 0, flaw: &flaw }.deserialize(&mut json).map_err(|_| flaw.get())?;
+    json.end().map_err(|_| Unreadable::Syntax)?;
+    if value.is_object() { Ok(value) } else { Err(Unreadable::Syntax) }
+}
+
+/// The form that is hashed.
+fn canonical(value: &Value) -> Vec<u8> {
+    let mut text = Vec::new();
+    write(value, &mut text);
+    text
+}
+
+fn write(value: &Value, to: &mut Vec<u8>) {
+    match value {
+        Value::Array(items) => {
+            to.push(b'[');
+            for (place, item) in items.iter().enumerate() {
+                if place > 0 {
+                    to.push(b',');
+                }
+                write(item, to);
+            }
+            to.push(b']');
+        }
+        Value::Object(members) => {
+            // In whatever order the map keeps them.
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            to.push(b'{');
+            for (place, (name, member)) in members.into_iter().enumerate() {
+                if place > 0 {
+                    to.push(b',');
+                }
+                text(name, to);
+                to.push(b':');
+                write(member, to);
+            }
+            to.push(b'}');
+        }
+        Value::String(string) => text(string, to),
+        Value::Bool(_) | Value::Null | Value::Number(_) => to.extend_from_slice(value.to_string().as_bytes()),
+    }
+}
+
+fn text(text: &str, to: &mut Vec<u8>) {
+    // Writing to memory does not fail.
+    let _ = serde_json::to_writer(to, text);
+}
+
+/// Reads a value and refuses members that stand twice.
+#[derive(Clone, Copy)]
+struct Strict<'f> {
+    depth: usize,
+    flaw: &'f Cell<Unreadable>,
+}
+
+impl Strict<'_> {
+    fn refuse<E: de::Error>(self, flaw: Unreadable) -> E {
+        self.flaw.set(flaw);
+        E::custom(flaw)
+    }
+
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        if self.depth == DEEPEST {
+            return Err(self.refuse(Unreadable::TooDeep));
+        }
+        Ok(Self { depth: self.depth + 1, ..self })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| self.refuse(Unreadable::Syntax))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let seed = self.deeper()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(seed)? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let seed = self.deeper()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let member = members.next_value_seed(seed)?;
+            if object.insert(name, member).is_some() {
+                return Err(self.refuse(Unreadable::Repeated));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;
