@@ -21,7 +21,7 @@ use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use intents::Intents;
-pub use sealer::{Round, SealClaims, SealError, Sealer, read_checkpoint};
+pub use sealer::{Keep, Round, SealClaims, SealError, Sealer, read_checkpoint};
 pub use verify::{Fault, Findings, Named, verify_audit};
 pub(crate) use writer::AuditWriter;
 

@@ -42,7 +42,7 @@ mod verdicts;
 pub use asking::AskError;
 pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
 pub use audit::{
-    Fault, Findings, Named, Round, SealClaims, SealError, Sealer, read_checkpoint, verify_audit,
+    Fault, Findings, Keep, Named, Round, SealClaims, SealError, Sealer, read_checkpoint, verify_audit,
 };
 pub use body::{Body, BodyError};
 pub use caller::Caller;

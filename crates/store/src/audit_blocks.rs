@@ -12,7 +12,7 @@ use std::time::Duration;
 use protocol::id::{Grant, Id, User};
 use protocol::world::Timestamp;
 
-use crate::audit_events::{AuditKind, AuditSubject, Outcome, put_subject};
+use crate::audit_events::{AuditKind, AuditSubject, Outcome};
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, StoreError, audit_intents};
@@ -92,6 +92,15 @@ impl AuditBlock {
     }
 }
 
+/// Personal data that several calls name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedSubject {
+    /// What they name.
+    pub subject: AuditSubject,
+    /// No call that began then or later names it.
+    pub until: Timestamp,
+}
+
 /// The blocks in the record, for writing. They are read through [`Queries`](crate::Queries), among the other events.
 pub trait AuditBlocks: Send + Sync {
     /// Appends blocks and the personal data that their events name and that was not appended before; all or none,
@@ -100,7 +109,7 @@ pub trait AuditBlocks: Send + Sync {
     fn append_blocks<'a>(
         &'a self,
         blocks: &'a [AuditBlock],
-        subjects: &'a [AuditSubject],
+        subjects: &'a [SharedSubject],
         over: &'a [Id<protocol::id::AuditEvent>],
     ) -> Answer<'a, ()>;
 }
@@ -109,13 +118,15 @@ statement_list! {
     // Written once, so that a block whose answer was lost can be sent again.
     PUT = "INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (last_at, id) DO NOTHING";
+    PUT_SHARED = "INSERT INTO audit_subjects (id, name, address, used_until) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (id) DO NOTHING";
 }
 
 impl AuditBlocks for Engine {
     fn append_blocks<'a>(
         &'a self,
         blocks: &'a [AuditBlock],
-        subjects: &'a [AuditSubject],
+        subjects: &'a [SharedSubject],
         over: &'a [Id<protocol::id::AuditEvent>],
     ) -> Answer<'a, ()> {
         Box::pin(async move {
@@ -124,7 +135,11 @@ impl AuditBlocks for Engine {
                     params![block.id, block.first_at, block.last_at, block.events, block.packed.as_slice()];
                 Step::at_most_one(PUT, row)
             };
-            let steps = audit_intents::complete(over).chain(subjects.iter().map(put_subject));
+            let put_shared = |SharedSubject { subject, until }: &SharedSubject| {
+                let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref(), *until];
+                Step::at_most_one(PUT_SHARED, row)
+            };
+            let steps = audit_intents::complete(over).chain(subjects.iter().map(put_shared));
             match self.write(Write::new(steps.chain(blocks.iter().map(put)).collect())).await? {
                 Written::Done(_) => Ok(()),
                 Written::Missed(_) => Err(StoreError::unavailable("a block of audit events was not taken")),

@@ -42,6 +42,14 @@ macro_rules! audit_kinds {
 }
 
 audit_kinds! {
+    /// A legal hold began: what it covers is not removed from the audit.
+    AuditHeld = "audit_held";
+    /// A legal hold ended.
+    AuditHoldEnded = "audit_hold_ended";
+    /// Somebody read the audit at the command line.
+    AuditRead = "audit_read";
+    /// Events whose time was over were removed.
+    AuditRemoved = "audit_removed";
     /// An authorization request was refused.
     AuthorizeRefused = "authorize_refused";
     /// An MCP call was forwarded, or is about to be.
@@ -92,6 +100,8 @@ audit_kinds! {
     KeyWithdrawn = "key_withdrawn";
     /// The record went over to another master key; every key is sealed under the new one.
     MasterKeyRotated = "master_key_rotated";
+    /// Name and address of a person were forgotten wherever they stood beside an event.
+    PersonForgotten = "person_forgotten";
     /// A person who never signed in here was made, because an issuer that may speaks of them.
     PersonMade = "person_made";
     /// A refresh token was repeated in time and answered with the same successor.
@@ -206,6 +216,14 @@ pub struct AuditEvent {
     pub subject: Option<AuditSubject>,
     /// What else is worth knowing.
     pub detail: BTreeMap<&'static str, String>,
+}
+
+impl AuditSubject {
+    /// The same, named by every call of somebody up to a time.
+    #[must_use]
+    pub const fn shared_until(self, until: Timestamp) -> crate::SharedSubject {
+        crate::SharedSubject { subject: self, until }
+    }
 }
 
 impl AuditEvent {

@@ -8,6 +8,7 @@
 mod audit_blocks;
 mod audit_events;
 mod audit_intents;
+mod audit_keeping;
 mod audit_seals;
 mod authorizations;
 mod backup;
@@ -40,15 +41,17 @@ mod statements;
 mod stop;
 mod tool_definitions;
 mod upstream_clients;
+mod usage;
 mod users;
 
 use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
 
-pub use audit_blocks::{AuditBlock, AuditBlocks, CallEvent};
+pub use audit_blocks::{AuditBlock, AuditBlocks, CallEvent, SharedSubject};
 pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
 pub use audit_intents::{AuditIntents, CallIntent};
+pub use audit_keeping::{AuditHold, AuditKeeping, Forget};
 pub use audit_seals::{AuditClass, AuditSeals, Cutoffs, Outside, Seal, SealEntry, SealedAuditRow, Sealing};
 pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
@@ -91,6 +94,7 @@ pub use tool_definitions::{
     AcceptedBy, AcceptedDefinition, SeenDefinition, ToolChange, ToolDefinitions, ToolList, ToolRecord,
 };
 pub use upstream_clients::{UpstreamClientRecord, UpstreamClients};
+pub use usage::{LATENCIES_MS, Usage, UsageBy, UsageOf, UsageRecord};
 pub use users::{
     AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,
 };
@@ -127,9 +131,11 @@ pub trait Store:
     + AuditBlocks
     + AuditEvents
     + AuditIntents
+    + AuditKeeping
     + AuditSeals
     + Queries
     + Maintenance
+    + UsageRecord
     + Debug
 {
 }

@@ -115,6 +115,9 @@ pub trait Queries: Send + Sync {
         limit: u32,
     ) -> Answer<'_, Vec<AuditRow>>;
 
+    /// The events under a seal, in its order: for an export that goes on where it ended.
+    fn audit_under_seal(&self, seal: u64) -> Answer<'_, Vec<AuditRow>>;
+
     /// Rows per table, and events of the audit however they are kept. Reads every table whole: for tests and `sekisho check`.
     fn counts(&self) -> Answer<'_, Counts>;
 }
@@ -145,6 +148,10 @@ impl Queries for Engine {
         limit: u32,
     ) -> Answer<'_, Vec<AuditRow>> {
         Box::pin(audit::list(self, filter, page, limit, Order::Oldest))
+    }
+
+    fn audit_under_seal(&self, seal: u64) -> Answer<'_, Vec<AuditRow>> {
+        Box::pin(audit::under_seal(self, seal))
     }
 
     fn find_people<'a>(&'a self, text: &'a str) -> Answer<'a, Vec<UserRecord>> {

@@ -28,6 +28,7 @@ pub fn statements() -> Vec<Statement> {
         crate::audit_blocks::STATEMENTS,
         crate::audit_events::STATEMENTS,
         crate::audit_intents::STATEMENTS,
+        crate::audit_keeping::STATEMENTS,
         crate::audit_seals::STATEMENTS,
         crate::authorizations::STATEMENTS,
         crate::backup::STATEMENTS,
@@ -57,6 +58,7 @@ pub fn statements() -> Vec<Statement> {
         crate::stop::STATEMENTS,
         crate::tool_definitions::STATEMENTS,
         crate::upstream_clients::STATEMENTS,
+        crate::usage::STATEMENTS,
         crate::users::STATEMENTS,
     ]
     .concat()

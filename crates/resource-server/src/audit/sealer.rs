@@ -3,16 +3,18 @@
 //!
 //! Must never hold up a call: it reads and writes beside them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use protocol::id::Id;
 use protocol::jose::{Algorithm, Expect, JoseError, VerifyingKeys};
 use protocol::keys::Keys;
 use protocol::secret::Hash;
-use protocol::world::Clock;
+use protocol::world::{Clock, Entropy};
 use serde::{Deserialize, Serialize};
-use store::{Cutoffs, Seal, Sealing, Store, StoreError};
+use store::{AuditClass, AuditEvent, AuditKind, Cutoffs, Outcome, Seal, Sealing, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// How often there is a look for what is not sealed.
@@ -21,6 +23,8 @@ const EVERY: Duration = Duration::from_millis(500);
 const STAND_BACK: Duration = Duration::from_secs(2);
 /// How often the last seal is told to the log, where whoever keeps logs keeps it.
 const TOLD_EVERY: Duration = Duration::from_secs(60 * 60);
+/// How often what is too old is removed.
+const REMOVED_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Seals that are made at the end, at most.
 const LAST_SEALS: u32 = 200;
 /// The type of the signed text.
@@ -64,19 +68,42 @@ pub enum Round {
     Nothing,
 }
 
+/// How long events are kept; what is not named is kept for ever.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// By class.
+    pub classes: Vec<(AuditClass, Duration)>,
+    /// What was summed up from calls.
+    pub usage: Option<Duration>,
+}
+
 /// Seals the audit; its owner runs it as a task of its own.
 #[derive(Debug)]
 pub struct Sealer {
     store: Arc<dyn Store>,
     keys: Arc<ArcSwap<Keys>>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    keep: Keep,
 }
 
 impl Sealer {
-    /// One that has not begun.
+    /// One that has not begun, and removes nothing.
     #[must_use]
-    pub const fn new(store: Arc<dyn Store>, keys: Arc<ArcSwap<Keys>>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, keys, clock }
+    pub const fn new(
+        store: Arc<dyn Store>,
+        keys: Arc<ArcSwap<Keys>>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { store, keys, clock, entropy, keep: Keep { classes: Vec::new(), usage: None } }
+    }
+
+    /// The same, and it removes what is too old.
+    #[must_use]
+    pub fn keeping(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// Seals one batch.
@@ -93,13 +120,55 @@ impl Sealer {
         Ok(if self.store.put_seal(seal).await? { Round::Sealed(count) } else { Round::Lost })
     }
 
-    /// Says in a seal what may be gone from now on; only then may it go. Whether it was sealed.
+    /// Removes what is too old: first a seal says so, and then it goes. How many rows of the audit.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`].
+    pub async fn remove(&self) -> Result<u64, SealError> {
+        // By the earlier time, if it is in doubt.
+        let now = self.clock.earliest();
+        if let Some(keep) = self.keep.usage {
+            self.store.remove_usage(now.minus(keep)).await?;
+        }
+        let before = |keep: &Duration| now.minus(*keep);
+        let classes = &self.keep.classes;
+        let cutoffs: Cutoffs =
+            classes.iter().map(|(class, keep)| (class.as_str().to_owned(), before(keep).micros())).collect();
+        if cutoffs.is_empty() || !self.seal_cutoffs(&cutoffs).await? {
+            return Ok(0);
+        }
+        let (mut removed, mut error) = (BTreeMap::new(), None);
+        for (class, keep) in classes {
+            match self.store.remove_audit(*class, before(keep)).await {
+                Ok(0) => {}
+                Ok(count) => *removed.entry(class.as_str()).or_insert(0) += count,
+                Err(failed) => error = Some(failed),
+            }
+        }
+        let all = removed.values().sum();
+        if all > 0 {
+            let at = self.clock.now();
+            let id = Id::mint(at, &*self.entropy);
+            let mut told = AuditEvent::new(id, at, AuditKind::AuditRemoved, Outcome::Ok);
+            told.detail = removed.into_iter().map(|(class, count)| (class, count.to_string())).collect();
+            self.store.append_audit(vec![told]).await?;
+        }
+        error.map_or(Ok(all), |error| Err(error.into()))
+    }
+
+    /// Says in a seal what may be gone from now on; only then may it go. What might go before still may. Whether it was
+    /// sealed.
     ///
     /// # Errors
     /// As [`Sealer::seal`].
     pub async fn seal_cutoffs(&self, cutoffs: &Cutoffs) -> Result<bool, SealError> {
         let last = self.store.last_seal().await?;
-        let seal = self.next(last.as_ref(), self.store.unsealed_rows().await?, Some(cutoffs))?;
+        let mut all = last.as_ref().map(|seal| seal.sealing.read_cutoffs()).unwrap_or_default();
+        for (class, before) in cutoffs {
+            let cutoff = all.entry(class.clone()).or_insert(*before);
+            *cutoff = (*cutoff).max(*before);
+        }
+        let seal = self.next(last.as_ref(), self.store.unsealed_rows().await?, Some(&all))?;
         Ok(self.store.put_seal(seal).await?)
     }
 
@@ -130,13 +199,24 @@ impl Sealer {
         Ok(Seal { sealing, digest, key: key.id(), signature })
     }
 
-    /// Seals until it is told to stop, then what is left.
+    /// Seals until it is told to stop, then what is left. What is too old is removed beside that, and holds up no seal.
     pub async fn run(self, shutdown: CancellationToken) {
+        tokio::join!(self.seal_until(&shutdown), self.remove_until(&shutdown));
+        for _ in 0..LAST_SEALS {
+            match self.seal().await {
+                Ok(Round::Sealed(_) | Round::Lost) => {}
+                Ok(Round::Nothing) | Err(_) => break,
+            }
+        }
+        self.tell().await;
+    }
+
+    async fn seal_until(&self, shutdown: &CancellationToken) {
         let (mut told_at, mut failing) = (self.clock.monotonic(), false);
         let mut pause = EVERY;
         loop {
             tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
             pause = match self.seal().await {
@@ -163,13 +243,27 @@ impl Sealer {
                 self.tell().await;
             }
         }
-        for _ in 0..LAST_SEALS {
-            match self.seal().await {
-                Ok(Round::Sealed(_) | Round::Lost) => {}
-                Ok(Round::Nothing) | Err(_) => break,
+    }
+
+    async fn remove_until(&self, shutdown: &CancellationToken) {
+        loop {
+            let removed = tokio::select! {
+                () = shutdown.cancelled() => return,
+                removed = self.remove() => removed,
+            };
+            match removed {
+                Ok(0) => {}
+                Ok(rows) => tracing::info!(rows, "audit events whose time was over were removed"),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "old audit events were not removed; it will be tried again");
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(REMOVED_EVERY) => {}
             }
         }
-        self.tell().await;
     }
 
     /// The last seal, where it outlives whatever is done to the record.

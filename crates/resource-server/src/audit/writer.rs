@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use protocol::id::{Id, User};
-use protocol::world::{Clock, Entropy};
-use store::{AuditBlock, AuditSubject, CallEvent, Store};
+use protocol::world::{Clock, Entropy, Timestamp};
+use store::{AuditBlock, AuditSubject, CallEvent, SharedSubject, Store};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -50,7 +50,7 @@ pub(crate) struct AuditWriter {
 #[derive(Debug)]
 struct Packed {
     blocks: Vec<AuditBlock>,
-    subjects: Vec<AuditSubject>,
+    subjects: Vec<SharedSubject>,
     /// Whose intents are over.
     over: Vec<EventId>,
 }
@@ -216,19 +216,22 @@ impl Subjects {
         &mut self,
         record: &CallRecord,
         entropy: &dyn Entropy,
-        new: &mut Vec<AuditSubject>,
+        new: &mut Vec<SharedSubject>,
     ) -> [u8; 16] {
         let hour = record.at.secs() / HOUR;
         if hour > self.hour || self.known.len() >= SUBJECTS {
             self.known.clear();
             self.hour = self.hour.max(hour);
         }
+        // A call that began in the next hour finds none of these.
+        let until = Timestamp::from_secs((self.hour + 1) * HOUR);
         let (person, address) = (&record.who.person, record.who.address);
         *self.known.entry((person.user, address)).or_insert_with(|| {
             let mut id = [0; 16];
             entropy.fill(&mut id);
             let name = person.email.clone().or_else(|| person.name.clone());
-            new.push(AuditSubject { id, name, address: Some(address.to_string()) });
+            let subject = AuditSubject { id, name, address: Some(address.to_string()) };
+            new.push(subject.shared_until(until));
             id
         })
     }

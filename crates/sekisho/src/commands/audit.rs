@@ -3,6 +3,9 @@
 //! Reads the record beside a running Sekisho. A table for people, JSON Lines for programs. All of it goes through page
 //! by page and is never held whole.
 
+mod export;
+mod keep;
+pub(super) mod noted;
 mod verify;
 
 use std::collections::HashMap;
@@ -33,6 +36,9 @@ Examples:
   sekisho audit --config sekisho.toml --reference K7Q2-9XWD
   sekisho audit --config sekisho.toml --kind call --server wiki --since 2h
   sekisho audit --config sekisho.toml --json --limit 0 > events.jsonl
+  sekisho audit export --config sekisho.toml --follow --cursor export.cursor --to events.jsonl
+  sekisho audit hold add --config sekisho.toml --user alice@example.com --reason \"case 7\"
+  sekisho audit forget --config sekisho.toml bob@example.com
   sekisho audit checkpoint --config sekisho.toml > /elsewhere/checkpoint.json
   sekisho audit verify --config sekisho.toml --checkpoint /elsewhere/checkpoint.json";
 
@@ -76,6 +82,16 @@ pub struct AuditArguments {
 enum What {
     /// Print the last seal, signed, to be kept where nobody who can write into the store can write
     Checkpoint(ConfigArgument),
+    /// Print every sealed event as a line of JSON, from where the last export ended
+    Export(export::ExportArguments),
+    /// Forget name and address of a person wherever they stand beside an event
+    Forget(keep::ForgetArguments),
+    /// Keep events from being removed, whatever their age
+    Hold {
+        /// What to do.
+        #[command(subcommand)]
+        action: keep::HoldAction,
+    },
     /// Say whether the audit is what was sealed, and which rows are not; exit code 3 if some are not
     Verify(verify::VerifyArguments),
 }
@@ -99,6 +115,9 @@ pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
     let runtime = wiring::runtime()?;
     match &arguments.what {
         Some(What::Checkpoint(config)) => runtime.block_on(verify::checkpoint(config)),
+        Some(What::Export(arguments)) => runtime.block_on(export::run(arguments)),
+        Some(What::Forget(arguments)) => runtime.block_on(keep::forget(arguments)),
+        Some(What::Hold { action }) => runtime.block_on(keep::hold(action)),
         Some(What::Verify(arguments)) => runtime.block_on(verify::verify(arguments)),
         None => {
             let file = arguments.config.as_ref().ok_or_else(|| {
@@ -114,10 +133,12 @@ async fn read(arguments: &AuditArguments, config: &Config) -> Result<(), Failure
     let store = wiring::open_existing_store(config).await?;
     let wanted = Wanted::new(arguments, &SystemClock::default());
     if arguments.limit == 0 {
+        noted::note(&store, "audit", noted::filter(arguments)).await?;
         return all(arguments, store.as_ref(), &wanted, offer).await;
     }
     let mut rows = newest(arguments.limit, store.as_ref(), &wanted).await?;
     rows.extend(on_their_way(arguments.limit, store.as_ref(), &wanted).await?);
+    noted::note(&store, "audit", noted::filter(arguments)).await?;
     if rows.is_empty() && !arguments.json {
         return print(NOTHING);
     }

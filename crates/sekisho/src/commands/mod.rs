@@ -17,6 +17,7 @@ mod restore;
 mod serve;
 mod sign_in;
 mod stop;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ pub use self::policies::PolicyArguments;
 pub use self::restore::RestoreArguments;
 pub use self::sign_in::{SignInArguments, sign_in_in_words};
 pub use self::stop::{AllowArguments, StopArguments};
+pub use self::usage::UsageArguments;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,6 +72,8 @@ enum Command {
     Check(CheckArguments),
     /// Show who signed in, consented, refreshed, revoked and called what
     Audit(AuditArguments),
+    /// Show who uses what and how much, from the audit
+    Usage(UsageArguments),
     /// Show which clients are in use and who waits for one; approve and block clients
     Clients(ClientsArguments),
     /// Say in words why a client did not connect
@@ -125,6 +129,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Serve(arguments) => serve::run(&arguments.config),
         Command::Check(arguments) => check::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Usage(arguments) => usage::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
         Command::SignIn(arguments) => sign_in::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),

@@ -1,5 +1,7 @@
 //! `[audit]`: what is written down.
 
+use std::time::Duration;
+
 use super::parse;
 use super::settings::settings;
 
@@ -12,5 +14,16 @@ settings! {
         /// each MCP server for its list of tools in the name of whoever calls one. A call that fails, is refused, or may
         /// change something is written down in any case.
         read_only_calls: bool = "true", "true or false", parse::boolean;
+        /// How long calls are kept; `"off"` for ever. What is too old is removed hourly, but for what is under a legal hold
+        /// (`sekisho audit hold`), and `sekisho audit verify` knows that it may be gone.
+        keep_calls: Option<Duration> = "'off'", "1d to 3650d, or \"off\"", parse::duration_or_off::<86_400, 315_360_000>;
+        /// The same of tokens that were issued and refreshed.
+        keep_tokens: Option<Duration> = "'off'", "1d to 3650d, or \"off\"", parse::duration_or_off::<86_400, 315_360_000>;
+        /// The same of sign-ins and consents.
+        keep_sign_ins: Option<Duration> = "'off'", "1d to 3650d, or \"off\"", parse::duration_or_off::<86_400, 315_360_000>;
+        /// The same of everything else: revocations, refusals, keys, what administrators did.
+        keep_security: Option<Duration> = "'off'", "1d to 3650d, or \"off\"", parse::duration_or_off::<86_400, 315_360_000>;
+        /// How long the sums by hour are kept that `sekisho usage` shows. They name people by their ids.
+        keep_usage: Option<Duration> = "'400d'", "1d to 3650d, or \"off\"", parse::duration_or_off::<86_400, 315_360_000>;
     }
 }

@@ -4,6 +4,7 @@
 //! changed.
 
 use super::Config;
+use super::audit::Audit;
 use super::house::House;
 use super::limits::{Limits, NetworkLimits};
 
@@ -12,7 +13,6 @@ use super::limits::{Limits, NetworkLimits};
 pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
     let Config {
         // Roles and doors are made anew from these.
-        audit: _,
         clients: _,
         trusted_issuers: _,
         documents: _,
@@ -28,6 +28,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         tokens: _,
         workload_issuers: _,
         // Judged below, setting by setting.
+        audit,
         house,
         limits,
         networks,
@@ -54,9 +55,20 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
     fixed("[[listener]]", *listeners != running.listeners);
     fixed("[acme]", *acme != running.acme);
     fixed("[[limits.network]] (but for its rates)", !connections_as_before(&running.networks, networks));
+    fixed(
+        "audit.keep_calls, keep_tokens, keep_sign_ins, keep_security and keep_usage",
+        kept(audit) != kept(&running.audit),
+    );
     house_needs(&running.house, house, &mut fixed);
     limits_need(&running.limits, limits, &mut fixed);
     names
+}
+
+/// How long events are kept: the one who removes them was told at the start.
+const fn kept(audit: &Audit) -> [Option<std::time::Duration>; 5] {
+    let Audit { read_only_calls: _, keep_calls, keep_tokens, keep_sign_ins, keep_security, keep_usage } =
+        audit;
+    [*keep_calls, *keep_tokens, *keep_sign_ins, *keep_security, *keep_usage]
 }
 
 fn house_needs(running: &House, read: &House, fixed: &mut impl FnMut(&'static str, bool)) {

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 use authorization_server::Registrations;
 use authorization_server::keys::{Keeper, KeeperParts, KeeperSettings};
 use protocol::keys::Keys;
-use resource_server::Sealer;
-use store::{Store, Timeline};
+use resource_server::{Keep, Sealer};
+use store::{AuditClass, Store, Timeline};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +23,7 @@ use super::roles::Shared;
 use super::{World, credentials, descriptors, listeners, master_keys, open_store};
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::config::audit::Audit;
 
 /// How often what has expired is removed from the record.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -163,7 +164,9 @@ impl Running {
         self.audit.spawn(Arc::clone(&self.shared.registrations).run(self.close_audit.clone()));
         self.audit.spawn(Arc::clone(&self.shared.timeline).run(self.close_audit.clone().cancelled_owned()));
         let (store, keys) = (Arc::clone(&self.shared.store), Arc::clone(self.shared.keeper.keys()));
-        let sealer = Sealer::new(store, keys, Arc::clone(&self.shared.world.clock));
+        let world = &self.shared.world;
+        let sealer = Sealer::new(store, keys, Arc::clone(&world.clock), Arc::clone(&world.entropy));
+        let sealer = sealer.keeping(keep(&self.assembly.load().config.audit));
         self.tasks.spawn(sealer.run(self.close_seals.clone()));
         self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
     }
@@ -208,6 +211,19 @@ fn keeper_settings(config: &Config) -> KeeperSettings {
     }
 }
 
+/// How long events are kept, by class.
+fn keep(audit: &Audit) -> Keep {
+    let classes = [
+        (AuditClass::Block, audit.keep_calls),
+        (AuditClass::Call, audit.keep_calls),
+        (AuditClass::Token, audit.keep_tokens),
+        (AuditClass::SignIn, audit.keep_sign_ins),
+        (AuditClass::Security, audit.keep_security),
+    ];
+    let classes = classes.into_iter().filter_map(|(class, keep)| Some((class, keep?))).collect();
+    Keep { classes, usage: audit.keep_usage }
+}
+
 /// Removes what has expired, now and then, until told to stop.
 async fn sweep(shared: Shared, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
@@ -218,6 +234,17 @@ async fn sweep(shared: Shared, stop: CancellationToken) {
         }
         if let Err(error) = shared.store.sweep(shared.world.clock.earliest()).await {
             tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
+        }
+        loop {
+            match shared.store.roll_up_usage().await {
+                Ok(0) => break,
+                Ok(_) if stop.is_cancelled() => return,
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "usage could not be summed up; it will be tried again");
+                    break;
+                }
+            }
         }
         match shared.store.settle_intents(shared.world.clock.earliest()).await {
             Ok(0) => {}

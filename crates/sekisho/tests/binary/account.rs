@@ -78,6 +78,31 @@ async fn the_audit_is_sealed_and_verified_beside_a_running_sekisho() {
     let said = ran(&folder, &verify, 0);
     let found: serde_json::Value = serde_json::from_str(said.lines().next().unwrap()).unwrap();
     assert_eq!((&found["ok"], &found["faults_in_all"]), (&serde_json::json!(true), &serde_json::json!(0)));
+    // Each event goes out once, in however many runs.
+    let (to, at) = (folder.path("events.jsonl"), folder.path("cursor"));
+    let export = ["audit", "export", "--cursor", at.to_str().unwrap(), "--to", to.to_str().unwrap()];
+    ran(&folder, &export, 0);
+    until(&folder, &["audit", "verify"], " 0 not sealed yet");
+    ran(&folder, &export, 0);
+    let lines = std::fs::read_to_string(&to).unwrap();
+    let events: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let ids: std::collections::HashSet<String> =
+        events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ids.len(), events.len());
+    let of = |kind: &str| events.iter().filter(|event| event["kind"] == kind).count();
+    assert_eq!((of("sign_in"), of("consent_given"), of("token_issued")), (1, 1, 1), "{lines}");
+    assert!(of("audit_read") > 2, "who reads is in it: {lines}");
+    assert!(ran(&folder, &["usage"], 0).contains("No calls in this time"));
+    // And a person is forgotten, unless something is held.
+    let said =
+        ran(&folder, &["audit", "hold", "add", "--user", "alice@example.com", "--reason", "case 7"], 0);
+    assert!(ran(&folder, &["audit", "forget", "alice@example.com"], 2).contains("legal hold"), "{said}");
+    let hold = said.split_whitespace().nth(2).unwrap().trim_end_matches(':').to_owned();
+    ran(&folder, &["audit", "hold", "end", &hold], 0);
+    assert!(ran(&folder, &["audit", "forget", "alice@example.com"], 0).contains("Forgotten"));
+    assert!(!ran(&folder, &["audit", "--json", "--limit", "0"], 0).contains("alice@example.com"));
+    assert!(until(&folder, &["audit", "verify"], " 0 not sealed yet").contains("is what was sealed"));
     running.kill();
     // Of another record it is no checkpoint.
     let other = Folder::new("http://127.0.0.1:9/mcp");

@@ -124,6 +124,26 @@ impl<'a> Unpacked<'a> {
         Some((row, who.subject))
     }
 
+    /// Under which ids the personal data of somebody stands.
+    pub(crate) fn subjects_of(&self, user: Id<User>) -> Vec<[u8; 16]> {
+        self.whos.iter().filter(|who| who.user == Some(user)).filter_map(|who| who.subject).collect()
+    }
+
+    /// Under which ids any personal data stands.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = [u8; 16]> {
+        self.whos.iter().filter_map(|who| who.subject)
+    }
+
+    /// Time, person and MCP server of each event.
+    pub(crate) fn who_and_where(
+        &self,
+    ) -> impl Iterator<Item = (Timestamp, Option<Id<User>>, Option<&'a str>)> {
+        self.events.iter().filter_map(|event| {
+            let who = self.whos.get(event.who)?;
+            Some((event.at, who.user, who.server))
+        })
+    }
+
     fn who(&self, reader: &mut Reader<'a>) -> Option<Who<'a>> {
         let flags = reader.byte()?;
         if flags > HAS_USER | HAS_GRANT | HAS_SUBJECT {

@@ -56,6 +56,8 @@ migrations! {
     18 "0018_connections";
     19 "0019_audit_seals";
     20 "0020_tool_definitions";
+    21 "0021_audit_holds";
+    22 "0022_usage";
 }
 
 /// All that this binary knows.

@@ -8,7 +8,7 @@ use crate::Revocation;
 
 /// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
 /// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
-pub(crate) const TABLES: [&str; 29] = [
+pub(crate) const TABLES: [&str; 31] = [
     "clients",
     "client_rules",
     "users",
@@ -37,7 +37,9 @@ pub(crate) const TABLES: [&str; 29] = [
     "audit_events",
     "audit_blocks",
     "audit_seals",
+    "audit_holds",
     "sign_ins",
+    "usage_hours",
 ];
 
 /// A unit of work.

@@ -82,6 +82,12 @@ statement_list! {
     AUDIT_BLOCKS_OLDEST = "SELECT id, first_at, last_at, seal_id, packed FROM audit_blocks \
         WHERE (first_at, id) > ($1, $2) AND last_at >= $3 AND first_at <= $4 \
         ORDER BY first_at, id LIMIT $5";
+    UNDER_SEAL = "SELECT e.id, e.at, e.kind, e.outcome, e.reason, e.reference, e.user_id, e.client_id, e.server, \
+        e.grant_id, s.name, s.address, e.detail, e.seal_id, e.seal_position \
+        FROM audit_events e LEFT JOIN audit_subjects s ON s.id = e.subject_id WHERE e.seal_id = $1 \
+        ORDER BY e.seal_position";
+    BLOCKS_UNDER_SEAL = "SELECT id, first_at, last_at, seal_id, packed, seal_position FROM audit_blocks \
+        WHERE seal_id = $1 ORDER BY seal_position";
     SUBJECTS = "SELECT id, name, address FROM audit_subjects \
         WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 }
@@ -104,6 +110,32 @@ pub(super) async fn list(
         add_blocks(engine, &filter, after, &mut page).await?;
     }
     with_subjects(engine, page.found).await
+}
+
+/// The events under a seal, in the order in which it names them; those of a block by time.
+pub(crate) async fn under_seal(engine: &Engine, seal: u64) -> Result<Vec<AuditRow>, StoreError> {
+    let seal = i64::try_from(seal).unwrap_or(i64::MAX);
+    let (mut found, every) = (Vec::new(), AuditFilter::default());
+    for mut row in engine.many(UNDER_SEAL, params![seal]).await? {
+        let position = position(row.pop())?;
+        found.push((position, decode(row)?, None));
+    }
+    for mut row in engine.many(BLOCKS_UNDER_SEAL, params![seal]).await? {
+        let position = position(row.pop())?;
+        let block = Block::decode(row)?;
+        let unpacked = Unpacked::read(&block.packed).ok_or_else(|| block.corrupt())?;
+        for event in unpacked.matching(&every) {
+            let (row, subject) = unpacked.row(event, block.sealed).ok_or_else(|| block.corrupt())?;
+            found.push((position, row, subject));
+        }
+    }
+    // Stable: what stands in one block stays in its order.
+    found.sort_by_key(|(position, _, _)| *position);
+    with_subjects(engine, found.into_iter().map(|(_, row, subject)| (row, subject)).collect()).await
+}
+
+fn position(value: Option<Value>) -> Result<i64, StoreError> {
+    Decoder::new("audit_seals", value.into_iter().collect()).int("seal_position")
 }
 
 /// Blocks hold calls, and a call belongs to no sign-in.

@@ -133,7 +133,7 @@ async fn put(store: &Opened, chance: &mut Chance, events: &[Known]) {
         let is_call = |event: &&Known| packed && event.kind != AuditKind::SignIn;
         let calls = some.iter().filter(is_call).map(Known::as_call).collect();
         let rows = some.iter().filter(|event| !is_call(event)).map(Known::as_row).collect();
-        store.append_blocks(&AuditBlock::pack(calls), &[SUBJECT], &[]).await.unwrap();
+        store.append_blocks(&AuditBlock::pack(calls), &[SUBJECT.shared_until(NOW)], &[]).await.unwrap();
         store.append_audit(rows).await.unwrap();
     }
 }
@@ -241,7 +241,10 @@ async fn a_block_comes_back_as_the_events_that_went_in(store: Opened) {
         bytes: 3456,
     };
     let nobody = CallEvent { id: id(2), user: None, grant: None, subject: None, name: None, ..call };
-    store.append_blocks(&AuditBlock::pack(vec![call, nobody]), &[subject], &[]).await.unwrap();
+    store
+        .append_blocks(&AuditBlock::pack(vec![call, nobody]), &[subject.shared_until(NOW)], &[])
+        .await
+        .unwrap();
     let rows = store.list_audit(AuditFilter::default(), None, 10).await.unwrap();
     let detail = [
         ("bytes", "3456"),
@@ -290,8 +293,8 @@ fn two_calls() -> Vec<AuditBlock> {
 
 async fn a_block_sent_twice_is_one_block(store: Opened) {
     let blocks = two_calls();
-    store.append_blocks(&blocks, &[SUBJECT], &[]).await.unwrap();
-    store.append_blocks(&blocks, &[SUBJECT], &[]).await.unwrap();
+    store.append_blocks(&blocks, &[SUBJECT.shared_until(NOW)], &[]).await.unwrap();
+    store.append_blocks(&blocks, &[SUBJECT.shared_until(NOW)], &[]).await.unwrap();
     store.append_blocks(&[], &[], &[]).await.unwrap();
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.audit_events, counts.audit_subjects), (2, 1));

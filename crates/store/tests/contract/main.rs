@@ -19,6 +19,7 @@ mod fixtures;
 mod audit_blocks;
 mod audit_events;
 mod audit_intents;
+mod audit_keeping;
 mod audit_seals;
 mod authorizations;
 mod away;

@@ -39,7 +39,8 @@ async fn event(world: &World, second: u64) {
 }
 
 fn sealer(world: &World) -> Sealer {
-    Sealer::new(Arc::clone(&world.store) as _, Arc::clone(&world.keys), Arc::clone(&world.clock) as _)
+    let (clock, entropy) = (Arc::clone(&world.clock) as _, Arc::clone(&world.entropy) as _);
+    Sealer::new(Arc::clone(&world.store) as _, Arc::clone(&world.keys), clock, entropy)
 }
 
 async fn seal_all(world: &World) {
@@ -232,6 +233,29 @@ async fn rows_may_go_when_their_time_is_over_and_a_seal_says_so() {
     event(&world, 9).await;
     seal_all(&world).await;
     assert_eq!(verified(&world, None).await.expired, 2);
+}
+
+/// The same, as it is done while Sekisho runs.
+#[tokio::test]
+async fn what_is_too_old_is_removed_and_the_rest_is_what_was_sealed() {
+    let world = sealed().await;
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    let day = std::time::Duration::from_secs(86_400);
+    let keeping = |classes: &[(AuditClass, std::time::Duration)]| {
+        sealer(&world).keeping(super::super::Keep { classes: classes.to_vec(), usage: None })
+    };
+    assert_eq!(keeping(&[(AuditClass::Security, day)]).remove().await.unwrap(), 0);
+    let half = std::time::Duration::from_secs(1800);
+    let keep = vec![(AuditClass::Security, half), (AuditClass::Block, half), (AuditClass::Call, half)];
+    assert_eq!(keeping(&keep).remove().await.unwrap(), 8, "the sign-in is kept");
+    seal_all(&world).await;
+    let found = verified(&world, None).await;
+    assert_eq!((found.count, found.expired, found.rows), (0, 8, 2), "{:?}", found.faults);
+    // What may be gone stays so when a node with another configuration says less.
+    keeping(&[(AuditClass::Security, day)]).remove().await.unwrap();
+    assert_eq!(verified(&world, None).await.count, 0);
+    // The one that tells of it is young.
+    assert_eq!(keeping(&keep).remove().await.unwrap(), 0);
 }
 
 /// Of several nodes that seal at once one seals each row.

@@ -57,6 +57,7 @@ impl Bench {
 
 pub(super) async fn verify(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let bench = Bench::open(&arguments.config.config).await?;
+    super::noted::note(&bench.store, "verify", String::new()).await?;
     let keys = bench.verifying();
     let kept = arguments.checkpoint.as_ref().map(|file| kept(file, &keys)).transpose()?;
     let told = Told::new("seals verified");

@@ -1,0 +1,454 @@
+//! How long audit events are kept (product.md, P-18): what is too old for its class goes, unless it is under a legal hold;
+//! and who a person was can be forgotten without an event being touched.
+//!
+//! Must never remove what no seal covers, nor before a seal says that it may go.
+
+use std::collections::HashSet;
+
+use protocol::id::{AuditEvent as EventOf, Id, User};
+use protocol::world::Timestamp;
+
+use crate::audit_blocks::Unpacked;
+use crate::audit_events;
+use crate::audit_seals::AuditClass;
+use crate::codec::Decoder;
+use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
+use crate::statements::statement_list;
+use crate::{Answer, AuditEvent, StoreError};
+
+/// Rows per write, and blocks per reading.
+const EVENTS: u32 = 500;
+const BLOCKS: u32 = 16;
+
+/// What must not go, whatever its age. What is `None` is not asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditHold {
+    /// Its id.
+    pub id: Id<EventOf>,
+    /// Of this person.
+    pub user: Option<Id<User>>,
+    /// At this MCP server.
+    pub server: Option<String>,
+    /// At or after this.
+    pub since: Timestamp,
+    /// Before this.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// Since when it holds.
+    pub created_at: Timestamp,
+}
+
+impl AuditHold {
+    fn holds(&self, at: Timestamp, user: Option<Id<User>>, server: Option<&str>) -> bool {
+        at >= self.since
+            && at < self.until
+            && self.user.is_none_or(|held| user == Some(held))
+            && self.server.as_deref().is_none_or(|held| server == Some(held))
+    }
+}
+
+/// Who is forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forget {
+    /// The person.
+    pub user: Id<User>,
+    /// Whether it is done although a legal hold may be on what is told of them.
+    pub in_spite_of_holds: bool,
+    /// The event of it.
+    pub audit: AuditEvent,
+}
+
+/// What is kept, and how long.
+pub trait AuditKeeping: Send + Sync {
+    /// Puts something under a legal hold, with the event of it.
+    fn put_hold(&self, hold: AuditHold, audit: AuditEvent) -> Answer<'_, ()>;
+
+    /// Ends one. Whether there was one.
+    fn end_hold(&self, id: Id<EventOf>, audit: AuditEvent) -> Answer<'_, bool>;
+
+    /// All of them, oldest first.
+    fn list_holds(&self) -> Answer<'_, Vec<AuditHold>>;
+
+    /// Removes sealed rows of a class from before this, that no hold covers, with their names and addresses. How many rows.
+    /// A name that calls share goes when the last call that could name it is gone.
+    fn remove_audit(&self, class: AuditClass, before: Timestamp) -> Answer<'_, u64>;
+
+    /// Forgets name and address of a person wherever they stand beside an event, and in their own row; the events stay as
+    /// they are. How many names and addresses; `None` if a legal hold may be on them, unless it is done in spite of that.
+    /// Reads every block and tells how many of how many. If it is interrupted, it can be done again.
+    fn forget_person<'a>(
+        &'a self,
+        forget: Forget,
+        progress: &'a (dyn Fn(u64, u64) + Sync),
+    ) -> Answer<'a, Option<u64>>;
+}
+
+/// Sealed events of a class that are too old, by the kinds of the class (`AuditClass::of`; a test holds the two together).
+macro_rules! too_old {
+    ($kinds:literal) => {
+        concat!(
+            "SELECT id, at, subject_id, user_id, server FROM audit_events WHERE seal_id IS NOT NULL AND (at, id) > ($1, $2) \
+             AND at < $3 AND kind ",
+            $kinds,
+            " ORDER BY at, id LIMIT $4"
+        )
+    };
+}
+
+/// A row goes only if the holds are still those by which it was found that it may.
+macro_rules! unless_held_since {
+    ($delete:literal, $count:literal, $last:literal) => {
+        concat!(
+            $delete,
+            " AND (SELECT COUNT(*) FROM audit_holds) = ",
+            $count,
+            " AND COALESCE((SELECT MAX(created_at) FROM audit_holds), 0) = ",
+            $last
+        )
+    };
+}
+
+/// A name or address is blotted out only while no hold may be on the person, unless it is done in spite of that.
+macro_rules! forget {
+    ($what:literal, $user:literal, $in_spite:literal) => {
+        concat!(
+            $what,
+            " AND (CAST(",
+            $in_spite,
+            " AS BIGINT) = 1 OR NOT EXISTS (SELECT 1 FROM audit_holds h WHERE h.user_id IS NULL OR h.user_id = ",
+            $user,
+            "))"
+        )
+    };
+}
+
+statement_list! {
+    PUT = "INSERT INTO audit_holds (id, user_id, server, since, until, reason, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    END = "DELETE FROM audit_holds WHERE id = $1";
+    LIST = "SELECT id, user_id, server, since, until, reason, created_at FROM audit_holds ORDER BY created_at, id";
+    OLD_CALLS = too_old!("IN ('call', 'call_refused')");
+    OLD_TOKENS = too_old!("IN ('refresh_repeated', 'token_issued', 'token_refreshed')");
+    OLD_SIGN_INS = too_old!("IN ('authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', \
+        'sign_in', 'sign_in_refused', 'sign_out')");
+    OLD_SECURITY = too_old!("NOT IN ('call', 'call_refused', 'refresh_repeated', 'token_issued', 'token_refreshed', \
+        'authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', 'sign_in', 'sign_in_refused', 'sign_out')");
+    OLD_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
+        AND last_at < $3 ORDER BY last_at, id LIMIT $4";
+    ALL_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
+        ORDER BY last_at, id LIMIT $3";
+    COUNT_BLOCKS = "SELECT COUNT(*) FROM audit_blocks";
+    OLD_SUBJECTS = "SELECT id, used_until FROM audit_subjects WHERE used_until IS NOT NULL AND (used_until, id) > ($1, $2) \
+        AND used_until <= $3 ORDER BY used_until, id LIMIT $4";
+    REMOVE_SUBJECT = "DELETE FROM audit_subjects WHERE id = $1";
+    REMOVE_SHARED = unless_held_since!("DELETE FROM audit_subjects WHERE id = $1", "$2", "$3");
+    REMOVE_EVENT = unless_held_since!("DELETE FROM audit_events WHERE at = $1 AND id = $2", "$3", "$4");
+    REMOVE_BLOCK = unless_held_since!("DELETE FROM audit_blocks WHERE last_at = $1 AND id = $2", "$3", "$4");
+    FORGET_USER = forget!("UPDATE users SET name = NULL, email = NULL WHERE id = $1", "$1", "$2");
+    FORGET_INTENTS = "UPDATE audit_intents SET name = NULL, address = NULL WHERE user_id = $1";
+    FORGET_EVENTS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
+        AND id IN (SELECT subject_id FROM audit_events WHERE user_id = $1 AND subject_id IS NOT NULL)";
+    FORGET_SIGN_INS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
+        AND id IN (SELECT id FROM sign_ins WHERE user_id = $1)";
+    FORGET_SUBJECT = forget!("UPDATE audit_subjects SET name = NULL, address = NULL WHERE id = $1 \
+        AND (name IS NOT NULL OR address IS NOT NULL)", "$3", "$2");
+}
+
+impl AuditKeeping for Engine {
+    fn put_hold(&self, hold: AuditHold, audit: AuditEvent) -> Answer<'_, ()> {
+        Box::pin(async move {
+            // In the order of the tables: the event comes first.
+            let mut steps = Vec::new();
+            audit_events::push(&mut steps, &audit)?;
+            let row = params![
+                hold.id,
+                hold.user,
+                hold.server.as_deref(),
+                hold.since,
+                hold.until,
+                hold.reason.as_str(),
+                hold.created_at,
+            ];
+            steps.push(Step::one(PUT, row));
+            match self.write(Write::new(steps)).await? {
+                Written::Done(_) => Ok(()),
+                Written::Missed(_) => Err(StoreError::unavailable("the hold is there already")),
+            }
+        })
+    }
+
+    fn end_hold(&self, id: Id<EventOf>, audit: AuditEvent) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let mut steps = Vec::new();
+            audit_events::push(&mut steps, &audit)?;
+            steps.push(Step::one(END, params![id]));
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+        })
+    }
+
+    fn list_holds(&self) -> Answer<'_, Vec<AuditHold>> {
+        Box::pin(async move { self.many(LIST, params![]).await?.into_iter().map(hold).collect() })
+    }
+
+    fn remove_audit(&self, class: AuditClass, before: Timestamp) -> Answer<'_, u64> {
+        Box::pin(async move {
+            match class {
+                AuditClass::Block => remove_blocks(self, before).await,
+                AuditClass::Call => remove_events(self, OLD_CALLS, before).await,
+                AuditClass::Security => remove_events(self, OLD_SECURITY, before).await,
+                AuditClass::SignIn => remove_events(self, OLD_SIGN_INS, before).await,
+                AuditClass::Token => remove_events(self, OLD_TOKENS, before).await,
+            }
+        })
+    }
+
+    fn forget_person<'a>(
+        &'a self,
+        forget: Forget,
+        progress: &'a (dyn Fn(u64, u64) + Sync),
+    ) -> Answer<'a, Option<u64>> {
+        Box::pin(async move {
+            let Forget { user, in_spite_of_holds, audit } = forget;
+            let in_spite = i64::from(in_spite_of_holds);
+            // The person's own row comes last, so that they are still found by name if this is interrupted; then what was
+            // written meanwhile.
+            let row = self.one(COUNT_BLOCKS, params![]).await?;
+            let all = row.map_or(Ok(0), |row| Decoder::new("audit_blocks", row).count("blocks"))?;
+            let mut blotter =
+                Blotter { engine: self, user, in_spite, place: FIRST, blocks: 0, all, progress };
+            let mut forgotten = blotter.blocks().await?;
+            let mut steps = vec![
+                Step::one(FORGET_USER, params![user, in_spite]),
+                Step::any(FORGET_INTENTS, params![user]),
+                Step::any(FORGET_EVENTS, params![user]),
+                Step::any(FORGET_SIGN_INS, params![user]),
+            ];
+            audit_events::push(&mut steps, &audit)?;
+            match self.write(Write::new(steps).long()).await? {
+                Written::Done(touched) => {
+                    forgotten += touched.iter().skip(2).take(2).map(|step| step.count).sum::<u64>();
+                }
+                Written::Missed(_) => return Ok(None),
+            }
+            Ok(Some(forgotten + blotter.blocks().await?))
+        })
+    }
+}
+
+/// Goes through the blocks and blots out the names of one person.
+struct Blotter<'a> {
+    engine: &'a Engine,
+    user: Id<User>,
+    in_spite: i64,
+    place: Place,
+    blocks: u64,
+    all: u64,
+    progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+impl Blotter<'_> {
+    /// From where it has come to, to the end. How many.
+    async fn blocks(&mut self) -> Result<u64, StoreError> {
+        let mut forgotten = 0;
+        loop {
+            let rows = self.engine.many(ALL_BLOCKS, params![self.place.0, self.place.1, BLOCKS]).await?;
+            let is_last = rows.len() < BLOCKS as usize;
+            let mut steps = Vec::new();
+            for row in rows {
+                let block = Block::decode(row)?;
+                self.place = (block.last_at, block.id);
+                let subjects = block.unpacked()?.subjects_of(self.user);
+                let forget = |id| Step::any(FORGET_SUBJECT, params![id, self.in_spite, self.user]);
+                steps.extend(subjects.into_iter().map(forget));
+                self.blocks += 1;
+            }
+            if !steps.is_empty()
+                && let Written::Done(touched) = self.engine.write(Write::new(steps).long()).await?
+            {
+                forgotten += touched.iter().map(|step| step.count).sum::<u64>();
+            }
+            (self.progress)(self.blocks, self.all.max(self.blocks));
+            if is_last {
+                return Ok(forgotten);
+            }
+        }
+    }
+}
+
+/// The holds as they were when something was found that may go.
+struct Holds {
+    list: Vec<AuditHold>,
+    count: i64,
+    last: Timestamp,
+}
+
+impl Holds {
+    async fn read(engine: &Engine) -> Result<Self, StoreError> {
+        let list: Vec<AuditHold> =
+            engine.many(LIST, params![]).await?.into_iter().map(hold).collect::<Result<_, _>>()?;
+        let count = i64::try_from(list.len()).unwrap_or(i64::MAX);
+        let last = list.iter().map(|hold| hold.created_at).max().unwrap_or(Timestamp::from_micros(0));
+        Ok(Self { list, count, last })
+    }
+
+    fn hold(&self, at: Timestamp, user: Option<Id<User>>, server: Option<&str>) -> bool {
+        self.list.iter().any(|hold| hold.holds(at, user, server))
+    }
+
+    fn is_as(&self, other: &Self) -> bool {
+        (self.count, self.last) == (other.count, other.last)
+    }
+}
+
+/// How often a page is read again when another node, or a new hold, was in between.
+const TRIES: u32 = 8;
+
+/// Events that are rows of their own; each has personal data of its own.
+async fn remove_events(engine: &Engine, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
+    let (mut place, mut removed, mut tries) = (FIRST, 0, 0);
+    loop {
+        let holds = Holds::read(engine).await?;
+        let rows = engine.many(sql, params![place.0, place.1, before, EVENTS]).await?;
+        let is_last = rows.len() < EVENTS as usize;
+        let (mut steps, mut events, mut end) = (Vec::new(), Vec::new(), place);
+        for row in rows {
+            let mut row = Decoder::new("audit_events", row);
+            let (id, at) = (row.id("id")?, row.time("at")?);
+            let subject: Option<[u8; 16]> = row.opt_id::<EventOf>("subject_id")?.map(|id| *id.as_bytes());
+            end = (at, id);
+            if holds.hold(at, row.opt_id("user_id")?, row.opt_text("server")?.as_deref()) {
+                continue;
+            }
+            steps.extend(subject.map(|subject| Step::any(REMOVE_SUBJECT, params![subject])));
+            events.push(Step::one(REMOVE_EVENT, params![at, id, holds.count, holds.last]));
+        }
+        let portion = events.len() as u64;
+        steps.extend(events);
+        if !write(engine, steps).await? && tries < TRIES {
+            tries += 1;
+            continue;
+        }
+        (place, removed, tries) = (end, removed + portion, 0);
+        if is_last {
+            return Ok(removed);
+        }
+    }
+}
+
+/// Whether it was done. What is nothing is.
+async fn write(engine: &Engine, steps: Vec<Step>) -> Result<bool, StoreError> {
+    Ok(steps.is_empty() || matches!(engine.write(Write::new(steps).long()).await?, Written::Done(_)))
+}
+
+/// Blocks that are wholly too old; one of which any call is held stays whole. Then the names that no call has any more.
+async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreError> {
+    let first_holds = Holds::read(engine).await?;
+    let (mut place, mut removed, mut tries) = (FIRST, 0, 0);
+    let mut still_named: HashSet<[u8; 16]> = HashSet::new();
+    loop {
+        let holds = Holds::read(engine).await?;
+        let rows = engine.many(OLD_BLOCKS, params![place.0, place.1, before, BLOCKS]).await?;
+        let is_last = rows.len() < BLOCKS as usize;
+        let (mut steps, mut end) = (Vec::new(), place);
+        for row in rows {
+            let block = Block::decode(row)?;
+            end = (block.last_at, block.id);
+            let unpacked = block.unpacked()?;
+            if !block.sealed
+                || unpacked.who_and_where().any(|(at, user, server)| holds.hold(at, user, server))
+            {
+                still_named.extend(unpacked.subjects());
+                continue;
+            }
+            let row = params![block.last_at, block.id, holds.count, holds.last];
+            steps.push(Step::one(REMOVE_BLOCK, row));
+        }
+        let portion = steps.len() as u64;
+        if !write(engine, steps).await? && tries < TRIES {
+            tries += 1;
+            continue;
+        }
+        (place, removed, tries) = (end, removed + portion, 0);
+        if is_last {
+            break;
+        }
+    }
+    // Otherwise the next time: what a hold that came in between covers may be named by what was looked at before.
+    if Holds::read(engine).await?.is_as(&first_holds) {
+        remove_shared(engine, before, &first_holds, &still_named).await?;
+    }
+    Ok(removed)
+}
+
+/// Names that calls shared, all of which are gone: none that began later has them.
+async fn remove_shared(
+    engine: &Engine,
+    before: Timestamp,
+    holds: &Holds,
+    still_named: &HashSet<[u8; 16]>,
+) -> Result<(), StoreError> {
+    let mut place = FIRST;
+    loop {
+        let rows = engine.many(OLD_SUBJECTS, params![place.0, place.1, before, EVENTS]).await?;
+        let is_last = rows.len() < EVENTS as usize;
+        let mut steps = Vec::new();
+        for row in rows {
+            let mut row = Decoder::new("audit_subjects", row);
+            let id: Id<EventOf> = row.id("id")?;
+            place = (row.time("used_until")?, id);
+            if !still_named.contains(id.as_bytes()) {
+                steps.push(Step::any(REMOVE_SHARED, params![id, holds.count, holds.last]));
+            }
+        }
+        if !steps.is_empty() {
+            engine.write(Write::new(steps).long()).await?;
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// A place in the order of time.
+type Place = (Timestamp, Id<EventOf>);
+
+/// Before everything.
+const FIRST: Place = (Timestamp::from_micros(i64::MIN), Id::from_bytes([0; 16]));
+
+struct Block {
+    id: Id<EventOf>,
+    last_at: Timestamp,
+    packed: Vec<u8>,
+    sealed: bool,
+}
+
+impl Block {
+    fn decode(row: Row) -> Result<Self, StoreError> {
+        let mut row = Decoder::new("audit_blocks", row);
+        Ok(Self {
+            id: row.id("id")?,
+            last_at: row.time("last_at")?,
+            packed: row.bytes("packed")?,
+            sealed: row.opt_int("seal_id")?.is_some(),
+        })
+    }
+
+    fn unpacked(&self) -> Result<Unpacked<'_>, StoreError> {
+        Unpacked::read(&self.packed)
+            .ok_or_else(|| Decoder::new("audit_blocks", vec![Value::from(self.id)]).corrupt("packed"))
+    }
+}
+
+fn hold(row: Row) -> Result<AuditHold, StoreError> {
+    let mut row = Decoder::new("audit_holds", row);
+    Ok(AuditHold {
+        id: row.id("id")?,
+        user: row.opt_id("user_id")?,
+        server: row.opt_text("server")?,
+        since: row.time("since")?,
+        until: row.time("until")?,
+        reason: row.text("reason")?,
+        created_at: row.time("created_at")?,
+    })
+}

@@ -1,0 +1,274 @@
+//! What is too old goes, what is held stays, and a person is forgotten while the seals hold.
+
+use std::time::Duration;
+
+use protocol::keys::KeyId;
+use protocol::secret::Hash;
+use protocol::world::Timestamp;
+use store::{
+    AuditBlock, AuditBlocks as _, AuditClass, AuditEvents as _, AuditFilter, AuditHold, AuditKeeping as _,
+    AuditKind, AuditSeals as _, AuditSubject, CallEvent, Forget, Outcome, Queries as _, Seal, Sealing,
+    SharedSubject, UsageBy, UsageOf, UsageRecord as _, Users as _,
+};
+
+use crate::engines::{Opened, contract};
+use crate::fixtures::*;
+
+contract! {
+    every_kind_goes_with_its_class_and_with_no_other,
+    what_is_not_sealed_or_not_old_stays,
+    what_is_held_stays_until_the_hold_ends,
+    a_name_goes_when_no_call_has_it_any_more,
+    a_person_is_forgotten_and_the_rows_stay_what_they_were,
+    usage_counts_each_seal_once_on_however_many_nodes,
+}
+
+const OLD: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
+
+async fn seal_all(store: &Opened) {
+    loop {
+        let entries = store.unsealed_rows().await.unwrap();
+        if entries.is_empty() {
+            return;
+        }
+        let before = store.last_seal().await.unwrap();
+        let sealing = Sealing {
+            id: before.as_ref().map_or(0, |seal| seal.sealing.id) + 1,
+            previous: before.as_ref().map_or(Hash::from_bytes([0; 32]), |seal| seal.digest),
+            sealed_at: NOW,
+            total: before.map_or(0, |seal| seal.sealing.total) + entries.len() as u64,
+            cutoffs: "{}".to_owned(),
+            entries,
+        };
+        let digest = sealing.digest();
+        let key = KeyId::from_bytes([1; 4]);
+        assert!(store.put_seal(Seal { sealing, digest, key, signature: String::new() }).await.unwrap());
+    }
+}
+
+fn call(number: u64, at: Timestamp, user: u64, server: &'static str) -> CallEvent<'static> {
+    CallEvent {
+        id: id(number),
+        at,
+        outcome: Outcome::Ok,
+        reason: None,
+        user: Some(id(user)),
+        client_id: Some("dcr_a"),
+        server: Some(server),
+        grant: None,
+        subject: Some([u8::try_from(user).unwrap(); 16]),
+        method: "tools/call",
+        name: Some("send"),
+        status: 200,
+        duration_ms: 40,
+        bytes: 7,
+    }
+}
+
+fn subject(user: u8) -> AuditSubject {
+    AuditSubject {
+        id: [user; 16],
+        name: Some(format!("person {user}")),
+        address: Some("192.0.2.7".to_owned()),
+    }
+}
+
+fn shared(subject: AuditSubject) -> SharedSubject {
+    subject.shared_until(NOW.plus(DAY))
+}
+
+async fn rows(store: &Opened) -> usize {
+    store.list_audit(AuditFilter::default(), None, 1000).await.unwrap().len()
+}
+
+async fn every_kind_goes_with_its_class_and_with_no_other(store: Opened) {
+    let kinds = AuditKind::ALL;
+    let events = kinds.iter().map(|kind| {
+        let mut event = event(*kind);
+        event.at = OLD;
+        event
+    });
+    store.append_audit(events.collect()).await.unwrap();
+    let sealed = store.unsealed_rows().await.unwrap();
+    seal_all(&store).await;
+    for class in [AuditClass::Call, AuditClass::Token, AuditClass::SignIn, AuditClass::Security] {
+        let of_class = sealed.iter().filter(|row| row.class == class).count();
+        let before = rows(&store).await;
+        assert_eq!(store.remove_audit(class, NOW).await.unwrap(), of_class as u64, "{class:?}");
+        assert_eq!(before - rows(&store).await, of_class, "{class:?}");
+    }
+    assert_eq!(rows(&store).await, 0);
+}
+
+async fn what_is_not_sealed_or_not_old_stays(store: Opened) {
+    let (mut old, new) = (event(AuditKind::Stopped), event(AuditKind::Stopped));
+    old.at = OLD;
+    old.subject = Some(subject(1));
+    store.append_audit(vec![old, new]).await.unwrap();
+    let calls = vec![call(1, OLD, 1, "docs"), call(2, NOW, 2, "docs")];
+    store.append_blocks(&AuditBlock::pack(calls), &[shared(subject(2))], &[]).await.unwrap();
+    for class in AuditClass::ALL {
+        assert_eq!(store.remove_audit(class, NOW).await.unwrap(), 0, "not sealed");
+    }
+    seal_all(&store).await;
+    for class in AuditClass::ALL {
+        let goes = u64::from(matches!(class, AuditClass::Security | AuditClass::Block));
+        assert_eq!(store.remove_audit(class, NOW).await.unwrap(), goes, "{class:?}");
+    }
+    assert_eq!((rows(&store).await, store.counts().await.unwrap().audit_subjects), (2, 1));
+}
+
+fn hold(number: u64, user: Option<u64>, server: Option<&str>, since: Timestamp) -> AuditHold {
+    AuditHold {
+        id: id(number),
+        user: user.map(id),
+        server: server.map(str::to_owned),
+        since,
+        until: Timestamp::from_micros(i64::MAX),
+        reason: "a law suit".to_owned(),
+        created_at: NOW,
+    }
+}
+
+/// Calls of an hour share the name of whoever made them: it goes with the last of them, and not with the first.
+async fn a_name_goes_when_no_call_has_it_any_more(store: Opened) {
+    let until = OLD.plus(Duration::from_secs(3600));
+    for (number, at) in [(1, OLD), (2, OLD.plus(MINUTE)), (3, NOW)] {
+        let user = if number == 3 { 2 } else { 1 };
+        let subjects = [subject(u8::try_from(user).unwrap()).shared_until(if user == 1 {
+            until
+        } else {
+            NOW.plus(DAY)
+        })];
+        let calls = AuditBlock::pack(vec![call(number, at, user, "docs")]);
+        store.append_blocks(&calls, &subjects, &[]).await.unwrap();
+    }
+    seal_all(&store).await;
+    let remove = async |before| store.remove_audit(AuditClass::Block, before).await.unwrap();
+    let subjects = async || store.counts().await.unwrap().audit_subjects;
+    assert_eq!((remove(OLD.plus(MINUTE)).await, subjects().await), (1, 2), "the second call still has it");
+    let listed = store.list_audit(AuditFilter::default(), None, 10).await.unwrap();
+    assert_eq!(
+        listed.iter().filter_map(|row| row.name.as_deref()).collect::<Vec<_>>(),
+        ["person 2", "person 1"]
+    );
+    store.put_hold(hold(100, Some(1), None, OLD), event(AuditKind::AuditHeld)).await.unwrap();
+    assert_eq!((remove(NOW).await, subjects().await), (0, 2), "held, with the name");
+    store.end_hold(id(100), event(AuditKind::AuditHoldEnded)).await.unwrap();
+    assert_eq!((remove(NOW).await, subjects().await), (1, 1));
+}
+
+async fn what_is_held_stays_until_the_hold_ends(store: Opened) {
+    let event_of = |user: u64| {
+        let mut event = event(AuditKind::Stopped);
+        (event.at, event.user) = (OLD, Some(id(user)));
+        event
+    };
+    store.append_audit(vec![event_of(1), event_of(2)]).await.unwrap();
+    let later = OLD.plus(Duration::from_secs(60));
+    for block in [vec![call(1, OLD, 1, "docs"), call(2, OLD, 2, "docs")], vec![call(3, later, 2, "mail")]] {
+        store.append_blocks(&AuditBlock::pack(block), &[], &[]).await.unwrap();
+    }
+    seal_all(&store).await;
+    let first = hold(100, Some(1), None, Timestamp::from_micros(i64::MIN));
+    store.put_hold(first.clone(), event(AuditKind::AuditHeld)).await.unwrap();
+    store.put_hold(hold(101, None, Some("mail"), OLD), event(AuditKind::AuditHeld)).await.unwrap();
+    assert_eq!(store.list_holds().await.unwrap()[0], first);
+    let remove = async |class| store.remove_audit(class, NOW).await.unwrap();
+    assert_eq!((remove(AuditClass::Security).await, remove(AuditClass::Block).await), (1, 0));
+    assert!(store.end_hold(id(101), event(AuditKind::AuditHoldEnded)).await.unwrap());
+    assert!(!store.end_hold(id(101), event(AuditKind::AuditHoldEnded)).await.unwrap());
+    assert_eq!((remove(AuditClass::Security).await, remove(AuditClass::Block).await), (0, 1));
+    assert!(store.end_hold(id(100), event(AuditKind::AuditHoldEnded)).await.unwrap());
+    assert_eq!((remove(AuditClass::Security).await, remove(AuditClass::Block).await), (1, 1));
+}
+
+async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
+    let alice = person(&store, 1).await;
+    let mut told = event(AuditKind::Stopped);
+    (told.user, told.subject) = (Some(alice.id), Some(subject(9)));
+    store.append_audit(vec![told]).await.unwrap();
+    let calls = vec![call(1, NOW, 1, "docs"), call(2, NOW, 2, "docs")];
+    store.append_blocks(&AuditBlock::pack(calls), &[subject(1), subject(2)].map(shared), &[]).await.unwrap();
+    let before = store.unsealed_rows().await.unwrap();
+    let mut forgotten = event(AuditKind::PersonForgotten);
+    forgotten.at = NOW.plus(MINUTE);
+    let forget = |in_spite_of_holds| Forget { user: alice.id, in_spite_of_holds, audit: forgotten.clone() };
+    let hold = hold(100, Some(1), None, NOW);
+    store.put_hold(hold, event(AuditKind::AuditHeld)).await.unwrap();
+    assert_eq!(store.forget_person(forget(false), &|_, _| {}).await.unwrap(), None);
+    let names = async || {
+        let listed = store.list_audit(AuditFilter::default(), None, 100).await.unwrap();
+        listed.into_iter().filter_map(|row| row.name).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["person 9", "person 2", "person 1"], "what is held is not touched");
+    assert!(store.find_user(alice.id).await.unwrap().unwrap().name.is_some());
+    store.end_hold(id(100), event(AuditKind::AuditHoldEnded)).await.unwrap();
+    assert_eq!(store.forget_person(forget(false), &|_, _| {}).await.unwrap(), Some(2));
+    let after = store.unsealed_rows().await.unwrap();
+    assert!(before.iter().all(|row| after.contains(row)), "what is sealed is as it was");
+    assert_eq!(names().await, ["person 2"]);
+    assert_eq!(store.find_user(alice.id).await.unwrap().unwrap().name, None);
+}
+
+async fn usage_counts_each_seal_once_on_however_many_nodes(store: Opened) {
+    let hour = Duration::from_secs(3600);
+    for (number, user) in (0..).zip([1, 2, 2]) {
+        let at = NOW.plus(hour * u32::try_from(number).unwrap());
+        let block = AuditBlock::pack(vec![
+            call(number * 2 + 1, at, user, "docs"),
+            call(number * 2 + 2, at, user, "mail"),
+        ]);
+        store.append_blocks(&block, &[], &[]).await.unwrap();
+        seal_all(&store).await;
+    }
+    let mut refused = call(90, NOW, 1, "docs");
+    (refused.outcome, refused.name) = (Outcome::Refused, Some("what a stranger made up"));
+    let nobody = CallEvent { id: id(91), user: None, server: Some("open"), ..call(91, NOW, 1, "open") };
+    store.append_blocks(&AuditBlock::pack(vec![refused, nobody]), &[], &[]).await.unwrap();
+    store.append_audit(vec![event(AuditKind::SignIn)]).await.unwrap();
+    seal_all(&store).await;
+    let another = store.another().await;
+    for _ in 0..8 {
+        let (one, other) = tokio::join!(store.roll_up_usage(), another.roll_up_usage());
+        one.unwrap();
+        other.unwrap();
+    }
+    assert_eq!(store.roll_up_usage().await.unwrap(), 0);
+    let all = async |by| store.usage(by, OLD, NOW.plus(9 * hour)).await.unwrap();
+    let told = |lines: Vec<(UsageOf, store::Usage)>| -> Vec<_> {
+        lines.into_iter().map(|(of, usage)| (of, usage.calls, usage.refused, usage.people)).collect()
+    };
+    let server = |name: &str| UsageOf::Server(name.to_owned());
+    assert_eq!(
+        told(all(UsageBy::Server).await),
+        [(server("docs"), 4, 1, 2), (server("mail"), 3, 0, 2), (server("open"), 1, 0, 0)]
+    );
+    assert_eq!(
+        told(all(UsageBy::Person).await),
+        [
+            (UsageOf::Person(Some(id(2))), 4, 0, 1),
+            (UsageOf::Person(Some(id(1))), 3, 1, 1),
+            (UsageOf::Person(None), 1, 0, 0)
+        ]
+    );
+    let hours: Vec<_> = all(UsageBy::Hour).await.into_iter().map(|(_, usage)| usage.calls).collect();
+    assert_eq!(hours, [4, 2, 2]);
+    let tool = |server: &str, tool: &str| UsageOf::Tool(server.to_owned(), tool.to_owned());
+    assert_eq!(
+        told(all(UsageBy::Tool).await),
+        [
+            (tool("docs", "send"), 3, 0, 2),
+            (tool("mail", "send"), 3, 0, 2),
+            (tool("docs", ""), 1, 1, 1),
+            (tool("open", "send"), 1, 0, 0),
+        ]
+    );
+    let (_, usage) = all(UsageBy::Client).await.remove(0);
+    assert_eq!((usage.calls, usage.bytes, usage.latencies), (8, 56, [0, 0, 8, 0, 0, 0, 0, 0]));
+    // Equal to the audit.
+    let listed = store.list_audit(AuditFilter::default(), None, 100).await.unwrap();
+    assert_eq!(listed.iter().filter(|row| row.kind.starts_with("call")).count(), 8);
+    assert_eq!(store.remove_usage(NOW.plus(hour)).await.unwrap(), 4);
+    assert_eq!(all(UsageBy::Hour).await.len(), 2);
+}
