@@ -1,4 +1,5 @@
-//! What the audit costs a call that only reads: the same calls with `[audit] read_only_calls` on and off.
+//! What the audit costs a call that only reads: the same calls with `[audit] read_only_calls` on and off. And one that may
+//! change something, and is durable in the record before it is forwarded.
 
 use crate::flows::{self, CONNECTIONS, Session};
 use crate::load::{count, repeat};
@@ -35,6 +36,23 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
         };
         difference.push(audited - plain);
     }
+    let (mut writing, mut ratio) = (Line::default(), Rounds::default());
+    for _ in 0..plan.rounds {
+        let work = repeat(&on.target, calls::writing(&session_on), CONNECTIONS, plan.seconds);
+        let changes = writing.round(&on.peer, work).await?;
+        ratio.push(changes / round(&on, &session_on, &mut Line::default()).await?);
+    }
+    table.row(
+        "CPU per call that may change something, written down before and after",
+        &writing.cpu.show("µs", 2),
+        "–",
+    );
+    table.row("the same, of one that only reads", &ratio.show("×", 2), "–");
+    table.row(
+        "calls that may change something, each with its commit, in a second",
+        &writing.rate.show("/s", 0),
+        "–",
+    );
     table.row("CPU per read-only call, each written down", &with.cpu.show("µs", 2), "–");
     table.row("CPU per read-only call, none written down", &without.cpu.show("µs", 2), "–");
     table.row("what the audit of a read-only call costs", &difference.show("µs", 2), "2 µs");

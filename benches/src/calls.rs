@@ -38,6 +38,11 @@ pub(crate) fn checked(session: &Session) -> Template {
     call(&format!("/{SERVER}/mcp"), Some(&session.access_token))
 }
 
+/// A call of a tool that does not say that it only reads.
+pub(crate) fn writing(session: &Session) -> Template {
+    call_of("send", &format!("/{SERVER}/mcp"), Some(&session.access_token))
+}
+
 fn call_of(tool: &str, path: &str, token: Option<&str>) -> Template {
     let version = "2026-07-28";
     let body = format!(

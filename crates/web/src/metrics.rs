@@ -190,7 +190,7 @@ impl Collector for Asked {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let kind = ConstCounter::new(0_u64).metric_type();
         let help = "Questions to identity providers whether a person is still there, by outcome";
-        let mut asked = encoder.encode_descriptor("sekisho_provider_rechecks", help, None, kind)?;
+        let mut asked = encoder.encode_descriptor("provider_rechecks", help, None, kind)?;
         for (outcome, count) in self.0.rechecks().counts() {
             ConstCounter::new(count).encode(asked.encode_family(&OutcomeLabels { outcome })?)?;
         }
@@ -217,23 +217,17 @@ impl Collector for Calls {
             ("upstream_failed", counts.upstream_failed),
         ];
         let kind = ConstCounter::new(0_u64).metric_type();
-        let mut calls =
-            encoder.encode_descriptor("sekisho_calls", "Calls to MCP servers by outcome", None, kind)?;
+        let mut calls = encoder.encode_descriptor("calls", "Calls to MCP servers by outcome", None, kind)?;
         for (outcome, count) in outcomes {
             ConstCounter::new(count).encode(calls.encode_family(&OutcomeLabels { outcome })?)?;
         }
         let bytes = ConstCounter::new(counts.bytes);
         let help = "Bytes of answers of MCP servers";
         let unit = Some(&Unit::Bytes);
-        bytes.encode(encoder.encode_descriptor("sekisho_answer", help, unit, bytes.metric_type())?)?;
+        bytes.encode(encoder.encode_descriptor("answer", help, unit, bytes.metric_type())?)?;
         let streams = ConstGauge::new(i64::try_from(counts.open_streams).unwrap_or(i64::MAX));
         let help = "Streams that are open now";
-        streams.encode(encoder.encode_descriptor(
-            "sekisho_open_streams",
-            help,
-            None,
-            streams.metric_type(),
-        )?)
+        streams.encode(encoder.encode_descriptor("open_streams", help, None, streams.metric_type())?)
     }
 }
 

@@ -191,8 +191,25 @@ async fn the_metrics_have_a_listener_of_their_own() {
         "sekisho_calls_total{outcome=\"answered\"} 0",
         "# EOF",
     ] {
-        assert!(text.contains(line), "{line} in {text}");
+        assert!(text.lines().any(|served| served == line), "{line} in {text}");
     }
     let pages = served.exchange(&get("/", "")).await;
     assert!(pages.starts_with("HTTP/1.1 404 "), "{pages}");
+    // Dashboard and alerts name only what is there.
+    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    for file in ["grafana/sekisho.json", "prometheus/sekisho.rules.yml"] {
+        let named = std::fs::read_to_string(deploy.join(file)).unwrap();
+        let names: std::collections::BTreeSet<&str> = named
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("sekisho_"))
+            .collect();
+        assert!(names.len() > 5, "{file}: {names:?}");
+        for name in names {
+            let family = name.trim_end_matches("_total").trim_end_matches("_info");
+            let is_served = text.lines().any(|line| {
+                line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next()) == Some(family)
+            });
+            assert!(is_served, "{file} names {name}, which is not served:\n{text}");
+        }
+    }
 }
