@@ -196,7 +196,8 @@ impl Node {
              [limits]\nregistrations_per_second = 1000000\npages_per_second = 1000000\n\
              token_requests_per_second = 1000000\nclient_requests_per_second = 1000000\n\
              [[identity_provider]]\nid = \"development\"\nkind = \"development\"\n\
-             [[mcp_server]]\nname = \"notes\"\naccess = \"everyone who may log in\"\n{server}\n"
+             [[mcp_server]]\nname = \"notes\"\naccess = \"everyone who may log in\"\n{server}\n\
+             [mcp_server.breaker]\nfailures = 0\n"
         );
         std::fs::write(folder.join("sekisho.toml"), config).map_err(text)?;
         Ok(Self { port, wire, folder, process: Mutex::default() })

@@ -10,6 +10,7 @@ mod exchange;
 mod guard;
 mod identity_providers;
 mod laptop;
+mod limits;
 mod linked_people;
 mod machines;
 mod main_path;

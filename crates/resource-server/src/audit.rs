@@ -27,6 +27,7 @@ pub(crate) use writer::AuditWriter;
 
 use crate::counts::{Counters, Ending};
 use crate::error::CallError;
+use crate::limits::Toll;
 use crate::mcp_server::McpServer;
 use crate::people::Person;
 use crate::presence::Held;
@@ -128,6 +129,7 @@ impl Audit {
             place: Some(place),
             _call: call,
             event: Some(event),
+            toll: None,
             recorded: true,
             dropped: false,
             changes: false,
@@ -152,6 +154,8 @@ pub(crate) struct Entry {
     place: Option<OwnedPermit<CallRecord>>,
     _call: Held,
     event: Option<Held>,
+    /// What it holds of the MCP server's budgets.
+    toll: Option<Box<Toll>>,
     recorded: bool,
     /// Something of the answer was taken out because it is suspicious.
     dropped: bool,
@@ -192,8 +196,16 @@ impl Entry {
     }
 
     /// So much of the answer has gone through.
-    pub(crate) const fn passed(&mut self, bytes: u64) {
+    pub(crate) fn passed(&mut self, bytes: u64) {
         self.bytes = self.bytes.saturating_add(bytes);
+        if let Some(toll) = &self.toll {
+            toll.passed(bytes);
+        }
+    }
+
+    /// What the call holds of the MCP server's budgets until it is over.
+    pub(crate) fn pays(&mut self, toll: Option<Box<Toll>>) {
+        self.toll = toll;
     }
 
     /// So many parts of the answer were taken out because they are suspicious (attacks PX-18).
@@ -210,6 +222,7 @@ impl Entry {
     /// The call is over. Only the first word counts.
     pub(crate) fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
         let Some(place) = self.place.take() else { return };
+        self.toll = None;
         let suspicious = self.dropped;
         let reason = reason.or(suspicious.then_some("filter_dropped"));
         self.counters.count(ending, self.bytes);

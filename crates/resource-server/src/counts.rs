@@ -3,6 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
+
+use crate::breaker::Circuit;
+use crate::limits::Exhausted;
+use crate::server::Servers;
 use crate::streams::Streams;
 use store::Outcome;
 
@@ -35,16 +40,49 @@ pub struct CallCounts {
     pub audit_retries: u64,
 }
 
+/// What is counted of one MCP server, since it was configured as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerCounts {
+    /// Its name.
+    pub name: String,
+    /// Where its circuit breaker stands.
+    pub circuit: Circuit,
+    /// How often that has opened.
+    pub opened: u64,
+    /// Calls that were refused because a budget was used up.
+    pub limited: [(Exhausted, u64); Exhausted::ALL.len()],
+}
+
 /// What the counters say whenever somebody asks; it outlives every configuration.
 #[derive(Debug, Clone)]
 pub struct Counting {
     counters: Arc<Counters>,
     streams: Arc<Streams>,
+    standing: Arc<ArcSwap<Servers>>,
 }
 
 impl Counting {
-    pub(crate) const fn new(counters: Arc<Counters>, streams: Arc<Streams>) -> Self {
-        Self { counters, streams }
+    pub(crate) const fn new(
+        counters: Arc<Counters>,
+        streams: Arc<Streams>,
+        standing: Arc<ArcSwap<Servers>>,
+    ) -> Self {
+        Self { counters, streams, standing }
+    }
+
+    /// The MCP servers as they stand now, by name.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerCounts> {
+        let standing = self.standing.load();
+        let count = |(name, server): (&String, &Arc<crate::mcp_server::McpServer>)| ServerCounts {
+            name: name.clone(),
+            circuit: server.line().breaker().circuit(),
+            opened: server.line().breaker().opened(),
+            limited: server.limits().refused(),
+        };
+        let mut servers: Vec<_> = standing.iter().map(count).collect();
+        servers.sort_by(|one, other| one.name.cmp(&other.name));
+        servers
     }
 
     /// How many calls ended how, until now.

@@ -114,6 +114,12 @@ impl CallError {
     /// When to try again, where it makes sense (RFC 9110, section 10.2.3).
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
+        if let CallReason::CircuitOpen(wait) = self.reason {
+            return Some(wait);
+        }
+        if let CallReason::LimitReached(reached) = self.reason {
+            return Some(reached.retry_after);
+        }
         match self.reason.status() {
             StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Some(Duration::from_secs(2)),
             _ => None,

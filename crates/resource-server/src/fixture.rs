@@ -35,6 +35,7 @@ use crate::audit::{Intents, Who};
 use crate::body::Body;
 use crate::caller::Caller;
 use crate::error::CallError;
+use crate::line::Turns;
 use crate::mcp_server::McpServer;
 use crate::people::Person;
 use crate::server::ResourceServer;
@@ -133,6 +134,8 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         credential: Credential::None,
         dpop: DpopMode::Optional,
         introspection_secret: Some(Hash::of(secret_of(name).as_bytes())),
+        limits: Vec::new(),
+        breaker: None,
         low_risk: false,
     }
 }
@@ -384,5 +387,6 @@ pub(crate) fn low_risk_server(clock: &Arc<TestClock>) -> Arc<McpServer> {
 fn mcp_server(clock: &Arc<TestClock>, settings: ServerSettings) -> Arc<McpServer> {
     let client = ways("http://127.0.0.1:9/").remove("files").unwrap();
     let catalogue = Catalogue::new(Arc::clone(clock) as _, Arc::new(TestEntropy::default()));
-    Arc::new(McpServer::new((ISSUER, &[]), settings, client, catalogue))
+    let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
+    Arc::new(McpServer::new((ISSUER, &[]), settings, client, catalogue, (&clock, &Turns::nowhere())))
 }

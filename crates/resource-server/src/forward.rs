@@ -19,6 +19,7 @@ use crate::body::{Body, Guarded, Stream};
 use crate::call::{Asked, Operation};
 use crate::counts::Ending;
 use crate::error::CallError;
+use crate::line::Unanswered;
 use crate::lists::{Expected, Sieve, Sight};
 use crate::media::{MCP_SESSION_ID, Media};
 use crate::permit::Permit;
@@ -41,6 +42,11 @@ impl ResourceServer {
             Ok(credentials) => credentials,
             Err(reason) => return Err(asked.refuse(reason)),
         };
+        // Before anything is sent or written down; and after the policy, so that only who is admitted uses anything up.
+        match asked.who().server.limits().draw(&asked) {
+            Ok(toll) => asked.entry.pays(toll),
+            Err(reached) => return Err(asked.refuse(CallReason::LimitReached(reached))),
+        }
         // What will stand by itself takes its place first: to be refused after the MCP server began would help nobody.
         let standing = match self.stand(&asked) {
             Ok(standing) => standing,
@@ -50,9 +56,10 @@ impl ResourceServer {
             return Err(asked.refuse(reason));
         }
         let request = request::build(&asked, &session, credentials);
-        let answer = match asked.who().server.client().send(request).await {
+        let who = asked.who();
+        let answer = match who.server.line().send(request, who.person.user).await {
             Ok(answer) => answer,
-            Err(error) => return Err(asked.refuse(reason(error))),
+            Err(unanswered) => return Err(asked.refuse(reason(unanswered))),
         };
         let (head, body) = answer.into_parts();
         let cleaned = response::judge(head.status, &head.headers, body.is_end_stream(), &asked.operation)
@@ -147,12 +154,13 @@ impl ResourceServer {
     }
 }
 
-fn reason(error: UpstreamError) -> CallReason {
-    match error {
-        UpstreamError::Broken => CallReason::UpstreamBroken,
-        UpstreamError::Malformed => CallReason::UpstreamMalformed,
-        UpstreamError::TimedOut => CallReason::UpstreamTimedOut,
-        UpstreamError::Unreachable => CallReason::UpstreamUnreachable,
+fn reason(unanswered: Unanswered) -> CallReason {
+    match unanswered {
+        Unanswered::Failed(UpstreamError::Broken) => CallReason::UpstreamBroken,
+        Unanswered::Failed(UpstreamError::Malformed) => CallReason::UpstreamMalformed,
+        Unanswered::Failed(UpstreamError::TimedOut) => CallReason::UpstreamTimedOut,
+        Unanswered::Failed(UpstreamError::Unreachable) => CallReason::UpstreamUnreachable,
+        Unanswered::Open(wait) => CallReason::CircuitOpen(wait),
     }
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use protocol::oauth::ProtectedResourceMetadata;
-use protocol::world::Timestamp;
+use protocol::world::{Clock, Timestamp};
 use upstream::mcp_server::streamable_http::McpServerClient;
 
+use crate::breaker::Breaker;
 use crate::challenge::Challenges;
+use crate::limits::Limits;
+use crate::line::{Line, Turns};
 use crate::metadata;
 use crate::settings::{OtherIssuer, ServerSettings};
 use crate::tools::Catalogue;
@@ -23,7 +26,8 @@ pub(crate) struct Identity {
 #[derive(Debug)]
 pub(crate) struct McpServer {
     settings: ServerSettings,
-    client: Arc<McpServerClient>,
+    line: Line,
+    limits: Arc<Limits>,
     challenges: Challenges,
     metadata: ProtectedResourceMetadata,
     catalogue: Catalogue,
@@ -36,6 +40,7 @@ impl McpServer {
         settings: ServerSettings,
         client: Arc<McpServerClient>,
         catalogue: Catalogue,
+        (clock, turns): (&Arc<dyn Clock>, &Turns),
     ) -> Self {
         let url = ProtectedResourceMetadata::url_of(&settings.resource);
         let challenges = Challenges::new(url, settings.challenge_scope.clone(), settings.dpop);
@@ -47,7 +52,18 @@ impl McpServer {
             resource: format!("{}/{}/mcp", other.issuer, settings.name),
             until: other.until,
         }));
-        Self { settings, client, challenges, metadata, catalogue, identities }
+        let limits = Arc::new(Limits::new(settings.limits.clone(), Arc::clone(clock)));
+        let breaker = Arc::new(Breaker::new(settings.breaker));
+        let line = Line::new(settings.name.clone(), client, breaker, Arc::clone(clock), turns.clone());
+        Self { settings, line, limits, challenges, metadata, catalogue, identities }
+    }
+
+    /// Goes on with what was used of, and known of, the same MCP server under other settings.
+    pub(crate) fn take_over(&mut self, known: &Self) {
+        self.line.take_over(&known.line);
+        if self.limits.are_as(&known.limits) {
+            self.limits = Arc::clone(&known.limits);
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -63,7 +79,16 @@ impl McpServer {
     }
 
     pub(crate) const fn client(&self) -> &Arc<McpServerClient> {
-        &self.client
+        self.line.client()
+    }
+
+    /// By which everything is sent to it.
+    pub(crate) const fn line(&self) -> &Line {
+        &self.line
+    }
+
+    pub(crate) const fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// What tokens for it may say.

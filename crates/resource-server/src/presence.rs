@@ -34,7 +34,7 @@ pub(crate) struct Presence {
 pub(crate) struct Held(Arc<AtomicU32>);
 
 impl Held {
-    fn take(count: &Arc<AtomicU32>, most: u32) -> Option<Self> {
+    pub(crate) fn take(count: &Arc<AtomicU32>, most: u32) -> Option<Self> {
         // Counted first and looked at second, so that two at once cannot both take the last.
         let held = Self(Arc::clone(count));
         (count.fetch_add(1, Ordering::Relaxed) < most).then_some(held)

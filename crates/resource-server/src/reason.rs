@@ -3,6 +3,8 @@
 //! Total on purpose: a new reason does not compile until it has a name, a status, a code and a blame.
 //! Must never carry input of the client, text of the MCP server, or anything of the access token.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use protocol::jose::dpop::ProofError;
 use protocol::mcp::CallRefused;
@@ -11,6 +13,7 @@ use store::StoreError;
 use thiserror::Error;
 
 use crate::counts::Ending;
+use crate::limits::LimitReached;
 
 /// JSON-RPC 2.0, section 5.1: internal error.
 const INTERNAL: i64 = -32603;
@@ -67,12 +70,18 @@ pub enum CallReason {
     /// The client broke off in the middle of its body.
     #[error("the body broke off")]
     BodyUnreadable,
+    /// The circuit breaker of the MCP server is open, for so long.
+    #[error("the circuit of the mcp server is open")]
+    CircuitOpen(Duration),
     /// The body is not declared as JSON in UTF-8.
     #[error("the body is not declared as json in utf-8")]
     ContentTypeUnsupported,
     /// A header that mirrors the body holds characters that no header may hold.
     #[error("an mcp header holds characters that it may not hold")]
     HeaderRefused,
+    /// What may be used of the MCP server is used up.
+    #[error("{0}")]
+    LimitReached(LimitReached),
     /// The list that the MCP server answers with is larger than one that can be judged.
     #[error("the mcp server's list is larger than one that can be judged")]
     ListTooLarge,
@@ -210,8 +219,10 @@ impl CallReason {
             Self::BodyTimedOut => "body_timed_out",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyUnreadable => "body_unreadable",
+            Self::CircuitOpen(_) => "circuit_open",
             Self::ContentTypeUnsupported => "content_type_unsupported",
             Self::HeaderRefused => "header_refused",
+            Self::LimitReached(reached) => reached.exhausted.reason(),
             Self::ListTooLarge => "list_too_large",
             Self::ListUnreadable => "list_unreadable",
             Self::MessageRefused(refused) => refused.reason,
@@ -301,12 +312,14 @@ impl CallReason {
             | Self::UpstreamRefused
             | Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::AuditUnavailable
+            | Self::CircuitOpen(_)
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => StatusCode::SERVICE_UNAVAILABLE,
-            Self::PersonCallsExhausted | Self::PersonStreamsExhausted | Self::TokensRefused => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::LimitReached(_)
+            | Self::PersonCallsExhausted
+            | Self::PersonStreamsExhausted
+            | Self::TokensRefused => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -356,6 +369,8 @@ impl CallReason {
             | Self::VersionUnsupported => CallCode::JsonRpc(INVALID_REQUEST),
             Self::AssertionUnsigned
             | Self::AuditUnavailable
+            | Self::CircuitOpen(_)
+            | Self::LimitReached(_)
             | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::PersonCallsExhausted
@@ -383,13 +398,15 @@ impl CallReason {
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => Blame::House,
-            Self::PersonCallsExhausted
+            Self::LimitReached(_)
+            | Self::PersonCallsExhausted
             | Self::PersonNotAllowed
             | Self::PersonStopped
             | Self::PersonStreamsExhausted
             | Self::PersonUnknown
             | Self::ScopeInsufficient => Blame::User,
-            Self::ListTooLarge
+            Self::CircuitOpen(_)
+            | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::UpstreamBroken
             | Self::UpstreamEncoded
@@ -442,7 +459,13 @@ impl CallReason {
 
     /// The sentence that the client is told: fixed text, no detail of ours.
     pub(crate) const fn sentence(&self) -> &'static str {
+        if let Self::LimitReached(reached) = self {
+            return reached.exhausted.sentence();
+        }
         match self.code() {
+            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::CircuitOpen(_)) => {
+                "The MCP server behind the gateway is out of order at the moment. Try again later."
+            }
             CallCode::OAuth(code) => code.sentence(),
             CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListTooLarge) => crate::lists::TOO_LARGE,
             CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListUnreadable) => crate::lists::UNREADABLE,

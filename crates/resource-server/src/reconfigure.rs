@@ -30,11 +30,14 @@ impl ResourceServer {
         ways: HashMap<String, Arc<McpServerClient>>,
     ) -> Result<Self, SettingsError> {
         let names = (settings.issuer.as_str(), settings.other_issuers.as_slice());
-        let world = (&self.clock, &self.parts.entropy);
+        let world = (&self.clock, &self.parts.entropy, &self.parts.turns);
         let mut servers = guard(names, settings.servers.clone(), ways, world)?;
         for (name, server) in &mut servers {
-            if let Some(known) = self.servers.get(name).filter(|known| known.is_same_as(server)) {
+            let Some(known) = self.servers.get(name) else { continue };
+            if known.is_same_as(server) {
                 *server = Arc::clone(known);
+            } else if let Some(server) = Arc::get_mut(server) {
+                server.take_over(known);
             }
         }
         Ok(self.with(settings, servers))

@@ -29,6 +29,7 @@ use crate::counts::{CallCounts, Counters, Counting, Ending};
 use crate::error::CallError;
 use crate::feed::WAITING;
 use crate::held_keys::HeldKeys;
+use crate::line::{TurnWriter, Turns};
 use crate::mcp_server::McpServer;
 use crate::people::People;
 use crate::permit::{self, Hint, Permit};
@@ -76,6 +77,9 @@ pub(crate) struct Lasting {
     /// Places for those who wait for revocations.
     pub(crate) readers: Arc<Semaphore>,
     timeline: Arc<Timeline>,
+    /// Where it is told that an MCP server's circuit opened or closed, and who writes that down.
+    pub(crate) turns: Turns,
+    turn_writer: Arc<TurnWriter>,
     writer: Arc<Mutex<Option<AuditWriter>>>,
 }
 
@@ -88,7 +92,9 @@ impl ResourceServer {
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
         let Parts { store, keys, keys_read, mcp_servers, clock, entropy, timeline } = parts;
         let Settings { issuer, other_issuers, servers, .. } = settings;
-        let servers = guard((&issuer, &other_issuers), servers, mcp_servers, (&clock, &entropy))?;
+        let (turns, turn_writer) = Turns::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
+        let world = (&clock, &entropy, &turns);
+        let servers = guard((&issuer, &other_issuers), servers, mcp_servers, world)?;
         let streams = Arc::new(Streams::new(settings.open_streams));
         let freshness = settings.revocation_freshness;
         let revocations = Arc::new(Revocations::new(
@@ -134,6 +140,8 @@ impl ResourceServer {
                 store,
                 readers: Arc::new(Semaphore::new(WAITING)),
                 timeline,
+                turns,
+                turn_writer: Arc::new(turn_writer),
                 writer: Arc::new(Mutex::new(Some(writer))),
             },
             clock,
@@ -249,7 +257,8 @@ impl ResourceServer {
     pub async fn write_audit(&self, shutdown: CancellationToken) {
         let writer = self.parts.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
-            tokio::join!(self.parts.audit.be_heard(&shutdown), writer.run(shutdown.clone()));
+            let turns = self.parts.turn_writer.run(&shutdown);
+            tokio::join!(self.parts.audit.be_heard(&shutdown), turns, writer.run(shutdown.clone()));
         }
     }
 
@@ -263,7 +272,8 @@ impl ResourceServer {
     /// The counters, for whoever shows them whatever happens to the configuration.
     #[must_use]
     pub fn counting(&self) -> Counting {
-        Counting::new(Arc::clone(&self.parts.counters), Arc::clone(&self.streams))
+        let standing = Arc::clone(&self.standing);
+        Counting::new(Arc::clone(&self.parts.counters), Arc::clone(&self.streams), standing)
     }
 
     /// How many calls ended how.
@@ -353,6 +363,10 @@ impl ResourceServer {
         if !permit::may_connect(&mut asked) {
             return Err(asked.refuse(CallReason::PersonNotAllowed));
         }
+        // At once: to find out what a tool is would be to wait for an MCP server that does not answer.
+        if let Some(wait) = asked.who().server.line().closed_for() {
+            return Err(asked.refuse(CallReason::CircuitOpen(wait)));
+        }
         let session = match self.open_session(&asked) {
             Ok(session) => session,
             Err(reason) => return Err(asked.refuse(reason)),
@@ -410,7 +424,7 @@ pub(crate) fn guard(
     names: (&str, &[OtherIssuer]),
     servers: Vec<ServerSettings>,
     mut ways: HashMap<String, Arc<McpServerClient>>,
-    (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+    (clock, entropy, turns): (&Arc<dyn Clock>, &Arc<dyn Entropy>, &Turns),
 ) -> Result<Servers, SettingsError> {
     let mut guarded = HashMap::new();
     for server in servers {
@@ -420,7 +434,7 @@ pub(crate) fn guard(
         };
         let client = ways.remove(&name).ok_or(SettingsError::NoWay(name))?;
         let catalogue = Catalogue::new(Arc::clone(clock), Arc::clone(entropy));
-        place.insert(Arc::new(McpServer::new(names, server, client, catalogue)));
+        place.insert(Arc::new(McpServer::new(names, server, client, catalogue, (clock, turns))));
     }
     Ok(guarded)
 }

@@ -14,6 +14,8 @@ use store::{Store, Timeline};
 use thiserror::Error;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
+use crate::breaker::BreakerSettings;
+use crate::limits::Limit;
 use crate::vault::credential::Credential;
 
 /// What the resource server is told.
@@ -95,6 +97,10 @@ pub struct ServerSettings {
     pub dpop: DpopMode,
     /// Hash of the secret by which it may ask us about access tokens; none, and it may not.
     pub introspection_secret: Option<Hash>,
+    /// What may be used of it; what is not limited is not.
+    pub limits: Vec<Limit>,
+    /// When nothing is sent to it for a while, because it does not answer; none, and that never happens.
+    pub breaker: Option<BreakerSettings>,
     /// It may go on being served while our knowledge of revocations is too old (product.md, P-2: low-risk).
     pub low_risk: bool,
 }

@@ -56,6 +56,10 @@ audit_kinds! {
     Call = "call";
     /// An MCP call was refused.
     CallRefused = "call_refused";
+    /// An MCP server answers again: calls are sent to it as before.
+    CircuitClosed = "circuit_closed";
+    /// An MCP server did not answer so often in a row that calls to it are refused at once for a while.
+    CircuitOpened = "circuit_opened";
     /// A client that was blocked may be consented to again.
     ClientAllowed = "client_allowed";
     /// A client, or all of a host, may ask people from now on.

@@ -18,7 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use resource_server::Counting;
+use resource_server::{Circuit, Counting, ServerCounts};
 
 use crate::fronts::Fronts;
 use crate::health;
@@ -50,6 +50,17 @@ struct SignalLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BudgetLabels {
     budget: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    server: String,
+    limit: &'static str,
 }
 
 /// The counters of one route by status class, ready to be added to: the hot path looks nothing up.
@@ -122,6 +133,7 @@ impl Metrics {
             "1 while the file of the configuration is not the one that is in use, because it was refused",
             stale.clone(),
         );
+        registry.register_collector(Box::new(Servers(counting.clone())));
         registry.register_collector(Box::new(Calls(counting)));
         registry.register_collector(Box::new(Asked(Arc::clone(authorization_server))));
         Self {
@@ -228,6 +240,43 @@ impl Collector for Calls {
         let streams = ConstGauge::new(i64::try_from(counts.open_streams).unwrap_or(i64::MAX));
         let help = "Streams that are open now";
         streams.encode(encoder.encode_descriptor("open_streams", help, None, streams.metric_type())?)
+    }
+}
+
+/// What is counted of each MCP server, read when somebody asks. Their names are the configuration's, so there are few.
+#[derive(Debug)]
+struct Servers(Counting);
+
+impl Collector for Servers {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let servers = self.0.servers();
+        let label = |server: &ServerCounts| ServerLabels { server: server.name.clone() };
+        let kind = ConstGauge::new(0_i64).metric_type();
+        let help = "Where the circuit breaker of an MCP server stands: 0 closed, 1 half open, 2 open";
+        let mut circuits = encoder.encode_descriptor("mcp_server_circuit", help, None, kind)?;
+        for server in &servers {
+            let stands = match server.circuit {
+                Circuit::Closed => 0_i64,
+                Circuit::HalfOpen => 1,
+                Circuit::Open => 2,
+            };
+            ConstGauge::new(stands).encode(circuits.encode_family(&label(server))?)?;
+        }
+        let kind = ConstCounter::new(0_u64).metric_type();
+        let help = "How often the circuit breaker of an MCP server has opened";
+        let mut opened = encoder.encode_descriptor("mcp_server_circuit_opened", help, None, kind)?;
+        for server in &servers {
+            ConstCounter::new(server.opened).encode(opened.encode_family(&label(server))?)?;
+        }
+        let help = "Calls refused because a limit of the MCP server was reached";
+        let mut limited = encoder.encode_descriptor("mcp_server_limited_calls", help, None, kind)?;
+        for server in &servers {
+            for (exhausted, count) in server.limited {
+                let labels = LimitLabels { server: server.name.clone(), limit: exhausted.reason() };
+                ConstCounter::new(count).encode(limited.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
     }
 }
 

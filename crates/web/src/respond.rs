@@ -347,7 +347,7 @@ pub(crate) fn call(error: &CallError) -> http::Response<Body> {
         headers.insert(header::ALLOW, allow);
     }
     if let Some(after) = error.retry_after() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(Limited { retry_after: after }.seconds()));
     }
     response
 }

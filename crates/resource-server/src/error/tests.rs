@@ -5,6 +5,7 @@ use protocol::oauth::ErrorCode;
 use store::StoreError;
 
 use super::*;
+use crate::limits::{Exhausted, LimitReached};
 
 type Row = (CallReason, &'static str, u16, &'static str, Blame);
 
@@ -12,6 +13,7 @@ type Row = (CallReason, &'static str, u16, &'static str, Blame);
 fn of_the_mcp_server() -> Vec<Row> {
     use Blame::Upstream;
     vec![
+        (CallReason::CircuitOpen(Duration::from_secs(3)), "circuit_open", 503, "-32603", Upstream),
         (CallReason::ListTooLarge, "list_too_large", 502, "-32603", Upstream),
         (CallReason::ListUnreadable, "list_unreadable", 502, "-32603", Upstream),
         (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
@@ -30,6 +32,7 @@ fn table() -> Vec<Row> {
     use Blame::{Client, House, User};
     let refused = Box::new(McpCall::read(&HeaderMap::new(), b"[]").unwrap_err());
     let store = StoreError::unavailable("gone");
+    let limit = LimitReached { exhausted: Exhausted::Tool, retry_after: Duration::from_secs(7) };
     let mut table = of_the_mcp_server();
     table.extend([
         (CallReason::AcceptUnusable, "accept_unusable", 406, "-32600", Client),
@@ -41,6 +44,7 @@ fn table() -> Vec<Row> {
         (CallReason::BodyUnreadable, "body_unreadable", 400, "-32600", Client),
         (CallReason::ContentTypeUnsupported, "content_type_unsupported", 415, "-32600", Client),
         (CallReason::HeaderRefused, "header_refused", 400, "-32020", Client),
+        (CallReason::LimitReached(limit), "limit_of_tool", 429, "-32603", User),
         (CallReason::MessageRefused(refused), "batch", 400, "-32600", Client),
         (CallReason::MethodNotAllowed, "method_not_allowed", 405, "", Client),
         (CallReason::PersonCallsExhausted, "person_calls_exhausted", 429, "-32603", User),
@@ -107,8 +111,8 @@ fn every_reason_has_its_status_code_and_blame() {
 fn the_table_has_a_row_for_every_reason() {
     let source = include_str!("../reason.rs");
     let names = source.split("pub const fn status").next().unwrap().matches("=> \"").count();
-    // `MessageRefused` and `ProofInvalid` take their names from the refusal.
-    assert_eq!(table().len(), names + 2);
+    // `LimitReached`, `MessageRefused` and `ProofInvalid` take their names from the refusal.
+    assert_eq!(table().len(), names + 3);
 }
 
 #[test]

@@ -56,7 +56,8 @@ pub(super) async fn read(
         let id = format!("sekisho-{:016x}", u64::from_be_bytes(chance));
         let message = message(&id, asked, cursor.take());
         let request = request::build_list(asked, session, credentials.clone(), message);
-        let answer = asked.who().server.client().send(request).await.map_err(|_| Flaw::Unanswered)?;
+        let line = asked.who().server.line();
+        let answer = line.send(request, asked.who().person.user).await.map_err(|_| Flaw::Unanswered)?;
         let page = page(answer, &id).await?;
         for (name, hint) in page.tools.iter().filter_map(|tool| hint(tool.get())) {
             hints.entry(name).and_modify(|known| *known &= hint).or_insert(hint);

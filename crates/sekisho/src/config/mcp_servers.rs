@@ -9,6 +9,7 @@ use url::Url;
 
 use super::clients::standing;
 use super::credentials::{self, CredentialForm, FixedConfig};
+use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
@@ -110,6 +111,10 @@ pub struct McpServerConfig {
     pub introspection_secret: Option<SecretSource>,
     /// `[mcp_server.fixed]`, if the credential is of that form.
     pub fixed: Option<FixedConfig>,
+    /// `[[mcp_server.limits]]`.
+    pub limits: Vec<ServerLimit>,
+    /// `[mcp_server.breaker]`.
+    pub breaker: Breaker,
     /// `outbound_proxy`, or a table of that name.
     pub outbound_proxy: OutboundProxyChoice,
 }
@@ -171,6 +176,8 @@ impl McpServerConfig {
         let introspection_secret = SecretSource::read(&mut section, "introspection_secret", false);
         let outbound_proxy = OutboundProxyChoice::read(&mut section);
         let fixed = FixedConfig::read(&mut section, settings.as_ref().map(|settings| settings.credential));
+        let limits = ServerLimit::read_all(&mut section);
+        let breaker = Breaker::read_one(&mut section);
         let reserved = settings.as_ref().is_some_and(|settings| is_reserved(&settings.name));
         if reserved {
             section.mistake("name", "is a path of Sekisho's own", "any other name");
@@ -184,6 +191,8 @@ impl McpServerConfig {
             access: access?,
             introspection_secret: introspection_secret?,
             fixed: fixed?,
+            limits: limits?,
+            breaker: breaker?,
             outbound_proxy: outbound_proxy?,
         };
         Some(whole).filter(|_| judged && !reserved)

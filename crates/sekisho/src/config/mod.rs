@@ -15,6 +15,7 @@ pub mod keys;
 pub mod limits;
 pub mod listeners;
 pub mod master_key;
+pub mod mcp_server_limits;
 pub mod mcp_servers;
 pub mod outbound_proxy;
 mod parse;

@@ -17,6 +17,7 @@ use super::keys::KeysConfig;
 use super::limits::{Limits, NetworkLimits};
 use super::listeners::{Acme, Listener, TlsFiles};
 use super::master_key::KeyServiceSettings;
+use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::mcp_servers::McpServer;
 use super::outbound_proxy::OutboundProxy;
 use super::policy::Policy;
@@ -47,6 +48,8 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
     FixedSettings::REFERENCE,
+    ServerLimit::REFERENCE,
+    Breaker::REFERENCE,
     OutboundProxy::REFERENCE,
     Consent::REFERENCE,
     Tokens::REFERENCE,

@@ -553,3 +553,36 @@ fn a_credential_is_of_one_form_and_whole() {
         assert!(found.iter().any(|(_, at, _)| at == key), "{text}: {found:?}");
     }
 }
+
+#[test]
+fn limits_of_an_mcp_server_limit_something_and_a_breaker_is_there_without_a_word() {
+    let server = |more: &str| parse(&format!("{GOOD}{more}")).expect(more).mcp_servers.remove(0);
+    let usual = resource_server::BreakerSettings::default();
+    assert_eq!(server("").breaker.settings(), Some(usual));
+    assert_eq!(server("[mcp_server.breaker]\nfailures = 0\n").breaker.settings(), None);
+    let slow = server("[mcp_server.breaker]\npause = \"1m\"\n").breaker.settings().expect("on");
+    assert_eq!(slow, resource_server::BreakerSettings { pause: std::time::Duration::from_secs(60), ..usual });
+    let limits = server(
+        "[[mcp_server.limits]]\ntool = \"search\"\nper = \"person\"\ncalls_per_minute = 6\n\
+         [[mcp_server.limits]]\nbytes_per_hour = 10_000_000_000\n",
+    )
+    .limits;
+    let limits: Vec<_> = limits.iter().map(super::mcp_server_limits::ServerLimit::limit).collect();
+    assert_eq!((limits[0].tool.as_deref(), limits[0].per), (Some("search"), resource_server::Per::Person));
+    assert_eq!(limits[0].calls_per_minute, std::num::NonZeroU32::new(6));
+    assert_eq!(limits[1].per, resource_server::Per::Server);
+    assert_eq!(limits[1].bytes_per_hour, std::num::NonZeroU64::new(10_000_000_000));
+    for (text, key) in [
+        ("[[mcp_server.limits]]\n", "mcp_server[0].limits[0].calls_per_minute"),
+        ("[[mcp_server.limits]]\ntool = \"x\"\n", "mcp_server[0].limits[0].calls_per_minute"),
+        ("[[mcp_server.limits]]\ncalls_at_once = 1\n", "mcp_server[0].limits[0].calls_at_once"),
+        ("[[mcp_server.limits]]\ncalls_per_minute = 0\n", "mcp_server[0].limits[0].calls_per_minute"),
+        ("[[mcp_server.limits]]\ncalls_in_progress = 1\nper = \"tool\"\n", "mcp_server[0].limits[0].per"),
+        ("[mcp_server.limits]\ncalls_in_progress = 1\n", "mcp_server[0].limits"),
+        ("[mcp_server.breaker]\nopen = true\n", "mcp_server[0].breaker.open"),
+        ("[mcp_server.breaker]\npause = \"0s\"\n", "mcp_server[0].breaker.pause"),
+    ] {
+        let found = mistakes(&format!("{GOOD}{text}"));
+        assert!(found.iter().any(|(_, at, _)| at == key), "{text}: {found:?}");
+    }
+}

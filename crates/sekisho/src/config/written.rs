@@ -50,7 +50,7 @@ written! {
     Number: u64;
     Text: String, SocketAddr, IpNet, Timestamp, Challenge, CredentialForm, Service, web::ForwardedHeader, upstream::route::Http2,
         authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::NewPeople, authorization_server::Platform, authorization_server::Registration,
-        authorization_server::Standing, authorization_server::UnknownHosts, protocol::oauth::DpopMode, DpopReplays;
+        authorization_server::Standing, authorization_server::UnknownHosts, protocol::oauth::DpopMode, resource_server::Per, DpopReplays;
     Time: Duration;
     Url: Url;
 }

@@ -15,6 +15,7 @@ use super::credentials;
 use super::outward::with_client_certificate;
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::config::mcp_server_limits::ServerLimit;
 use crate::config::mcp_servers::{McpServerConfig, PeopleConfig};
 use crate::config::outbound_proxy::OutboundProxyChoice;
 
@@ -123,6 +124,8 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         credential: credentials::of(server)?,
         dpop: server.settings.dpop,
         introspection_secret: introspection_secret(server)?,
+        limits: server.limits.iter().map(ServerLimit::limit).collect(),
+        breaker: server.breaker.settings(),
         low_risk: false,
     })
 }

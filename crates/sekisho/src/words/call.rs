@@ -100,6 +100,36 @@ pub(super) const WORDS: &[Words] = &[
         "Clients that open streams without closing them; see `limits.streams_per_person`.",
     ),
     says(
+        "limit_of_client",
+        "The client used up what a client may use of this MCP server.",
+        "Sekisho's rule: limits (docs/limits.md); RFC 6585, section 4",
+        "A client in a loop, or `[[mcp_server.limits]]` with `per = \"client\"` is too small for how it is used.",
+    ),
+    says(
+        "limit_of_person",
+        "The person used up what they may use of this MCP server.",
+        "Sekisho's rule: limits (docs/limits.md); RFC 6585, section 4",
+        "A client in a loop, or `[[mcp_server.limits]]` with `per = \"person\"` is too small for how it is used.",
+    ),
+    says(
+        "limit_of_server",
+        "All together used up what may be used of this MCP server.",
+        "Sekisho's rule: limits (docs/limits.md); RFC 6585, section 4",
+        "More than the MCP server is meant to bear: see `[[mcp_server.limits]]`, and who calls it most (`sekisho audit`).",
+    ),
+    says(
+        "limit_of_tool",
+        "What may be used of this tool is used up.",
+        "Sekisho's rule: limits (docs/limits.md); RFC 6585, section 4",
+        "More than the tool is meant to bear: see the `[[mcp_server.limits]]` that name it.",
+    ),
+    says(
+        "circuit_open",
+        "The MCP server did not answer so often in a row that calls are refused at once for a while.",
+        "Sekisho's rule: circuit breaker (docs/limits.md); RFC 9110, section 15.6.4",
+        "Look at the MCP server; the failures before this one say how it failed. One call after each pause tries whether it is back.",
+    ),
+    says(
         "streams_exhausted",
         "As many streams are open as this node bears.",
         "Sekisho's rule: limits (docs/limits.md)",

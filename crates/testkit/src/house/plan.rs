@@ -38,6 +38,10 @@ pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718
 /// What a house is built from; the default is what most tests want.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// What may be used of each MCP server.
+    pub limits: Vec<resource_server::Limit>,
+    /// When nothing is sent to an MCP server for a while. Never, if a test does not say so.
+    pub breaker: Option<resource_server::BreakerSettings>,
     /// MCP servers: name, and who may use it.
     pub servers: Vec<(&'static str, Access)>,
     /// The operator's policies, for all MCP servers.
@@ -141,24 +145,31 @@ pub struct PlannedAccount {
     pub may_act: Vec<MayAct>,
 }
 
+/// Clients that were made known beforehand.
+fn known_clients() -> Vec<(&'static str, Vec<String>, Option<&'static str>)> {
+    vec![
+        ("known-public", vec!["https://client.example/cb".to_owned()], None),
+        ("known-native", vec!["http://127.0.0.1/callback".to_owned()], None),
+        (
+            "known-confidential",
+            vec!["https://client.example/cb".to_owned()],
+            Some("secret-of-the-known-client"),
+        ),
+    ]
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            limits: Vec::new(),
+            breaker: None,
             servers: vec![
                 ("notes", Access::Everyone),
                 ("ledger", Access::Groups(vec!["finance".to_owned()])),
             ],
             policies: Vec::new(),
             default_server: None,
-            clients: vec![
-                ("known-public", vec!["https://client.example/cb".to_owned()], None),
-                ("known-native", vec!["http://127.0.0.1/callback".to_owned()], None),
-                (
-                    "known-confidential",
-                    vec!["https://client.example/cb".to_owned()],
-                    Some("secret-of-the-known-client"),
-                ),
-            ],
+            clients: known_clients(),
             client_keys: Vec::new(),
             bound_clients: Vec::new(),
             client_keys_at: Vec::new(),
@@ -449,6 +460,8 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             credential: resource_server::Credential::None,
             dpop: plan.dpop,
             introspection_secret: Some(Hash::of(introspection_secret(name).as_bytes())),
+            limits: plan.limits.clone(),
+            breaker: plan.breaker,
             low_risk: false,
         })
     };

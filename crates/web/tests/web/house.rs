@@ -204,6 +204,8 @@ fn resource_settings(public_url: &str) -> resource_server::Settings {
         credential: resource_server::Credential::None,
         dpop: protocol::oauth::DpopMode::Optional,
         introspection_secret: None,
+        limits: Vec::new(),
+        breaker: None,
         low_risk: false,
     };
     resource_server::Settings::new(public_url.to_owned(), vec![server])

@@ -140,6 +140,12 @@ outbound_proxy = "off"
 credential = "fixed"
 [mcp_server.fixed]
 value_file = "board.key"
+[[mcp_server.limits]]
+tool = "search"
+per = "person"
+calls_per_minute = 6
+[mcp_server.breaker]
+failures = 0
 [policy]
 folder = "policies"
 [outbound_proxy]
