@@ -4,35 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use protocol::mcp::{CallKind, McpCall};
+use protocol::mcp::{Effect, McpCall};
 
 /// The scope that a call needs, if any.
 pub(crate) fn needed(call: &McpCall, read_only: &BTreeSet<String>) -> Option<&'static str> {
-    match &call.kind {
-        CallKind::Response => return None,
-        CallKind::Notification if call.method.starts_with("notifications/") => return None,
-        CallKind::Notification | CallKind::Request(_) => {}
-    }
-    match call.method.as_str() {
-        "initialize" | "logging/setLevel" | "ping" | "prompts/list" | "server/discover" | "tools/list" => {
-            None
-        }
-        "tools/call" => {
+    match call.effect() {
+        Effect::Notifies | Effect::Responds | Effect::Upkeep => None,
+        Effect::Reads => Some("read"),
+        Effect::Unknown => Some("write"),
+        Effect::CallsATool => {
             let reads = call.name.as_ref().is_some_and(|name| read_only.contains(name));
             Some(if reads { "read" } else { "write" })
         }
-        "completion/complete"
-        | "prompts/get"
-        | "resources/list"
-        | "resources/read"
-        | "resources/subscribe"
-        | "resources/templates/list"
-        | "resources/unsubscribe"
-        | "subscriptions/listen"
-        | "tasks/get"
-        | "tasks/list"
-        | "tasks/result" => Some("read"),
-        _ => Some("write"),
     }
 }
 

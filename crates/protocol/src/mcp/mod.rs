@@ -5,6 +5,7 @@
 
 mod arguments;
 mod call;
+mod effect;
 mod json_rpc_error;
 mod keys;
 mod message;
@@ -17,6 +18,7 @@ mod values;
 
 pub use arguments::arguments;
 pub use call::{CallKind, McpCall};
+pub use effect::Effect;
 pub use json_rpc_error::JsonRpcError;
 pub use keys::folds_to;
 pub use protocol_version::ProtocolVersion;
