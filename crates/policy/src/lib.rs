@@ -9,12 +9,14 @@ mod explain;
 mod policies;
 mod question;
 mod rules;
+mod scopes;
 
 pub use decision::{Decision, Rule};
 pub use explain::{Explanation, explain};
 pub use policies::{KnownServer, Library, Mistake, Policies, PolicyFile};
 pub use question::{Access, AdmittedAccount, Around, Listed, Person, Question, ReadOnly, ServerRules};
 pub use rules::{decide, may_change};
+pub use scopes::Scopes;
 
 #[cfg(test)]
 mod tests;

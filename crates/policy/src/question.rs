@@ -9,7 +9,7 @@ use protocol::mcp::McpCall;
 use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
-use crate::Policies;
+use crate::{Policies, Scopes};
 
 /// Which people an MCP server admits (product.md, P-13). Nobody is admitted until the configuration says who.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct ServerRules {
     pub permits: bool,
     /// The operator's policies that concern it.
     pub policies: Policies,
+    /// Its scopes, and which tools need which.
+    pub scopes: Scopes,
 }
 
 /// A service account that an MCP server admits.
@@ -47,11 +49,18 @@ pub struct AdmittedAccount {
 }
 
 impl ServerRules {
-    /// Access alone, without service accounts and policies.
+    /// Access alone, without service accounts and policies; with the scopes `read` and `write`.
     #[must_use]
     pub fn new(name: &str, access: Access) -> Self {
-        let (service_accounts, policies) = (Vec::new(), Policies::default());
-        Self { name: name.to_owned(), access, service_accounts, permits: false, policies }
+        let (name, scopes) = (name.to_owned(), Scopes::default());
+        Self {
+            name,
+            access,
+            service_accounts: Vec::new(),
+            permits: false,
+            policies: Policies::default(),
+            scopes,
+        }
     }
 
     /// What is admitted of a service account, if it is.

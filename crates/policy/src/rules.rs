@@ -3,16 +3,12 @@
 //! Each rule has a fixed name; an operator's policy has its id. A policy's `forbid` always wins, and its `permit` never gives
 //! what scopes do not. Must never read anything but the question.
 
-use protocol::mcp::{CallKind, McpCall};
+use protocol::mcp::{Effect, McpCall};
 use protocol::oauth::Scope;
 
 use crate::policies::{Action, Asked, Verdict};
+use crate::scopes::{READ, WRITE};
 use crate::{Access, Around, Decision, Listed, Person, Question, ReadOnly, Rule, ServerRules};
-
-/// The scope of calls that change nothing.
-const READ: &str = "read";
-/// The scope of calls that may change something.
-const WRITE: &str = "write";
 
 /// Answers a question.
 pub fn decide(question: &Question<'_>) -> Decision {
@@ -50,7 +46,7 @@ pub(crate) fn asked_of<'a>(question: &'a Question<'_>) -> Asked<'a> {
 pub(crate) fn scopes_say(question: &Question<'_>) -> Option<Decision> {
     match question {
         Question::MayCall { call, person, read_only, around, server, .. } => {
-            let decide = |scope: &Scope| decide_call(&call.method, &call.kind, *read_only, scope);
+            let decide = |scope: &Scope| decide_call(call, *read_only, server, scope);
             Some(bounded(person, server, around.scope, decide))
         }
         Question::MayConnect { .. } | Question::MayList { .. } => None,
@@ -161,20 +157,22 @@ fn bounded(
 /// What could be used is shown: with the scopes of this token, or with all that could be had.
 fn may_list(listed: Listed<'_>, person: &Person<'_>, around: &Around<'_>, server: &ServerRules) -> Decision {
     let needed = match listed {
-        Listed::Tool(_, ReadOnly::No | ReadOnly::NotATool) => WRITE,
-        Listed::Prompt(_) | Listed::Resource(_) | Listed::Tool(_, ReadOnly::Yes) => READ,
+        Listed::Tool(name, read_only) => of_tool(name, read_only, server).0,
+        Listed::Prompt(_) | Listed::Resource(_) => Needed::One(READ),
     };
-    let all = Scope::parse("read write").map(|all| around.scope.union(&all));
-    let mut decision = Decision::Deny { rule: Rule::own("call_unknown") };
-    for scope in [Some(around.scope), all.as_ref().ok()].into_iter().flatten() {
+    let with = |scope: &Scope| {
         let asked = to_list(listed, person, Around { scope, ..*around });
-        let scopes = |scope: &Scope| needs(needed, "listed", scope);
-        decision = match judge(&asked, server, || bounded(person, server, scope, scopes)) {
-            Decision::NeedScope { rule, .. } | Decision::Allow { rule } => return Decision::Allow { rule },
-            refused @ Decision::Deny { .. } => refused,
-        };
+        let scopes = |scope: &Scope| needed.held("listed", scope);
+        judge(&asked, server, || bounded(person, server, scope, scopes))
+    };
+    let decision = match with(around.scope) {
+        Decision::Deny { .. } => with(&around.scope.union(server.scopes.known())),
+        seen @ (Decision::Allow { .. } | Decision::NeedScope { .. }) => seen,
+    };
+    match decision {
+        Decision::NeedScope { rule, .. } | Decision::Allow { rule } => Decision::Allow { rule },
+        refused @ Decision::Deny { .. } => refused,
     }
-    decision
 }
 
 /// Decides for a service account that is admitted with this scope at most: a token from before its entry was narrowed is
@@ -189,61 +187,59 @@ fn within(most: &Scope, scope: &Scope, decide: impl FnOnce(&Scope) -> Decision) 
     }
 }
 
-fn decide_call(method: &str, kind: &CallKind, read_only: ReadOnly, scope: &Scope) -> Decision {
-    match kind {
-        // Part of an exchange that a request of its own began.
-        CallKind::Response => return Decision::Allow { rule: Rule::own("call_response") },
-        CallKind::Notification if method.starts_with("notifications/") => {
-            return Decision::Allow { rule: Rule::own("call_notification") };
+fn decide_call(call: &McpCall, read_only: ReadOnly, server: &ServerRules, scope: &Scope) -> Decision {
+    match call.effect() {
+        Effect::Responds => Decision::Allow { rule: Rule::own("call_response") },
+        Effect::Notifies => Decision::Allow { rule: Rule::own("call_notification") },
+        Effect::Upkeep => Decision::Allow { rule: Rule::own("call_upkeep") },
+        Effect::CallsATool => {
+            let (needed, rule) = of_tool(call.name.as_deref().unwrap_or_default(), read_only, server);
+            needed.held(rule, scope)
         }
-        CallKind::Notification | CallKind::Request(_) => {}
-    }
-    match method {
-        // What a client must be able to do before it can find out anything, and lists that hold only what their
-        // reader may call.
-        "initialize" | "logging/setLevel" | "ping" | "prompts/list" | "server/discover" | "tools/list" => {
-            Decision::Allow { rule: Rule::own("call_upkeep") }
-        }
-        "tools/call" => match read_only {
-            ReadOnly::Yes => needs(READ, "tool_reads", scope),
-            // `NotATool` cannot be said of a tool: whoever says it has not looked.
-            ReadOnly::No | ReadOnly::NotATool => needs(WRITE, "tool_writes", scope),
-        },
-        "completion/complete"
-        | "prompts/get"
-        | "resources/list"
-        | "resources/read"
-        | "resources/subscribe"
-        | "resources/templates/list"
-        | "resources/unsubscribe"
-        | "subscriptions/listen"
-        | "tasks/get"
-        | "tasks/list"
-        | "tasks/result" => needs(READ, "call_reads", scope),
+        Effect::Reads => Needed::One(READ).held("call_reads", scope),
         // Nobody knows what it does (product.md, P-16).
-        _ => needs(WRITE, "call_unknown", scope),
+        Effect::Unknown => Needed::One(WRITE).held("call_unknown", scope),
     }
 }
 
-/// Whether a call may change something: whether a token that can only read would not be enough. What a tool is not known to
-/// say of itself it does not say.
+/// What a call of the tool needs, and by which rule.
+fn of_tool(name: &str, read_only: ReadOnly, server: &ServerRules) -> (Needed, &'static str) {
+    match (server.scopes.of_tool(name), read_only) {
+        (Some(scope), _) => (Needed::All(scope), "tool_scopes"),
+        (None, ReadOnly::Yes) => (Needed::One(READ), "tool_reads"),
+        // `NotATool` cannot be said of a tool: whoever says it has not looked.
+        (None, ReadOnly::No | ReadOnly::NotATool) => (Needed::One(WRITE), "tool_writes"),
+    }
+}
+
+/// The scopes that a call needs.
+enum Needed {
+    All(Scope),
+    One(&'static str),
+}
+
+impl Needed {
+    fn held(&self, rule: &'static str, held: &Scope) -> Decision {
+        let rule = Rule::own(rule);
+        match self {
+            Self::All(needed) if needed.is_subset(held) => Decision::Allow { rule },
+            Self::All(needed) => Decision::NeedScope { rule, scope: needed.clone() },
+            Self::One(name) if held.contains(name) => Decision::Allow { rule },
+            Self::One(name) => match Scope::parse(name) {
+                Ok(scope) => Decision::NeedScope { rule, scope },
+                // The two names are well formed; were they not, nobody would get in.
+                Err(_) => Decision::Deny { rule },
+            },
+        }
+    }
+}
+
+/// Whether a call may change something. What a tool is not known to say of itself it does not say.
 #[must_use]
 pub fn may_change(call: &McpCall, read_only: ReadOnly) -> bool {
-    let Ok(read) = Scope::parse(READ) else { return true };
-    match decide_call(&call.method, &call.kind, read_only, &read) {
-        Decision::Allow { .. } => false,
-        Decision::Deny { .. } | Decision::NeedScope { .. } => true,
-    }
-}
-
-fn needs(name: &str, rule: &'static str, held: &Scope) -> Decision {
-    let rule = Rule::own(rule);
-    if held.contains(name) {
-        return Decision::Allow { rule };
-    }
-    match Scope::parse(name) {
-        Ok(scope) => Decision::NeedScope { rule, scope },
-        // The two names are well formed; were they not, nobody would get in.
-        Err(_) => Decision::Deny { rule },
+    match (call.effect(), read_only) {
+        (Effect::Notifies | Effect::Reads | Effect::Responds | Effect::Upkeep, _)
+        | (Effect::CallsATool, ReadOnly::Yes) => false,
+        (Effect::CallsATool, ReadOnly::No | ReadOnly::NotATool) | (Effect::Unknown, _) => true,
     }
 }

@@ -129,6 +129,98 @@ fn more_scope_never_turns_a_yes_into_a_no() {
     }
 }
 
+fn own_scopes() -> ServerRules {
+    let own = [("pay", &["pay", "move*"][..]), ("abroad", &["move_abroad"]), ("all", &["*_all"])];
+    let own = own.map(|(scope, tools)| {
+        (scope.parse::<Scope>().unwrap().iter().next().unwrap().clone(), groups(tools))
+    });
+    // A `*` that is not at the end is a letter like any other.
+    ServerRules { scopes: Scopes::with(&own), ..server(Access::Everyone) }
+}
+
+fn tool(server: &ServerRules, name: &str, read_only: ReadOnly, scope: &str) -> Decision {
+    let call = McpCall { name: Some(name.to_owned()), ..call("tools/call", request()) };
+    let scope = Scope::parse(scope).unwrap();
+    let person = Person { user: Id::from_bytes([1; 16]), email: None, groups: &[], service_account: None };
+    let around = around(&scope);
+    decide(&Question::MayCall { call: &call, arguments: None, person, read_only, around, server })
+}
+
+#[test]
+fn a_tool_with_scopes_of_its_own_needs_all_of_them_and_neither_read_nor_write() {
+    let server = own_scopes();
+    for (name, read_only, scope, expected) in [
+        ("pay", ReadOnly::No, "read write", ("need", "tool_scopes", "pay")),
+        ("pay", ReadOnly::Yes, "read write", ("need", "tool_scopes", "pay")),
+        ("pay", ReadOnly::No, "pay", ("allow", "tool_scopes", "")),
+        ("move", ReadOnly::No, "abroad", ("need", "tool_scopes", "pay")),
+        ("move_abroad", ReadOnly::No, "pay", ("need", "tool_scopes", "abroad pay")),
+        ("move_abroad", ReadOnly::No, "", ("need", "tool_scopes", "abroad pay")),
+        ("move_abroad", ReadOnly::No, "abroad pay", ("allow", "tool_scopes", "")),
+        ("payment", ReadOnly::No, "pay", ("need", "tool_writes", "write")),
+        ("Pay", ReadOnly::Yes, "pay", ("need", "tool_reads", "read")),
+        ("delete_all", ReadOnly::No, "all", ("need", "tool_writes", "write")),
+    ] {
+        let decision = tool(&server, name, read_only, scope);
+        let expected = (expected.0, expected.1, expected.2.to_owned());
+        assert_eq!(rule(&decision), expected, "{name} {read_only:?} {scope:?}");
+    }
+    assert_eq!(server.scopes.known().to_string(), "abroad all pay read write");
+}
+
+#[test]
+fn a_service_account_is_bound_by_scopes_of_the_operators_own_too() {
+    let bound = |scope| ServerRules {
+        service_accounts: admitting(&[("ci", scope)]).service_accounts,
+        ..own_scopes()
+    };
+    for (most, expected) in [
+        (Some("read write"), ("deny", "access_service_account_scope")),
+        (Some("pay"), ("allow", "tool_scopes")),
+        (None, ("allow", "tool_scopes")),
+    ] {
+        let (server, scope) = (bound(most), Scope::parse("pay read write").unwrap());
+        let (call, around) =
+            (McpCall { name: Some("pay".to_owned()), ..call("tools/call", request()) }, around(&scope));
+        let person = service_account("ci");
+        let question = Question::MayCall {
+            call: &call,
+            arguments: None,
+            person,
+            read_only: ReadOnly::Yes,
+            around,
+            server: &server,
+        };
+        let decision = decide(&question);
+        let (answer, rule, _) = rule(&decision);
+        assert_eq!((answer, rule), expected, "{most:?}");
+        // And it sees what it may call.
+        let listed = Listed::Tool("pay", ReadOnly::Yes);
+        let decision = decide(&Question::MayList { listed, person, around, server: &server });
+        assert_eq!(matches!(decision, Decision::Allow { .. }), expected.0 == "allow", "{most:?}");
+    }
+}
+
+/// What is written down before it is forwarded does not depend on scopes.
+#[test]
+fn what_may_change_something_is_what_is_not_known_to_only_read() {
+    for (method, read_only, expected) in [
+        ("tools/call", ReadOnly::Yes, false),
+        ("tools/call", ReadOnly::No, true),
+        ("tools/call", ReadOnly::NotATool, true),
+        ("resources/read", ReadOnly::NotATool, false),
+        ("tasks/cancel", ReadOnly::NotATool, true),
+        ("tools/list", ReadOnly::NotATool, false),
+        ("vendor/x", ReadOnly::NotATool, true),
+    ] {
+        assert_eq!(may_change(&call(method, request()), read_only), expected, "{method} {read_only:?}");
+    }
+    assert!(!may_change(&call("", CallKind::Response), ReadOnly::NotATool));
+    assert!(!may_change(&call("notifications/x", CallKind::Notification), ReadOnly::NotATool));
+    assert!(may_change(&call("notifications/x", request()), ReadOnly::NotATool));
+    assert!(may_change(&call("tools/call", CallKind::Notification), ReadOnly::No));
+}
+
 fn admitting(accounts: &[(&str, Option<&str>)]) -> ServerRules {
     let admitted = |&(name, scope): &(&str, Option<&str>)| AdmittedAccount {
         name: name.to_owned(),

@@ -66,12 +66,14 @@ impl Permit {
         }
     }
 
-    /// Has the call not written down if the policy would have allowed it to a token that can only read.
-    pub(crate) fn unrecorded_if_it_reads(&mut self, read_only: ReadOnly, now: Timestamp) {
-        let Ok(read) = Scope::parse(READ) else { return };
-        match judge(&self.asked, (&read, now), read_only) {
-            Decision::Allow { .. } => self.asked.entry.unrecorded(),
-            Decision::Deny { .. } | Decision::NeedScope { .. } => {}
+    /// Has the call not written down if it changes nothing.
+    pub(crate) fn unrecorded_if_it_reads(&mut self, read_only: ReadOnly) {
+        let changes = match &self.asked.operation {
+            Operation::Call { call, .. } => policy::may_change(call, read_only),
+            Operation::EndSession { .. } | Operation::Listen { .. } => false,
+        };
+        if !changes {
+            self.asked.entry.unrecorded();
         }
     }
 
@@ -142,10 +144,12 @@ pub(crate) enum Hint<'a> {
 
 pub(crate) fn hint(asked: &Asked, record_reading: bool) -> Hint<'_> {
     let scope = &asked.who().verdict.access.scope;
-    let policies = &asked.who().server.settings().rules.policies;
+    let rules = &asked.who().server.settings().rules;
     match &asked.operation {
         Operation::Call { call, .. } if call.method == "tools/call" => match &call.name {
-            Some(tool) if policies.read_read_only(tool) => Hint::Ask(tool),
+            Some(tool) if rules.policies.read_read_only(tool) => Hint::Ask(tool),
+            // Which scopes it needs says the operator, whatever it says of itself.
+            Some(tool) if record_reading && rules.scopes.of_tool(tool).is_some() => Hint::Known(ReadOnly::No),
             Some(tool) if scope.contains(READ) && !scope.contains(WRITE) => Hint::Ask(tool),
             Some(tool) if scope.contains(WRITE) && !record_reading => Hint::Ask(tool),
             Some(_) | None => Hint::Known(ReadOnly::No),

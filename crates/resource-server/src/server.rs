@@ -387,7 +387,7 @@ impl ResourceServer {
         let now = self.clock.now();
         let mut permit = Permit::ask(asked, session, read_only, now)?;
         if !self.record_reading {
-            permit.unrecorded_if_it_reads(read_only, now);
+            permit.unrecorded_if_it_reads(read_only);
         }
         permit.intended_if_it_changes(said);
         Ok(permit)

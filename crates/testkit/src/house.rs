@@ -4,6 +4,7 @@
 //! What is shipped is what runs: the same rooms, the same doors, real sockets. Only the world is a test's.
 
 mod plan;
+mod scopes;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +31,7 @@ use crate::mcp_server::FakeMcpServer;
 use crate::world::{TestClock, TestEntropy};
 
 pub use plan::{MASTER_KEY, Plan, PlannedAccount, introspection_secret, masters};
+pub use scopes::OwnScope;
 
 /// What outlives a restart: the record, the port, the MCP server, the clock.
 #[derive(Debug)]

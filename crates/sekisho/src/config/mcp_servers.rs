@@ -13,6 +13,7 @@ use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
+use super::scopes::{self, FirstChallenge, STANDARD, ServerScope};
 use super::secrets::SecretSource;
 use super::settings::settings;
 
@@ -33,6 +34,10 @@ settings! {
         read_ja: Option<String> = optional, "a text", parse::text;
         /// As `write`, in Japanese.
         write_ja: Option<String> = optional, "a text", parse::text;
+        /// Which scopes a client is told to ask for before its first call. `all`: whatever calls can need, and the person unticks
+        /// what the client shall not have; many clients cannot ask for more later. `least`: `read`, and more when a call
+        /// needs it.
+        challenge: FirstChallenge = "'all'", "\"all\" or \"least\"", scopes::challenge;
         /// As `refresh_repeat` in `[tokens]`, for this MCP server.
         refresh_repeat: Option<Duration> = optional, "0s to 5m", parse::duration::<0, 300>;
         /// Which clients may ask for it without a browser of their own (RFC 8628, device authorization): the person types
@@ -115,6 +120,8 @@ pub struct McpServerConfig {
     pub limits: Vec<ServerLimit>,
     /// `[mcp_server.breaker]`.
     pub breaker: Breaker,
+    /// `[[mcp_server.scope]]`.
+    pub scopes: Vec<ServerScope>,
     /// `outbound_proxy`, or a table of that name.
     pub outbound_proxy: OutboundProxyChoice,
 }
@@ -141,8 +148,6 @@ pub const RESERVED: [&str; 15] = [
 const EVERYONE: &str = "everyone who may log in";
 const POLICY: &str = "policy";
 const ACCESS: &str = "[\"group:NAME\", \"service-account:NAME\", \"service-account:NAME:SCOPE\", \"policy\", …] or \"everyone who may log in\"";
-/// The scopes of an MCP server.
-const SCOPES: [&str; 2] = ["read", "write"];
 
 impl McpServerConfig {
     /// The title that people see.
@@ -178,6 +183,9 @@ impl McpServerConfig {
         let fixed = FixedConfig::read(&mut section, settings.as_ref().map(|settings| settings.credential));
         let limits = ServerLimit::read_all(&mut section);
         let breaker = Breaker::read_one(&mut section);
+        let scopes = ServerScope::read_all(&mut section);
+        let bound = access.as_ref().zip(scopes.as_ref());
+        let bound = bound.is_none_or(|(access, scopes)| judge_bounds(&section, access, scopes));
         let reserved = settings.as_ref().is_some_and(|settings| is_reserved(&settings.name));
         if reserved {
             section.mistake("name", "is a path of Sekisho's own", "any other name");
@@ -193,10 +201,27 @@ impl McpServerConfig {
             fixed: fixed?,
             limits: limits?,
             breaker: breaker?,
+            scopes: scopes?,
             outbound_proxy: outbound_proxy?,
         };
-        Some(whole).filter(|_| judged && !reserved)
+        Some(whole).filter(|_| judged && bound && !reserved)
     }
+}
+
+/// A service account is bound by scopes that are there.
+fn judge_bounds(section: &Section<'_>, access: &AccessConfig, scopes: &[ServerScope]) -> bool {
+    let known = |scope: &String| {
+        STANDARD.contains(&scope.as_str()) || scopes.iter().any(|known| known.name == *scope)
+    };
+    let unknown = access.service_accounts.iter().flat_map(|account| &account.scopes).any(|name| !known(name));
+    if unknown {
+        section.mistake(
+            "access",
+            "binds a service account by a scope that is not there",
+            "read, write, or the name of a [[mcp_server.scope]]",
+        );
+    }
+    !unknown
 }
 
 /// Without the assertion, which is then the credential, nothing would be sent: that has a name of its own.
@@ -303,15 +328,15 @@ fn access(value: &toml::de::DeValue<'_>) -> Result<AccessConfig, String> {
 /// `NAME` or `NAME:SCOPE`. Who may write may read.
 fn admit(accounts: &mut Vec<AdmittedAccountConfig>, entry: &str) -> Result<(), String> {
     let (name, scope) = entry.split_once(':').map_or((entry, None), |(name, scope)| (name, Some(scope)));
-    if !parse::is_name(name) || scope.is_some_and(|scope| !SCOPES.contains(&scope)) {
+    if !parse::is_name(name) || scope.is_some_and(|scope| !scopes::is_scope(scope)) {
         return Err(
             "holds something that is neither service-account:NAME nor service-account:NAME:SCOPE".to_owned()
         );
     }
     let wanted: &[&str] = match scope {
         None => &[],
-        Some("write") => &SCOPES,
-        Some(_) => &["read"],
+        Some("write") => &STANDARD,
+        Some(ref scope) => std::slice::from_ref(scope),
     };
     let wanted: Vec<String> = wanted.iter().map(|&scope| scope.to_owned()).collect();
     match accounts.iter_mut().find(|account| account.name == name) {

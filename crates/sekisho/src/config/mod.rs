@@ -23,6 +23,7 @@ pub mod policy;
 mod reader;
 pub mod reference;
 pub mod schema;
+pub mod scopes;
 pub mod secrets;
 pub mod service_accounts;
 mod settings;
@@ -319,12 +320,10 @@ impl Config {
         let named = rules.flat_map(|rule| std::iter::once(&rule.from).chain(&rule.to));
         let is_server = |name: &str| self.mcp_servers.iter().any(|server| server.settings.name == name);
         if named.into_iter().any(|name| !is_server(name)) {
-            root.mistake(
-                "service_account",
-                "may act at an MCP server that is not in this file",
-                "names of [[mcp_server]] in `from` and `to`",
-            );
+            let problem = "may act at an MCP server that is not in this file";
+            root.mistake("service_account", problem, "names of [[mcp_server]] in `from` and `to`");
         }
+        scopes::judge_acting(self, root);
         let admitted = self.mcp_servers.iter().flat_map(|server| &server.access.service_accounts);
         for account in admitted.filter(|account| !known(&account.name)) {
             let problem = format!("admits the service account `{}`, which is not there", account.name);

@@ -21,6 +21,7 @@ use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::mcp_servers::McpServer;
 use super::outbound_proxy::OutboundProxy;
 use super::policy::Policy;
+use super::scopes::ServerScope;
 use super::service_accounts::{MayAct, ServiceAccount};
 use super::settings::SectionReference;
 use super::store::Store;
@@ -47,6 +48,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Okta::REFERENCE,
     ExamplePerson::REFERENCE,
     McpServer::REFERENCE,
+    ServerScope::REFERENCE,
     FixedSettings::REFERENCE,
     ServerLimit::REFERENCE,
     Breaker::REFERENCE,

@@ -224,7 +224,8 @@ fn one_of(keys: &[&str], needed: bool) -> Value {
 /// `access`, which is a list of groups and service accounts, or a sentence.
 fn access(server: &mut Table) {
     let everyone = "everyone who may log in";
-    let entry = format!("^(group:.+|service-account:[a-z][a-z0-9-]*(:read|:write)?|policy|{everyone})$");
+    let entry =
+        format!("^(group:.+|service-account:[a-z][a-z0-9-]*(:[A-Za-z0-9._:/-]+)?|policy|{everyone})$");
     let list = json!({"type": "array", "minItems": 1, "items": {"type": "string", "pattern": entry}});
     let schema = json!({
         "description": "Who may use the MCP server: a list of groups and service accounts, whom the policies permit, or \

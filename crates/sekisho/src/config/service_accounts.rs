@@ -33,7 +33,7 @@ settings! {
         /// is not asked once more.
         to: Vec<String> = "[]", "a list of names of [[mcp_server]]", parse::texts;
         /// With which scopes at most; if it is left out, those of the person's token.
-        scopes: Vec<String> = "[]", "a list of \"read\", \"write\"", scopes;
+        scopes: Vec<String> = "[]", "a list of scopes of those MCP servers", scopes;
         /// Members of which groups it may act for; if it is left out, everybody whose token it holds.
         groups: Vec<String> = "[]", "a list of groups", parse::texts;
     }
@@ -41,8 +41,8 @@ settings! {
 
 fn scopes(value: &toml::de::DeValue<'_>) -> Result<Vec<String>, String> {
     let scopes = parse::texts(value)?;
-    let known = |scope: &String| matches!(scope.as_str(), "read" | "write");
-    if scopes.iter().all(known) { Ok(scopes) } else { Err("holds something that is no scope".to_owned()) }
+    let sound = scopes.iter().all(|scope| super::scopes::is_scope(scope));
+    if sound { Ok(scopes) } else { Err("holds something that is no scope".to_owned()) }
 }
 
 /// One service account, read.

@@ -12,6 +12,7 @@ use url::Url;
 use super::credentials::CredentialForm;
 use super::listeners::Challenge;
 use super::master_key::Service;
+use super::scopes::FirstChallenge;
 use super::tokens::DpopReplays;
 
 /// How a value is written.
@@ -48,7 +49,7 @@ written! {
     Boolean: bool;
     List: web::Serves;
     Number: u64;
-    Text: String, SocketAddr, IpNet, Timestamp, Challenge, CredentialForm, Service, web::ForwardedHeader, upstream::route::Http2,
+    Text: String, SocketAddr, IpNet, Timestamp, Challenge, CredentialForm, FirstChallenge, Service, web::ForwardedHeader, upstream::route::Http2,
         authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::NewPeople, authorization_server::Platform, authorization_server::Registration,
         authorization_server::Standing, authorization_server::UnknownHosts, protocol::oauth::DpopMode, resource_server::Per, DpopReplays;
     Time: Duration;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use authorization_server::{ScopeEntry, ServerEntry, Words};
-use policy::{Access, AdmittedAccount, ServerRules};
+use policy::{Access, AdmittedAccount, Scopes, ServerRules};
 use protocol::oauth::{ResourceUri, Scope, ScopeToken};
 use protocol::secret::Hash;
 use resource_server::ServerSettings;
@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::config::mcp_server_limits::ServerLimit;
 use crate::config::mcp_servers::{McpServerConfig, PeopleConfig};
 use crate::config::outbound_proxy::OutboundProxyChoice;
+use crate::config::scopes::FirstChallenge;
 
 /// The way to one MCP server. Dials nothing.
 pub fn one(config: &Config, server: &McpServerConfig, trusts: &Trusts) -> Result<McpServerClient, Failure> {
@@ -66,20 +67,43 @@ pub fn rules(config: &Config, server: &McpServerConfig) -> Result<ServerRules, F
     let service_accounts = admitted.collect::<Result<_, Failure>>()?;
     let name = server.settings.name.clone();
     let (permits, policies) = (server.access.permits, config.policies.concerning(&name));
-    Ok(ServerRules { name, access, service_accounts, permits, policies })
+    let own = server.scopes.iter().map(|scope| Ok((token(&scope.name)?, scope.tools.clone())));
+    let scopes = Scopes::with(&own.collect::<Result<Vec<_>, Failure>>()?);
+    Ok(ServerRules { name, access, service_accounts, permits, policies, scopes })
+}
+
+/// What a challenge names that no call has caused: what a request without `scope` asks for.
+fn challenge_scope(scopes: &[ScopeEntry]) -> Scope {
+    scopes.iter().filter(|entry| entry.by_default).map(|entry| entry.token.clone()).collect()
 }
 
 fn token(text: &str) -> Result<ScopeToken, Failure> {
     ScopeToken::parse(text).map_err(|error| Failure::Wiring(error.to_string()))
 }
 
+/// Its scopes in the order in which people see them, each with whether a client is told to ask for it at once.
+fn scopes(server: &McpServerConfig) -> Result<Vec<ScopeEntry>, Failure> {
+    let written = &server.settings;
+    let first = |name: &str, at_once: bool| match written.challenge {
+        FirstChallenge::All => at_once,
+        FirstChallenge::Least => name == "read",
+    };
+    let entry = |name: &str, at_once, english: Option<&String>, japanese: Option<&String>| {
+        let words = Words { english: english.cloned(), japanese: japanese.cloned() };
+        Ok::<_, Failure>(ScopeEntry { by_default: first(name, at_once), token: token(name)?, words })
+    };
+    let mut entries = vec![
+        entry("read", true, written.read.as_ref(), written.read_ja.as_ref())?,
+        entry("write", true, written.write.as_ref(), written.write_ja.as_ref())?,
+    ];
+    for own in &server.scopes {
+        entries.push(entry(&own.name, own.at_once, Some(&own.words), own.words_ja.as_ref())?);
+    }
+    Ok(entries)
+}
+
 /// What the authorization server is told.
 pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, Failure> {
-    let written = &server.settings;
-    let scope = |name: &str, english: Option<&String>, japanese: Option<&String>| {
-        let words = Words { english: english.cloned(), japanese: japanese.cloned() };
-        Ok::<_, Failure>(ScopeEntry { by_default: true, token: token(name)?, words })
-    };
     let repeat: Duration = server.settings.refresh_repeat.unwrap_or(config.tokens.refresh_repeat);
     Ok(ServerEntry {
         device_flow: server.settings.device_flow,
@@ -89,10 +113,7 @@ pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, F
         refresh_repeat: repeat,
         resource: resource(config, server)?,
         rules: rules(config, server)?,
-        scopes: vec![
-            scope("read", written.read.as_ref(), written.read_ja.as_ref())?,
-            scope("write", written.write.as_ref(), written.write_ja.as_ref())?,
-        ],
+        scopes: scopes(server)?,
         title: server.title().to_owned(),
     })
 }
@@ -118,7 +139,7 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         title: server.title().to_owned(),
         resource: resource(config, server)?,
         rules: rules(config, server)?,
-        challenge_scope: [token("read")?, token("write")?].into_iter().collect::<Scope>(),
+        challenge_scope: challenge_scope(&scopes(server)?),
         assertion: server.is_sent_an_assertion(),
         assertion_audience: server.settings.url.to_string(),
         credential: credentials::of(server)?,

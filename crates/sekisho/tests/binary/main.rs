@@ -24,5 +24,6 @@ mod policies;
 mod process;
 mod reload;
 mod runbook;
+mod scopes;
 mod stop;
 mod stopping;

@@ -7,15 +7,13 @@ use std::time::Duration;
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
     BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules,
-    GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, PushedRules, Registration, ScopeEntry,
-    SecurityEventTransmitter, ServerEntry, ServiceAccount, Standing, TrustedIssuer, Words, WorkloadIssuer,
+    GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, PushedRules, Registration,
+    SecurityEventTransmitter, ServerEntry, ServiceAccount, Standing, TrustedIssuer, WorkloadIssuer,
     WorkloadRule,
 };
 use policy::{Access, AdmittedAccount, KnownServer, Library, PolicyFile, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
-use protocol::oauth::{
-    ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, ScopeToken, client_assertion,
-};
+use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, client_assertion};
 use protocol::secret::Hash;
 use protocol::world::Clock;
 use resource_server::ServerSettings;
@@ -28,6 +26,7 @@ use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
 use web::{ConnectionLimits, KnownNetworks, ListedServer, PublicUrl, Rates};
 
+use super::scopes::{self, OwnScope};
 use super::{Built, text};
 use crate::document_host::DocumentHost;
 use crate::world::TestClock;
@@ -46,6 +45,10 @@ pub struct Plan {
     pub servers: Vec<(&'static str, Access)>,
     /// The operator's policies, for all MCP servers.
     pub policies: Vec<PolicyFile>,
+    /// Whether a `permit` of theirs counts.
+    pub permits: bool,
+    /// Scopes of the operator's own, at every MCP server.
+    pub own_scopes: Vec<OwnScope>,
     /// The MCP server of requests without `resource`.
     pub default_server: Option<&'static str>,
     /// Clients known beforehand: id, redirect URIs, secret.
@@ -168,6 +171,8 @@ impl Default for Plan {
                 ("ledger", Access::Groups(vec!["finance".to_owned()])),
             ],
             policies: Vec::new(),
+            permits: false,
+            own_scopes: Vec::new(),
             default_server: None,
             clients: known_clients(),
             client_keys: Vec::new(),
@@ -387,12 +392,14 @@ fn rules(plan: &Plan, name: &str, access: &Access) -> Built<ServerRules> {
             service_accounts.push(AdmittedAccount { name: account.name.to_owned(), scope });
         }
     }
-    // Permits count nowhere: who is admitted stands in the plan.
-    let known = plan.servers.iter().map(|(name, _)| KnownServer { name, permits: false });
+    let permits = plan.permits;
+    let known = plan.servers.iter().map(|(name, _)| KnownServer { name, permits });
     let library = Library::read(&plan.policies, &known.collect::<Vec<_>>())
         .map_err(|mistakes| format!("{mistakes:?}"))?;
     let policies = library.concerning(name);
-    Ok(ServerRules { service_accounts, policies, ..ServerRules::new(name, access.clone()) })
+    let scopes = scopes::of_tools(&plan.own_scopes)?;
+    let rules = ServerRules::new(name, access.clone());
+    Ok(ServerRules { service_accounts, permits, policies, scopes, ..rules })
 }
 
 /// The documents of clients. Without a host there is nobody to fetch them from.
@@ -412,14 +419,7 @@ fn resource(issuer: &str, name: &str) -> Built<ResourceUri> {
     ResourceUri::parse(&format!("{issuer}/{name}/mcp")).map_err(text)
 }
 
-fn token(text_of: &str) -> Built<ScopeToken> {
-    ScopeToken::parse(text_of).map_err(text)
-}
-
 fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<ServerEntry> {
-    let scope = |name: &str| {
-        Ok::<_, String>(ScopeEntry { by_default: true, token: token(name)?, words: Words::default() })
-    };
     Ok(ServerEntry {
         device_flow: plan.device_flow,
         dpop: plan.dpop,
@@ -428,7 +428,7 @@ fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<Server
         refresh_repeat: plan.refresh_repeat,
         resource: resource(issuer, name)?,
         rules: rules(plan, name, access)?,
-        scopes: vec![scope("read")?, scope("write")?],
+        scopes: scopes::entries(&plan.own_scopes)?,
         title: format!("The {name} server"),
     })
 }
@@ -454,7 +454,7 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             title: format!("The {name} server"),
             resource: resource(issuer, name)?,
             rules: rules(plan, name, access)?,
-            challenge_scope: [token("read")?, token("write")?].into_iter().collect(),
+            challenge_scope: scopes::at_once(&plan.own_scopes)?,
             assertion: true,
             assertion_audience: mcp_url.to_owned(),
             credential: resource_server::Credential::None,

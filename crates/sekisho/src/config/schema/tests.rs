@@ -146,6 +146,10 @@ per = "person"
 calls_per_minute = 6
 [mcp_server.breaker]
 failures = 0
+[[mcp_server.scope]]
+name = "boards"
+tools = ["add_board"]
+words = "make boards"
 [policy]
 folder = "policies"
 [outbound_proxy]
