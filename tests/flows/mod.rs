@@ -22,6 +22,7 @@ mod remote_servers;
 mod restart;
 mod review_as;
 mod review_gateway;
+mod scopes;
 mod sign_ins;
 mod signals;
 mod stops;

@@ -13,7 +13,7 @@ use testkit::http::Answer;
 use testkit::outcomes::{Verdict, tok400, tok401};
 
 use crate::record::on_postgres;
-use crate::steps::{Code, Flow};
+use crate::steps::{Code, Flow, Tokens};
 
 const NO_HEADERS: &[(&str, &str)] = &[];
 
@@ -177,7 +177,17 @@ async fn a_client_that_refreshes_in_place_of_a_step_up_is_told_apart() -> Verdic
     let write = json!({"name": "write", "arguments": {}});
     let refused = flow.house.call("notes", &tokens.access, "tools/call", write).await?;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
+    // It is told to begin anew, once; its refresh token stays good.
+    tok400(&flow.client.refresh(&tokens.refresh).await?, "invalid_grant")?;
     let refreshed = flow.refresh(&tokens.refresh).await?;
+    let narrow = Tokens::of(&refreshed)?;
+    flow.keep(&narrow.access);
+    // Later it may have another reason to refresh, and it is only told of.
+    let write = json!({"name": "write", "arguments": {}});
+    flow.house.call("notes", &narrow.access, "tools/call", write).await?;
+    flow.house.advance(Duration::from_secs(31)).await?;
+    let refreshed = flow.refresh(&narrow.refresh).await?;
+    assert_eq!(refreshed.status, StatusCode::OK, "{}", refreshed.text());
     let more = [
         ("grant_type", "refresh_token"),
         ("refresh_token", refreshed.json()["refresh_token"].as_str().unwrap_or_default()),
@@ -192,6 +202,7 @@ async fn a_client_that_refreshes_in_place_of_a_step_up_is_told_apart() -> Verdic
             "[scope_insufficient]",
             "Scope Challenge Handling",
             "disconnect and connect again",
+            "[step_up_by_refresh]",
             "refreshed its access token",
             "[refreshed_instead_of_step_up]",
             "Step-Up Authorization Flow",

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use protocol::id::{Grant, Id};
 use protocol::jose::dpop::Thumbprint;
 use protocol::keys::{KeyRing, MacKey};
 use protocol::oauth::{
@@ -67,6 +68,10 @@ pub enum RefreshRefusal {
     /// It is from the future: the record was set back to an earlier state.
     #[error("the refresh token is newer than the record")]
     SetBack,
+    /// The client was told just now to ask for more scope, and refreshes a token that is good for long: it would be told the
+    /// same again, and again (product.md, P-12).
+    #[error("a refreshed token has no more scope: authorize again")]
+    StepUp,
     /// The identity provider says that the person is gone: all that was theirs has ended.
     #[error("the identity provider says that the person is gone")]
     GoneAtProvider,
@@ -90,6 +95,7 @@ impl RefreshRefusal {
             | Self::Restored
             | Self::Reused
             | Self::SetBack
+            | Self::StepUp
             | Self::Unknown => ErrorCode::InvalidGrant,
             Self::ProofMissing => ErrorCode::InvalidDpopProof,
             Self::ResourceMismatch => ErrorCode::InvalidTarget,
@@ -115,6 +121,7 @@ impl RefreshRefusal {
             Self::ScopeExceeds => "scope_exceeds",
             Self::ScopeMalformed => "scope_malformed",
             Self::SetBack => "refresh_token_set_back",
+            Self::StepUp => "step_up_by_refresh",
             Self::Unknown => "grant_unknown",
         }
     }
@@ -136,6 +143,9 @@ pub(crate) struct Attempt<'a> {
     /// What the granted resource is called now, if the house moved since (product.md, P-23).
     pub(crate) resource_now: Option<&'a ResourceUri>,
     pub(crate) scope: Option<&'a str>,
+    /// How long ago a token can have been made that is good for long; nothing if nobody was told just now to ask for more
+    /// scope.
+    pub(crate) steps_up: Option<Duration>,
     pub(crate) token: &'a RefreshToken,
 }
 
@@ -180,6 +190,10 @@ pub(crate) fn decide(found: Option<&GrantRecord>, attempt: &Attempt<'_>) -> Resu
     let names = [Some(&grant.resource), attempt.resource_now];
     if !names.into_iter().flatten().any(|name| super::asks_only_for(name, attempt.resource)) {
         return Err(RefreshRefusal::ResourceMismatch);
+    }
+    let is_fresh = |within: Duration| attempt.now.since(grant.rotated_at) < within;
+    if step == Step::Rotate && attempt.steps_up.is_some_and(is_fresh) {
+        return Err(RefreshRefusal::StepUp);
     }
     Ok(Refresh { key, scope: narrowed(&grant.scope, attempt.scope)?, step })
 }
@@ -256,6 +270,7 @@ impl AuthorizationServer {
                 resource: presented.resource,
                 resource_now: server.map(|server| &server.resource),
                 scope: presented.scope,
+                steps_up: self.steps_up(token.grant, now),
                 token: &token,
             };
             let answer = match (decide(found.as_ref(), &attempt), found.as_ref()) {
@@ -278,6 +293,14 @@ impl AuthorizationServer {
             }
         }
         Err(StoreError::unavailable("a refresh lost its race twice").into())
+    }
+
+    /// A client that was told that its scope is too small and refreshes at once does not know that it has to authorize again.
+    /// It is told by the one answer that every client knows, once: `invalid_grant` has it begin anew, by the scope of the
+    /// challenge, while the grant and its refresh token stay as they are.
+    fn steps_up(&self, grant: Id<Grant>, now: Timestamp) -> Option<Duration> {
+        let is_stepping = self.parts.timeline.is_stepping(grant, now);
+        is_stepping.then(|| self.settings.lifetimes.access_token / 2)
     }
 
     /// Signs, then writes, then answers. `None` if somebody else rotated first.
@@ -365,7 +388,8 @@ impl AuthorizationServer {
             | RefreshRefusal::ProofMissing
             | RefreshRefusal::ResourceMismatch
             | RefreshRefusal::ScopeExceeds
-            | RefreshRefusal::ScopeMalformed => AuditKind::TokenRefused,
+            | RefreshRefusal::ScopeMalformed
+            | RefreshRefusal::StepUp => AuditKind::TokenRefused,
             // Nobody we know; or a grant whose end was written down when it came.
             RefreshRefusal::Ended
             | RefreshRefusal::Expired
@@ -375,6 +399,9 @@ impl AuthorizationServer {
             | RefreshRefusal::Unknown => return Ok(()),
         };
         let Some(grant) = found else { return Ok(()) };
+        if refusal == RefreshRefusal::StepUp {
+            self.parts.timeline.stepped(grant.id);
+        }
         let address = caller.address.to_string();
         let mut audit = self.event_of_grant(grant, (kind, Outcome::Refused), &address, now);
         audit.reason = Some(refusal.reason());

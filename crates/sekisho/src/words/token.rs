@@ -160,6 +160,12 @@ pub(super) const WORDS: &[Words] = &[
         "The client lost its state between the browser and the token request, or does PKCE only by half. Connect again; if it stays, report it to its maker.",
     ),
     says(
+        "step_up_by_refresh",
+        "The client was told that its scope is too small, and refreshed at once: a refreshed token has no more scope. It was told to begin anew, once.",
+        "MCP 2025-11-25, Step-Up Authorization Flow; RFC 6749, sections 5.2 and 6",
+        "Nothing, if it signs in again and asks for what the challenge named. If not: disconnect and connect again in the client, and tick what it needs.",
+    ),
+    says(
         "grant_ended",
         "The permission was withdrawn: by the person, by an administrator, or because a token was used twice.",
         "RFC 7009, section 2; OAuth 2.1, section 4.3.1",

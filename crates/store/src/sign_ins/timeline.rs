@@ -40,6 +40,8 @@ const BEGUN_A_MINUTE: u32 = 600;
 const BEGUN_OF_NETWORK: u32 = 60;
 /// A client that knows its scope is too small tries again, and is told of once in this time.
 const STEP_UP: Duration = Duration::from_secs(10 * 60);
+/// A client that answers such a refusal does so within this time.
+const AT_ONCE: Duration = Duration::from_secs(30);
 const EVERY: Duration = Duration::from_millis(500);
 /// Every so many ticks it is looked for attempts that began at other nodes.
 const GATHER: u32 = 4;
@@ -352,6 +354,17 @@ impl Timeline {
         self.stepping.insert(grant, at);
         let (step, reason) = (SignInStep::CallRefused, Some("scope_insufficient"));
         self.of_grant(grant, SignInEvent { at, step, reason, notes: Vec::new(), times: 1 });
+    }
+
+    /// Whether a client of the grant was told just now that it needs more scope, and did nothing about it yet.
+    #[must_use]
+    pub fn is_stepping(&self, grant: Id<Grant>, now: Timestamp) -> bool {
+        !self.stepping.is_empty() && self.stepping.get(&grant).is_some_and(|told| now.since(told) < AT_ONCE)
+    }
+
+    /// A client of the grant heard that a refresh does not help: its next refresh is one like any other.
+    pub fn stepped(&self, grant: Id<Grant>) {
+        self.stepping.remove(&grant);
     }
 
     /// A client refreshed. Only if it was told to ask for more instead, that is worth a line.

@@ -63,6 +63,7 @@ async fn each_reason_is_reached_by_a_request() {
         ScopeExceeds,
         ScopeMalformed,
         SetBack,
+        StepUp,
         Unknown,
     });
     let (client, tokens) = house.tokens().await;
@@ -105,8 +106,16 @@ async fn each_reason_is_reached_by_a_request() {
     let (client, tokens) = house.tokens().await;
     house.clock.advance(Duration::from_secs(30 * 86_400));
     assert_eq!(reached.reach(&refusal(house.refresh(&client, tokens.refresh()).await)), "Expired");
+    assert_eq!(reached.reach(&stepping(&house).await), "StepUp");
     // That one needs a provider that can be asked: the flows of signals have it.
     reached.all_but(&["GoneAtProvider"]);
+}
+
+/// Where the client was told just now that it needs more scope.
+async fn stepping(house: &House) -> RefreshRefusal {
+    let (client, tokens) = house.tokens().await;
+    house.server.parts.timeline.needs_more(house.grant_of(&tokens), house.clock.now());
+    refusal(house.refresh(&client, tokens.refresh()).await)
 }
 
 /// Where its MCP server is gone.
@@ -133,6 +142,7 @@ async fn bound(house: &House, key: Option<Thumbprint>, dpop: DpopMode) -> Result
         resource: &[],
         resource_now: None,
         scope: None,
+        steps_up: None,
         token: &refresh_token::parse(tokens.refresh()).unwrap(),
     };
     decide(Some(&record), &attempt)
@@ -150,6 +160,37 @@ async fn a_bound_refresh_token_is_judged_by_its_key_before_it_can_end_anything()
         // It is of an old generation, and its holder is told so.
         assert_eq!(bound(&house, holder, dpop).await, Err(RefreshRefusal::Reused));
     }
+}
+
+/// Product.md, P-12: a client that was told that its scope is too small and refreshes at once is told once to begin anew.
+#[tokio::test]
+async fn a_refresh_in_place_of_a_step_up_is_refused_once_and_ends_nothing() {
+    let house = House::new().await;
+    let (client, mut tokens) = house.tokens().await;
+    let grant = house.grant_of(&tokens);
+    let needs_more = || house.server.parts.timeline.needs_more(grant, house.clock.now());
+    let seconds = |seconds| house.clock.advance(Duration::from_secs(seconds));
+    needs_more();
+    seconds(29);
+    // With more scope than was granted it is the same fault.
+    let more = [("grant_type", "refresh_token"), ("client_id", &client), ("scope", "read write admin")];
+    let more = form(&[&more[..], &[("refresh_token", tokens.refresh())]].concat());
+    let refused = refusal(house.server.token(&TokenHeaders::default(), &more, &caller()).await);
+    assert_eq!((refused, refused.code()), (RefreshRefusal::StepUp, ErrorCode::InvalidGrant));
+    assert_eq!(house.events(AuditKind::TokenRefused).await[0].reason.as_deref(), Some("step_up_by_refresh"));
+    tokens = Tokens::of(house.refresh(&client, tokens.refresh()).await.unwrap());
+    // Whoever waits, or whose token is half over, refreshes for another reason.
+    for wait in [[0, 30], [300, 1]] {
+        seconds(wait[0]);
+        needs_more();
+        seconds(wait[1]);
+        tokens = Tokens::of(house.refresh(&client, tokens.refresh()).await.unwrap());
+    }
+    // A repeat of a refresh whose answer was lost is answered.
+    let lost = tokens.refresh().to_owned();
+    house.refresh(&client, &lost).await.unwrap();
+    needs_more();
+    house.refresh(&client, &lost).await.unwrap();
 }
 
 /// AS-178.
