@@ -16,6 +16,7 @@ mod machines;
 mod main_path;
 mod nodes;
 mod people;
+mod permits;
 mod race;
 mod registrations;
 mod remote_servers;

@@ -131,7 +131,9 @@ fn judge(asked: &Asked<'_>, server: &ServerRules, scopes: impl FnOnce() -> Decis
     let permit = match (connected, asked.action) {
         (None, _) => return scopes(),
         (Some(rule), Action::Connect) => Some(rule),
-        (Some(_), _) => verdict.permitted().cloned(),
+        // A list holds only what its reader may call.
+        (Some(rule), Action::List) => Some(verdict.permitted().cloned().unwrap_or(rule)),
+        (Some(_), Action::Call | Action::Get | Action::Other | Action::Read) => verdict.permitted().cloned(),
     };
     match (permit, scopes()) {
         (None, _) => Decision::Deny { rule: Rule::own("policy_no_permit") },

@@ -45,6 +45,15 @@ pub struct Library {
     text: String,
 }
 
+/// With what care files are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Care {
+    /// Whether answers are remembered; it makes no difference to them.
+    pub(super) remembers: bool,
+    /// Whether policies are held against the schema. It is what takes long where nothing is optimized.
+    pub(super) validates: bool,
+}
+
 /// Of the same files for the same MCP servers.
 impl PartialEq for Library {
     fn eq(&self, other: &Self) -> bool {
@@ -139,6 +148,11 @@ impl Scope {
 }
 
 impl Loaded {
+    /// Whether a `permit` like it counts there.
+    fn counts_at(&self, server: &KnownServer<'_>) -> bool {
+        server.permits && self.scope.server().is_none_or(|its| its == server.name)
+    }
+
     pub(super) fn concerns(&self, action: Action, server: &str, names: &Names) -> bool {
         self.actions.as_ref().is_none_or(|actions| actions.contains(&names.action(action)))
             && self.kind.as_ref().is_none_or(|kind| kind == names.acted_on(action))
@@ -152,26 +166,27 @@ impl Library {
     /// # Errors
     /// Every mistake in them, in their order.
     pub fn read(files: &[PolicyFile], servers: &[KnownServer<'_>]) -> Result<Self, Vec<Mistake>> {
-        Self::read_with(files, servers, true)
+        Self::read_with(files, servers, Care { remembers: true, validates: true })
     }
 
-    /// As [`Self::read`]; whether answers are remembered makes no difference to them.
+    /// As [`Self::read`], with the care that a test wants to do without.
     pub(super) fn read_with(
         files: &[PolicyFile],
         servers: &[KnownServer<'_>],
-        remembers: bool,
+        care: Care,
     ) -> Result<Self, Vec<Mistake>> {
         let names = Names::new().map_err(|error| vec![Mistake::new("(schema)", 1, error.to_string())])?;
         let declared = declarations::read(files)?;
-        let validator = Validator::new(declared.schema.clone());
+        let validator = care.validates.then(|| Validator::new(declared.schema.clone()));
         let (mut policies, mut mistakes) = (Vec::new(), Vec::new());
         for file in files.iter().filter(|file| file.name != declarations::FILE) {
-            policies.extend(Reader { file, names: &names }.read(&validator, &mut mistakes));
+            policies.extend(Reader { file, names: &names }.read(validator.as_ref(), &mut mistakes));
         }
         judge_ids(&policies, &mut mistakes);
         for policy in &policies {
             judge_servers(policy, servers, &names, &mut mistakes);
         }
+        judge_doors(&policies, servers, &names, &mut mistakes);
         if !mistakes.is_empty() {
             mistakes.sort();
             mistakes.dedup();
@@ -182,7 +197,7 @@ impl Library {
         let (schema, arguments) = (declared.schema, declared.names);
         let common = Arc::new(Common { names, schema, arguments, text: text.clone() });
         let cut = |server: &KnownServer<'_>| {
-            (server.name.to_owned(), Policies::cut(server.name, &policies, &common, remembers))
+            (server.name.to_owned(), Policies::cut(server.name, &policies, &common, care.remembers))
         };
         let slices = servers.iter().map(cut).collect();
         Ok(Self { policies, slices, text })
@@ -221,7 +236,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&self, validator: &Validator, mistakes: &mut Vec<Mistake>) -> Vec<Loaded> {
+    fn read(&self, validator: Option<&Validator>, mistakes: &mut Vec<Mistake>) -> Vec<Loaded> {
         let (name, text) = (&self.file.name, &self.file.text);
         let set = match text.parse::<PolicySet>() {
             Ok(set) => set,
@@ -252,7 +267,7 @@ impl Reader<'_> {
                 Err(mistake) => mistakes.push(mistake),
             }
         }
-        mistakes.extend(self.validate(validator, &loaded));
+        mistakes.extend(validator.map_or_else(Vec::new, |validator| self.validate(validator, &loaded)));
         loaded
     }
 
@@ -368,15 +383,30 @@ fn judge_servers(policy: &Loaded, servers: &[KnownServer<'_>], names: &Names, mi
             Err(problem) => wrong(problem),
         }
     }
-    let counts = |server: &KnownServer<'_>| {
-        server.permits && policy.scope.server().is_none_or(|its| its == server.name)
-    };
-    if policy.policy.effect() == Effect::Permit && !servers.iter().any(counts) {
+    if policy.policy.effect() == Effect::Permit && !servers.iter().any(|server| policy.counts_at(server)) {
         wrong(
             "permits nothing: a `permit` counts only at an MCP server whose `access` names \"policy\"; everywhere else \
              `access` says who may, and policies forbid"
                 .to_owned(),
         );
+    }
+}
+
+/// Whom a `permit` is to let do something must be able to come in.
+fn judge_doors(policies: &[Loaded], servers: &[KnownServer<'_>], names: &Names, mistakes: &mut Vec<Mistake>) {
+    let permits = || policies.iter().filter(|policy| policy.policy.effect() == Effect::Permit);
+    let lets_in = |server: &KnownServer<'_>| {
+        permits().any(|policy| policy.concerns(Action::Connect, server.name, names))
+    };
+    for policy in permits() {
+        let mut counts = servers.iter().filter(|server| policy.counts_at(server)).peekable();
+        if counts.peek().is_some() && !counts.any(lets_in) {
+            mistakes.push(Mistake::new(
+                &policy.file,
+                policy.line,
+                "permits something to people whom nothing lets in: permit them Action::\"connect\" too",
+            ));
+        }
     }
 }
 

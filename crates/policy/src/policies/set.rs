@@ -34,11 +34,11 @@ pub(super) struct Reading {
 impl Set {
     pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Loaded> + Clone) -> Self {
         let looks = policies.clone().any(|policy| policy.reads.arguments);
-        let reading = |of: &dyn Fn(&Loaded) -> Option<cedar_policy::Policy>| {
+        let reading = |of: &dyn Fn(&Loaded) -> Option<(cedar_policy::Policy, Reads)>| {
             let mut reading = Reading::default();
             for policy in policies.clone() {
-                if let Some(read) = of(policy) {
-                    reading.reads = reading.reads.with(Reads::of(&read));
+                if let Some((read, reads)) = of(policy) {
+                    reading.reads = reading.reads.with(reads);
                     if !reading.whom.contains(&policy.whom) {
                         reading.whom.push(policy.whom.clone());
                     }
@@ -50,11 +50,12 @@ impl Set {
         };
         let unsure = |policy: &Loaded, counts: Effect| match (policy.reads.arguments, policy.policy.effect())
         {
-            (false, _) => Some(policy.policy.clone()),
-            (true, effect) => (effect == counts).then(|| policy.head.clone()),
+            (false, _) => Some((policy.policy.clone(), policy.reads)),
+            // A head looks at nothing behind it.
+            (true, effect) => (effect == counts).then(|| (policy.head.clone(), Reads::default())),
         };
         Self {
-            exact: reading(&|policy| Some(policy.policy.clone())),
+            exact: reading(&|policy| Some((policy.policy.clone(), policy.reads))),
             hopeful: looks.then(|| reading(&|policy| unsure(policy, Effect::Permit))),
             fearful: looks.then(|| reading(&|policy| unsure(policy, Effect::Forbid))),
         }

@@ -43,6 +43,7 @@ struct Case<'a> {
     client: &'a str,
     address: &'a str,
     at: i64,
+    user: u8,
 }
 
 const CALL: Case<'_> = Case {
@@ -57,13 +58,14 @@ const CALL: Case<'_> = Case {
     client: "https://client.example",
     address: "192.0.2.1",
     at: 1_800_000_000,
+    user: 1,
 };
 
 impl Case<'_> {
     fn ask<T>(&self, then: impl FnOnce(Person<'_>, Around<'_>) -> T) -> T {
         let groups: Vec<String> = self.groups.iter().map(|group| (*group).to_owned()).collect();
         let person = Person {
-            user: Id::from_bytes([1; 16]),
+            user: Id::from_bytes([self.user; 16]),
             email: self.email,
             groups: &groups,
             service_account: self.account,
@@ -156,6 +158,86 @@ fn a_permit_gives_what_it_says_where_permits_count_and_no_scope() {
     // The same policies, where permits do not count.
     let deaf = ServerRules { permits: false, ..ledger };
     assert_eq!(CALL.connecting_to(&deaf), "deny access_no_group");
+}
+
+/// Lists hold what their reader may call, so that nobody needs a permit for them who was let in.
+#[test]
+fn whom_a_permit_lets_in_may_list_unless_a_policy_forbids() {
+    let cedar = r#"@id("in") permit (principal, action == Action::"connect", resource == McpServer::"ledger");
+        @id("no-prompts") forbid (principal, action == Action::"list", resource)
+          when { context.method == "prompts/list" };"#;
+    let ledger = server("ledger", Access::Groups(Vec::new()), cedar);
+    let list = |method| Case { method, name: None, ..CALL };
+    assert_eq!(list("tools/list").at(&ledger), "allow in");
+    assert_eq!(list("prompts/list").at(&ledger), "deny no-prompts");
+    assert_eq!(Case { scope: "", ..list("resources/list") }.at(&ledger), "need read call_reads");
+    assert!(!CALL.listing(Listed::Tool("add", ReadOnly::Yes), &ledger));
+}
+
+#[test]
+fn a_permit_for_people_whom_nothing_lets_in_is_a_mistake() {
+    let pay = r#"permit (principal, action == Action::"call", resource == Tool::"ledger/pay");"#;
+    let door = |server: &str| {
+        format!(
+            r#"{pay} permit (principal, action == Action::"connect", resource == McpServer::"{server}");"#
+        )
+    };
+    for cedar in [pay.to_owned(), door("wiki")] {
+        let mistakes = Library::read(&files(&cedar), &SERVERS).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:#?}");
+        assert!(mistakes[0].problem.contains("Action::\"connect\" too"), "{mistakes:#?}");
+    }
+    for cedar in [door("ledger"), format!("{pay} permit (principal, action, resource);")] {
+        assert!(Library::read(&files(&cedar), &SERVERS).is_ok(), "{cedar}");
+    }
+}
+
+/// What can differ between two questions that are remembered, one by one.
+#[test]
+fn what_is_remembered_of_one_question_answers_no_other() {
+    let bob = Id::<protocol::id::User>::from_bytes([2; 16]);
+    let read =
+        Case { method: "resources/read", name: Some("file:///a"), read_only: ReadOnly::NotATool, ..CALL };
+    for (condition, one, other) in [
+        (format!(r#"principal == User::"{bob}""#), Case { user: 2, ..CALL }, CALL),
+        (
+            r#"principal has email && principal.email == "bob@example.com""#.to_owned(),
+            Case { email: Some("bob@example.com"), ..CALL },
+            CALL,
+        ),
+        (
+            r#"principal has email && principal.email == """#.to_owned(),
+            Case { email: Some(""), ..CALL },
+            Case { email: None, ..CALL },
+        ),
+        (
+            r#"context.method == "resources/subscribe""#.to_owned(),
+            Case { method: "resources/subscribe", ..read.clone() },
+            read.clone(),
+        ),
+        (
+            r#"principal in Group::"b""#.to_owned(),
+            Case { groups: &["a", "b"], ..CALL },
+            Case { groups: &["ab"], ..CALL },
+        ),
+        (
+            r#"context.scopes.contains("read")"#.to_owned(),
+            Case { scope: "read write", ..CALL },
+            Case { scope: "readwrite write", ..CALL },
+        ),
+    ] {
+        let action = if one.name == read.name { "read" } else { "call" };
+        let cedar = format!(
+            r#"@id("f") forbid (principal is User, action == Action::"{action}", resource) when {{ {condition} }};"#
+        );
+        for (first, second) in [(&one, &other), (&other, &one)] {
+            let server = with(&cedar);
+            for case in [first, second, first, second] {
+                let said = case.at(&server);
+                assert_eq!(said == "deny f", std::ptr::eq(case, &one), "{condition}: {said}");
+            }
+        }
+    }
 }
 
 #[test]
