@@ -72,6 +72,8 @@ audit_kinds! {
     ClientsRegistered = "clients_registered";
     /// A code was presented again after it had been redeemed.
     CodeReplayed = "code_replayed";
+    /// The configuration and the policies were read again while Sekisho ran: taken, or refused, and the last good ones stayed.
+    ConfigurationRead = "configuration_read";
     /// A provider, or the MCP server itself, takes no more what a person's connection holds: they have to connect again.
     ConnectionDead = "connection_dead";
     /// A person's connection with an MCP server's own provider was ended. With a failure: the provider was never told.

@@ -1,5 +1,6 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work, that is, the record answers and takes writes, revocations are
-//! known (product.md, P-2), and our clock is that of the record (attacks.md, F-13). Both answer in bounded time, to anybody, under any host.
+//! known (product.md, P-2), and our clock is that of the record (attacks.md, F-13). It says too whether the configuration in use
+//! is the one that was read last (attacks.md, F-30). Both answer in bounded time, to anybody, under any host.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,7 +44,11 @@ pub(crate) async fn ready(Extension(visit): Extension<Arc<Visit>>) -> Response {
     let status = if store && revocations { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool| if good { "ok" } else { "unavailable" };
     let clock = if parts.resource_server.clock_differs() { "differs" } else { "ok" };
-    let all = serde_json::json!({ "clock": clock, "revocations": word(revocations), "store": word(store) });
+    // What was refused at a reload does not end what works: it is said, and the last good one goes on.
+    let configuration = if visit.front.metrics.is_stale() { "refused" } else { "ok" };
+    let all = serde_json::json!({
+        "clock": clock, "configuration": configuration, "revocations": word(revocations), "store": word(store),
+    });
     respond::json(status, &all)
 }
 

@@ -182,6 +182,11 @@ impl Metrics {
         self.stale.set(i64::from(!taken));
     }
 
+    /// Whether the file of the configuration is another than the one in use, because that was refused.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.stale.get() != 0
+    }
+
     /// Counts a refusal of a budget.
     pub(crate) fn limited(&self, budget: Budget) {
         self.limited.get_or_create(&BudgetLabels { budget: budget.as_str() }).inc();

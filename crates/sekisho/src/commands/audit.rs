@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
             let file = arguments.config.as_ref().ok_or_else(|| {
                 Failure::Arguments("say which configuration: `--config FILE`, or SEKISHO_CONFIG".to_owned())
             })?;
-            runtime.block_on(read(arguments, &wiring::load(file)?))?;
+            runtime.block_on(read(arguments, &wiring::load_to_tend(file)?))?;
             Ok(ExitCode::SUCCESS)
         }
     }

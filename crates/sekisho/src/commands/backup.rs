@@ -57,7 +57,7 @@ const KEY_ELSEWHERE: &str = "THE MASTER KEY IS NOT IN IT. What is sealed in the 
     master key elsewhere, and as long as this file; without it the backup cannot be restored.\n";
 
 async fn make(config: &Path, to: &Path) -> Result<Contents, Failure> {
-    let config = wiring::load(config)?;
+    let config = wiring::load_to_tend(config)?;
     let store = wiring::open_existing_store(&config).await?;
     if to.symlink_metadata().is_ok() {
         return Err(is_there(to));

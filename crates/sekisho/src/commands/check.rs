@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::Clock as _;
-use store::Queries;
+use store::{AuditFilter, AuditKind, Outcome, Queries};
 
 use self::report::Report;
 use super::docs::print;
@@ -148,6 +148,22 @@ fn new_file(path: &Path, report: &mut Report) {
     }
 }
 
+/// Whether a running Sekisho took what it read last. Every node writes its own event of it.
+async fn last_reading(store: &store::Engine, report: &mut Report) {
+    let readings = AuditFilter { kind: Some(AuditKind::ConfigurationRead), ..AuditFilter::default() };
+    let Ok(rows) = store.list_audit(readings, None, 1).await else { return };
+    let Some(last) = rows.first().filter(|row| row.outcome == Outcome::Refused) else { return };
+    let at = jiff::Timestamp::from_microsecond(last.at.micros()).unwrap_or_default();
+    report.note(
+        "reload",
+        format!(
+            "a running Sekisho refused the configuration at {} ({}), and goes on with the one before until it reads a good one",
+            at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            last.reason.as_deref().unwrap_or("unknown"),
+        ),
+    );
+}
+
 async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Config, report: &mut Report) {
     match store.check().await {
         Ok(sentence) => report.good("store", sentence),
@@ -169,6 +185,7 @@ async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Co
         Ok(sentence) => report.good("keys", sentence),
         Err(error) => report.bad("keys", error.to_string()),
     }
+    last_reading(store, report).await;
     if let Ok(counts) = store.counts().await {
         report.note(
             "store",

@@ -59,7 +59,7 @@ async fn make(arguments: &EmergencyLoginArguments) -> Result<String, Failure> {
     if why.is_empty() || why.len() > 500 || why.contains(char::is_control) {
         return Err(Failure::Arguments("--why is for the audit: one line of at most 500 bytes".to_owned()));
     }
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let world = World::real();
     let masters = wiring::master_keys(&config, &world).await?;
     let store = wiring::open_existing_store(&config).await?;

@@ -110,7 +110,7 @@ struct Desk {
 
 impl Desk {
     async fn open(file: &Path) -> Result<Self, Failure> {
-        let config = wiring::load(file)?;
+        let config = wiring::load_to_tend(file)?;
         let world = World::real();
         let masters = wiring::master_keys(&config, &world).await?;
         let store = wiring::open_existing_store(&config).await?;

@@ -100,7 +100,7 @@ fn stopping<'a>(config: &'a Config, world: &'a World, store: &'a dyn Store) -> S
 }
 
 async fn link(LinkArguments { other, to }: &LinkArguments) -> Result<String, Failure> {
-    let config = wiring::load(&other.config)?;
+    let config = wiring::load_to_tend(&other.config)?;
     let identity = identity(&other.identity)?;
     if !config.identity_providers.iter().any(|provider| provider.settings.id == identity.connector) {
         return Err(Failure::Arguments(format!("`{}` is no [[identity_provider]] here", identity.connector)));
@@ -133,7 +133,7 @@ async fn link(LinkArguments { other, to }: &LinkArguments) -> Result<String, Fai
 }
 
 async fn unlink(arguments: &IdentityArguments) -> Result<String, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let identity = identity(&arguments.identity)?;
     let store = wiring::open_existing_store(&config).await?;
     let world = World::real();
@@ -156,7 +156,7 @@ async fn unlink(arguments: &IdentityArguments) -> Result<String, Failure> {
 }
 
 async fn list(arguments: &ListArguments) -> Result<String, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let store = wiring::open_existing_store(&config).await?;
     let user = people::find_one(store.as_ref(), &arguments.person).await?;
     let mut text = format!("{}  {}:{}\n", user.id, user.connector, user.subject);

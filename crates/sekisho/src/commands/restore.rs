@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &RestoreArguments) -> Result<ExitCode, Failure> {
 }
 
 async fn restore(arguments: &RestoreArguments) -> Result<(), Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let world = World::real();
     let masters = wiring::master_keys(&config, &world).await?;
     let World { clock, entropy } = world;

@@ -75,7 +75,7 @@ pub struct SignInArguments {
 }
 
 pub(super) fn run(arguments: &SignInArguments) -> Result<ExitCode, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let runtime = wiring::runtime()?;
     runtime.block_on(read(arguments, &config))
 }

@@ -86,7 +86,7 @@ pub struct AllowArguments {
 }
 
 pub(super) fn run(arguments: &StopArguments) -> Result<ExitCode, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     if arguments.all && !arguments.yes {
         confirm()?;
     }
@@ -95,7 +95,7 @@ pub(super) fn run(arguments: &StopArguments) -> Result<ExitCode, Failure> {
 }
 
 pub(super) fn allow(arguments: &AllowArguments) -> Result<ExitCode, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     print(&wiring::runtime()?.block_on(let_in(arguments, &config))?)?;
     Ok(ExitCode::SUCCESS)
 }

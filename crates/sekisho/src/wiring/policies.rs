@@ -25,6 +25,12 @@ pub fn folder(config: &Config) -> Option<PathBuf> {
     config.policy.folder.as_ref().map(|folder| config.folder.join(folder))
 }
 
+/// What forbids everything.
+pub fn closed() -> PolicyFile {
+    let text = "@id(\"closed\") forbid (principal, action, resource);";
+    PolicyFile { name: "closed.cedar".to_owned(), text: text.to_owned() }
+}
+
 /// These files as the policies of this configuration.
 fn read(config: &Config, files: &[PolicyFile]) -> Result<Library, Failure> {
     let servers = config.mcp_servers.iter();

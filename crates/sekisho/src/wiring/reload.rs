@@ -8,6 +8,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::id::Id;
+use store::{AuditEvent, AuditKind, Outcome};
+
 use super::assembly::Assembly;
 use super::roles::Shared;
 use super::{Running, credentials, master_keys, parse, policies};
@@ -31,6 +34,7 @@ impl Running {
         match next {
             Ok(next) => {
                 next.take_over(&self.fronts);
+                self.write_down((Outcome::Ok, None), &next.config).await;
                 self.proxies.exchange(next.config.house.trusted_proxies.clone());
                 credentials::warn_of_old_ones(&next.config, self.shared().world.clock.now());
                 self.assembly.store(Arc::new(next));
@@ -39,9 +43,41 @@ impl Running {
             }
             Err(failure) => {
                 self.fronts.count_reload(false);
+                let kept = self.assembly.load_full();
+                self.write_down((Outcome::Refused, Some(fault(&failure))), &kept.config).await;
                 tracing::error!(%failure, "the configuration was refused; the last good one stays in use");
             }
         }
+    }
+}
+
+impl Running {
+    /// The event of a reading, with what is in use after it. What cannot be written down is in the log at least.
+    async fn write_down(&self, (outcome, reason): (Outcome, Option<&'static str>), used: &Config) {
+        let (store, world) = (&self.shared().store, &self.shared().world);
+        let (now, kind) = (world.clock.now(), AuditKind::ConfigurationRead);
+        let mut event = AuditEvent::new(Id::mint(now, world.entropy.as_ref()), now, kind, outcome);
+        event.reason = reason;
+        event.detail.insert("policies", used.policies.len().to_string());
+        if let Err(error) = store.append_audit(vec![event]).await {
+            tracing::error!(%error, "the reading of the configuration could not be written down");
+        }
+    }
+}
+
+/// What was wrong with the files.
+const fn fault(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Arguments(_) => "not_to_be_taken",
+        Failure::Configuration(_) => "mistakes",
+        Failure::ConfigurationFile { .. } | Failure::Io { .. } => "unreadable",
+        Failure::Policies(_) => "policy_mistakes",
+        Failure::Secret(_) => "secret",
+        Failure::Backup(_)
+        | Failure::BackupFile { .. }
+        | Failure::Keys(_)
+        | Failure::Store(_)
+        | Failure::Wiring(_) => "wiring",
     }
 }
 

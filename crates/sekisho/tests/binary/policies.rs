@@ -154,8 +154,15 @@ async fn an_answer_is_explained_with_the_policies_that_decided() {
     );
     assert!(said.contains("does not let in (access_no_group)"), "{said}");
     assert!(!alice(&["notes"]).contains("shut out"));
+    // A mistake in a policy keeps nobody from stopping a person.
+    let odd = folder.path("policies").join("odd.cedar");
+    std::fs::write(&odd, "forbid (").unwrap();
+    assert_eq!(folder.run(&["policy", "check"]).status.code(), Some(2));
+    let output = folder.run(&["audit", "--limit", "1"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let output = folder.run(&["stop", "--user", "alice@example.com", "--block"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    std::fs::remove_file(odd).unwrap();
     assert!(alice(&["notes"]).contains("shut out"));
     for (who, word) in
         [("nobody@example.com", "nobody here"), ("service-account:c", "no service account `c`")]

@@ -12,7 +12,7 @@ use testkit::http::{Answer, Http, request};
 use testkit::mcp_server::FakeMcpServer;
 use tokio::task::JoinSet;
 
-use crate::process::{Folder, Running, http};
+use crate::process::{Folder, Running, http, text};
 
 /// T (product.md, P-2).
 const T: Duration = Duration::from_secs(5);
@@ -209,6 +209,8 @@ async fn f_30_policies_with_a_mistake_leave_the_last_good_ones_in_use() {
     scene.reload("b.cedar:3: ");
     assert_eq!(scene.call("notes").await.status, StatusCode::FORBIDDEN, "the last good ones stay");
     assert_eq!(scene.refused().await, "1");
+    let ready = scene.http.get(&format!("{}/readyz", scene.folder.issuer), &[]).await.unwrap();
+    assert_eq!((ready.status, &ready.json()["configuration"]), (StatusCode::OK, &"refused".into()));
     let away = scene.folder.path("away");
     std::fs::rename(&folder, &away).unwrap();
     scene.reload(REFUSED);
@@ -216,7 +218,32 @@ async fn f_30_policies_with_a_mistake_leave_the_last_good_ones_in_use() {
     scene.reload(REFUSED);
     assert_eq!(scene.call("notes").await.status, StatusCode::FORBIDDEN);
     std::fs::rename(away.join("a.cedar"), folder.join("a.cedar")).unwrap();
+    let check = || text(&scene.folder.run(&["check"]).stdout);
+    assert!(check().contains("a running Sekisho refused the configuration at 2"), "{}", check());
     scene.reload(TAKEN);
+    assert!(!check().contains("a running Sekisho refused"), "{}", check());
+    let output = scene.folder.run(&["audit", "--json", "--kind", "configuration_read"]);
+    let readings = text(&output.stdout);
+    let readings = readings.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let mut readings: Vec<serde_json::Value> = readings.collect();
+    readings.sort_by_key(|event| event["at"].to_string());
+    let said = |event: &serde_json::Value| {
+        ["outcome", "reason"].map(|key| event[key].as_str().unwrap_or("-").to_owned()).join(" ")
+    };
+    assert_eq!(
+        readings.iter().map(said).collect::<Vec<_>>(),
+        [
+            "ok -",
+            "ok -",
+            "refused policy_mistakes",
+            "refused not_to_be_taken",
+            "refused not_to_be_taken",
+            "ok -"
+        ]
+    );
+    assert_eq!(readings[2]["detail"]["policies"], "2", "those that stay: {}", readings[2]);
+    let ready = scene.http.get(&format!("{}/readyz", scene.folder.issuer), &[]).await.unwrap();
+    assert_eq!(ready.json()["configuration"], "ok");
     assert_eq!(scene.call("notes").await.status, StatusCode::OK);
 }
 

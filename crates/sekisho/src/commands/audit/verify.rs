@@ -42,7 +42,7 @@ struct Bench {
 
 impl Bench {
     async fn open(file: &Path) -> Result<Self, Failure> {
-        let config = wiring::load(file)?;
+        let config = wiring::load_to_tend(file)?;
         let world = World::real();
         let masters = wiring::master_keys(&config, &world).await?;
         let store = wiring::open_existing_store(&config).await?;

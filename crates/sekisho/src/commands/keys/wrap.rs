@@ -44,7 +44,7 @@ fn service(config: &Config) -> Result<&KeyServiceConfig, Failure> {
 
 /// Wraps, and says what to write into the configuration.
 pub(super) async fn wrap(arguments: &WrapArguments) -> Result<String, Failure> {
-    let (config, world) = (wiring::load(&arguments.config.config)?, World::real());
+    let (config, world) = (wiring::load_to_tend(&arguments.config.config)?, World::real());
     let service = service(&config)?;
     let secret = match &arguments.from {
         Some(file) => SecretSource::File(file.clone()).load("the master key")?,
@@ -65,7 +65,7 @@ pub(super) async fn wrap(arguments: &WrapArguments) -> Result<String, Failure> {
 
 /// Unwraps into a file.
 pub(super) async fn unwrap(arguments: &UnwrapArguments) -> Result<String, Failure> {
-    let (config, world) = (wiring::load(&arguments.config.config)?, World::real());
+    let (config, world) = (wiring::load_to_tend(&arguments.config.config)?, World::real());
     let service = service(&config)?;
     let wrapped = service.settings.wrapped.as_ref().ok_or_else(|| {
         Failure::Arguments("there is nothing to unwrap: `wrapped` under [master_key] is missing".to_owned())
