@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use store::AuditKind;
+use protocol::oauth::{ClientId, ResourceUri};
+use protocol::world::Clock as _;
+use store::{AuditKind, Consents as _, Queries as _};
 use testkit::browser::{Browser, Page};
 use testkit::client::{TestClient, allow, log_in};
 use testkit::house::{House, Plan};
@@ -94,6 +96,30 @@ async fn a_person_lets_a_device_in_and_the_device_calls_a_tool() -> Verdict {
     tok400(&poll(&client, &device.device_code).await?, "invalid_grant")?;
     assert_eq!(client.refresh(refresh).await?.status, StatusCode::OK);
     assert_eq!(house.audit(AuditKind::ConsentGiven).await?.len(), 1);
+    house.close().await
+}
+
+/// RFC 8628, section 5.4: whose device it is can only be judged by the person, each time.
+#[tokio::test]
+async fn a_yes_to_a_device_is_remembered_of_no_client() -> Verdict {
+    let mut plan = Plan::default();
+    // A yes to it in a browser would be.
+    let known = ClientId::parse("known-native").map_err(|error| error.to_string())?;
+    plan.consents.loopback_clients = vec![known.clone()];
+    let house = House::with(plan).await?;
+    let client = house.known_client("known-native")?;
+    let device = begin(&house, &client).await?;
+    let mut browser = house.browser();
+    let login = enter(&mut browser, &device.complete, &device.user_code).await?;
+    let consent = log_in(&mut browser, login, "alice").await?;
+    browser.submit(&consent, consent.form()?, Some(("decision", "allow"))).await?.page()?;
+    assert_eq!(house.audit(AuditKind::ConsentGiven).await?.len(), 1);
+    let alice = house.store.find_people("alice@example.com").await.map_err(|error| error.to_string())?;
+    let alice = alice.first().ok_or("no Alice")?.id;
+    let resource = ResourceUri::parse(&house.resource("notes")).map_err(|error| error.to_string())?;
+    let now = house.clock.now();
+    let remembered = house.store.list_consents(alice, &known, &resource, now).await;
+    assert_eq!(remembered.map_err(|error| error.to_string())?, []);
     house.close().await
 }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use protocol::oauth::ClientId;
 use store::{AuditKind, Queries as _};
 use testkit::client::TestClient;
-use testkit::house::{House, introspection_secret};
+use testkit::house::{House, Plan, introspection_secret};
 use testkit::http::Answer;
 use testkit::outcomes::{Verdict, rs401, tok400};
 use testkit::world::TestEntropy;
@@ -227,6 +227,35 @@ async fn a_blocked_agent_gets_nothing_for_anybody_and_a_blocked_person_is_acted_
         refused.iter().any(|event| event.reason.as_deref() == Some("service_account_stopped")),
         "{refused:?}"
     );
+    scene.house.close().await
+}
+
+/// One agent may hand on to another, and that one to nobody: whoever reads the token sees at most two who act.
+#[tokio::test]
+async fn at_most_two_act_for_a_person_one_for_the_other() -> Verdict {
+    let mut plan = Plan::default();
+    let acting = |name: &str| plan.service_accounts.iter().position(|account| account.name == name);
+    let (agent, nightly) = acting("agent").zip(acting("nightly")).ok_or("no such accounts")?;
+    plan.service_accounts[nightly].may_act = plan.service_accounts[agent].may_act.clone();
+    let house = House::with(plan).await?;
+    let client = house.client().await?;
+    let agent = machine(&house, "agent-client", "secret-of-the-agent");
+    let clerk = machine(&house, "clerk-client", "secret-of-the-clerk");
+    let scene = Scene { house, client, agent, clerk };
+    let night_runner = machine(&scene.house, "night-runner", "secret-of-the-night-runner");
+    let token = scene.token("chika").await?;
+    let notes = scene.house.resource("notes");
+    let first = exchange(&scene.house, &scene.agent, &token, &[]).await?;
+    let second = exchange(&scene.house, &scene.clerk, &first, &[("resource", &notes)]).await?;
+    let act = &claims(&second)?["act"];
+    assert_eq!((act["name"].as_str(), act["act"]["name"].as_str()), (Some("clerk"), Some("agent")));
+    assert_eq!(
+        scene.house.call("notes", &second, "tools/list", serde_json::json!({})).await?.status,
+        StatusCode::OK
+    );
+    tok400(&ask(&night_runner, &second, &[]).await?, "invalid_request")?;
+    // It may, for whom nobody acts yet.
+    exchange(&scene.house, &night_runner, &token, &[]).await?;
     scene.house.close().await
 }
 

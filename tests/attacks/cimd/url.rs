@@ -6,8 +6,10 @@ use authorization_server::{
     Blocked, ClientAdministration, DocumentRules, HostPattern, Named, Standing, Stopping, UnknownHosts,
 };
 use protocol::oauth::ClientId;
+use testkit::client::Pkce;
 use testkit::document_host::json;
-use testkit::outcomes::page400;
+use testkit::house::Plan;
+use testkit::outcomes::{page400, tok401};
 use testkit::world::TestEntropy;
 
 use super::Cimd;
@@ -286,6 +288,26 @@ async fn cm_29_a_blocked_client_is_refused_before_its_document_is_asked_for() {
     desk.block(&Blocked::Host(host), None).await.unwrap();
     house.advance(Duration::from_secs(2 * 86_400)).await.unwrap();
     right(page400(&scene.asked(&url).await), "its host is blocked");
+    assert_eq!(scene.host.connections(), before, "NOUP");
+    scene.close().await;
+}
+
+/// The same where tokens are given out, for a client that people allowed before the operator wrote it down as blocked.
+#[tokio::test]
+async fn cm_29_a_client_that_the_operator_blocks_later_gets_no_token_and_its_document_is_not_asked_for() {
+    let mut scene = Cimd::new().await;
+    let client = scene.good("/c", &scene.document("/c"));
+    let (mut browser, resource) = (scene.house.browser(), scene.house.resource("notes"));
+    let tokens = client.obtain_tokens(&mut browser, "alice", &resource).await.unwrap();
+    let pkce = Pkce::new("blocked later");
+    let code = client.obtain_code(&mut browser, "alice", &resource, &pkce.challenge).await.unwrap();
+    let named = Named::Client(ClientId::parse(&scene.host.url("/c")).unwrap());
+    let block = |plan: &mut Plan| plan.client_policy.named.push((named, Standing::Block));
+    scene.house = scene.house.restart_with(block).await.unwrap();
+    let before = scene.host.connections();
+    right(tok401(&client.redeem(&code, &pkce.verifier).await.unwrap(), false), "a code");
+    let refreshed = client.refresh(tokens["refresh_token"].as_str().unwrap()).await.unwrap();
+    right(tok401(&refreshed, false), "a refresh token");
     assert_eq!(scene.host.connections(), before, "NOUP");
     scene.close().await;
 }

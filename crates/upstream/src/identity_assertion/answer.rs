@@ -130,3 +130,6 @@ fn refused(status: StatusCode, error: Option<&str>, bad_grant: Trouble) -> Troub
         Some(_) | None => Trouble::Refused,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use store::{AuditFilter, KeysRecord as _, Queries as _};
 use super::*;
 use crate::test_house::*;
 use crate::trusted_issuers::IssuerKeys;
-use crate::{Platform, TrustedIssuer, WorkloadRule};
+use crate::{Platform, PreRegisteredClient, TrustedIssuer, WorkloadRule};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 const CLUSTER: &str = "https://cluster.example";
@@ -331,6 +331,27 @@ async fn a_workload_without_a_key_gets_nothing_where_one_is_demanded() {
     assert_eq!(WorkloadRefusal::ProofMissing.code(), ErrorCode::InvalidDpopProof);
     let bound = world.refused(&[("cnf", json!({"jkt": "A".repeat(43)}))]).await;
     assert_eq!(bound, WorkloadRefusal::Constrained);
+}
+
+/// AS-223: a client whose every token request carries a proof carries one here too.
+#[tokio::test]
+async fn a_client_whose_tokens_are_bound_gets_none_for_a_workload_without_a_proof() {
+    let bind = |settings: &mut Settings| {
+        let clients = std::mem::take(&mut settings.clients).into_iter();
+        let is_runner = |client: &PreRegisteredClient| client.client_id().as_str() == RUNNER.0;
+        settings.clients = clients
+            .map(|client| {
+                let bound = is_runner(&client);
+                client.with_bound_tokens(bound)
+            })
+            .collect();
+    };
+    let world = World::with(bind).await;
+    let (assertion, proven) = (world.signed(&[]), [("client_id", RUNNER.0), ("client_secret", RUNNER.1)]);
+    let refused = world.present(&assertion, &proven).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::InvalidDpopProof);
+    // Nothing was used up.
+    world.present(&assertion, &[]).await.unwrap();
 }
 
 /// RFC 7521, section 4.1: in the header as in the form.
