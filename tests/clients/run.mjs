@@ -5,7 +5,7 @@
 // Every client on every revision that it speaks, with `sekisho demo` (example people, example MCP servers), and with
 // `sekisho serve` between a real OpenID provider and an MCP server of another SDK. What the client saw and what
 // `sekisho audit` tells of it must agree. Clients without a browser follow: machines.mjs and enterprise.mjs; one that holds a
-// key: proofs.mjs; and published MCP servers as they are: published.mjs. `ONLY=word` runs the parts whose name contains the word.
+// key: proofs.mjs; published MCP servers as they are: published.mjs; and the examples for MCP servers: who.mjs. `ONLY=word` runs the parts whose name contains the word.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,6 +16,7 @@ import { withMachines } from './machines.mjs';
 import { run } from './program.mjs';
 import { withProofs } from './proofs.mjs';
 import { withPublishedServers } from './published.mjs';
+import { withExamplesOfWhoIsCalling } from './who.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const REVISIONS = ['2025-11-25', '2026-07-28'];
@@ -140,7 +141,7 @@ access = ["group:engineering"]
 }
 
 try {
-  const parts = [withExamplePeople, withOpenIdProvider, withMachines, withEnterprise, withProofs, withPublishedServers];
+  const parts = [withExamplePeople, withOpenIdProvider, withMachines, withEnterprise, withProofs, withPublishedServers, withExamplesOfWhoIsCalling];
   for (const part of parts.filter(({ name }) => name.includes(process.env.ONLY ?? '')))
     try { await part(); } catch (error) { await test(part.name, () => { throw error; }); }
 } finally {

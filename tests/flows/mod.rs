@@ -28,6 +28,7 @@ mod sign_ins;
 mod signals;
 mod stops;
 mod streams;
+mod who_is_calling;
 mod workloads;
 
 pub(crate) use machines::machine;
