@@ -95,13 +95,17 @@ export async function metadataHost() {
   return { ...running, sections: `[client_id_metadata_documents]\nca_file = "${authority}"\nprivate_hosts = ["${new URL(running.said).host}"]\n` };
 }
 
-/** `sekisho serve` with a configuration made of the usual head and `sections` (TOML). */
-export async function serve(name, sections, { port, env } = {}) {
+/** `sekisho serve` with a configuration made of the usual head and `sections` (TOML), and beside it these `files` by name. */
+export async function serve(name, sections, { port, env, files = {} } = {}) {
   const folder = temporaryFolder(name);
   const chosen = port ?? (await freePort());
   const url = `http://localhost:${chosen}`;
   secretFile(folder, 'master.key', `${randomBytes(32).toString('base64url')}\n`);
   secretFile(folder, 'provider.secret', 'a-secret-for-tests-only-0123456789abcdef\n');
+  for (const [file, text] of Object.entries(files)) {
+    fs.mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
+    fs.writeFileSync(path.join(folder, file), text);
+  }
   const config = path.join(folder, 'sekisho.toml');
   fs.writeFileSync(config, `public_url = "${url}"
 listen = ${JSON.stringify(await listeners(chosen))}

@@ -3,8 +3,9 @@
 //   SEKISHO_BIN=…/sekisho CONFORMANCE_SERVER=…/mcp_conformance_server node server.mjs
 //
 // The direct run must pass: it says what the fixture can. The run through the gateway must come to the same verdict on every
-// check. The suite has no authorization: a token is obtained as a client would (registration, the pages, the code), and
-// `bearer-shim.mjs` in front of the gateway adds it to every request.
+// check, with policies that are asked about every call and every entry of a list, and with the audit. The suite has no
+// authorization: a token is obtained as a client would (registration, the pages, the code), and `bearer-shim.mjs` in front of
+// the gateway adds it to every request.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import path from 'node:path';
@@ -55,6 +56,16 @@ async function same(places, words, expected) {
   judge(through, expected);
 }
 
+// Asked about everything, by its arguments and the time; true of nothing that the suite does.
+const POLICIES = `@id("not-this")
+forbid (principal, action in [Action::"call", Action::"get", Action::"list", Action::"read", Action::"other"], resource in McpServer::"notes")
+when { context.time < datetime("2020-01-01") };
+
+@id("no-force")
+forbid (principal, action == Action::"call", resource in McpServer::"notes")
+when { context.arguments has force };
+`;
+
 /** The fixture, and the gateway before it with the shim before that. */
 async function places() {
   const fixture = await start(process.env.CONFORMANCE_SERVER, [], { ready: /^listening (\S+)/m, log: log('fixture') });
@@ -67,7 +78,10 @@ kind = "development"
 name = "notes"
 url = "${fixture.said}"
 access = "everyone who may log in"
-`, { port });
+
+[policy]
+folder = "policies"
+`, { port, files: { 'policies/rules.cedar': POLICIES, 'policies/arguments.cedarschema': 'type Arguments = { force?: Bool };' } });
   const { accessToken } = await authorize(sekisho, `${sekisho}/notes/mcp`);
   const shim = await start(process.execPath, [path.join(here, 'bearer-shim.mjs')], {
     env: { TOKEN: accessToken, TARGET: sekisho, BASE: '/notes' }, ready: /^listening (\S+)/m, log: log('shim'),
