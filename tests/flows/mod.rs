@@ -3,6 +3,7 @@
 mod audit;
 mod bound;
 mod clients;
+mod connections;
 mod cross_app_access;
 mod device;
 mod documents;

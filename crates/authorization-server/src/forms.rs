@@ -11,6 +11,7 @@ use protocol::secret::{Hash, Secret};
 
 use crate::pages::FormToken;
 
+const CONNECT: &str = "form: connect";
 const CONSENT: &str = "form: consent";
 const LOGIN: &str = "form: login";
 
@@ -77,6 +78,16 @@ pub(crate) fn consent_token(
 ) -> FormToken {
     let mark = keys.active().mac(CONSENT, &[id.as_bytes(), holder.as_bytes(), shown.as_bytes()]);
     FormToken::new(format!("{}.{}", hex(shown.as_bytes()), hex(&mark)))
+}
+
+/// The token of the forms of a page on which accounts are connected, for its holder.
+pub(crate) fn connect_token(keys: &KeyRing<MacKey>, place: &str, holder: &Hash) -> FormToken {
+    FormToken::new(hex(&keys.active().mac(CONNECT, &[place.as_bytes(), holder.as_bytes()])))
+}
+
+/// Whether a form is of that page, for this holder.
+pub(crate) fn is_connect_form(keys: &KeyRing<MacKey>, presented: &str, place: &str, holder: &Hash) -> bool {
+    marked(keys, presented, |key| key.mac(CONNECT, &[place.as_bytes(), holder.as_bytes()]))
 }
 
 /// What a consent form says of the page it came from.

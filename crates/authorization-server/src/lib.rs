@@ -18,6 +18,7 @@ mod browser;
 pub mod capabilities;
 mod client_authentication;
 mod clients;
+mod connecting;
 mod consent;
 mod device;
 mod error;
@@ -66,6 +67,7 @@ pub use clients::{
     DocumentRules, HostPattern, Named, NotAHost, PreRegisteredClient, PreRegisteredError, Standing,
     UnknownHosts, destination_text, destinations_of_record, fingerprint_text,
 };
+pub use connecting::{AtConnect, SignInToConnect};
 pub use consent::{ConsentAnswer, ConsentError, ConsentForm, ConsentReason, ConsentStep, Verdict};
 pub use device::{DeviceEntered, DeviceError, DevicePageError, DevicePageReason};
 pub use grants::PersonRefusal;

@@ -19,6 +19,7 @@ use crate::error::CallError;
 use crate::lists::List;
 use crate::media::{self, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, Media};
 use crate::reason::CallReason;
+use crate::vault::question::{self, Answered};
 
 /// How long a message may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
@@ -59,6 +60,8 @@ pub(crate) struct Asked {
     pub(crate) entry: Entry,
     pub(crate) headers: HeaderMap,
     pub(crate) operation: Operation,
+    /// What came back of a question of ours; it is not in the message any more.
+    pub(crate) answered: Option<Answered>,
 }
 
 impl Asked {
@@ -76,11 +79,11 @@ impl Asked {
         let (head, body) = request.into_parts();
         let headers = head.headers;
         let read = match verb {
-            Verb::Delete | Verb::Get => read_bodiless(verb, &headers),
+            Verb::Delete | Verb::Get => read_bodiless(verb, &headers).map(|operation| (operation, None)),
             Verb::Post => read_message(&headers, body, message_bytes).await,
         };
         match read {
-            Ok(operation) => {
+            Ok((operation, answered)) => {
                 match &operation {
                     Operation::Call { call, .. } if call.kind == CallKind::Response => {
                         entry.describe("response", None);
@@ -89,7 +92,7 @@ impl Asked {
                     Operation::EndSession { .. } => entry.describe("DELETE", None),
                     Operation::Listen { .. } => entry.describe("GET", None),
                 }
-                Ok(Self { entry, headers, operation })
+                Ok(Self { entry, headers, operation, answered })
             }
             Err(reason) => {
                 let id =
@@ -204,7 +207,11 @@ fn version(headers: &HeaderMap) -> Result<Option<ProtocolVersion>, CallReason> {
         .ok_or(CallReason::VersionUnsupported)
 }
 
-async fn read_message<B>(headers: &HeaderMap, body: B, most: usize) -> Result<Operation, CallReason>
+async fn read_message<B>(
+    headers: &HeaderMap,
+    body: B,
+    most: usize,
+) -> Result<(Operation, Option<Answered>), CallReason>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -222,7 +229,11 @@ where
     if !parameters_are_sound(headers) {
         return Err(CallReason::HeaderRefused);
     }
-    Ok(Operation::Call { call, body })
+    let (answered, body) = match question::take(&call, &body) {
+        Some((answered, rest)) => (Some(answered), rest),
+        None => (None, body),
+    };
+    Ok((Operation::Call { call, body }, answered))
 }
 
 /// MCP 2026-07-28, transports, "Value Encoding": what is not plain goes as Base64. And each stands once: of two, one reader

@@ -9,6 +9,7 @@ use crate::breaker::Circuit;
 use crate::limits::Exhausted;
 use crate::server::Servers;
 use crate::streams::Streams;
+use crate::vault::counts::ConnectionCounts;
 use store::Outcome;
 
 /// How many calls ended how, since the start.
@@ -59,6 +60,7 @@ pub struct Counting {
     counters: Arc<Counters>,
     streams: Arc<Streams>,
     standing: Arc<ArcSwap<Servers>>,
+    connections: Arc<ConnectionCounts>,
 }
 
 impl Counting {
@@ -66,8 +68,14 @@ impl Counting {
         counters: Arc<Counters>,
         streams: Arc<Streams>,
         standing: Arc<ArcSwap<Servers>>,
+        connections: Arc<ConnectionCounts>,
     ) -> Self {
-        Self { counters, streams, standing }
+        Self { counters, streams, standing, connections }
+    }
+
+    /// How often what became of connections, until now.
+    pub fn connections(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.connections.snapshot()
     }
 
     /// The MCP servers as they stand now, by name.

@@ -19,14 +19,16 @@ pub struct CallError {
     reason: CallReason,
     id: Option<RequestId>,
     challenge: Option<HeaderValue>,
-    about_proofs: Option<Box<AboutProofs>>,
+    beside: Option<Box<Beside>>,
 }
 
-/// What is said of proofs of possession beside the challenge (RFC 9449). Few errors have it.
+/// What few errors have: what is said of proofs of possession beside the challenge (RFC 9449), and an answer of MCP's own in
+/// place of an error of HTTP.
 #[derive(Debug, Default)]
-struct AboutProofs {
+struct Beside {
     challenge: Option<HeaderValue>,
     nonce: Option<HeaderValue>,
+    said: Option<Bytes>,
 }
 
 impl CallError {
@@ -35,13 +37,19 @@ impl CallError {
         id: Option<RequestId>,
         challenge: Option<HeaderValue>,
     ) -> Self {
-        Self { reason, id, challenge, about_proofs: None }
+        Self { reason, id, challenge, beside: None }
+    }
+
+    /// The same, told by an answer of MCP's own.
+    pub(crate) fn saying(mut self, body: Bytes) -> Self {
+        self.beside.get_or_insert_default().said = Some(body);
+        self
     }
 
     /// The same, with the challenge of another scheme beside its own.
     pub(crate) fn beside(mut self, challenge: Option<HeaderValue>) -> Self {
         if challenge.is_some() {
-            self.about_proofs.get_or_insert_default().challenge = challenge;
+            self.beside.get_or_insert_default().challenge = challenge;
         }
         self
     }
@@ -49,7 +57,7 @@ impl CallError {
     /// The same, with the nonce for the next proof.
     pub(crate) fn with_nonce(mut self, nonce: Option<HeaderValue>) -> Self {
         if nonce.is_some() {
-            self.about_proofs.get_or_insert_default().nonce = nonce;
+            self.beside.get_or_insert_default().nonce = nonce;
         }
         self
     }
@@ -68,8 +76,12 @@ impl CallError {
 
     /// The status.
     #[must_use]
-    pub const fn status(&self) -> StatusCode {
-        self.reason.status()
+    pub fn status(&self) -> StatusCode {
+        if self.said().is_some() { StatusCode::OK } else { self.reason.status() }
+    }
+
+    fn said(&self) -> Option<&Bytes> {
+        self.beside.as_ref()?.said.as_ref()
     }
 
     /// The shape and the code.
@@ -93,13 +105,13 @@ impl CallError {
     /// The value of a second `WWW-Authenticate`, where more than one scheme is taken.
     #[must_use]
     pub fn second_challenge(&self) -> Option<&HeaderValue> {
-        self.about_proofs.as_ref()?.challenge.as_ref()
+        self.beside.as_ref()?.challenge.as_ref()
     }
 
     /// The value of `DPoP-Nonce`, where a proof was sent and must hold one (RFC 9449, section 9).
     #[must_use]
     pub fn dpop_nonce(&self) -> Option<&HeaderValue> {
-        self.about_proofs.as_ref()?.nonce.as_ref()
+        self.beside.as_ref()?.nonce.as_ref()
     }
 
     /// The value of `Allow`, where there must be one (RFC 9110, section 15.5.6).
@@ -129,6 +141,9 @@ impl CallError {
     /// The body, always `application/json`.
     #[must_use]
     pub fn body(&self) -> Bytes {
+        if let Some(said) = self.said() {
+            return said.clone();
+        }
         let sentence = self.reason.sentence();
         match (&self.reason, self.reason.code()) {
             (CallReason::MessageRefused(refused), _) => refused.to_error().to_body(),

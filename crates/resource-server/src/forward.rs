@@ -5,6 +5,7 @@
 pub(crate) mod request;
 pub(crate) mod response;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,6 +28,8 @@ use crate::reason::CallReason;
 use crate::server::ResourceServer;
 use crate::session::Session;
 use crate::streams::Lease;
+use crate::vault::credential::Credentials;
+use crate::vault::told;
 
 const INTERNAL: i64 = -32603;
 const NOT_DONE: &str = "The MCP server behind the gateway did not carry out the request.";
@@ -38,9 +41,9 @@ impl ResourceServer {
     /// [`CallError`] if there is no answer, or none that may be passed on.
     pub async fn forward(&self, permit: Permit) -> Result<Response<Body>, CallError> {
         let (mut asked, session) = permit.into_parts();
-        let credentials = match self.credentials(asked.who()) {
+        let credentials = match self.credentials(asked.who()).await {
             Ok(credentials) => credentials,
-            Err(reason) => return Err(asked.refuse(reason)),
+            Err(reason) => return Err(self.without_credential(asked, &session, reason)),
         };
         // Before anything is sent or written down; and after the policy, so that only who is admitted uses anything up.
         match asked.who().server.limits().draw(&asked) {
@@ -55,11 +58,9 @@ impl ResourceServer {
         if let Err(reason) = self.parts.audit.intend(&mut asked.entry).await {
             return Err(asked.refuse(reason));
         }
-        let request = request::build(&asked, &session, credentials);
-        let who = asked.who();
-        let answer = match who.server.line().send(request, who.person.user).await {
+        let answer = match self.send(&asked, &session, credentials).await {
             Ok(answer) => answer,
-            Err(unanswered) => return Err(asked.refuse(reason(unanswered))),
+            Err(reason) => return Err(self.without_credential(asked, &session, reason)),
         };
         let (head, body) = answer.into_parts();
         let cleaned = response::judge(head.status, &head.headers, body.is_end_stream(), &asked.operation)
@@ -86,6 +87,34 @@ impl ResourceServer {
         Ok(response)
     }
 
+    /// Sends the request. If the MCP server takes a person's credential no more, it is replaced, and the call goes up once
+    /// again: a 401 says that it was not carried out (RFC 9110, section 15.5.2; RS-171).
+    async fn send(
+        &self,
+        asked: &Asked,
+        session: &Session,
+        credentials: Credentials,
+    ) -> Result<Response<Incoming>, CallReason> {
+        let who = asked.who();
+        let (line, user) = (who.server.line(), who.person.user);
+        let request = request::build(asked, session, credentials.clone());
+        let answer = line.send(request, user).await.map_err(reason)?;
+        let held = match &credentials.held {
+            Some(held) if answer.status() == StatusCode::UNAUTHORIZED => Arc::clone(held),
+            Some(_) | None => return Ok(answer),
+        };
+        drop(answer);
+        let vault = self.vault();
+        let next = vault.instead_of(&held, user, &who.server).await?;
+        let credentials = credentials.with(Arc::clone(&next));
+        let request = request::build(asked, session, credentials);
+        let answer = line.send(request, user).await.map_err(reason)?;
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            return vault.give_up(&next, user, &who.server).await;
+        }
+        Ok(answer)
+    }
+
     /// The session id of older clients, sealed. None for those of 2026-07-28, and none for a session that ends.
     fn give_session(
         &self,
@@ -97,6 +126,7 @@ impl ResourceServer {
         let Some(given) = from.get(&MCP_SESSION_ID).filter(|_| !asked.is_modern()) else { return Ok(()) };
         match &asked.operation {
             Operation::Call { .. } | Operation::Listen { .. } => {
+                let given = (given, declares_at_handshake(&asked.operation));
                 to.insert(MCP_SESSION_ID.clone(), self.sessions.seal(session, given, asked.who())?);
             }
             Operation::EndSession { .. } => {}
@@ -161,6 +191,14 @@ fn reason(unanswered: Unanswered) -> CallReason {
         Unanswered::Failed(UpstreamError::TimedOut) => CallReason::UpstreamTimedOut,
         Unanswered::Failed(UpstreamError::Unreachable) => CallReason::UpstreamUnreachable,
         Unanswered::Open(wait) => CallReason::CircuitOpen(wait),
+    }
+}
+
+/// Whether this is a handshake whose client takes questions by URL.
+fn declares_at_handshake(operation: &Operation) -> bool {
+    match operation {
+        Operation::Call { call, body } if call.method == "initialize" => told::declares_at_handshake(body),
+        Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => false,
     }
 }
 

@@ -60,7 +60,8 @@ pub use reason::{Blame, CallCode, CallReason};
 pub use revocations::Revocations;
 pub use server::ResourceServer;
 pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
-pub use vault::credential::{Credential, FixedCredential, FixedCredentialError};
+pub use vault::connect::{ConnectError, ConnectPage, ShownConnection};
+pub use vault::credential::{Credential, FixedCredential, FixedCredentialError, Provider};
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.
 pub mod readers {

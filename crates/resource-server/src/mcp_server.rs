@@ -5,6 +5,7 @@ use std::sync::Arc;
 use protocol::oauth::ProtectedResourceMetadata;
 use protocol::world::{Clock, Timestamp};
 use upstream::mcp_server::streamable_http::McpServerClient;
+use upstream::oauth_client::OauthClient;
 
 use crate::breaker::Breaker;
 use crate::challenge::Challenges;
@@ -13,6 +14,8 @@ use crate::line::{Line, Turns};
 use crate::metadata;
 use crate::settings::{OtherIssuer, ServerSettings};
 use crate::tools::Catalogue;
+use crate::vault::connection::origin;
+use crate::vault::credential::Credential;
 
 /// Under which issuer the MCP server is which resource. More than one only while the house moves (product.md, P-23).
 #[derive(Debug, PartialEq, Eq)]
@@ -68,6 +71,19 @@ impl McpServer {
 
     pub(crate) fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Scheme, host and port of it: what is given for it goes nowhere else.
+    pub(crate) fn origin(&self) -> &str {
+        origin(&self.settings.assertion_audience)
+    }
+
+    /// Where people connect accounts for it, if they do.
+    pub(crate) const fn oauth_client(&self) -> Option<&Arc<OauthClient>> {
+        match &self.settings.credential {
+            Credential::Connection(provider) => Some(&provider.0),
+            Credential::Fixed(_) | Credential::None => None,
+        }
     }
 
     pub(crate) const fn settings(&self) -> &ServerSettings {

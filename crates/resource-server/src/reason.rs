@@ -3,6 +3,8 @@
 //! Total on purpose: a new reason does not compile until it has a name, a status, a code and a blame.
 //! Must never carry input of the client, text of the MCP server, or anything of the access token.
 
+mod sentence;
+
 use std::time::Duration;
 
 use http::StatusCode;
@@ -19,6 +21,8 @@ use crate::limits::LimitReached;
 const INTERNAL: i64 = -32603;
 /// JSON-RPC 2.0, section 5.1: the message is not a request that can be answered.
 const INVALID_REQUEST: i64 = -32600;
+/// An error of our own, outside what JSON-RPC 2.0, section 5.1, reserves (RS-151, RS-152).
+pub(crate) const NOT_CONNECTED: i64 = -31403;
 /// MCP 2026-07-28, "Error codes": a header does not fit the body, or holds what it may not hold.
 const HEADER_MISMATCH: i64 = -32020;
 
@@ -49,6 +53,15 @@ pub enum CallCode {
 /// Why a call was not answered by the MCP server.
 #[derive(Debug, Error)]
 pub enum CallReason {
+    /// The person connected an account, and its provider or the MCP server takes no more what it gave.
+    #[error("the person's connection is dead")]
+    ConnectionDead,
+    /// The person connected no account, and the MCP server wants one.
+    #[error("the person has not connected an account")]
+    ConnectionMissing,
+    /// The person's credential cannot be had at the moment.
+    #[error("the credential of the person's connection cannot be had")]
+    ConnectionUnavailable,
     /// `Accept` does not allow what MCP answers with.
     #[error("`Accept` does not allow the media types of mcp")]
     AcceptUnusable,
@@ -220,6 +233,9 @@ impl CallReason {
             Self::BodyTooLarge => "body_too_large",
             Self::BodyUnreadable => "body_unreadable",
             Self::CircuitOpen(_) => "circuit_open",
+            Self::ConnectionDead => "connection_dead",
+            Self::ConnectionMissing => "connection_missing",
+            Self::ConnectionUnavailable => "connection_unavailable",
             Self::ContentTypeUnsupported => "content_type_unsupported",
             Self::HeaderRefused => "header_refused",
             Self::LimitReached(reached) => reached.exhausted.reason(),
@@ -294,7 +310,10 @@ impl CallReason {
             | Self::TokenOfAnotherResource
             | Self::TokenRevoked
             | Self::TokenUnbound => StatusCode::UNAUTHORIZED,
-            Self::PersonNotAllowed | Self::ScopeInsufficient => StatusCode::FORBIDDEN,
+            Self::ConnectionDead
+            | Self::ConnectionMissing
+            | Self::PersonNotAllowed
+            | Self::ScopeInsufficient => StatusCode::FORBIDDEN,
             Self::ServerUnknown | Self::SessionUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AcceptUnusable => StatusCode::NOT_ACCEPTABLE,
@@ -313,6 +332,7 @@ impl CallReason {
             | Self::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
             Self::AuditUnavailable
             | Self::CircuitOpen(_)
+            | Self::ConnectionUnavailable
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => StatusCode::SERVICE_UNAVAILABLE,
@@ -357,6 +377,7 @@ impl CallReason {
             Self::ProofNonceNeeded => CallCode::OAuth(ErrorCode::UseDpopNonce),
             Self::PersonNotAllowed => CallCode::OAuth(ErrorCode::AccessDenied),
             Self::ScopeInsufficient => CallCode::OAuth(ErrorCode::InsufficientScope),
+            Self::ConnectionDead | Self::ConnectionMissing => CallCode::JsonRpc(NOT_CONNECTED),
             Self::HeaderRefused => CallCode::JsonRpc(HEADER_MISMATCH),
             Self::MessageRefused(refused) => CallCode::JsonRpc(refused.code),
             Self::AcceptUnusable
@@ -371,6 +392,7 @@ impl CallReason {
             | Self::AuditUnavailable
             | Self::CircuitOpen(_)
             | Self::LimitReached(_)
+            | Self::ConnectionUnavailable
             | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::PersonCallsExhausted
@@ -399,6 +421,8 @@ impl CallReason {
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => Blame::House,
             Self::LimitReached(_)
+            | Self::ConnectionDead
+            | Self::ConnectionMissing
             | Self::PersonCallsExhausted
             | Self::PersonNotAllowed
             | Self::PersonStopped
@@ -406,6 +430,7 @@ impl CallReason {
             | Self::PersonUnknown
             | Self::ScopeInsufficient => Blame::User,
             Self::CircuitOpen(_)
+            | Self::ConnectionUnavailable
             | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::UpstreamBroken
@@ -454,46 +479,6 @@ impl CallReason {
             Blame::House => Ending::Unavailable,
             Blame::Upstream => Ending::UpstreamFailed,
             Blame::Client | Blame::User => Ending::Refused,
-        }
-    }
-
-    /// The sentence that the client is told: fixed text, no detail of ours.
-    pub(crate) const fn sentence(&self) -> &'static str {
-        if let Self::LimitReached(reached) = self {
-            return reached.exhausted.sentence();
-        }
-        match self.code() {
-            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::CircuitOpen(_)) => {
-                "The MCP server behind the gateway is out of order at the moment. Try again later."
-            }
-            CallCode::OAuth(code) => code.sentence(),
-            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListTooLarge) => crate::lists::TOO_LARGE,
-            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListUnreadable) => crate::lists::UNREADABLE,
-            CallCode::JsonRpc(INTERNAL) => match self.blame() {
-                Blame::Upstream => "The MCP server behind the gateway did not answer as it should.",
-                Blame::User => "Too much is open in the name of this person. End something or wait.",
-                Blame::House | Blame::Client => "The gateway cannot serve the call at the moment.",
-            },
-            CallCode::Bare | CallCode::JsonRpc(_) => self.sentence_of_refusal(),
-        }
-    }
-
-    const fn sentence_of_refusal(&self) -> &'static str {
-        match self.status() {
-            StatusCode::UNAUTHORIZED => "An access token is needed.",
-            StatusCode::METHOD_NOT_ALLOWED => "The MCP endpoint does not know this HTTP method.",
-            StatusCode::NOT_ACCEPTABLE => "The client must accept application/json and text/event-stream.",
-            StatusCode::NOT_FOUND => match self.code() {
-                CallCode::Bare => "There is no such MCP server.",
-                CallCode::JsonRpc(_) | CallCode::OAuth(_) => "The session is not known.",
-            },
-            StatusCode::PAYLOAD_TOO_LARGE => "The message is too large.",
-            StatusCode::REQUEST_TIMEOUT => "The message did not arrive in time.",
-            StatusCode::TOO_MANY_REQUESTS => {
-                "Too many access tokens from this address were refused. Wait a little."
-            }
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => "The message must be application/json.",
-            _ => "The request is not a valid MCP request.",
         }
     }
 }

@@ -18,6 +18,7 @@ use store::{Revocation, Seen, SignInStep, Store, Timeline};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use upstream::mcp_server::streamable_http::McpServerClient;
+use upstream::oauth_client::OauthClient;
 
 use crate::assertion::Assertions;
 use crate::audit::{Audit, AuditWriter, Entry, Intents, PLACES_OF_A_PERSON, Who};
@@ -41,6 +42,7 @@ use crate::session::{Session, Sessions};
 use crate::settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 use crate::streams::Streams;
 use crate::tools::Catalogue;
+use crate::vault::connection::Vault;
 
 /// The MCP servers behind us, guarded.
 pub struct ResourceServer {
@@ -57,6 +59,8 @@ pub struct ResourceServer {
     pub(crate) parts: Lasting,
     pub(crate) dpop: DpopRules,
     message_bytes: usize,
+    /// Where our pages for people are.
+    pub(crate) pages_url: String,
     record_reading: bool,
 }
 
@@ -80,6 +84,7 @@ pub(crate) struct Lasting {
     /// Where it is told that an MCP server's circuit opened or closed, and who writes that down.
     pub(crate) turns: Turns,
     turn_writer: Arc<TurnWriter>,
+    vault: Arc<Vault>,
     writer: Arc<Mutex<Option<AuditWriter>>>,
 }
 
@@ -103,12 +108,9 @@ impl ResourceServer {
             Arc::clone(&streams),
             freshness,
         ));
-        let hearing = Arc::downgrade(&revocations);
-        store.on_revocation(Arc::new(move |revocation: &Revocation| {
-            if let Some(revocations) = Weak::upgrade(&hearing) {
-                revocations.apply(revocation);
-            }
-        }));
+        let (record, time) = (Arc::clone(&store), Arc::clone(&clock));
+        let vault = Arc::new(Vault::new(record, Arc::clone(&keys), time, Arc::clone(&entropy)));
+        hear(store.as_ref(), &revocations, &vault);
         let held_keys =
             Arc::new(HeldKeys::new(Arc::clone(&keys), keys_read, Arc::clone(&clock), Arc::clone(&streams)));
         let bounds = Bounds {
@@ -142,11 +144,13 @@ impl ResourceServer {
                 timeline,
                 turns,
                 turn_writer: Arc::new(turn_writer),
+                vault,
                 writer: Arc::new(Mutex::new(Some(writer))),
             },
             clock,
             dpop: settings.dpop,
             message_bytes: settings.message_bytes,
+            pages_url: settings.pages_url,
             record_reading: settings.record_reading,
         })
     }
@@ -167,6 +171,7 @@ impl ResourceServer {
             parts: self.parts.clone(),
             dpop: settings.dpop,
             message_bytes: settings.message_bytes,
+            pages_url: settings.pages_url,
             record_reading: settings.record_reading,
         }
     }
@@ -223,6 +228,15 @@ impl ResourceServer {
         self.servers.get(server).map(|server| server.metadata().clone())
     }
 
+    pub(crate) const fn vault(&self) -> &Arc<Vault> {
+        &self.parts.vault
+    }
+
+    /// Where people connect accounts for an MCP server, as the configuration has it now.
+    pub(crate) fn oauth_client(&self, server: &str) -> Option<Arc<OauthClient>> {
+        self.standing.load().get(server).and_then(|server| server.oauth_client()).map(Arc::clone)
+    }
+
     /// The names of all MCP servers, in no order.
     pub fn servers(&self) -> impl Iterator<Item = &str> {
         self.servers.keys().map(String::as_str)
@@ -272,8 +286,8 @@ impl ResourceServer {
     /// The counters, for whoever shows them whatever happens to the configuration.
     #[must_use]
     pub fn counting(&self) -> Counting {
-        let standing = Arc::clone(&self.standing);
-        Counting::new(Arc::clone(&self.parts.counters), Arc::clone(&self.streams), standing)
+        let (standing, connections) = (Arc::clone(&self.standing), Arc::clone(&self.vault().counts));
+        Counting::new(Arc::clone(&self.parts.counters), Arc::clone(&self.streams), standing, connections)
     }
 
     /// How many calls ended how.
@@ -372,11 +386,11 @@ impl ResourceServer {
             Err(reason) => return Err(asked.refuse(reason)),
         };
         let read_only = match permit::hint(&asked, self.record_reading) {
-            Hint::Ask(tool) => match self.credentials(asked.who()) {
+            Hint::Ask(tool) => match self.credentials(asked.who()).await {
                 Ok(credentials) => {
                     asked.who().server.catalogue().find(tool, &asked, &session, &credentials).await
                 }
-                Err(reason) => return Err(asked.refuse(reason)),
+                Err(reason) => return Err(self.without_credential(asked, &session, reason)),
             },
             Hint::Known(read_only) => read_only,
         };
@@ -399,7 +413,7 @@ impl ResourceServer {
         let (catalogue, user) = (asked.who().server.catalogue(), asked.who().person.user);
         match catalogue.recall(user, tool) {
             Some(said) => said,
-            None if catalogue.is_worth_asking(user) => match self.credentials(asked.who()) {
+            None if catalogue.is_worth_asking(user) => match self.credentials(asked.who()).await {
                 Ok(credentials) => catalogue.find(tool, asked, session, &credentials).await,
                 Err(_) => ReadOnly::No,
             },
@@ -417,6 +431,19 @@ impl ResourceServer {
             if asked.is_modern() { CallReason::MethodNotAllowed } else { reason }
         })
     }
+}
+
+/// Has both told of every revocation that the store commits.
+fn hear(store: &dyn Store, revocations: &Arc<Revocations>, vault: &Arc<Vault>) {
+    let (revocations, vault) = (Arc::downgrade(revocations), Arc::downgrade(vault));
+    store.on_revocation(Arc::new(move |revocation: &Revocation| {
+        if let Some(revocations) = Weak::upgrade(&revocations) {
+            revocations.apply(revocation);
+        }
+        if let Some(vault) = Weak::upgrade(&vault) {
+            vault.hear(revocation);
+        }
+    }));
 }
 
 /// Each MCP server with the way to it. `names` are the issuer and the other ones.

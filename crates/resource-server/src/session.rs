@@ -26,9 +26,24 @@ pub(crate) enum Session {
     Known {
         presented: HeaderValue,
         upstream: HeaderValue,
+        /// Whether the client declared URL elicitation at its handshake.
+        elicits: bool,
     },
     None,
 }
+
+impl Session {
+    /// Whether its client takes questions by URL (MCP 2025-11-25, "Elicitation").
+    pub(crate) const fn elicits_urls(&self) -> bool {
+        match self {
+            Self::Known { elicits, .. } => *elicits,
+            Self::None => false,
+        }
+    }
+}
+
+/// What stands before the id if the client declared URL elicitation. No id begins so: they are visible ASCII.
+const ELICITS: char = '\t';
 
 /// Opens and seals.
 #[derive(Debug)]
@@ -52,20 +67,24 @@ impl Sessions {
         let keys = self.keys.load();
         let upstream =
             open_session(&keys.sealing, text, &owner(who)).map_err(|_| CallReason::SessionUnknown)?;
+        let (elicits, upstream) = match upstream.strip_prefix(ELICITS) {
+            Some(upstream) => (true, upstream),
+            None => (false, upstream.as_str()),
+        };
         let mut upstream = HeaderValue::try_from(upstream).map_err(|_| CallReason::SessionUnknown)?;
         upstream.set_sensitive(true);
-        Ok(Session::Known { presented: presented.clone(), upstream })
+        Ok(Session::Known { presented: presented.clone(), upstream, elicits })
     }
 
-    /// The id that the client is given for the one that the MCP server gave.
+    /// The id that the client is given for the one that the MCP server gave. `elicits` is what the handshake declared.
     pub(crate) fn seal(
         &self,
         session: &Session,
-        given: &HeaderValue,
+        (given, elicits): (&HeaderValue, bool),
         who: &Who,
     ) -> Result<HeaderValue, CallReason> {
         match session {
-            Session::Known { presented, upstream } if upstream == given => return Ok(presented.clone()),
+            Session::Known { presented, upstream, .. } if upstream == given => return Ok(presented.clone()),
             Session::Known { .. } | Session::None => {}
         }
         // MCP transports, "Session Management": visible ASCII only.
@@ -74,7 +93,9 @@ impl Sessions {
         }
         let given = given.to_str().map_err(|_| CallReason::UpstreamMalformed)?;
         let keys = self.keys.load();
-        let sealed = seal_session(keys.sealing.active(), given, &owner(who), &*self.entropy);
+        let marked =
+            if elicits || session.elicits_urls() { format!("{ELICITS}{given}") } else { given.to_owned() };
+        let sealed = seal_session(keys.sealing.active(), &marked, &owner(who), &*self.entropy);
         let mut value = HeaderValue::try_from(sealed).map_err(|_| CallReason::UpstreamMalformed)?;
         value.set_sensitive(true);
         Ok(value)

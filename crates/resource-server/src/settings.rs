@@ -33,6 +33,8 @@ pub struct Settings {
     pub stream_grace: Duration,
     /// The age of our knowledge of revocations above which nothing is served (product.md, P-2: T).
     pub revocation_freshness: Duration,
+    /// Where our pages for people are: an origin.
+    pub pages_url: String,
     /// The largest MCP message, in bytes; one more is 413.
     pub message_bytes: usize,
     /// How many streams may be open at the same time; one more is 503.
@@ -50,6 +52,7 @@ impl Settings {
     #[must_use]
     pub fn new(issuer: String, servers: Vec<ServerSettings>) -> Self {
         Self {
+            pages_url: issuer.clone(),
             issuer,
             other_issuers: Vec::new(),
             dpop: DpopRules::default(),

@@ -1,3 +1,11 @@
 //! The vault: by what an MCP server is asked in the name of a person (product.md, P-14 and P-15).
 
+pub(crate) mod connect;
+pub(crate) mod connection;
+pub(crate) mod counts;
 pub(crate) mod credential;
+mod link;
+pub(crate) mod question;
+mod refresh;
+mod revoke;
+pub(crate) mod told;

@@ -3,6 +3,7 @@
 //!
 //! What is shipped is what runs: the same rooms, the same doors, real sockets. Only the world is a test's.
 
+mod connected;
 mod plan;
 mod scopes;
 
@@ -30,6 +31,7 @@ use crate::http::{Answer, Http};
 use crate::mcp_server::FakeMcpServer;
 use crate::world::{TestClock, TestEntropy};
 
+pub use connected::Connected;
 pub use plan::{MASTER_KEY, Plan, PlannedAccount, introspection_secret, masters};
 pub use scopes::OwnScope;
 
@@ -128,16 +130,25 @@ async fn resource_server(
     world: World,
 ) -> Built<Arc<ResourceServer>> {
     let mcp_url = ground.plan.mcp_url.clone().unwrap_or_else(|| ground.mcp.url.clone());
+    let mut ways = plan::ways(&ground.plan, &mcp_url)?;
+    let mut settings = plan::guarded(&ground.plan, &mcp_url, issuer)?;
+    if let Some(connected) = &ground.plan.connected {
+        ways.insert(connected.server.to_owned(), connected.way()?);
+        for server in settings.servers.iter_mut().filter(|server| server.name == connected.server) {
+            server.assertion = false;
+            server.assertion_audience.clone_from(&connected.url);
+            server.credential = connected.credential(issuer, &world.clock)?;
+        }
+    }
     let parts = resource_server::Parts {
         store: world.store,
         keys: Arc::clone(keeper.keys()),
         keys_read: Arc::clone(keeper.freshness()),
-        mcp_servers: plan::ways(&ground.plan, &mcp_url)?,
+        mcp_servers: ways,
         clock: world.clock,
         entropy: world.entropy,
         timeline: world.timeline,
     };
-    let settings = plan::guarded(&ground.plan, &mcp_url, issuer)?;
     let server = Arc::new(ResourceServer::new(settings, parts).map_err(text)?);
     server.revocations().read().await.map_err(text)?;
     Ok(server)
@@ -326,6 +337,8 @@ impl House {
         }
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.tasks.spawn(async move { resource_server.write_audit(close).await });
+        let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
+        self.tasks.spawn(async move { resource_server.tend_connections(close).await });
     }
 
     /// The resource identifier of an MCP server, which is its URL.

@@ -34,6 +34,9 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
 async fn show(visit: &Visit, headers: HeaderMap, query: &Form) -> Response {
     let authorization = text(query, "authorization");
     let browser = visit.browser(&headers);
+    if let Ok(Some(page)) = visit.authorization_server().page_after(&authorization, &browser).await {
+        return respond::redirect(&page);
+    }
     match visit.authorization_server().consent_page(&authorization, &browser).await {
         Ok(ConsentStep::Answer(answer)) => answered(visit, *answer),
         Ok(ConsentStep::Page(page)) => pages::consent(visit, &page),

@@ -7,6 +7,7 @@ mod acme;
 mod approval;
 mod assets;
 mod body;
+mod connect;
 mod consent;
 mod cookies;
 mod device;

@@ -242,6 +242,11 @@ impl Collector for Calls {
         let help = "Bytes of answers of MCP servers";
         let unit = Some(&Unit::Bytes);
         bytes.encode(encoder.encode_descriptor("answer", help, unit, bytes.metric_type())?)?;
+        let help = "What became of accounts that people connect, by outcome";
+        let mut connections = encoder.encode_descriptor("connections", help, None, kind)?;
+        for (outcome, count) in self.0.connections() {
+            ConstCounter::new(count).encode(connections.encode_family(&OutcomeLabels { outcome })?)?;
+        }
         let streams = ConstGauge::new(i64::try_from(counts.open_streams).unwrap_or(i64::MAX));
         let help = "Streams that are open now";
         streams.encode(encoder.encode_descriptor("open_streams", help, None, streams.metric_type())?)

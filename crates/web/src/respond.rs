@@ -294,6 +294,8 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::ClientHostRefused
         | Trouble::ClientMistake
         | Trouble::ClientUnknown
+        | Trouble::ConnectOver
+        | Trouble::ConnectProvider
         | Trouble::EmergencyCodeUnknown
         | Trouble::Expired
         | Trouble::NothingTicked
@@ -309,6 +311,7 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::UserCodeUnknown
         | Trouble::UserCodeUsed => StatusCode::BAD_REQUEST,
         Trouble::ClientOutside
+        | Trouble::ConnectOtherPerson
         | Trouble::FormForeign
         | Trouble::NotAdmitted
         | Trouble::OtherBrowser

@@ -14,7 +14,9 @@ use crate::layers::guard::guard;
 use crate::respond::{self, Failure};
 use crate::routes::{Endpoint, ROUTES, Route};
 use crate::text::Trouble;
-use crate::{acme, approval, assets, consent, device, health, index, login, oauth, signals, well_known};
+use crate::{
+    acme, approval, assets, connect, consent, device, health, index, login, oauth, signals, well_known,
+};
 
 /// Everything but the MCP endpoints.
 pub(crate) fn router() -> Router {
@@ -34,6 +36,10 @@ fn handler(route: &Route) -> MethodRouter {
         Endpoint::AuthorizationServerMetadata => any(well_known::authorization_server),
         Endpoint::BackchannelLogout => any(signals::backchannel_logout::answer),
         Endpoint::Callback => any(login::callback::answer),
+        Endpoint::Connect => any(connect::answer),
+        Endpoint::ConnectCallback => any(connect::callback),
+        Endpoint::ConnectClient => any(connect::client),
+        Endpoint::Connections => any(connect::connections),
         Endpoint::Consent => any(consent::answer),
         Endpoint::Device => any(device::answer),
         Endpoint::DeviceAuthorization => any(oauth::device_authorization::answer),

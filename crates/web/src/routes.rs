@@ -42,6 +42,10 @@ pub(crate) enum Endpoint {
     AuthorizationServerMetadata,
     BackchannelLogout,
     Callback,
+    Connect,
+    ConnectCallback,
+    ConnectClient,
+    Connections,
     Consent,
     Device,
     DeviceAuthorization,
@@ -198,6 +202,13 @@ pub(crate) const ACME_CHALLENGE: &str = "/.well-known/acme-challenge/";
 /// What stands before the name of a connector in the URL of its callback.
 pub(crate) const CALLBACK: &str = "/login/callback/";
 
+/// What stands before the name of an MCP server in the URLs on which accounts are connected for it.
+pub(crate) const CONNECT: &str = "/connect/";
+/// What stands behind it where a provider sends people back to.
+pub(crate) const CONNECT_CALLBACK: &str = "/callback";
+/// What stands behind it where a provider reads who we are.
+pub(crate) const CONNECT_CLIENT: &str = "/client";
+
 /// What stands before the name of a connector in the URL of its back-channel logout.
 pub(crate) const BACKCHANNEL_LOGOUT: &str = "/oauth/backchannel_logout/";
 /// The same of its global token revocation.
@@ -220,11 +231,15 @@ pub(crate) static MCP: Route = Route {
 };
 
 /// Everything else.
-pub(crate) static ROUTES: [Route; 28] = [
+pub(crate) static ROUTES: [Route; 32] = [
     Route::page(Endpoint::Index, "index", "/", GET).open(),
     Route::page(Endpoint::Asset, "asset", "/assets/{file}", GET).open().for_anybody(),
     Route::page(Endpoint::Authorize, "authorize", "/oauth/authorize", GET_POST).drawing_on(Budget::Authorize),
     Route::page(Endpoint::Callback, "callback", "/login/callback/{connector}", GET_ONLY),
+    Route::page(Endpoint::Connect, "connect", "/connect/{server}", GET_POST),
+    Route::page(Endpoint::ConnectCallback, "connect_callback", "/connect/{server}/callback", GET_ONLY),
+    Route::document(Endpoint::ConnectClient, "connect_client", "/connect/{server}/client"),
+    Route::page(Endpoint::Connections, "connections", "/account/connections", GET_POST),
     Route::page(Endpoint::Consent, "consent", "/consent", GET_POST),
     Route::page(Endpoint::Device, "device", "/device", GET_POST).drawing_on(Budget::Device),
     Route::page(Endpoint::DeviceDone, "device_done", "/device/done", GET_ONLY),

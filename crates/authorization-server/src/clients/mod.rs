@@ -352,6 +352,9 @@ impl AuthorizationServer {
         &self,
         record: &AuthorizationRecord,
     ) -> Result<Option<(Client, VerifiedRedirectUri)>, ResolveError> {
+        if let Some(ourselves) = self.ourselves(record) {
+            return Ok(Some(ourselves));
+        }
         self.not_blocked(&record.client_id).await?;
         let client = match self.held(&record.client_id) {
             Some(client) => client,

@@ -109,6 +109,11 @@ impl PreRegisteredClient {
         self
     }
 
+    /// The client, as any other.
+    pub(crate) fn into_client(self) -> Client {
+        self.client
+    }
+
     /// Its id.
     #[must_use]
     pub const fn client_id(&self) -> &ClientId {

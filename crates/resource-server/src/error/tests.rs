@@ -14,6 +14,7 @@ fn of_the_mcp_server() -> Vec<Row> {
     use Blame::Upstream;
     vec![
         (CallReason::CircuitOpen(Duration::from_secs(3)), "circuit_open", 503, "-32603", Upstream),
+        (CallReason::ConnectionUnavailable, "connection_unavailable", 503, "-32603", Upstream),
         (CallReason::ListTooLarge, "list_too_large", 502, "-32603", Upstream),
         (CallReason::ListUnreadable, "list_unreadable", 502, "-32603", Upstream),
         (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
@@ -63,6 +64,8 @@ fn table() -> Vec<Row> {
         (CallReason::ProofNonceNeeded, "proof_nonce_needed", 401, "use_dpop_nonce", Client),
         (CallReason::ProofRepeated, "proof_repeated", 401, "invalid_dpop_proof", Client),
         (CallReason::ProofReplayed, "proof_replayed", 401, "invalid_dpop_proof", Client),
+        (CallReason::ConnectionDead, "connection_dead", 403, "-31403", User),
+        (CallReason::ConnectionMissing, "connection_missing", 403, "-31403", User),
         (CallReason::RevocationsStale, "revocations_stale", 503, "-32603", House),
         (CallReason::ScopeInsufficient, "scope_insufficient", 403, "insufficient_scope", User),
         (CallReason::ServerUnknown, "server_unknown", 404, "", Client),

@@ -3,15 +3,24 @@
 //! A credential is made from what the house was given for that MCP server and from nothing else: there is no way here from
 //! the client's own token (attacks PX-05; requirements RS-176). Its value is never printed.
 
+use std::sync::Arc;
+
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use protocol::secret::Secret;
 use thiserror::Error;
+use upstream::oauth_client::OauthClient;
 
+use super::connection::Held;
+use super::question::{self, Subject};
+use super::told::{self, ToConnect};
 use crate::audit::Who;
+use crate::call::{Asked, Operation};
+use crate::error::CallError;
 use crate::media::{IDENTITY, MCP_PARAM};
 use crate::reason::CallReason;
 use crate::server::ResourceServer;
+use crate::session::Session;
 
 /// What stands before the value in `Authorization` if nothing else is said (RFC 6750, section 2.1).
 const BEARER: &str = "Bearer";
@@ -127,13 +136,36 @@ pub enum Credential {
     None,
     /// The same one for everybody.
     Fixed(FixedCredential),
+    /// The person's own, of the account that they connected at this provider.
+    Connection(Provider),
 }
+
+/// Where people connect accounts for an MCP server. Two are the same if they are one.
+#[derive(Debug, Clone)]
+pub struct Provider(pub Arc<OauthClient>);
+
+impl PartialEq for Provider {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Provider {}
 
 /// A credential on its way to the MCP server that it is for.
 #[derive(Debug, Clone)]
 pub(crate) struct UpstreamCredential {
     name: HeaderName,
     value: HeaderValue,
+}
+
+impl UpstreamCredential {
+    /// The access token of a connection (RFC 6750, section 2.1).
+    pub(super) fn of_person(token: &Secret) -> Option<Self> {
+        let mut value = token.expose(|token| HeaderValue::try_from(format!("{BEARER} {token}"))).ok()?;
+        value.set_sensitive(true);
+        Some(Self { name: AUTHORIZATION, value })
+    }
 }
 
 impl From<&FixedCredential> for UpstreamCredential {
@@ -147,9 +179,16 @@ impl From<&FixedCredential> for UpstreamCredential {
 pub(crate) struct Credentials {
     assertion: Option<HeaderValue>,
     credential: Option<UpstreamCredential>,
+    /// The connection of which the credential is.
+    pub(crate) held: Option<Arc<Held>>,
 }
 
 impl Credentials {
+    /// The same with another credential of the person's.
+    pub(crate) fn with(self, held: Arc<Held>) -> Self {
+        Self { credential: Some(held.credential.clone()), held: Some(held), ..self }
+    }
+
     /// Writes them among the headers of a request.
     pub(crate) fn put(self, headers: &mut HeaderMap) {
         if let Some(assertion) = self.assertion {
@@ -163,14 +202,56 @@ impl Credentials {
 
 impl ResourceServer {
     /// What the MCP server of a call is sent to say who asks.
-    pub(crate) fn credentials(&self, who: &Who) -> Result<Credentials, CallReason> {
+    pub(crate) async fn credentials(&self, who: &Who) -> Result<Credentials, CallReason> {
         let settings = who.server.settings();
         let assertion = if settings.assertion { Some(self.assertions.value(who)?) } else { None };
-        let credential = match &settings.credential {
-            Credential::None => None,
-            Credential::Fixed(fixed) => Some(UpstreamCredential::from(fixed)),
+        let nothing = Credentials { assertion, credential: None, held: None };
+        Ok(match &settings.credential {
+            Credential::None => nothing,
+            Credential::Fixed(fixed) => {
+                Credentials { credential: Some(UpstreamCredential::from(fixed)), ..nothing }
+            }
+            Credential::Connection(_) => {
+                nothing.with(self.vault().find(who.verdict.access.user, &who.server).await?)
+            }
+        })
+    }
+
+    /// Refuses a call for which there is no credential. If the person has to connect an account, the client is told where.
+    pub(crate) fn without_credential(
+        &self,
+        asked: Asked,
+        session: &Session,
+        reason: CallReason,
+    ) -> CallError {
+        if !matches!(reason, CallReason::ConnectionMissing | CallReason::ConnectionDead) {
+            return asked.refuse(reason);
+        }
+        let who = asked.who();
+        let (server, user) = (&who.server, who.verdict.access.user);
+        let state = self.state_of_question(&asked);
+        let id = protocol::id::Id::<()>::mint(self.clock.now(), &*self.vault().entropy).to_string();
+        let to = ToConnect {
+            url: &self.connect_link(user, server.name()),
+            title: &server.settings().title,
+            id: &id,
+            declared: session.elicits_urls(),
+            state: state.as_deref(),
         };
-        Ok(Credentials { assertion, credential })
+        match told::answer(&asked, &to) {
+            Some(body) => asked.refuse(reason).saying(body),
+            None => asked.refuse(reason),
+        }
+    }
+
+    /// The state of the question that the person may be put about this call; none, if it was put and they said no.
+    fn state_of_question(&self, asked: &Asked) -> Option<String> {
+        let who = asked.who();
+        let Operation::Call { call, body } = &asked.operation else { return None };
+        let subject = Subject { user: who.verdict.access.user, server: who.server.name(), call, body };
+        let (keys, now) = (self.vault().keys.load(), self.clock.now());
+        let is_no = asked.answered.as_ref().is_some_and(|one| one.is_no_to(&keys.forms, &subject, now));
+        (!is_no).then(|| question::state(&keys.forms, &subject, now))
     }
 }
 

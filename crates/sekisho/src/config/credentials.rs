@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use resource_server::FixedCredential;
 use toml::de::DeValue;
+use upstream::oauth_client::{Kind, Registration};
 
 use super::parse;
 use super::reader::Section;
@@ -15,6 +16,8 @@ use super::settings::settings;
 pub enum CredentialForm {
     /// The identity assertion alone.
     Assertion,
+    /// The person's own, of the account that they connected.
+    Connection,
     /// The same secret for everybody.
     Fixed,
     /// Nothing.
@@ -54,7 +57,7 @@ impl FixedConfig {
         let read = server.table("fixed").map(Self::read_one);
         let wanted = match form? {
             CredentialForm::Fixed => true,
-            CredentialForm::Assertion | CredentialForm::None => false,
+            CredentialForm::Assertion | CredentialForm::Connection | CredentialForm::None => false,
         };
         match read {
             Some(read) if wanted => read.map(Some),
@@ -80,13 +83,94 @@ impl FixedConfig {
     }
 }
 
+settings! {
+    /// With `credential = "connection"`: each person connects an account of theirs at the provider of the MCP server, on a page
+    /// of Sekisho's, and calls carry what was given for it. May be left out where the MCP server says all by itself (MCP
+    /// authorization). The secret of a client that was registered there by hand comes from `client_secret_file`, …`_env` or …`_command`.
+    /// The redirect URI to register is `PAGES_URL/connect/NAME/callback`.
+    ConnectionSettings = "[mcp_server.connection]" {
+        /// What kind of provider it is. `mcp`: the MCP server names its own. The others are accounts there.
+        kind: Kind = "'mcp'", "\"mcp\", \"github\", \"google\" or \"atlassian\"", kind;
+        /// The client that was registered there by hand.
+        client_id: Option<String> = optional, "an id", parse::text;
+        /// The issuer of the authorization server, if the MCP server names several or none; of a company's own GitHub its
+        /// address.
+        authorization_server: Option<String> = optional, "a URL", parse::issuer;
+        /// In which ways the authorization server may come to know Sekisho.
+        registration: Registration = "'any'", "\"any\", \"metadata_document\", \"dynamic\" or \"pre_registered\"", registration;
+        /// What is asked for. Left out: what the MCP server says that it needs.
+        scopes: Vec<String> = "[]", "a list of scopes", parse::texts;
+        /// The resource identifier of the MCP server, if it says another one than its URL and that is meant.
+        resource: Option<String> = optional, "a URL", parse::text;
+        /// Whether PKCE is taken for granted where the metadata does not speak of it.
+        assume_pkce: bool = "false", "true or false", parse::boolean;
+    }
+}
+
+/// `[mcp_server.connection]`, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectionConfig {
+    /// Its settings.
+    pub settings: ConnectionSettings,
+    /// The secret of the client.
+    pub client_secret: Option<SecretSource>,
+}
+
+impl ConnectionConfig {
+    /// Reads `[mcp_server.connection]`, which may be left out, and is of use with that form only.
+    pub(super) fn read(server: &mut Section<'_>, form: Option<CredentialForm>) -> Option<Option<Self>> {
+        let read = server.table("connection").map(Self::read_one);
+        let wanted = match form? {
+            CredentialForm::Connection => true,
+            CredentialForm::Assertion | CredentialForm::Fixed | CredentialForm::None => false,
+        };
+        match read {
+            Some(read) if wanted => read.map(Some),
+            Some(_) => {
+                let both = "credential = \"connection\", or no [mcp_server.connection]";
+                server.mistake("connection", "is of use only with credential = \"connection\"", both);
+                None
+            }
+            None => Some(None),
+        }
+    }
+
+    fn read_one(mut section: Section<'_>) -> Option<Self> {
+        let settings = ConnectionSettings::read(&mut section);
+        let client_secret = SecretSource::read(&mut section, "client_secret", false);
+        section.finish();
+        Some(Self { settings: settings?, client_secret: client_secret? })
+    }
+}
+
+fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
+    match parse::text(value)?.as_str() {
+        "atlassian" => Ok(Kind::Atlassian),
+        "github" => Ok(Kind::Github),
+        "google" => Ok(Kind::Google),
+        "mcp" => Ok(Kind::Mcp),
+        _ => Err("is none of the four".to_owned()),
+    }
+}
+
+fn registration(value: &DeValue<'_>) -> Result<Registration, String> {
+    match parse::text(value)?.as_str() {
+        "any" => Ok(Registration::Any),
+        "dynamic" => Ok(Registration::Dynamic),
+        "metadata_document" => Ok(Registration::MetadataDocument),
+        "pre_registered" => Ok(Registration::PreRegistered),
+        _ => Err("is none of the four".to_owned()),
+    }
+}
+
 /// Reads `credential`.
 pub(super) fn form(value: &DeValue<'_>) -> Result<CredentialForm, String> {
     match parse::text(value)?.as_str() {
         "assertion" => Ok(CredentialForm::Assertion),
+        "connection" => Ok(CredentialForm::Connection),
         "fixed" => Ok(CredentialForm::Fixed),
         "none" => Ok(CredentialForm::None),
-        _ => Err("is none of the three".to_owned()),
+        _ => Err("is none of the four".to_owned()),
     }
 }
 

@@ -8,7 +8,7 @@ use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
 use super::clients::standing;
-use super::credentials::{self, CredentialForm, FixedConfig};
+use super::credentials::{self, ConnectionConfig, CredentialForm, FixedConfig};
 use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
@@ -51,8 +51,9 @@ settings! {
         /// nothing. `optional`: if the client proves a key. `required`: clients that do not are refused.
         dpop: DpopMode = "'optional'", "\"off\", \"optional\" or \"required\"", dpop;
         /// What the MCP server is sent to say who asks; never the client's token. `assertion`: a signed identity assertion
-        /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `none`: nothing.
-        credential: CredentialForm = "'assertion'", "\"assertion\", \"fixed\" or \"none\"", credentials::form;
+        /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `connection`: the person's own
+        /// account at its provider, which they connect once, by `[mcp_server.connection]`. `none`: nothing.
+        credential: CredentialForm = "'assertion'", "\"assertion\", \"connection\", \"fixed\" or \"none\"", credentials::form;
         /// Whether the identity assertion is sent beside another credential. It names the person, so that it is for MCP servers
         /// of the house.
         assertion: Option<bool> = optional, "true or false", parse::boolean;
@@ -114,6 +115,8 @@ pub struct McpServerConfig {
     pub access: AccessConfig,
     /// By which it may ask about access tokens (`introspection_secret_file`, `…_env` or `…_command`).
     pub introspection_secret: Option<SecretSource>,
+    /// `[mcp_server.connection]`, if the credential is of that form.
+    pub connection: Option<ConnectionConfig>,
     /// `[mcp_server.fixed]`, if the credential is of that form.
     pub fixed: Option<FixedConfig>,
     /// `[[mcp_server.limits]]`.
@@ -180,7 +183,9 @@ impl McpServerConfig {
         let access = section.required("access", ACCESS, access);
         let introspection_secret = SecretSource::read(&mut section, "introspection_secret", false);
         let outbound_proxy = OutboundProxyChoice::read(&mut section);
-        let fixed = FixedConfig::read(&mut section, settings.as_ref().map(|settings| settings.credential));
+        let form = settings.as_ref().map(|settings| settings.credential);
+        let connection = ConnectionConfig::read(&mut section, form);
+        let fixed = FixedConfig::read(&mut section, form);
         let limits = ServerLimit::read_all(&mut section);
         let breaker = Breaker::read_one(&mut section);
         let scopes = ServerScope::read_all(&mut section);
@@ -198,6 +203,7 @@ impl McpServerConfig {
             settings: settings?,
             access: access?,
             introspection_secret: introspection_secret?,
+            connection: connection?,
             fixed: fixed?,
             limits: limits?,
             breaker: breaker?,

@@ -540,6 +540,7 @@ fn a_credential_is_of_one_form_and_whole() {
     for (text, key) in [
         (with("credential = \"vault\""), "mcp_server[0].credential"),
         (with("credential = \"fixed\""), "mcp_server[0].credential"),
+        (format!("{GOOD}\n[mcp_server.connection]\n"), "mcp_server[0].connection"),
         (with("assertion = false"), "mcp_server[0].assertion"),
         (format!("{GOOD}{}", table("value_env = \"KEY\"")), "mcp_server[0].fixed"),
         (fixed("", ""), "mcp_server[0].fixed.value_file"),

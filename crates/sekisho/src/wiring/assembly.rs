@@ -42,7 +42,7 @@ impl Assembly {
     /// The next one, over the same record, streams, audit and counters as this one.
     pub fn next(&self, config: Arc<Config>, shared: &Shared) -> Result<Self, Failure> {
         let ways = roles::ways(&config, shared, &self.ways)?;
-        let settings = roles::resource_settings(&config, &config.house.public_url)?;
+        let settings = roles::resource_settings(&config, shared, &config.house.public_url)?;
         let resource_server = self.resource_server.reconfigured(settings, ways.clone());
         let resource_server = Arc::new(resource_server.map_err(|error| Failure::Wiring(error.to_string()))?);
         let parts = front::parts(&config, shared, Arc::clone(&resource_server))?;
@@ -54,7 +54,7 @@ impl Assembly {
     fn with_former(mut self, shared: &Shared) -> Result<Self, Failure> {
         for former in &self.config.former_public_urls {
             let config = self.config.under(&former.url);
-            let settings = roles::resource_settings(&config, &self.config.house.public_url)?;
+            let settings = roles::resource_settings(&config, shared, &self.config.house.public_url)?;
             let resource_server = self.resource_server.reconfigured(settings, self.ways.clone());
             let resource_server = resource_server.map_err(|error| Failure::Wiring(error.to_string()))?;
             let parts = front::parts(&config, shared, Arc::new(resource_server))?;

@@ -6,22 +6,34 @@ use std::path::Path;
 use std::time::Duration;
 
 use protocol::world::Timestamp;
-use resource_server::{Credential, FixedCredential};
+use resource_server::{Credential, FixedCredential, Provider};
 
+use super::roles::Shared;
 use crate::commands::Failure;
 use crate::config::Config;
-use crate::config::credentials::FixedConfig;
+use crate::config::credentials::{CredentialForm, FixedConfig};
 use crate::config::mcp_servers::McpServerConfig;
 use crate::config::secrets::SecretSource;
 
 /// The credential that one MCP server is sent.
-pub fn of(server: &McpServerConfig) -> Result<Credential, Failure> {
-    let Some(fixed) = &server.fixed else { return Ok(Credential::None) };
-    let wrong =
-        |what: String| Failure::Wiring(format!("[[mcp_server]] `{}`: fixed: {what}", server.settings.name));
+pub fn of(config: &Config, shared: &Shared, server: &McpServerConfig) -> Result<Credential, Failure> {
+    match (server.settings.credential, &server.fixed) {
+        (CredentialForm::Fixed, Some(secret)) => fixed(server, secret).map(Credential::Fixed),
+        (CredentialForm::Connection, _) => {
+            let client = shared.providers.of(config, shared, server)?;
+            Ok(Credential::Connection(Provider(client)))
+        }
+        (CredentialForm::Assertion | CredentialForm::Fixed | CredentialForm::None, _) => Ok(Credential::None),
+    }
+}
+
+/// A fixed one.
+pub fn fixed(server: &McpServerConfig, fixed: &FixedConfig) -> Result<FixedCredential, Failure> {
     let secret = fixed.value.load("the credential for an MCP server")?;
     let made = FixedCredential::new(&fixed.settings.header, fixed.scheme(), &secret);
-    made.map(Credential::Fixed).map_err(|error| wrong(format!("the value {error}")))
+    made.map_err(|error| {
+        Failure::Wiring(format!("[[mcp_server]] `{}`: fixed: the value {error}", server.settings.name))
+    })
 }
 
 /// How old the credential is, as far as can be seen.

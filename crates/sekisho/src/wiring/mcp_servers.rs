@@ -13,6 +13,7 @@ use upstream::route::{Route, TlsServerName};
 use super::Trusts;
 use super::credentials;
 use super::outward::with_client_certificate;
+use super::roles::Shared;
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::mcp_server_limits::ServerLimit;
@@ -133,7 +134,11 @@ fn introspection_secret(server: &McpServerConfig) -> Result<Option<Hash>, Failur
 }
 
 /// What the resource server is told.
-pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSettings, Failure> {
+pub fn settings(
+    config: &Config,
+    shared: &Shared,
+    server: &McpServerConfig,
+) -> Result<ServerSettings, Failure> {
     Ok(ServerSettings {
         name: server.settings.name.clone(),
         title: server.title().to_owned(),
@@ -142,7 +147,7 @@ pub fn settings(config: &Config, server: &McpServerConfig) -> Result<ServerSetti
         challenge_scope: challenge_scope(&scopes(server)?),
         assertion: server.is_sent_an_assertion(),
         assertion_audience: server.settings.url.to_string(),
-        credential: credentials::of(server)?,
+        credential: credentials::of(config, shared, server)?,
         dpop: server.settings.dpop,
         introspection_secret: introspection_secret(server)?,
         limits: server.limits.iter().map(ServerLimit::limit).collect(),

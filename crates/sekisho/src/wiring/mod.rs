@@ -16,6 +16,7 @@ pub mod outward;
 pub mod policies;
 pub mod private_file;
 pub mod provider_signals;
+pub mod providers;
 mod reload;
 pub mod roles;
 mod running;

@@ -17,6 +17,7 @@ use upstream::key_sets::{KeySets, KeySource};
 
 use super::assembly::Ways;
 use super::documents::Documents;
+use super::providers::Providers;
 use super::{
     Trusts, World, client_policy, connectors, mcp_servers, provider_signals, trusted_issuers, workloads,
 };
@@ -42,6 +43,8 @@ pub struct Shared {
     pub world: World,
     /// What is seen of sign-ins.
     pub timeline: Arc<Timeline>,
+    /// Where people connect accounts.
+    pub providers: Arc<Providers>,
     /// Whom we believe over TLS.
     pub trusts: Arc<Trusts>,
     /// The metadata documents of clients.
@@ -261,9 +264,13 @@ pub fn ways(config: &Config, shared: &Shared, before: &Ways) -> Result<Ways, Fai
 }
 
 /// What the resource server is told. `public_url` is the present one; that of `config` may be a former one.
-pub fn resource_settings(config: &Config, public_url: &str) -> Result<resource_server::Settings, Failure> {
+pub fn resource_settings(
+    config: &Config,
+    shared: &Shared,
+    public_url: &str,
+) -> Result<resource_server::Settings, Failure> {
     let issuer = config.house.public_url.clone();
-    let servers = config.mcp_servers.iter().map(|server| mcp_servers::settings(config, server));
+    let servers = config.mcp_servers.iter().map(|server| mcp_servers::settings(config, shared, server));
     let mut settings = resource_server::Settings::new(issuer.clone(), servers.collect::<Result<_, _>>()?);
     let present = OtherIssuer { issuer: public_url.to_owned(), until: None };
     let former = config
@@ -273,6 +280,7 @@ pub fn resource_settings(config: &Config, public_url: &str) -> Result<resource_s
     settings.other_issuers =
         std::iter::once(present).chain(former).filter(|other| other.issuer != issuer).collect();
     settings.dpop = dpop(config);
+    config.house.pages_url().clone_into(&mut settings.pages_url);
     settings.stream_grace = config.limits.stream_grace;
     settings.message_bytes = usize::try_from(config.limits.message_bytes).unwrap_or(settings.message_bytes);
     settings.open_streams = usize::try_from(config.limits.connections).unwrap_or(settings.open_streams);
@@ -284,7 +292,7 @@ pub fn resource_settings(config: &Config, public_url: &str) -> Result<resource_s
 
 /// The resource server as configured.
 pub fn resource_server(config: &Config, shared: &Shared, ways: Ways) -> Result<ResourceServer, Failure> {
-    let settings = resource_settings(config, &config.house.public_url)?;
+    let settings = resource_settings(config, shared, &config.house.public_url)?;
     let parts = resource_server::Parts {
         store: Arc::clone(&shared.store),
         keys: Arc::clone(shared.keeper.keys()),

@@ -73,6 +73,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         registrations,
         world,
         timeline,
+        providers: Arc::default(),
         trusts: Arc::default(),
         documents: Arc::default(),
     };
@@ -168,6 +169,9 @@ impl Running {
         let sealer = Sealer::new(store, keys, Arc::clone(&world.clock), Arc::clone(&world.entropy));
         let sealer = sealer.keeping(keep(&self.assembly.load().config.audit));
         self.tasks.spawn(sealer.run(self.close_seals.clone()));
+        let (resource_server, close) =
+            (Arc::clone(&self.assembly.load().resource_server), self.close_audit.clone());
+        self.tasks.spawn(async move { resource_server.tend_connections(close).await });
         self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
     }
 

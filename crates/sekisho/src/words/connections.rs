@@ -4,6 +4,60 @@ use super::{Words, says};
 
 pub(super) const WORDS: &[Words] = &[
     says(
+        "connect_attempt_unknown",
+        "What came back from the provider belongs to no attempt that is under way.",
+        "RFC 6749, section 10.12; Sekisho's rule: connections",
+        "The person took longer than ten minutes, went back in the browser, or pressed reload. They begin again at the link.",
+    ),
+    says(
+        "connect_callback_malformed",
+        "What came back from the provider lacks `state`, or has it twice.",
+        "RFC 6749, section 4.1.2",
+        "The provider, or somebody who makes up such addresses. If it stays so, the log of the provider says what it sent.",
+    ),
+    says(
+        "connect_not_allowed",
+        "The person may not use this MCP server.",
+        "Sekisho's rule: access",
+        "`access` of the `[[mcp_server]]` and the policies say who may; `sekisho policy explain` says why not.",
+    ),
+    says(
+        "connect_other_browser",
+        "What came back from the provider came to another browser than the one that was sent there, or to one in which nobody is signed in.",
+        "RFC 9700, section 4.7.1; Sekisho's rule: connections",
+        "The person begins and ends in one browser. A link that led to somebody else's attempt connects nothing.",
+    ),
+    says(
+        "connect_other_person",
+        "The link, or the attempt, is somebody else's.",
+        "MCP 2025-11-25 and 2026-07-28, Elicitation, Phishing; Sekisho's rule: connections",
+        "A link is for the person whose client was told it. Whoever was sent it by somebody else has been asked to connect their account in another's name: nothing happened.",
+    ),
+    says(
+        "connect_person_stopped",
+        "The person was stopped while they were at the provider.",
+        "Sekisho's rule: stops",
+        "Nothing was kept, and what the provider gave was taken back. `sekisho allow` lets the person in again.",
+    ),
+    says(
+        "connect_seal_broken",
+        "What was sealed for this attempt does not open.",
+        "Sekisho's rule: keys",
+        "A master key is missing, or the record was changed by hand: `sekisho check`. The person begins again.",
+    ),
+    says(
+        "connect_server_unknown",
+        "There is no such MCP server, or none to which accounts are connected.",
+        "Sekisho's rule: connections",
+        "The MCP server is not in the configuration any more, or has no `credential = \"connection\"`.",
+    ),
+    says(
+        "connect_too_many",
+        "Too many attempts of this person are under way.",
+        "Sekisho's rule: limits",
+        "Each is over after ten minutes. If the person began none, a client opens the page again and again.",
+    ),
+    says(
         "connection_authorization_server_unreachable",
         "The authorization server of the MCP server gave no metadata in time, or said that it cannot now.",
         "RFC 8414, section 3",

@@ -31,6 +31,8 @@ use super::{Built, text};
 use crate::document_host::DocumentHost;
 use crate::world::TestClock;
 
+use super::connected::Connected;
+
 /// The master key of a house, unless its plan says otherwise.
 pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
@@ -107,6 +109,8 @@ pub struct Plan {
     pub postgres: Option<String>,
     /// The MCP endpoint behind, if it is not the fake server's.
     pub mcp_url: Option<String>,
+    /// An MCP server whose people connect accounts.
+    pub connected: Option<Connected>,
     /// How long an MCP server may take to begin an answer.
     pub first_byte_timeout: Duration,
     /// The largest MCP message in bytes.
@@ -202,6 +206,7 @@ impl Default for Plan {
             connectors: Vec::new(),
             postgres: None,
             mcp_url: None,
+            connected: None,
             first_byte_timeout: Duration::from_secs(20),
             message_bytes: 4 * 1024 * 1024,
             connections: ConnectionLimits {

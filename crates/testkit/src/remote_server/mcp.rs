@@ -31,10 +31,14 @@ impl Desk {
         }
         let Some(id) = message.get("id") else { return Reply::status(202) };
         held.counts.calls += 1;
-        Reply::json(
+        let mut reply = Reply::json(
             200,
             &json!({"jsonrpc": "2.0", "id": id, "result": result(&held, &message, &access.person)}),
-        )
+        );
+        if message["method"] == "initialize" {
+            reply.headers.push(("mcp-session-id", held.mint("session")));
+        }
+        reply
     }
 
     fn challenge(&self, status: u16, error: Option<&str>, scope: &str) -> Reply {

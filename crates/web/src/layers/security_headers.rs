@@ -63,6 +63,15 @@ impl Csp {
         Self { form_action, script: true, alone: false }
     }
 
+    /// The page on which an account is connected: its form ends at a provider, which may pass the browser on to others.
+    pub(crate) fn connect(loopback: bool) -> Self {
+        let mut form_action = vec!["https:".to_owned()];
+        if loopback {
+            form_action.extend(["http://127.0.0.1:*".to_owned(), "http://localhost:*".to_owned()]);
+        }
+        Self { form_action, script: false, alone: true }
+    }
+
     /// The page of the development identity provider: its form ends where that of the login page does, and that
     /// provider stands on loopback only.
     pub(crate) fn development() -> Self {

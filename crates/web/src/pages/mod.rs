@@ -1,6 +1,7 @@
 //! The pages: what the roles say, put into the templates. All text comes from the catalogue, and everything that
 //! somebody else wrote is escaped by the template engine (attacks CS-04).
 
+pub(crate) mod connect;
 mod who;
 
 use std::time::Duration;

@@ -18,6 +18,12 @@ pub(crate) enum Trouble {
     ClientOutside,
     /// The client is not known, or not any more.
     ClientUnknown,
+    /// The link or the way to a provider is somebody else's.
+    ConnectOtherPerson,
+    /// The way to a provider is over, or was begun elsewhere.
+    ConnectOver,
+    /// The provider does not connect.
+    ConnectProvider,
     /// The emergency code is not good.
     EmergencyCodeUnknown,
     /// The sign-in took too long.
@@ -96,6 +102,9 @@ pub(crate) struct Troubles {
     pub(crate) client_mistake: TroubleText,
     pub(crate) client_outside: TroubleText,
     pub(crate) client_unknown: TroubleText,
+    pub(crate) connect_other_person: TroubleText,
+    pub(crate) connect_over: TroubleText,
+    pub(crate) connect_provider: TroubleText,
     pub(crate) emergency_code_unknown: TroubleText,
     pub(crate) expired: TroubleText,
     pub(crate) form_foreign: TroubleText,
@@ -138,6 +147,9 @@ impl Troubles {
             Trouble::ClientMistake => &self.client_mistake,
             Trouble::ClientOutside => &self.client_outside,
             Trouble::ClientUnknown => &self.client_unknown,
+            Trouble::ConnectOtherPerson => &self.connect_other_person,
+            Trouble::ConnectOver => &self.connect_over,
+            Trouble::ConnectProvider => &self.connect_provider,
             Trouble::EmergencyCodeUnknown => &self.emergency_code_unknown,
             Trouble::Expired => &self.expired,
             Trouble::FormForeign => &self.form_foreign,
@@ -173,7 +185,7 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientDocument,
@@ -181,6 +193,9 @@ impl Trouble {
         Self::ClientMistake,
         Self::ClientOutside,
         Self::ClientUnknown,
+        Self::ConnectOtherPerson,
+        Self::ConnectOver,
+        Self::ConnectProvider,
         Self::EmergencyCodeUnknown,
         Self::Expired,
         Self::FormForeign,

@@ -189,6 +189,7 @@ async fn the_metrics_have_a_listener_of_their_own() {
         "sekisho_build_info{version=\"0.0.0-test\"} 1",
         "sekisho_open_streams 0",
         "sekisho_calls_total{outcome=\"answered\"} 0",
+        "sekisho_connections_total{outcome=\"refreshed\"} 0",
         "# EOF",
     ] {
         assert!(text.lines().any(|served| served == line), "{line} in {text}");

@@ -31,8 +31,11 @@ async fn every_route_has_an_access_rule_and_answers_something_else_than_404() {
     for (path, methods, who) in table {
         assert!(["access token", "browser", "MCP server", "public"].contains(&who.as_str()), "{path}: {who}");
         let answer = ask(&house, &methods[0], &concrete(&path)).await;
-        // The one is there only with its connector, the other only while a certificate is ordered.
-        let is_away = path == "/login/development" || path.starts_with("/.well-known/acme-challenge/");
+        // The one is there only with its connector, another only while a certificate is ordered, and the last only where
+        // people connect accounts.
+        let is_away = path == "/login/development"
+            || path.starts_with("/.well-known/acme-challenge/")
+            || path == "/connect/{server}/client";
         assert!(answer.status != StatusCode::NOT_FOUND || is_away, "{path}");
         assert!(!answer.status.is_server_error() || path == "/readyz" || who == "access token", "{path}");
     }

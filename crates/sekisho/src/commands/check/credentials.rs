@@ -15,7 +15,7 @@ pub(super) fn examine(config: &Config, report: &mut Report) {
     for server in &config.mcp_servers {
         let what = format!("MCP server {}", server.settings.name);
         if let Some(fixed) = &server.fixed {
-            match credentials::of(server) {
+            match credentials::fixed(server, fixed) {
                 Ok(_) => tell_age(&what, fixed, credentials::age(fixed, now), report),
                 Err(failure) => report.bad(&what, failure.to_string()),
             }

@@ -130,6 +130,8 @@ domain = "acme.okta.com"
 name = "wiki"
 url = "http://wiki.internal:8000/mcp"
 access = ["group:engineering"]
+credential = "connection"
+[mcp_server.connection]
 [mcp_server.outbound_proxy]
 url = "http://proxy.example.com:3128"
 [[mcp_server]]

@@ -1,0 +1,66 @@
+//! How often what became of connections, for `/metrics`. Only numbers: nobody's name is ever a label.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Became {
+    /// The person has to connect again.
+    Dead,
+    /// The person ended it.
+    Ended,
+    /// An account was connected.
+    Made,
+    /// Another credential was given in exchange.
+    Refreshed,
+    /// An account was not connected.
+    Refused,
+    /// The provider was told of its end.
+    Revoked,
+    /// The provider had nothing to give at the moment.
+    Unavailable,
+}
+
+/// All of them, with the word for the metric.
+const ALL: [(Became, &str); 7] = [
+    (Became::Dead, "dead"),
+    (Became::Ended, "ended"),
+    (Became::Made, "made"),
+    (Became::Refreshed, "refreshed"),
+    (Became::Refused, "refused"),
+    (Became::Revoked, "revoked"),
+    (Became::Unavailable, "unavailable"),
+];
+
+/// The counters, since the start.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionCounts([AtomicU64; ALL.len()]);
+
+impl ConnectionCounts {
+    pub(crate) fn count(&self, became: Became) {
+        let place = ALL.iter().position(|(one, _)| *one == became);
+        if let Some(counter) = place.and_then(|place| self.0.get(place)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Every outcome with how often it was.
+    pub(crate) fn snapshot(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ALL.iter().zip(&self.0).map(|((_, word), counter)| (*word, counter.load(Ordering::Relaxed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_is_counted_as_itself() {
+        let counts = ConnectionCounts::default();
+        for (times, (became, _)) in ALL.iter().enumerate() {
+            (0..times).for_each(|_| counts.count(*became));
+        }
+        let expected: Vec<_> = ALL.iter().zip(0_u64..).map(|((_, word), times)| (*word, times)).collect();
+        assert_eq!(counts.snapshot().collect::<Vec<_>>(), expected);
+    }
+}

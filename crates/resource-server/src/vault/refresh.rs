@@ -1,0 +1,251 @@
+//! A credential is exchanged for the next one: once, over all calls and nodes (attacks.md, TK-34, TK-35 and F-15).
+//!
+//! Whoever claims the connection in the record asks the provider, and writes the new pair before anybody uses it. It goes on
+//! when the caller is gone: what a provider gave in exchange for a token that is good once must not be lost with a call. If
+//! this node dies in between, the claim runs out, the old token is refused, and the person is asked to connect again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::id::{Id, User};
+use protocol::oauth::Scope;
+use protocol::secret::{Hash, Secret};
+use protocol::world::Timestamp;
+use store::{AuditEvent, AuditKind, ConnectionRecord, Outcome, RenewOutcome, Renewed};
+use upstream::oauth_client::{OauthClient, OauthClientError, Revoked, Tokens};
+
+use super::connection::{Held, PATIENCE, Vault, bound};
+use super::counts::Became;
+use crate::mcp_server::McpServer;
+use crate::reason::CallReason;
+
+/// How long a claim holds: longer than a provider may think.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// The pauses before a new pair is written again.
+const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
+/// How long a provider that does not answer is left alone.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The same if its answer cannot be used.
+const LONG_PAUSE: Duration = Duration::from_secs(60);
+
+impl Vault {
+    /// The connection with a credential that is good for a while yet; or the one at hand, as long as that is good.
+    pub(crate) async fn renewed(
+        self: &Arc<Self>,
+        record: ConnectionRecord,
+        server: &McpServer,
+    ) -> Result<Arc<Held>, CallReason> {
+        let is_good = |record: &ConnectionRecord| {
+            let now = self.clock.now();
+            record.tokens.expires_at.is_some_and(|end| end > now)
+        };
+        let (user, seen) = (record.user, record.generation);
+        let client = Arc::clone(server.oauth_client().ok_or(CallReason::ConnectionUnavailable)?);
+        match self.renew(record.clone(), client, !is_good(&record)).await {
+            Ok(()) | Err(CallReason::ConnectionMissing) => {}
+            Err(_) if is_good(&record) => return self.held(&record),
+            Err(reason) => return Err(reason),
+        }
+        let newer = self.record(user, server).await?;
+        if newer.generation != seen || newer.id != record.id || is_good(&newer) {
+            return self.held(&newer);
+        }
+        Err(CallReason::ConnectionUnavailable)
+    }
+
+    /// Exchanges it, or waits until somebody else has; in a task of its own.
+    pub(crate) async fn renew(
+        self: &Arc<Self>,
+        record: ConnectionRecord,
+        client: Arc<OauthClient>,
+        must: bool,
+    ) -> Result<(), CallReason> {
+        let vault = Arc::clone(self);
+        let task = self.tasks.spawn(async move { vault.exchange(record, &client, must).await });
+        task.await.unwrap_or(Err(CallReason::ConnectionUnavailable))
+    }
+
+    async fn exchange(
+        &self,
+        record: ConnectionRecord,
+        client: &OauthClient,
+        must: bool,
+    ) -> Result<(), CallReason> {
+        let claim = Secret::random("", &*self.entropy).hash();
+        let now = self.clock.now();
+        if !self.store.claim_connection(record.clone(), claim, now.plus(LEASE), now).await? {
+            // One that is good for a while yet need not be waited for.
+            return if must { self.wait(&record).await } else { Ok(()) };
+        }
+        let (_, refresh) = self.open_both(&record)?;
+        let (Some(refresh), Some(bound)) = (refresh, bound(&record)) else {
+            return Err(CallReason::ConnectionUnavailable);
+        };
+        let granted = record.tokens.scope.as_deref().map(Scope::parse);
+        let granted = granted.and_then(Result::ok).unwrap_or_default();
+        match client.refresh(&refresh, &bound.binding, &granted).await {
+            Ok(tokens) => self.keep(&record, claim, client, tokens).await,
+            Err(error) => self.refused(&record, claim, error).await,
+        }
+    }
+
+    /// Writes the new pair, and again, if the record does not answer: nobody else has it.
+    async fn keep(
+        &self,
+        record: &ConnectionRecord,
+        claim: Hash,
+        client: &OauthClient,
+        tokens: Tokens,
+    ) -> Result<(), CallReason> {
+        let mut pauses = AGAIN.iter();
+        let written = loop {
+            let given = Renewed::Given(self.seal(record.id, &tokens));
+            let written = self.store.renew_connection(record.id, claim, given, self.clock.now()).await;
+            match (written, pauses.next()) {
+                (Err(error), Some(pause)) => {
+                    tracing::warn!(server = record.server, %error, "a refreshed credential is not written yet");
+                    tokio::time::sleep(*pause).await;
+                }
+                (written, _) => break written?,
+            }
+        };
+        match written {
+            RenewOutcome::Ended | RenewOutcome::Written => {
+                self.counts.count(Became::Refreshed);
+                return Ok(());
+            }
+            RenewOutcome::Lost => {}
+        }
+        // Written by a write whose answer was lost, or somebody else had a turn since: to revoke this would end what is in use.
+        let found = self.store.find_connection(record.user, &record.server).await?;
+        if found.is_some_and(|found| found.id == record.id) {
+            return Ok(());
+        }
+        tracing::warn!(server = record.server, "a refreshed credential came too late and is revoked");
+        let revoked = Revoked {
+            access_token: &tokens.access_token,
+            refresh_token: tokens.refresh_token.as_ref(),
+            binding: &tokens.binding,
+        };
+        if let Err(error) = client.revoke(revoked).await {
+            tracing::warn!(server = record.server, %error, "it could not be revoked");
+        }
+        Ok(())
+    }
+
+    /// Somebody else asks: waits for what comes of it, or until they must have given up.
+    async fn wait(&self, seen: &ConnectionRecord) -> Result<(), CallReason> {
+        let waiting = async {
+            loop {
+                let found = self.store.find_connection(seen.user, &seen.server).await?;
+                match found {
+                    None => return Err(CallReason::ConnectionMissing),
+                    Some(now) if now.id != seen.id || now.generation != seen.generation => return Ok(()),
+                    Some(now) if now.needs_sign_in.is_some() => return Err(CallReason::ConnectionDead),
+                    Some(now) if now.claimed_until.is_none_or(|until| until <= self.clock.now()) => {
+                        return Err(CallReason::ConnectionUnavailable);
+                    }
+                    Some(_) => tokio::time::sleep(LOOK).await,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(CallReason::ConnectionUnavailable))
+    }
+
+    async fn refused(
+        &self,
+        record: &ConnectionRecord,
+        claim: Hash,
+        error: OauthClientError,
+    ) -> Result<(), CallReason> {
+        tracing::warn!(server = record.server, reason = error.reason(), %error, "a credential could not be refreshed");
+        if error.ends_credential() {
+            let event = self.event(record, AuditKind::ConnectionDead, error.reason());
+            self.counts.count(Became::Dead);
+            self.write(record, claim, Renewed::Refused(error.reason(), Box::new(event))).await?;
+            return Err(CallReason::ConnectionDead);
+        }
+        let pause = if error.is_passing() { PAUSE } else { LONG_PAUSE };
+        let until: Timestamp = self.clock.now().plus(pause);
+        self.write(record, claim, Renewed::Silent(until)).await?;
+        Err(CallReason::ConnectionUnavailable)
+    }
+
+    async fn write(
+        &self,
+        record: &ConnectionRecord,
+        claim: Hash,
+        renewed: Renewed,
+    ) -> Result<RenewOutcome, CallReason> {
+        let now = self.clock.now();
+        Ok(self.store.renew_connection(record.id, claim, renewed, now).await?)
+    }
+
+    /// The person has to connect again, and is told so from now on.
+    pub(crate) async fn mark_dead<T>(
+        &self,
+        record: &ConnectionRecord,
+        reason: &'static str,
+    ) -> Result<T, CallReason> {
+        let event = self.event(record, AuditKind::ConnectionDead, reason);
+        if self.store.mark_connection(record.id, record.generation, reason, event).await? {
+            self.counts.count(Became::Dead);
+        }
+        self.forget(record.user, &record.server);
+        Err(CallReason::ConnectionDead)
+    }
+
+    pub(crate) fn event(
+        &self,
+        record: &ConnectionRecord,
+        kind: AuditKind,
+        reason: &'static str,
+    ) -> AuditEvent {
+        let now = self.clock.now();
+        let id = Id::mint(now, &*self.entropy);
+        let mut event = AuditEvent::new(id, now, kind, Outcome::Failed);
+        (event.reason, event.user, event.server) =
+            (Some(reason), Some(record.user), Some(record.server.clone()));
+        event
+    }
+
+    /// The MCP server does not take what the provider has just given.
+    pub(crate) async fn give_up<T>(
+        &self,
+        held: &Held,
+        user: Id<User>,
+        server: &McpServer,
+    ) -> Result<T, CallReason> {
+        let record = self.record(user, server).await?;
+        if record.id == held.id && record.generation == held.generation {
+            return self.mark_dead(&record, "connection_refused_by_mcp_server").await;
+        }
+        Err(CallReason::ConnectionUnavailable)
+    }
+
+    /// The MCP server took the credential of this generation no more (RS-171): the next one, if somebody has it by now or
+    /// the provider gives one; otherwise the person has to connect again. Of all calls that were refused one comes here.
+    pub(crate) async fn replaced(
+        self: &Arc<Self>,
+        held: &Held,
+        user: Id<User>,
+        server: &McpServer,
+    ) -> Result<Arc<Held>, CallReason> {
+        let record = self.record(user, server).await?;
+        if record.id != held.id || record.generation != held.generation {
+            return self.held(&record);
+        }
+        if record.tokens.refresh_token.is_none() {
+            return self.mark_dead(&record, "connection_refused_by_mcp_server").await;
+        }
+        let client = Arc::clone(server.oauth_client().ok_or(CallReason::ConnectionUnavailable)?);
+        self.renew(record.clone(), client, true).await?;
+        let newer = self.record(user, server).await?;
+        if newer.id == record.id && newer.generation == record.generation {
+            return Err(CallReason::ConnectionUnavailable);
+        }
+        self.held(&newer)
+    }
+}

@@ -1,0 +1,106 @@
+//! Connections that ended are taken back at who gave them (RFC 7009), from the record, so that neither a provider that is away
+//! nor a node that dies loses one: one at a time, over all nodes, further and further apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::secret::{Hash, Secret};
+use store::{AuditKind, ConnectionRecord, StoreError};
+use tokio_util::sync::CancellationToken;
+use upstream::oauth_client::{OauthClient, Revoked};
+
+use super::connection::{Vault, bound};
+use super::counts::Became;
+use crate::server::ResourceServer;
+
+/// How often the record is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long a claim holds.
+const LEASE: Duration = Duration::from_secs(60);
+/// The first pause after a provider did not answer; each is twice the one before.
+const PAUSE: Duration = Duration::from_secs(10);
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
+/// After so long nobody tries any more.
+const GIVEN_UP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl ResourceServer {
+    /// Has providers told of connections that ended, until then; a task that somebody must own. What was begun for a call is
+    /// waited for.
+    pub async fn tend_connections(&self, shutdown: CancellationToken) {
+        let vault = self.vault();
+        while !shutdown.is_cancelled() {
+            if let Err(error) = self.revoke_ended().await {
+                tracing::warn!(%error, "connections that ended could not be read");
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+        }
+        vault.tasks.close();
+        vault.tasks.wait().await;
+    }
+
+    /// One look at what ended.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record does not answer.
+    pub async fn revoke_ended(&self) -> Result<(), StoreError> {
+        let vault = self.vault();
+        for record in vault.store.list_ended_connections(vault.clock.now()).await? {
+            let claim = Secret::random("", &*vault.entropy).hash();
+            let now = vault.clock.now();
+            if vault.store.claim_connection(record.clone(), claim, now.plus(LEASE), now).await? {
+                let client = self.oauth_client(&record.server);
+                vault.revoke(&record, claim, client).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Vault {
+    async fn revoke(
+        &self,
+        record: &ConnectionRecord,
+        claim: Hash,
+        client: Option<Arc<OauthClient>>,
+    ) -> Result<(), StoreError> {
+        let told = match (client, bound(record), self.open_both(record)) {
+            (Some(client), Some(bound), Ok((access, refresh))) => {
+                let revoked = Revoked {
+                    access_token: &access,
+                    refresh_token: refresh.as_ref(),
+                    binding: &bound.binding,
+                };
+                client.revoke(revoked).await.map(|_| ()).map_err(|error| (error.reason(), error.is_passing()))
+            }
+            // The MCP server is not configured any more, or it does not open: nobody can tell.
+            (None, _, _) => Err(("connection_server_gone", false)),
+            (Some(_), None, _) | (Some(_), Some(_), Err(_)) => Err(("connection_seal_broken", false)),
+        };
+        let now = self.clock.now();
+        let is_old = record.ended_at.is_some_and(|ended| now.since(ended) > GIVEN_UP);
+        match told {
+            Ok(()) => {
+                self.counts.count(Became::Revoked);
+                self.store.forget_connection(record.id, claim, None).await?
+            }
+            Err((reason, is_passing)) if is_old || !is_passing => {
+                tracing::warn!(
+                    server = record.server,
+                    reason,
+                    "a connection ended, and its provider cannot be told"
+                );
+                let event = self.event(record, AuditKind::ConnectionEnded, reason);
+                self.store.forget_connection(record.id, claim, Some(event)).await?
+            }
+            Err(_) => {
+                let pause = PAUSE.saturating_mul(1 << record.tries.min(16)).min(LONGEST);
+                self.store.postpone_connection(record.id, claim, now.plus(pause)).await?
+            }
+        };
+        Ok(())
+    }
+}

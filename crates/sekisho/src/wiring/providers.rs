@@ -1,0 +1,202 @@
+//! Where people connect accounts for MCP servers: from the configuration to the OAuth client of each, and the record of who we
+//! are there.
+//!
+//! A client is kept when the configuration is read anew, unless what it was made from is another.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
+use protocol::id::{Id, UpstreamClient};
+use protocol::keys::Keys;
+use protocol::oauth::Scope;
+use protocol::secret::Hash;
+use protocol::world::{Clock, Entropy};
+use store::{Store, UpstreamClientRecord};
+use upstream::egress::Fetcher;
+use upstream::guarded::{GuardedFetcher, GuardedSettings};
+use upstream::oauth_client::{
+    Kind, NotKept, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, RegisteredClient,
+    Registration, Registrations, Ways,
+};
+use upstream::trust::Trust;
+
+use super::roles::Shared;
+use crate::commands::Failure;
+use crate::config::Config;
+use crate::config::credentials::ConnectionConfig;
+use crate::config::mcp_servers::McpServerConfig;
+
+/// How long a provider may take for one answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What a client was made from: where the MCP server is, what was written of its provider, our own names, the secret.
+type MadeFrom = (String, Option<ConnectionConfig>, String, Option<Hash>, Trust);
+
+/// The clients, by the name of their MCP server.
+#[derive(Debug, Default)]
+pub struct Providers(Mutex<HashMap<String, (MadeFrom, Arc<OauthClient>)>>);
+
+impl Providers {
+    /// The client for an MCP server. Dials nothing.
+    pub fn of(
+        &self,
+        config: &Config,
+        shared: &Shared,
+        server: &McpServerConfig,
+    ) -> Result<Arc<OauthClient>, Failure> {
+        let wrong = |what: String| {
+            Failure::Wiring(format!("[[mcp_server]] `{}`: connection: {what}", server.settings.name))
+        };
+        let source = server.connection.as_ref().and_then(|connection| connection.client_secret.as_ref());
+        let secret =
+            source.map(|source| source.load("the secret of our client at a provider")).transpose()?;
+        let url = server.settings.url.to_string();
+        let trust = shared.trusts.of(config, "https://", server.settings.ca_file.as_deref())?;
+        let names = format!("{} {}", config.house.public_url, config.house.pages_url());
+        let from = (
+            url,
+            server.connection.clone(),
+            names,
+            secret.as_ref().map(|secret| secret.hash()),
+            trust.clone(),
+        );
+        let name = server.settings.name.clone();
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((before, client)) = made.get(&name)
+            && *before == from
+        {
+            return Ok(Arc::clone(client));
+        }
+        let settings = settings(config, server, secret).map_err(wrong)?;
+        let mut route = shared.trusts.route(config, "https://", None)?;
+        route.trust = trust.clone();
+        let guarded = GuardedSettings { proxy: shared.trusts.proxy(config)?, ..GuardedSettings::new(trust) };
+        let clock = Arc::clone(&shared.world.clock);
+        let world = OauthWorld {
+            registrations: Arc::new(Registered {
+                store: Arc::clone(&shared.store),
+                keys: Arc::clone(shared.keeper.keys()),
+                clock: Arc::clone(&clock),
+                entropy: Arc::clone(&shared.world.entropy),
+            }),
+            ways: Ways {
+                egress: Arc::new(Fetcher::new(route)),
+                guarded: Some(GuardedFetcher::new(&guarded, Arc::clone(&clock))),
+            },
+            clock,
+        };
+        let client = Arc::new(OauthClient::new(settings, world).map_err(|error| wrong(error.to_string()))?);
+        made.insert(name, (from, Arc::clone(&client)));
+        Ok(client)
+    }
+}
+
+fn settings(
+    config: &Config,
+    server: &McpServerConfig,
+    secret: Option<protocol::secret::Secret>,
+) -> Result<OauthClientSettings, String> {
+    let written = server.connection.as_ref().map(|connection| &connection.settings);
+    let name = &server.settings.name;
+    let scope = written.map(|written| Scope::parse(&written.scopes.join(" "))).transpose();
+    let client = written.and_then(|written| written.client_id.clone()).map(|client_id| PreRegistered {
+        client_id,
+        client_secret: secret.map(Arc::new),
+        method: None,
+    });
+    Ok(OauthClientSettings {
+        server: name.clone(),
+        url: server.settings.url.to_string(),
+        resource: written.and_then(|written| written.resource.clone()),
+        kind: written.map_or(Kind::Mcp, |written| written.kind),
+        authorization_server: written.and_then(|written| written.authorization_server.clone()),
+        client,
+        registration: written.map_or(Registration::Any, |written| written.registration),
+        scope: scope.map_err(|error| error.to_string())?.unwrap_or_default(),
+        assume_pkce: written.is_some_and(|written| written.assume_pkce),
+        redirect_uri: format!("{}/connect/{name}/callback", config.house.pages_url()),
+        document_url: format!("{}/connect/{name}/client", config.house.public_url),
+        client_name: "Sekisho".to_owned(),
+        deadline: DEADLINE,
+    })
+}
+
+/// Who we are where we registered ourselves, in the record, for all nodes.
+#[derive(Debug)]
+pub struct Registered {
+    /// The record.
+    pub store: Arc<dyn Store>,
+    /// The keys, by which it is sealed.
+    pub keys: Arc<ArcSwap<Keys>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Registered {
+    fn open(&self, record: &UpstreamClientRecord) -> Option<RegisteredClient> {
+        let context: [&[u8]; 3] = [b"upstream_clients", b"sealed", record.id.as_bytes()];
+        let opened = self.keys.load().sealing.open(&context, &record.sealed).ok()?;
+        RegisteredClient::from_text(std::str::from_utf8(&opened).ok()?)
+    }
+
+    async fn stands(&self, server: &str, issuer: &str) -> Result<Option<RegisteredClient>, NotKept> {
+        let found = self.store.find_upstream_client(server, issuer).await.map_err(|_| NotKept)?;
+        Ok(found.and_then(|record| self.open(&record)))
+    }
+}
+
+impl Registrations for Registered {
+    fn find<'a>(
+        &'a self,
+        server: &'a str,
+        issuer: &'a str,
+    ) -> BoxFuture<'a, Result<Option<RegisteredClient>, NotKept>> {
+        Box::pin(self.stands(server, issuer))
+    }
+
+    fn keep<'a>(
+        &'a self,
+        server: &'a str,
+        issuer: &'a str,
+        client: RegisteredClient,
+        instead_of: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<RegisteredClient, NotKept>> {
+        Box::pin(async move {
+            let now = self.clock.now();
+            let id: Id<UpstreamClient> = Id::mint(now, &*self.entropy);
+            let context: [&[u8]; 3] = [b"upstream_clients", b"sealed", id.as_bytes()];
+            let sealed = client.to_secret().expose(|text| {
+                self.keys.load().sealing.active().seal(&context, text.as_bytes(), &*self.entropy)
+            });
+            let record = UpstreamClientRecord {
+                id,
+                server: server.to_owned(),
+                issuer: issuer.to_owned(),
+                client_id: client.client_id.clone(),
+                sealed,
+                created_at: now,
+            };
+            // Whoever was faster is who we are.
+            let put = self.store.put_upstream_client(record, instead_of.map(str::to_owned)).await;
+            put.map_err(|_| NotKept)?;
+            self.stands(server, issuer).await?.ok_or(NotKept)
+        })
+    }
+
+    fn forget<'a>(
+        &'a self,
+        server: &'a str,
+        issuer: &'a str,
+        client_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), NotKept>> {
+        Box::pin(async move {
+            let forgotten = self.store.forget_upstream_client(server, issuer, client_id).await;
+            forgotten.map(|_| ()).map_err(|_| NotKept)
+        })
+    }
+}

@@ -1,0 +1,83 @@
+//! An MCP server of a house whose people connect accounts of their own, at a remote server's own provider.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::oauth::Scope;
+use protocol::secret::Secret;
+use protocol::world::Clock;
+use resource_server::{Credential, Provider};
+use upstream::egress::Fetcher;
+use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
+use upstream::oauth_client::{
+    InMemory, Kind, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, Registration, Ways,
+};
+use upstream::trust::Trust;
+
+use super::Built;
+use crate::remote_server::{CLIENT_ID, RemoteServer};
+
+/// Which one, and where.
+#[derive(Clone, Debug)]
+pub struct Connected {
+    /// The name in the house.
+    pub server: &'static str,
+    /// The MCP endpoint.
+    pub url: String,
+    /// Its authorization server.
+    pub issuer: String,
+    secret: &'static str,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Connected {
+    /// By this remote server, where we were registered by hand.
+    #[must_use]
+    pub fn to(server: &'static str, remote: &RemoteServer) -> Self {
+        let (url, issuer) = (remote.url.clone(), remote.issuer().to_owned());
+        Self { server, url, issuer, secret: remote.client_secret() }
+    }
+
+    /// What the house is told of it.
+    pub(super) fn credential(&self, pages_url: &str, clock: &Arc<dyn Clock>) -> Built<Credential> {
+        let secret = Some(Arc::new(Secret::new(self.secret.to_owned())));
+        let client = PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret: secret, method: None };
+        let settings = OauthClientSettings {
+            server: self.server.to_owned(),
+            url: self.url.clone(),
+            resource: None,
+            kind: Kind::Mcp,
+            authorization_server: Some(self.issuer.clone()),
+            client: Some(client),
+            registration: Registration::Any,
+            scope: Scope::default(),
+            assume_pkce: false,
+            redirect_uri: format!("{pages_url}/connect/{}/callback", self.server),
+            document_url: format!("{pages_url}/connect/{}/client", self.server),
+            client_name: "Sekisho".to_owned(),
+            deadline: Duration::from_secs(10),
+        };
+        let world = OauthWorld {
+            clock: Arc::clone(clock),
+            registrations: Arc::new(InMemory::default()),
+            ways: Ways { egress: Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?)), guarded: None },
+        };
+        OauthClient::new(settings, world)
+            .map(|client| Credential::Connection(Provider(Arc::new(client))))
+            .map_err(text)
+    }
+
+    /// The way to it.
+    pub(super) fn way(&self) -> Built<Arc<McpServerClient>> {
+        let settings = McpServerSettings {
+            url: self.url.clone(),
+            connect_timeout: Duration::from_secs(5),
+            first_byte_timeout: Duration::from_secs(20),
+        };
+        let trust = Trust::new(&[]).map_err(text)?;
+        McpServerClient::new(&settings, &trust).map(Arc::new).map_err(text)
+    }
+}

@@ -1,0 +1,449 @@
+//! Accounts that people connect themselves: from the link to the answer of an MCP server that knows them, and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use authorization_server::{Stopping, Target};
+use http::StatusCode;
+use protocol::world::{Clock, Entropy};
+use serde_json::{Value, json};
+use store::{AuditKind, Connections as _, Failpoint, Queries as _};
+use testkit::browser::{Browser, Page};
+use testkit::house::{Connected, House, Plan};
+use testkit::http::Answer;
+use testkit::remote_server::{Knows, RemoteServer, canary};
+use testkit::world::{TestClock, TestEntropy};
+
+type Done = Result<(), String>;
+
+/// How many calls come at once.
+const MANY: usize = 200;
+
+/// A house, the remote MCP server behind its `notes`, and a person who has a token for it.
+struct Scene {
+    house: House,
+    remote: RemoteServer,
+    browser: Browser,
+    token: String,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Scene {
+    async fn new() -> Result<Self, String> {
+        let clock = Arc::new(TestClock::default());
+        let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::PreRegistered).await?;
+        let connected = Some(Connected::to("notes", &remote));
+        let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+        let mut browser = house.browser();
+        let token = token(&house, &mut browser, "alice").await?;
+        Ok(Self { house, remote, browser, token })
+    }
+
+    /// The same, where the person has connected the account of that name.
+    async fn connected(account: &str) -> Result<Self, String> {
+        let mut scene = Self::new().await?;
+        scene.remote.sign_in(account);
+        let link = scene.link().await?;
+        connect(&mut scene.browser, &link).await?;
+        Ok(scene)
+    }
+
+    async fn echo(&self) -> Result<Answer, String> {
+        self.house.echo("notes", &self.token).await
+    }
+
+    /// The link that the client is told.
+    async fn link(&self) -> Result<String, String> {
+        link_in(&self.echo().await?)
+    }
+
+    /// Whether the answer is that of an MCP server that takes the person for this account.
+    async fn is(&self, account: &str) -> Result<bool, String> {
+        let answer = self.echo().await?;
+        Ok(answer.status == StatusCode::OK && answer.text().contains(&canary(account)))
+    }
+}
+
+async fn token(house: &House, browser: &mut Browser, login: &str) -> Result<String, String> {
+    let client = house.client().await?;
+    let tokens = client.obtain_tokens(browser, login, &house.resource("notes")).await?;
+    Ok(tokens["access_token"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The link in the words of an answer.
+fn link_in(answer: &Answer) -> Result<String, String> {
+    let said = answer.json().to_string();
+    let at = said.find("http://localhost").ok_or_else(|| format!("no link: {said}"))?;
+    Ok(said[at..].chars().take_while(|c| !matches!(c, ' ' | '"' | '\\')).collect())
+}
+
+/// From the link through the provider and back; the page that is shown then.
+async fn connect(browser: &mut Browser, link: &str) -> Result<Page, String> {
+    let page = browser.open(link).await?.page()?;
+    let away = browser.submit(&page, page.form()?, None).await?.left()?;
+    let mut there = Browser::new(testkit::http::Http::default());
+    let back = there.open(away.as_str()).await?.left()?;
+    browser.open_from_elsewhere(back.as_str()).await?.page()
+}
+
+/// Waits until the provider was told that a connection ended.
+async fn revoked(remote: &RemoteServer) {
+    while remote.counts().revocations == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// From no connection to an answer, and what each kind of client is told before.
+#[tokio::test]
+async fn a_person_connects_an_account_and_is_that_account_there() -> Done {
+    let mut scene = Scene::new().await?;
+    let told = scene.echo().await?.json();
+    assert_eq!((told["result"]["isError"].as_bool(), &told["error"]), (Some(true), &Value::Null), "{told}");
+    // Only tools can say so in a result.
+    let told = scene.house.call("notes", &scene.token, "tools/list", json!({})).await?.json();
+    assert_eq!(told["error"]["code"], -31403, "{told}");
+    assert_eq!(scene.remote.counts().unauthorized, 0, "nothing goes there without a credential");
+    let link = scene.link().await?;
+    scene.remote.sign_in("ada");
+    let page = scene.browser.open(&link).await?.page()?;
+    let words = page.words();
+    assert!(words.contains("alice@example.com") && words.contains("127.0.0.1"), "{words}");
+    let done = connect(&mut scene.browser, &link).await?;
+    assert!(done.words().contains("Go back to your application"), "{}", done.words());
+    assert!(scene.is("ada").await?);
+    assert_eq!(scene.house.audit(AuditKind::ConnectionMade).await?.len(), 1);
+    for secret in scene.remote.secrets() {
+        scene.house.remember_secret(&secret);
+    }
+    scene.house.close().await
+}
+
+/// RS-131, RS-132, RS-153: what was declared decides how it is told.
+#[tokio::test]
+async fn a_client_is_told_in_the_way_that_it_declared() -> Done {
+    let scene = Scene::new().await?;
+    let url = scene.house.resource("notes");
+    let post = async |message: &Value, more: &[(&str, &str)]| {
+        let bearer = format!("Bearer {}", scene.token);
+        let accept = ("accept", "application/json, text/event-stream");
+        let headers = [[("authorization", bearer.as_str()), accept].as_slice(), more].concat();
+        scene.house.http.post_json(&url, &headers, message).await
+    };
+    let modern = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {
+        "name": "echo", "arguments": {}, "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}},
+        },
+    }});
+    let named = [("mcp-protocol-version", "2026-07-28"), ("mcp-method", "tools/call"), ("mcp-name", "echo")];
+    let answer = post(&modern, &named).await?.json();
+    assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
+    let question = &answer["result"]["inputRequests"]["connect"]["params"];
+    assert_eq!(question["mode"], "url");
+    assert!(question["url"].as_str().unwrap_or_default().contains("/connect/notes?for="), "{answer}");
+    // The person says no: words, and no second question. To another call it says nothing.
+    let retry = |name: &str, action: &str| {
+        let mut retry = modern.clone();
+        retry["id"] = 9.into();
+        retry["params"]["name"] = name.into();
+        retry["params"]["requestState"] = answer["result"]["requestState"].clone();
+        retry["params"]["inputResponses"] = json!({"connect": {"action": action}});
+        retry
+    };
+    let no = post(&retry("echo", "decline"), &named).await?.json();
+    assert_eq!(
+        (&no["result"]["isError"], &no["result"]["resultType"]),
+        (&json!(true), &json!("complete")),
+        "{no}"
+    );
+    let named_write = [named[0], named[1], ("mcp-name", "write")];
+    for (again, named) in [(retry("echo", "accept"), named), (retry("write", "decline"), named_write)] {
+        let again = post(&again, &named).await?.json();
+        assert_eq!(again["result"]["resultType"], "input_required", "{again}");
+    }
+    // A client that declared no such questions is put none, and one that goes on with a question of the MCP server's
+    // own is told in words.
+    let mut silent = modern.clone();
+    silent["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+        json!({"elicitation": {"form": {}}});
+    let mut theirs = retry("echo", "accept");
+    theirs["params"]["requestState"] = "theirs".into();
+    for words in [silent, theirs] {
+        let words = post(&words, &named).await?.json();
+        assert_eq!(words["result"]["isError"], true, "{words}");
+    }
+    // An older client that declared nothing is told in words.
+    let older = json!({"jsonrpc": "2.0", "id": 8, "method": "tools/call",
+        "params": {"name": "echo", "arguments": {}}});
+    let answer = post(&older, &[("mcp-protocol-version", "2025-11-25")]).await?.json();
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    assert!(answer["result"].get("resultType").is_none(), "{answer}");
+    scene.house.close().await
+}
+
+/// RS-138: what answers our question stays here; what answers one of the MCP server's goes there.
+#[tokio::test]
+async fn the_answer_to_our_question_does_not_reach_the_mcp_server() -> Done {
+    let scene = Scene::connected("ada").await?;
+    let url = scene.house.resource("notes");
+    let bearer = format!("Bearer {}", scene.token);
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "echo"),
+    ];
+    for (state, kept) in [("sekisho-connect.1.ab", false), ("theirs", true)] {
+        let message = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {
+            "name": "echo", "arguments": {"n": 1}, "requestState": state,
+            "inputResponses": {"connect": {"action": "accept"}},
+            "_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}}},
+        }});
+        let answer = scene.house.http.post_json(&url, &headers, &message).await?;
+        assert!(answer.text().contains(&canary("ada")), "{}", answer.text());
+        let (_, came) = scene.remote.change(|held| held.calls.last().cloned()).ok_or("nothing came")?;
+        let params = &came["params"];
+        assert_eq!(params.get("requestState").is_some(), kept, "{came}");
+        assert_eq!(params.get("inputResponses").is_some(), kept, "{came}");
+        assert_eq!((&params["arguments"]["n"], &params["_meta"]), (&json!(1), &message["params"]["_meta"]));
+    }
+    scene.house.close().await
+}
+
+/// RS-153: an older client that declared the URL mode at its handshake is told by the error of its revision.
+#[tokio::test]
+async fn an_older_client_that_takes_urls_is_told_by_the_error_of_its_revision() -> Done {
+    let scene = Scene::connected("ada").await?;
+    let url = scene.house.resource("notes");
+    let bearer = format!("Bearer {}", scene.token);
+    let post = async |message: &Value, session: &str| {
+        let accept = ("accept", "application/json, text/event-stream");
+        let mut headers =
+            vec![("authorization", bearer.as_str()), accept, ("mcp-protocol-version", "2025-11-25")];
+        headers.extend((!session.is_empty()).then_some(("mcp-session-id", session)));
+        scene.house.http.post_json(&url, &headers, message).await
+    };
+    let hello = |capabilities: Value| {
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-11-25", "capabilities": capabilities,
+            "clientInfo": {"name": "c", "version": "1"},
+        }})
+    };
+    let takes =
+        post(&hello(json!({"elicitation": {"url": {}}})), "").await?.header("mcp-session-id").to_owned();
+    let form = post(&hello(json!({"elicitation": {}})), "").await?.header("mcp-session-id").to_owned();
+    assert!(!takes.is_empty() && !form.is_empty());
+    scene.remote.end_grants_of("ada");
+    let call = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "echo"}});
+    let told = post(&call, &takes).await?.json();
+    assert_eq!(told["error"]["code"], -32042, "{told}");
+    let elicitation = &told["error"]["data"]["elicitations"][0];
+    assert_eq!(elicitation["mode"], "url", "{told}");
+    assert!(elicitation["elicitationId"].is_string() && elicitation["message"].is_string(), "{told}");
+    assert!(elicitation["url"].as_str().unwrap_or_default().contains("/connect/notes?for="), "{told}");
+    let told = post(&call, &form).await?.json();
+    assert_eq!(told["result"]["isError"], true, "{told}");
+    scene.house.close().await
+}
+
+/// CB-15, RS-177, RS-178: a link is for one person, and the way back for one person in one browser.
+#[tokio::test]
+async fn cb_15_nobody_connects_an_account_for_somebody_else() -> Done {
+    let mut scene = Scene::new().await?;
+    let link = scene.link().await?;
+    let mut other = scene.house.browser();
+    token(&scene.house, &mut other, "bob").await?;
+    let refused = other.open(&link).await?.page()?;
+    assert_eq!(refused.answer.status, StatusCode::FORBIDDEN, "{}", refused.words());
+    // Begun by one, and brought back by another, who is signed in as somebody else or as the same in another browser.
+    let page = scene.browser.open(&link).await?.page()?;
+    let away = scene.browser.submit(&page, page.form()?, None).await?.left()?;
+    scene.remote.sign_in("ada");
+    let mut there = Browser::new(testkit::http::Http::default());
+    let back = there.open(away.as_str()).await?.left()?;
+    let mut same = scene.house.browser();
+    token(&scene.house, &mut same, "alice").await?;
+    for browser in [&mut other, &mut same] {
+        let refused = browser.open_from_elsewhere(back.as_str()).await?.page()?;
+        assert!(refused.answer.status.is_client_error(), "{}", refused.words());
+    }
+    assert_eq!(scene.remote.counts().codes, 0, "the code was sent nowhere");
+    // Its owner is not hindered by that, once.
+    scene.browser.open_from_elsewhere(back.as_str()).await?.page()?;
+    assert!(scene.is("ada").await?);
+    let again = scene.browser.open_from_elsewhere(back.as_str()).await?.page()?;
+    assert_eq!(again.answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(scene.house.audit(AuditKind::ConnectionRefused).await?.len(), 3);
+    scene.house.close().await
+}
+
+/// Whoever opens a link without being signed in signs in, and comes to the same page.
+#[tokio::test]
+async fn a_link_leads_through_the_sign_in_and_on() -> Done {
+    let scene = Scene::new().await?;
+    let link = scene.link().await?;
+    let mut fresh = scene.house.browser();
+    let login = fresh.open(&link).await?.page()?;
+    let form = login.form()?;
+    let button = form.buttons.iter().find(|(name, _)| name == "connector").cloned();
+    let button = button.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
+    let people = fresh.submit(&login, form, button).await?.page()?;
+    let form = people.form()?.with("login", "alice");
+    let page = fresh.submit(&people, form, None).await?.page()?;
+    assert!(page.url.path().ends_with("/connect/notes") && page.url.query().is_some(), "{}", page.url);
+    assert!(page.words().contains("Go on to"), "{}", page.words());
+    scene.house.close().await
+}
+
+/// I-6: of two people each is their own account, and nobody's credential goes with another's call.
+#[tokio::test]
+async fn each_person_is_their_own_account() -> Done {
+    let scene = Scene::connected("ada").await?;
+    let mut other = scene.house.browser();
+    let token = token(&scene.house, &mut other, "bob").await?;
+    let answer = scene.house.echo("notes", &token).await?;
+    scene.remote.sign_in("grace");
+    connect(&mut other, &link_in(&answer)?).await?;
+    for _ in 0..10 {
+        let (alice, bob) = tokio::join!(scene.echo(), scene.house.echo("notes", &token));
+        let (alice, bob) = (alice?.text(), bob?.text());
+        assert!(alice.contains(&canary("ada")) && !alice.contains(&canary("grace")), "{alice}");
+        assert!(bob.contains(&canary("grace")) && !bob.contains(&canary("ada")), "{bob}");
+    }
+    scene.house.close().await
+}
+
+/// TK-34 and the first half of F-15: of very many calls one refreshes, and a provider that is away costs nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tk_34_very_many_calls_refresh_once_and_a_provider_that_is_away_costs_nothing() -> Done {
+    let scene = Scene::connected("ada").await?;
+    scene.house.advance(Duration::from_secs(2 * 60 * 60)).await?;
+    let mut browser = scene.browser.clone();
+    let token = token(&scene.house, &mut browser, "alice").await?;
+    scene.remote.change(|held| held.token_answers.push_back((503, json!({}))));
+    let away = scene.house.echo("notes", &token).await?;
+    assert_eq!(away.status, StatusCode::SERVICE_UNAVAILABLE, "{}", away.text());
+    scene.house.advance(Duration::from_secs(6)).await?;
+    let calls = (0..MANY).map(|_| scene.house.echo("notes", &token));
+    for answer in futures_util::future::join_all(calls).await {
+        let answer = answer?;
+        assert!(answer.text().contains(&canary("ada")), "{}", answer.text());
+    }
+    let counts = scene.remote.counts();
+    assert_eq!((counts.refreshes, counts.reuses), (1, 0));
+    scene.house.close().await
+}
+
+/// RS-171: a token that the MCP server does not take any more is exchanged, and the call goes up once again.
+#[tokio::test]
+async fn a_token_that_the_mcp_server_refuses_is_exchanged_once() -> Done {
+    let scene = Scene::connected("ada").await?;
+    assert!(scene.is("ada").await?);
+    // Whoever looks for the authorization server is refused too.
+    let before = scene.remote.counts().unauthorized;
+    scene.remote.end_access_tokens();
+    assert!(scene.is("ada").await?);
+    let counts = scene.remote.counts();
+    assert_eq!((counts.refreshes, counts.unauthorized - before), (1, 1));
+    scene.house.close().await
+}
+
+/// TK-35: a definite no is asked for once; from then on the person is told where to connect again, and can.
+#[tokio::test]
+async fn tk_35_what_a_provider_refuses_is_not_tried_again_and_the_person_is_asked() -> Done {
+    let mut scene = Scene::connected("ada").await?;
+    scene.remote.end_grants_of("ada");
+    for _ in 0..3 {
+        let told = scene.echo().await?;
+        assert!(told.text().contains("/connect/notes"), "{}", told.text());
+    }
+    assert_eq!(scene.remote.counts().refused, 1);
+    assert_eq!(scene.house.audit(AuditKind::ConnectionDead).await?.len(), 1);
+    let link = scene.link().await?;
+    connect(&mut scene.browser, &link).await?;
+    assert!(scene.is("ada").await?);
+    scene.house.close().await
+}
+
+/// F-15: the provider has given another pair, and it was never written: once the claim is over the old one is refused, and
+/// the person is asked; nothing goes round in circles.
+#[tokio::test]
+async fn f_15_a_pair_that_was_lost_between_answer_and_write_ends_in_a_question() -> Done {
+    let scene = Scene::connected("ada").await?;
+    scene.house.advance(Duration::from_secs(2 * 60 * 60)).await?;
+    let mut browser = scene.browser.clone();
+    let token = token(&scene.house, &mut browser, "alice").await?;
+    let gate = scene.remote.hold_refreshes();
+    let lost = async {
+        // Once it is claimed the provider is asked, and nothing is written before it answers.
+        loop {
+            let all = scene.house.store.list_connections(None, None).await.map_err(text)?;
+            if all.iter().any(|one| one.claimed_until.is_some()) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        scene.house.store.fail_at(Some(Failpoint::BeforeWrite));
+        gate.add_permits(1);
+        Ok::<_, String>(())
+    };
+    let (answer, lost) = tokio::join!(scene.house.echo("notes", &token), lost);
+    lost?;
+    assert!(answer?.status.is_server_error());
+    scene.house.store.fail_at(None);
+    scene.remote.change(|held| held.gate = None);
+    scene.house.advance(Duration::from_secs(61)).await?;
+    for _ in 0..3 {
+        let told = scene.house.echo("notes", &token).await?;
+        assert!(told.text().contains("/connect/notes"), "{}", told.text());
+    }
+    assert_eq!(scene.remote.counts().reuses, 1, "the old one was shown once");
+    scene.house.close().await
+}
+
+/// A person who is stopped: their connection is of no use at once, and the provider is told, even if it was away.
+#[tokio::test]
+async fn a_stop_takes_connections_back_at_the_provider() -> Done {
+    let scene = Scene::connected("ada").await?;
+    let user = scene.house.store.find_people("alice@example.com").await.map_err(text)?;
+    let user = user.into_iter().next().ok_or("nobody is there")?;
+    let id = user.id;
+    let entropy: Arc<dyn Entropy> = Arc::new(TestEntropy::seeded(77));
+    let stopping = Stopping {
+        clock: scene.house.clock.as_ref(),
+        entropy: entropy.as_ref(),
+        issuer: &scene.house.issuer,
+        store: scene.house.store.as_ref(),
+    };
+    stopping.stop(&Target::User(Box::new(user)), false, None).await.map_err(text)?;
+    assert_eq!(scene.house.store.find_connection(id, "notes").await.map_err(text)?, None);
+    revoked(&scene.remote).await;
+    assert_eq!(scene.remote.grants_of("ada"), 0);
+    scene.house.close().await
+}
+
+/// The person sees what is connected, with its times, and ends it.
+#[tokio::test]
+async fn a_person_sees_and_ends_what_is_connected() -> Done {
+    let mut scene = Scene::connected("ada").await?;
+    let url = format!("{}/account/connections", scene.house.issuer);
+    let page = scene.browser.open(&url).await?.page()?;
+    let words = page.words();
+    assert!(words.contains("The notes server") && words.contains("Last exchanged"), "{words}");
+    let page = scene.browser.submit(&page, page.form()?, None).await?.page()?;
+    assert!(page.words().contains("No account is connected"), "{}", page.words());
+    revoked(&scene.remote).await;
+    assert!(scene.echo().await?.text().contains("/connect/notes"));
+    let mut nobody = scene.house.browser();
+    let refused = nobody.open(&url).await?.page()?;
+    assert!(refused.answer.status.is_client_error());
+    // A form of another site, or without the page's own token, does nothing.
+    let page = scene.browser.open(&url).await?.page()?;
+    assert!(page.forms().is_empty());
+    scene.house.close().await
+}
