@@ -15,8 +15,8 @@ use protocol::oauth::{ClientId, ResourceUri};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Timestamp};
 use store::{
-    AuditEvent, AuditKind, AuditSubject, ClientRecord, Outcome, Revocation, RevocationKind, StopCounts,
-    Store, StoreError, UserRecord,
+    AuditEvent, AuditKind, AuditSubject, ClientRecord, ConnectionRecord, Outcome, Revocation, RevocationKind,
+    StopCounts, Store, StoreError, UserRecord,
 };
 
 use crate::grants::CLOCKS_APART;
@@ -120,6 +120,22 @@ impl Stopping<'_> {
         let target = Target::Client(id.clone());
         let event = self.event(AuditKind::ClientAllowed, &target, note, self.clock.now());
         self.store.allow_client(id, event).await
+    }
+
+    /// Ends the connection of a person, be it of an MCP server that is not configured any more. Whether it lived.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the record did not answer.
+    pub async fn end_connection(
+        &self,
+        user: UserRecord,
+        connection: &ConnectionRecord,
+        note: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        let target = Target::User(Box::new(user));
+        let mut event = self.event(AuditKind::ConnectionEnded, &target, note, self.clock.now());
+        event.server = Some(connection.server.clone());
+        self.store.end_connection(connection.id, event).await
     }
 
     pub(crate) fn event(

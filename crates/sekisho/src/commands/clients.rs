@@ -2,7 +2,7 @@
 //! P-5 and P-7). Works on the record, beside a running Sekisho or without one; every node hears of it from the record.
 
 mod asked;
-mod list;
+pub(super) mod list;
 mod show;
 
 use std::process::ExitCode;

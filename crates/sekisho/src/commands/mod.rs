@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod check;
 mod clients;
+mod connections;
 mod demo;
 mod docs;
 mod emergency_login;
@@ -28,6 +29,7 @@ pub use self::audit::AuditArguments;
 pub use self::backup::BackupArguments;
 pub use self::check::CheckArguments;
 pub use self::clients::ClientsArguments;
+pub use self::connections::ConnectionsArguments;
 pub use self::demo::DemoArguments;
 pub use self::emergency_login::EmergencyLoginArguments;
 pub use self::failure::Failure;
@@ -76,6 +78,8 @@ enum Command {
     Usage(UsageArguments),
     /// Show which clients are in use and who waits for one; approve and block clients
     Clients(ClientsArguments),
+    /// Show which accounts people have connected at MCP servers; end one
+    Connections(ConnectionsArguments),
     /// Say in words why a client did not connect
     SignIn(SignInArguments),
     /// Show, rotate and withdraw keys; go over to another master key
@@ -131,6 +135,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Usage(arguments) => usage::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
+        Command::Connections(arguments) => connections::run(&arguments),
         Command::SignIn(arguments) => sign_in::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),

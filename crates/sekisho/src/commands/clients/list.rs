@@ -84,7 +84,7 @@ fn merged(clients: &[ListedClient]) -> Vec<(Hash, Line)> {
     lines
 }
 
-pub(super) fn table<const N: usize>(header: [&str; N]) -> Table {
+pub(in crate::commands) fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header);
