@@ -106,7 +106,8 @@ impl Players {
         lock(&self.issued).clone()
     }
 
-    fn browser(&self, node: usize) -> Browser {
+    /// The person's browser, at a node.
+    pub(crate) fn browser(&self, node: usize) -> Browser {
         let mut browser = Browser::new(self.http(node));
         browser.cookies.clone_from(&lock(&self.cookies));
         browser

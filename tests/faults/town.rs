@@ -46,6 +46,15 @@ pub(crate) struct Node {
 /// A node's cable to the record and the URL of it, if that is on a server.
 type Reach = (Option<Wire>, Option<String>);
 
+/// Which MCP server is served.
+#[derive(Clone, Copy)]
+enum Serving<'a> {
+    /// Another one, of this configuration.
+    Other(&'a str),
+    /// The town's own, with this added to its configuration.
+    Own(&'a str),
+}
+
 struct Process {
     child: Child,
     said: watch::Receiver<String>,
@@ -111,12 +120,17 @@ fn write_private(path: &Path, content: &str) -> Result<(), String> {
 impl Town {
     /// So many nodes over a PostgreSQL database, all running.
     pub(crate) async fn over(url: &str, count: usize) -> Result<Self, String> {
-        Self::of(Record::Postgres(url.to_owned()), count, "").await
+        Self::of(Record::Postgres(url.to_owned()), count, Serving::Own("")).await
+    }
+
+    /// The same with another MCP server; `server` is the configuration of it.
+    pub(crate) async fn serving(url: &str, count: usize, server: &str) -> Result<Self, String> {
+        Self::of(Record::Postgres(url.to_owned()), count, Serving::Other(server)).await
     }
 
     /// One node over an SQLite file, running. `more` is added to the configuration of its MCP server.
     pub(crate) async fn alone(more: &str) -> Result<Self, String> {
-        Self::of(Record::Sqlite(PathBuf::new()), 1, more).await
+        Self::of(Record::Sqlite(PathBuf::new()), 1, Serving::Own(more)).await
     }
 
     /// So many nodes over two PostgreSQL servers, all running. Their cables lead to the standby.
@@ -126,10 +140,10 @@ impl Town {
             let url = pair.url(wire.port);
             Ok((Some(wire), Some(url)))
         };
-        Self::built(pair.primary.record(), count, "", reach).await
+        Self::built(pair.primary.record(), count, Serving::Own(""), reach).await
     }
 
-    async fn of(record: Record, count: usize, more: &str) -> Result<Self, String> {
+    async fn of(record: Record, count: usize, serving: Serving<'_>) -> Result<Self, String> {
         let at = record.clone();
         let reach = async || match &at {
             Record::Postgres(_) => {
@@ -139,13 +153,13 @@ impl Town {
             }
             Record::Sqlite(_) => Ok((None, None)),
         };
-        Self::built(record, count, more, reach).await
+        Self::built(record, count, serving, reach).await
     }
 
     async fn built(
         mut record: Record,
         count: usize,
-        more: &str,
+        serving: Serving<'_>,
         reach: impl AsyncFn() -> Result<Reach, String>,
     ) -> Result<Self, String> {
         let folder = TempDir::new().map_err(text)?;
@@ -160,7 +174,10 @@ impl Town {
         let mut nodes = Vec::new();
         for number in 0..count {
             let place = folder.path().join(format!("node{number}"));
-            let server = format!("url = \"http://127.0.0.1:{}/mcp\"\n{more}", mcp_wire.port);
+            let server = match serving {
+                Serving::Other(server) => server.to_owned(),
+                Serving::Own(more) => format!("url = \"http://127.0.0.1:{}/mcp\"\n{more}", mcp_wire.port),
+            };
             nodes.push(Node::prepare(place, &issuer, reach().await?, &server)?);
         }
         balancer.set(nodes.iter().map(|node| node.port).collect());
