@@ -12,6 +12,9 @@ use crate::rounds::Line;
 use crate::table::Table;
 use crate::{Outcome, Plan};
 
+/// The revision of MCP that is spoken.
+const VERSION: &str = "2026-07-28";
+
 /// Who is measured beside Sekisho.
 #[derive(Debug)]
 struct Peers {
@@ -33,6 +36,14 @@ pub(crate) fn call(path: &str, token: Option<&str>) -> Template {
     call_of("search", path, token)
 }
 
+/// A request for a long list of tools.
+pub(crate) fn list(path: &str, token: Option<&str>) -> Template {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"cursor":"long","_meta":{{"io.modelcontextprotocol/protocolVersion":"{VERSION}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#
+    );
+    request(path, "tools/list", None, token, body)
+}
+
 /// The same through Sekisho.
 pub(crate) fn checked(session: &Session) -> Template {
     call(&format!("/{SERVER}/mcp"), Some(&session.access_token))
@@ -44,20 +55,23 @@ pub(crate) fn writing(session: &Session) -> Template {
 }
 
 fn call_of(tool: &str, path: &str, token: Option<&str>) -> Template {
-    let version = "2026-07-28";
     let body = format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"{}"}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"{version}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"query":"{}"}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"{VERSION}","io.modelcontextprotocol/clientCapabilities":{{}}}}}}}}"#,
         "q".repeat(300)
     );
+    request(path, "tools/call", Some(tool), token, body)
+}
+
+fn request(path: &str, method: &str, name: Option<&str>, token: Option<&str>, body: String) -> Template {
     let mut headers: Vec<(String, String)> = [
         ("content-type", "application/json"),
         ("accept", "application/json, text/event-stream"),
-        ("mcp-protocol-version", version),
-        ("mcp-method", "tools/call"),
-        ("mcp-name", tool),
+        ("mcp-protocol-version", VERSION),
+        ("mcp-method", method),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
+    headers.extend(name.map(|name| ("mcp-name".to_owned(), name.to_owned())));
     headers.extend(token.map(|token| ("authorization".to_owned(), format!("Bearer {token}"))));
     Template { method: http::Method::POST, path: path.to_owned(), headers, body: Bytes::from(body) }
 }

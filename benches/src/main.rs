@@ -18,6 +18,7 @@ mod nodes;
 mod passthrough;
 mod peer;
 mod pin;
+mod policy;
 mod postgres;
 mod product;
 mod rounds;
@@ -40,7 +41,7 @@ pub(crate) type Outcome<T> = Result<T, String>;
 const USAGE: &str = "usage: bench [--quick] [--postgres FOLDER] parts | PART | soak MINUTES";
 
 /// The parts of the bench, with what must be known of each beside the numbers.
-const PARTS: [(&str, &str); 11] = [
+const PARTS: [(&str, &str); 12] = [
     ("start", "One process on a core of its own."),
     (
         "calls",
@@ -56,6 +57,11 @@ const PARTS: [(&str, &str); 11] = [
     (
         "audit",
         "Sekisho has one core, load generator and MCP server the other; 32 connections, one tool with `readOnlyHint`.",
+    ),
+    (
+        "policy",
+        "Decisions in the process of the bench; of the lists Sekisho and the pass-through have one core, load generator and \
+         MCP server the other.",
     ),
     ("grants", "As `calls` and `flows`, over two SQLite files, each person with 100 grants."),
     ("streams", "A stream is the client's connection, the one to the MCP server, and what lies between."),
@@ -146,6 +152,7 @@ async fn part(plan: &Plan, name: &str) -> Outcome<()> {
             dpop::measure(plan, table_here).await?;
         }
         "audit" => audit::measure(plan, table_here).await?,
+        "policy" => policy::measure(plan, table_here).await?,
         "grants" => grants::measure(plan, table_here).await?,
         "streams" => streams::measure(plan, table_here).await?,
         "postgres" => postgres::measure(plan, table_here).await?,

@@ -1,5 +1,6 @@
 //! The MCP server behind everything that is measured: answers each request with the same JSON at once, the tool
-//! `stream` with one event and then nothing, and `tools/list` with one tool that only reads.
+//! `stream` with one event and then nothing, and `tools/list` with one tool that only reads, or with a long list where a
+//! cursor asks for it.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
@@ -17,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::Outcome;
+use crate::policy::TOOLS;
 
 /// About 500 bytes, like the answer of a small tool.
 fn answer() -> Bytes {
@@ -29,10 +31,18 @@ fn answer() -> Bytes {
 /// The list of tools, for whoever wants to know which of them only read (MCP server/tools, "Listing Tools").
 fn tools(asked: &[u8]) -> Bytes {
     let asked: serde_json::Value = serde_json::from_slice(asked).unwrap_or_default();
-    let tool = serde_json::json!({
-        "name": "search", "inputSchema": { "type": "object" }, "annotations": { "readOnlyHint": true },
-    });
-    let result = serde_json::json!({ "resultType": "complete", "tools": [tool] });
+    let tool = |name: &str| {
+        serde_json::json!({
+            "name": name, "description": "Looks for a few words in all that was written down, and gives back where they stand.",
+            "inputSchema": { "type": "object", "properties": { "text": { "type": "string" } } },
+            "annotations": { "readOnlyHint": true },
+        })
+    };
+    let tools: Vec<serde_json::Value> = match asked["params"]["cursor"].as_str() {
+        Some(_) => (0..TOOLS).map(|index| tool(&format!("tool-{index}"))).collect(),
+        None => vec![tool("search")],
+    };
+    let result = serde_json::json!({ "resultType": "complete", "tools": tools });
     Bytes::from(serde_json::json!({ "jsonrpc": "2.0", "id": asked["id"], "result": result }).to_string())
 }
 
