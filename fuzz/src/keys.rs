@@ -40,6 +40,7 @@ fn sessions(data: &[u8], by: &[u8], plaintext: &[u8]) {
         user: Id::from_bytes([user; 16]),
         server,
         client_id: "c",
+        signer: None,
     };
     if let Some(made_up) = text(data) {
         assert!(open_session(&SEALS, made_up, &owner(1, "notes")).is_err(), "made by nobody");

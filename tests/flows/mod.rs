@@ -15,6 +15,7 @@ mod limits;
 mod linked_people;
 mod machines;
 mod main_path;
+mod message_signatures;
 mod nodes;
 mod people;
 mod permits;

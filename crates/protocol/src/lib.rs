@@ -7,6 +7,7 @@ pub mod id;
 pub mod jose;
 pub mod keys;
 pub mod mcp;
+pub mod message_signature;
 pub mod oauth;
 pub mod oidc;
 pub mod secevent;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use protocol::jose::dpop::Thumbprint;
 use protocol::mcp::{CallKind, McpCall, ProtocolVersion, RequestId};
 use protocol::oauth::Scope;
 
@@ -62,6 +63,12 @@ pub(crate) struct Asked {
     pub(crate) operation: Operation,
     /// What came back of a question of ours; it is not in the message any more.
     pub(crate) answered: Option<Answered>,
+    /// The body as it arrived, which a signature covers.
+    pub(crate) arrived: Bytes,
+    /// The query of the URL, which a signature covers.
+    pub(crate) query: Option<Box<str>>,
+    /// The key that signed it.
+    pub(crate) signer: Option<Thumbprint>,
 }
 
 impl Asked {
@@ -77,13 +84,16 @@ impl Asked {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
+        let query = head.uri.query().map(Box::from);
         let headers = head.headers;
         let read = match verb {
-            Verb::Delete | Verb::Get => read_bodiless(verb, &headers).map(|operation| (operation, None)),
+            Verb::Delete | Verb::Get => {
+                read_bodiless(verb, &headers).map(|operation| (operation, None, Bytes::new()))
+            }
             Verb::Post => read_message(&headers, body, message_bytes).await,
         };
         match read {
-            Ok((operation, answered)) => {
+            Ok((operation, answered, arrived)) => {
                 match &operation {
                     Operation::Call { call, .. } if call.kind == CallKind::Response => {
                         entry.describe("response", None);
@@ -92,7 +102,7 @@ impl Asked {
                     Operation::EndSession { .. } => entry.describe("DELETE", None),
                     Operation::Listen { .. } => entry.describe("GET", None),
                 }
-                Ok(Self { entry, headers, operation, answered })
+                Ok(Self { entry, headers, operation, answered, arrived, query, signer: None })
             }
             Err(reason) => {
                 let id =
@@ -211,7 +221,7 @@ async fn read_message<B>(
     headers: &HeaderMap,
     body: B,
     most: usize,
-) -> Result<(Operation, Option<Answered>), CallReason>
+) -> Result<(Operation, Option<Answered>, Bytes), CallReason>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -223,17 +233,17 @@ where
     if media::content_type(headers) != Some(Media::Json) {
         return Err(CallReason::ContentTypeUnsupported);
     }
-    let body = read_body(body, most).await?;
+    let arrived = read_body(body, most).await?;
     let call =
-        McpCall::read(headers, &body).map_err(|refused| CallReason::MessageRefused(Box::new(refused)))?;
+        McpCall::read(headers, &arrived).map_err(|refused| CallReason::MessageRefused(Box::new(refused)))?;
     if !parameters_are_sound(headers) {
         return Err(CallReason::HeaderRefused);
     }
-    let (answered, body) = match question::take(&call, &body) {
+    let (answered, body) = match question::take(&call, &arrived) {
         Some((answered, rest)) => (Some(answered), rest),
-        None => (None, body),
+        None => (None, arrived.clone()),
     };
-    Ok((Operation::Call { call, body }, answered))
+    Ok((Operation::Call { call, body }, answered, arrived))
 }
 
 /// MCP 2026-07-28, transports, "Value Encoding": what is not plain goes as Base64. And each stands once: of two, one reader

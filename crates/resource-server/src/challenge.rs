@@ -49,6 +49,8 @@ impl Challenges {
             // No scope and no error would help this person; but RFC 6750, section 3, wants a challenge whenever the
             // token does not open the door.
             (CallReason::PersonNotAllowed, _) => Some(header(None, None)),
+            // RFC 9110, section 15.5.2; what is missing is told in `Accept-Signature`.
+            (CallReason::Signature(_), _) => Some(header(None, None)),
             (CallReason::ScopeInsufficient, _) => {
                 // What the call needs and what the token has already: clients of 2025-11-25 ask for exactly what
                 // the challenge names, and would lose the rest (requirements RS-042 to RS-044).

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use protocol::mcp::{JsonRpcError, RequestId};
+use protocol::message_signature::ACCEPT_SIGNATURE;
 use thiserror::Error;
 
 use crate::reason::{Blame, CallCode, CallReason};
@@ -121,6 +122,15 @@ impl CallError {
             StatusCode::METHOD_NOT_ALLOWED => Some(HeaderValue::from_static("POST")),
             _ => None,
         }
+    }
+
+    /// The value of `Accept-Signature`, where a signature is missing or does not hold (RFC 9421, section 5.1).
+    #[must_use]
+    pub const fn accept_signature(&self) -> Option<HeaderValue> {
+        if matches!(self.reason, CallReason::Signature(_)) {
+            return Some(HeaderValue::from_static(ACCEPT_SIGNATURE));
+        }
+        None
     }
 
     /// When to try again, where it makes sense (RFC 9110, section 10.2.3).

@@ -134,6 +134,7 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         credential: Credential::None,
         dpop: DpopMode::Optional,
         introspection_secret: Some(Hash::of(secret_of(name).as_bytes())),
+        message_signatures: protocol::message_signature::SignatureMode::Off,
         limits: Vec::new(),
         breaker: None,
         low_risk: false,

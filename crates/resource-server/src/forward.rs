@@ -127,7 +127,8 @@ impl ResourceServer {
         match &asked.operation {
             Operation::Call { .. } | Operation::Listen { .. } => {
                 let given = (given, declares_at_handshake(&asked.operation));
-                to.insert(MCP_SESSION_ID.clone(), self.sessions.seal(session, given, asked.who())?);
+                let by = (asked.who(), asked.signer.as_ref());
+                to.insert(MCP_SESSION_ID.clone(), self.sessions.seal(session, given, by)?);
             }
             Operation::EndSession { .. } => {}
         }

@@ -37,6 +37,7 @@ mod revocations;
 mod server;
 mod session;
 mod settings;
+mod signature;
 mod streams;
 mod tools;
 mod vault;
@@ -60,6 +61,7 @@ pub use reason::{Blame, CallCode, CallReason};
 pub use revocations::Revocations;
 pub use server::ResourceServer;
 pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
+pub use signature::SignatureFault;
 pub use vault::connect::{ConnectError, ConnectPage, ShownConnection};
 pub use vault::credential::{Credential, FixedCredential, FixedCredentialError, Provider};
 

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::counts::Ending;
 use crate::limits::LimitReached;
+use crate::signature::SignatureFault;
 
 /// JSON-RPC 2.0, section 5.1: internal error.
 const INTERNAL: i64 = -32603;
@@ -152,6 +153,9 @@ pub enum CallReason {
     /// The session is not one of this person, client and MCP server.
     #[error("the session is not one of this person, client and mcp server")]
     SessionUnknown,
+    /// The call is not signed as it must be.
+    #[error("{0}")]
+    Signature(#[from] SignatureFault),
     /// The record does not answer.
     #[error("the record does not answer")]
     StoreUnavailable(#[from] StoreError),
@@ -258,6 +262,7 @@ impl CallReason {
             Self::ServerUnknown => "server_unknown",
             Self::SessionMissing => "session_missing",
             Self::SessionUnknown => "session_unknown",
+            Self::Signature(fault) => fault.reason(),
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::StreamsExhausted => "streams_exhausted",
             Self::TokenBound => "token_bound",
@@ -300,6 +305,7 @@ impl CallReason {
             | Self::ProofNonceNeeded
             | Self::ProofRepeated
             | Self::ProofReplayed
+            | Self::Signature(_)
             | Self::TokenBound
             | Self::TokenExpired
             | Self::TokenInvalid
@@ -387,6 +393,7 @@ impl CallReason {
             | Self::ContentTypeUnsupported
             | Self::SessionMissing
             | Self::SessionUnknown
+            | Self::Signature(_)
             | Self::VersionUnsupported => CallCode::JsonRpc(INVALID_REQUEST),
             Self::AssertionUnsigned
             | Self::AuditUnavailable
@@ -458,6 +465,7 @@ impl CallReason {
             | Self::ServerUnknown
             | Self::SessionMissing
             | Self::SessionUnknown
+            | Self::Signature(_)
             | Self::TokenBound
             | Self::TokenExpired
             | Self::TokenInvalid

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use policy::ReadOnly;
 use protocol::jose::dpop::Memory;
+use protocol::message_signature::SignatureMode;
 use protocol::oauth::{DpopRules, ProtectedResourceMetadata};
 use protocol::world::{Clock, Entropy};
 use store::{Revocation, Seen, SignInStep, Store, Timeline};
@@ -381,6 +382,10 @@ impl ResourceServer {
         if let Some(wait) = asked.who().server.line().closed_for() {
             return Err(asked.refuse(CallReason::CircuitOpen(wait)));
         }
+        asked.signer = match self.signer(&asked).await {
+            Ok(signer) => signer,
+            Err(reason) => return Err(asked.refuse(reason)),
+        };
         let session = match self.open_session(&asked) {
             Ok(session) => session,
             Err(reason) => return Err(asked.refuse(reason)),
@@ -425,7 +430,9 @@ impl ResourceServer {
         if !asked.may_name_a_session() {
             return Ok(Session::None);
         }
-        self.sessions.open(&asked.headers, asked.who()).map_err(|reason| {
+        let may_be_unsigned = asked.who().server.settings().message_signatures == SignatureMode::Optional;
+        let by = (asked.signer.as_ref(), may_be_unsigned);
+        self.sessions.open(&asked.headers, asked.who(), by).map_err(|reason| {
             // GET and DELETE of 2026-07-28 with a session id that is none of ours: it is to be ignored, and then
             // there is no such method.
             if asked.is_modern() { CallReason::MethodNotAllowed } else { reason }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
+use protocol::jose::dpop::Thumbprint;
 use protocol::keys::Keys;
 use protocol::mcp::session::{SessionOwner, open_session, seal_session};
 use protocol::world::Entropy;
@@ -57,16 +58,26 @@ impl Sessions {
         Self { keys, entropy }
     }
 
-    /// The session that a request names.
-    pub(crate) fn open(&self, headers: &HeaderMap, who: &Who) -> Result<Session, CallReason> {
+    /// The session that a request names, which `signer` signed: one that was begun by a key is for that key alone. A session
+    /// that was begun without a key is not opened by one, unless `or_unsigned`.
+    pub(crate) fn open(
+        &self,
+        headers: &HeaderMap,
+        who: &Who,
+        (signer, or_unsigned): (Option<&Thumbprint>, bool),
+    ) -> Result<Session, CallReason> {
         if !headers.contains_key(&MCP_SESSION_ID) {
             return Ok(Session::None);
         }
         let presented = single(headers, &MCP_SESSION_ID).ok_or(CallReason::SessionUnknown)?;
         let text = presented.to_str().map_err(|_| CallReason::SessionUnknown)?;
         let keys = self.keys.load();
-        let upstream =
-            open_session(&keys.sealing, text, &owner(who)).map_err(|_| CallReason::SessionUnknown)?;
+        let open = |signer| open_session(&keys.sealing, text, &owner(who, signer));
+        let opened = match open(signer) {
+            Err(_) if or_unsigned && signer.is_some() => open(None),
+            opened => opened,
+        };
+        let upstream = opened.map_err(|_| CallReason::SessionUnknown)?;
         let (elicits, upstream) = match upstream.strip_prefix(ELICITS) {
             Some(upstream) => (true, upstream),
             None => (false, upstream.as_str()),
@@ -81,7 +92,7 @@ impl Sessions {
         &self,
         session: &Session,
         (given, elicits): (&HeaderValue, bool),
-        who: &Who,
+        (who, signer): (&Who, Option<&Thumbprint>),
     ) -> Result<HeaderValue, CallReason> {
         match session {
             Session::Known { presented, upstream, .. } if upstream == given => return Ok(presented.clone()),
@@ -95,16 +106,16 @@ impl Sessions {
         let keys = self.keys.load();
         let marked =
             if elicits || session.elicits_urls() { format!("{ELICITS}{given}") } else { given.to_owned() };
-        let sealed = seal_session(keys.sealing.active(), &marked, &owner(who), &*self.entropy);
+        let sealed = seal_session(keys.sealing.active(), &marked, &owner(who, signer), &*self.entropy);
         let mut value = HeaderValue::try_from(sealed).map_err(|_| CallReason::UpstreamMalformed)?;
         value.set_sensitive(true);
         Ok(value)
     }
 }
 
-fn owner(who: &Who) -> SessionOwner<'_> {
+fn owner<'a>(who: &'a Who, signer: Option<&'a Thumbprint>) -> SessionOwner<'a> {
     let access = &who.verdict.access;
-    SessionOwner { user: access.user, server: who.server.name(), client_id: access.client.as_str() }
+    SessionOwner { user: access.user, server: who.server.name(), client_id: access.client.as_str(), signer }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use policy::ServerRules;
 use protocol::keys::Keys;
+use protocol::message_signature::SignatureMode;
 use protocol::oauth::{DpopMode, DpopRules, ResourceUri, Scope};
 use protocol::secret::Hash;
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
@@ -98,6 +99,8 @@ pub struct ServerSettings {
     pub credential: Credential,
     /// Whether its access tokens are bound to a key (RFC 9449).
     pub dpop: DpopMode,
+    /// Whether calls are signed by their clients (RFC 9421).
+    pub message_signatures: SignatureMode,
     /// Hash of the secret by which it may ask us about access tokens; none, and it may not.
     pub introspection_secret: Option<Hash>,
     /// What may be used of it; what is not limited is not.

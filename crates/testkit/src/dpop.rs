@@ -50,6 +50,12 @@ impl DpopKey {
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
 
+    /// Signs any text, as the algorithm writes signatures (RFC 9421, section 3.3.4).
+    pub fn sign_text(&self, text: &str) -> Result<Vec<u8>, String> {
+        let signature = self.pair.sign(&SystemRandom::new(), text.as_bytes());
+        signature.map(|signature| signature.as_ref().to_vec()).map_err(|error| error.to_string())
+    }
+
     /// Whether the signature of a proof is by this key: the bare verification, for comparison.
     pub fn signed(&self, proof: &str) -> bool {
         let Some((signed, signature)) = proof.rsplit_once('.') else { return false };

@@ -346,6 +346,9 @@ pub(crate) fn call(error: &CallError) -> http::Response<Body> {
     if let Some(nonce) = error.dpop_nonce() {
         headers.insert(DPOP_NONCE, nonce.clone());
     }
+    if let Some(wanted) = error.accept_signature() {
+        headers.insert("accept-signature", wanted);
+    }
     if let Some(allow) = error.allow() {
         headers.insert(header::ALLOW, allow);
     }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use thiserror::Error;
 
 use crate::id::{Id, User};
+use crate::jose::dpop::Thumbprint;
 use crate::keys::{KeyRing, SealingKey};
 use crate::secret::Sealed;
 use crate::world::Entropy;
@@ -30,11 +31,16 @@ pub struct SessionOwner<'a> {
     pub server: &'a str,
     /// The client.
     pub client_id: &'a str,
+    /// The key by which it was begun, if it was begun by one: nobody else goes on with it.
+    pub signer: Option<&'a Thumbprint>,
 }
 
 impl<'a> SessionOwner<'a> {
-    fn context(&'a self) -> [&'a [u8]; 4] {
-        [PURPOSE, self.user.as_bytes(), self.server.as_bytes(), self.client_id.as_bytes()]
+    fn context(&'a self) -> Vec<&'a [u8]> {
+        let mut context: Vec<&[u8]> =
+            vec![PURPOSE, self.user.as_bytes(), self.server.as_bytes(), self.client_id.as_bytes()];
+        context.extend(self.signer.map(|signer| signer.as_bytes().as_slice()));
+        context
     }
 }
 

@@ -476,8 +476,13 @@ fn an_error_body_without_id_has_no_id_member() {
 fn a_session_opens_for_its_owner_only() {
     let entropy = Counting::new();
     let keys = KeyRing::new(SealingKey::new(KeyId::from_bytes([1; 4]), &[1; 32]), vec![]);
-    let owner =
-        SessionOwner { user: Id::from_bytes([1; 16]), server: "docs", client_id: "https://a.example/c" };
+    let owner = SessionOwner {
+        user: Id::from_bytes([1; 16]),
+        server: "docs",
+        client_id: "https://a.example/c",
+        signer: None,
+    };
+    let key = crate::jose::dpop::Thumbprint::from_bytes([7; 32]);
     let id = seal_session(keys.active(), "upstream-1", &owner, &entropy);
     assert!(HeaderValue::from_str(&id).is_ok());
     assert_eq!(open_session(&keys, &id, &owner).as_deref(), Ok("upstream-1"));
@@ -485,6 +490,7 @@ fn a_session_opens_for_its_owner_only() {
         SessionOwner { user: Id::from_bytes([2; 16]), ..owner },
         SessionOwner { server: "wiki", ..owner },
         SessionOwner { client_id: "https://b.example/c", ..owner },
+        SessionOwner { signer: Some(&key), ..owner },
     ] {
         assert_eq!(open_session(&keys, &id, &stranger), Err(UnknownSession));
     }
@@ -493,7 +499,7 @@ fn a_session_opens_for_its_owner_only() {
 #[test]
 fn se_04_forged_session_ids_are_unknown() {
     let keys = KeyRing::new(SealingKey::new(KeyId::from_bytes([1; 4]), &[1; 32]), vec![]);
-    let owner = SessionOwner { user: Id::from_bytes([1; 16]), server: "docs", client_id: "c" };
+    let owner = SessionOwner { user: Id::from_bytes([1; 16]), server: "docs", client_id: "c", signer: None };
     let large = "A".repeat(9000);
     for id in ["", "1", "2", "\r\nx", "\u{e4}", "\0", "AQEBAQEAAAAAAAAAAAAAAAAA", &large] {
         assert_eq!(open_session(&keys, id, &owner), Err(UnknownSession), "{id:.20}");

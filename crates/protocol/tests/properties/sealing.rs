@@ -70,8 +70,8 @@ proptest! {
     #[test]
     fn a_session_opens_for_its_owner_alone(upstream in "[!-~]{1,40}", one in 0..2u8, two in 0..2u8, server in "[ab]{1,2}", other in "[ab]{1,2}") {
         let keys = KeyRing::new(key(), vec![]);
-        let owner = SessionOwner { user: Id::from_bytes([one; 16]), server: &server, client_id: "c" };
-        let asking = SessionOwner { user: Id::from_bytes([two; 16]), server: &other, client_id: "c" };
+        let owner = SessionOwner { user: Id::from_bytes([one; 16]), server: &server, client_id: "c", signer: None };
+        let asking = SessionOwner { user: Id::from_bytes([two; 16]), server: &other, client_id: "c", signer: None };
         let id = seal_session(keys.active(), &upstream, &owner, &Counting::new());
         let opened = open_session(&keys, &id, &asking).ok();
         prop_assert_eq!(opened, (owner == asking).then_some(upstream));

@@ -6,6 +6,7 @@ use store::StoreError;
 
 use super::*;
 use crate::limits::{Exhausted, LimitReached};
+use crate::signature::SignatureFault;
 
 type Row = (CallReason, &'static str, u16, &'static str, Blame);
 
@@ -34,6 +35,7 @@ fn table() -> Vec<Row> {
     let refused = Box::new(McpCall::read(&HeaderMap::new(), b"[]").unwrap_err());
     let store = StoreError::unavailable("gone");
     let limit = LimitReached { exhausted: Exhausted::Tool, retry_after: Duration::from_secs(7) };
+    let signature = SignatureFault::Unbound;
     let mut table = of_the_mcp_server();
     table.extend([
         (CallReason::AcceptUnusable, "accept_unusable", 406, "-32600", Client),
@@ -71,6 +73,7 @@ fn table() -> Vec<Row> {
         (CallReason::ServerUnknown, "server_unknown", 404, "", Client),
         (CallReason::SessionMissing, "session_missing", 400, "-32600", Client),
         (CallReason::SessionUnknown, "session_unknown", 404, "-32600", Client),
+        (CallReason::Signature(signature), "signature_unbound", 401, "-32600", Client),
         (CallReason::StoreUnavailable(store), "store_unavailable", 503, "-32603", House),
         (CallReason::StreamsExhausted, "streams_exhausted", 503, "-32603", House),
         (CallReason::TokenBound, "token_bound", 401, "invalid_token", Client),
@@ -114,8 +117,8 @@ fn every_reason_has_its_status_code_and_blame() {
 fn the_table_has_a_row_for_every_reason() {
     let source = include_str!("../reason.rs");
     let names = source.split("pub const fn status").next().unwrap().matches("=> \"").count();
-    // `LimitReached`, `MessageRefused` and `ProofInvalid` take their names from the refusal.
-    assert_eq!(table().len(), names + 3);
+    // `LimitReached`, `MessageRefused`, `ProofInvalid` and `Signature` take their names from the refusal.
+    assert_eq!(table().len(), names + 4);
 }
 
 #[test]

@@ -3,12 +3,16 @@
 use http::StatusCode;
 
 use super::{Blame, CallCode, CallReason, INTERNAL};
+use crate::signature::SignatureFault;
 
 impl CallReason {
     /// The sentence that the client is told: fixed text, no detail of ours.
     pub(crate) const fn sentence(&self) -> &'static str {
         if let Self::LimitReached(reached) = self {
             return reached.exhausted.sentence();
+        }
+        if matches!(self, Self::Signature(_)) {
+            return SignatureFault::SENTENCE;
         }
         match self.code() {
             CallCode::JsonRpc(INTERNAL) if matches!(self, Self::CircuitOpen(_)) => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use authorization_server::{DeviceFlow, Standing};
+use protocol::message_signature::SignatureMode;
 use protocol::oauth::DpopMode;
 use upstream::route::{Http2, TlsServerName};
 use url::Url;
@@ -50,6 +51,10 @@ settings! {
         /// Whether its access tokens are bound to a key of the client (DPoP, RFC 9449), so that a stolen one is worth
         /// nothing. `optional`: if the client proves a key. `required`: clients that do not are refused.
         dpop: DpopMode = "'optional'", "\"off\", \"optional\" or \"required\"", dpop;
+        /// Experimental: whether clients sign their calls by a key of their own (RFC 9421, docs/message-signatures.md).
+        /// `optional`: a signature that is there must hold. `required`: there must be one, by the key that the access token
+        /// or the session is bound to.
+        message_signatures: SignatureMode = "'off'", "\"off\", \"optional\" or \"required\"", message_signatures;
         /// What the MCP server is sent to say who asks; never the client's token. `assertion`: a signed identity assertion
         /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `connection`: the person's own
         /// account at its provider, which they connect once, by `[mcp_server.connection]`. `none`: nothing.
@@ -272,6 +277,10 @@ fn tls_server_name(value: &toml::de::DeValue<'_>) -> Result<String, String> {
 
 fn dpop(value: &toml::de::DeValue<'_>) -> Result<DpopMode, String> {
     DpopMode::parse(&parse::text(value)?).map_err(|error| error.to_string())
+}
+
+fn message_signatures(value: &toml::de::DeValue<'_>) -> Result<SignatureMode, String> {
+    SignatureMode::parse(&parse::text(value)?).map_err(|error| error.to_string())
 }
 
 fn http2(value: &toml::de::DeValue<'_>) -> Result<Http2, String> {

@@ -150,6 +150,7 @@ pub fn settings(
         credential: credentials::of(config, shared, server)?,
         dpop: server.settings.dpop,
         introspection_secret: introspection_secret(server)?,
+        message_signatures: server.settings.message_signatures,
         limits: server.limits.iter().map(ServerLimit::limit).collect(),
         breaker: server.breaker.settings(),
         low_risk: false,

@@ -39,6 +39,8 @@ pub const MASTER_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718
 /// What a house is built from; the default is what most tests want.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    /// Whether calls are signed by their clients.
+    pub message_signatures: protocol::message_signature::SignatureMode,
     /// What may be used of each MCP server.
     pub limits: Vec<resource_server::Limit>,
     /// When nothing is sent to an MCP server for a while. Never, if a test does not say so.
@@ -168,6 +170,7 @@ fn known_clients() -> Vec<(&'static str, Vec<String>, Option<&'static str>)> {
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            message_signatures: Default::default(),
             limits: Vec::new(),
             breaker: None,
             servers: vec![
@@ -465,6 +468,7 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             credential: resource_server::Credential::None,
             dpop: plan.dpop,
             introspection_secret: Some(Hash::of(introspection_secret(name).as_bytes())),
+            message_signatures: plan.message_signatures,
             limits: plan.limits.clone(),
             breaker: plan.breaker,
             low_risk: false,

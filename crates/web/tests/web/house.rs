@@ -204,6 +204,7 @@ fn resource_settings(public_url: &str) -> resource_server::Settings {
         credential: resource_server::Credential::None,
         dpop: protocol::oauth::DpopMode::Optional,
         introspection_secret: None,
+        message_signatures: protocol::message_signature::SignatureMode::Off,
         limits: Vec::new(),
         breaker: None,
         low_risk: false,

@@ -22,13 +22,13 @@ pub struct ThumbprintError;
 impl Thumbprint {
     /// Of a key on P-256, from its coordinates. "The members MUST be ordered lexicographically" (RFC 7638, section 3), and
     /// they are written anew from the key itself, so that nothing of how it was sent remains.
-    pub(super) fn of_p256(x: &[u8; 32], y: &[u8; 32]) -> Self {
+    pub(in crate::jose) fn of_p256(x: &[u8; 32], y: &[u8; 32]) -> Self {
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         Self::of(&format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#))
     }
 
     /// Of an Ed25519 key (RFC 8037, section 2 and appendix A.3).
-    pub(super) fn of_ed25519(x: &[u8; 32]) -> Self {
+    pub(in crate::jose) fn of_ed25519(x: &[u8; 32]) -> Self {
         Self::of(&format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(x)))
     }
 
