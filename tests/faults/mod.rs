@@ -10,6 +10,7 @@ mod f_08_store_away;
 mod failover;
 pub(crate) mod invariants;
 mod kills;
+mod liars;
 mod pair;
 mod players;
 mod provider;

@@ -8,15 +8,20 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authorization_server::keys::When;
+use hyper::body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use sekisho_guard::{Guard, Settings};
 use serde_json::json;
+use store::KeyPurpose;
 use testkit::client::mcp_request;
-use testkit::house::introspection_secret;
+use testkit::document_host::DocumentHost;
+use testkit::house::{Plan, introspection_secret, masters};
 use testkit::http::Answer;
 use testkit::outcomes::Verdict;
+use testkit::world::TestEntropy;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -168,5 +173,78 @@ async fn an_mcp_server_without_the_gateway_hears_what_was_withdrawn_and_fails_cl
     clock.advance(Duration::from_secs(6));
     let after = http.send(call()?).await?;
     assert_eq!((after.status.as_u16(), after.header("retry-after")), (503, "1"), "{}", before.status);
+    Ok(())
+}
+
+/// A key that the guard has never heard of is looked for when the first token by it comes.
+#[tokio::test]
+async fn an_mcp_server_without_the_gateway_takes_tokens_of_a_key_that_was_made_while_it_ran() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let server = InHouse::of(&flow).await?;
+    let old = flow.tokens().await?;
+    assert_eq!(server.call(&flow, &old.access, "who_am_i").await?.status, 200);
+    let (masters, chance) = (masters(&Plan::default())?, TestEntropy::seeded(78));
+    let lead = Duration::from_secs(120);
+    let change = flow.house.change_keys(&masters, &chance);
+    change.rotate(KeyPurpose::Signing, When::AfterLead(lead)).await.map_err(|error| error.to_string())?;
+    flow.house.advance(lead + Duration::from_secs(1)).await?;
+    flow.house.read().await?;
+    let new = Tokens::of(&flow.client.refresh(&old.refresh).await?)?;
+    flow.keep(&new.access);
+    flow.keep(&new.refresh);
+    let kid = |token: &str| token.split('.').next().map(str::to_owned);
+    assert_ne!(kid(&new.access), kid(&old.access), "another key signs");
+    // The clock made a leap, and the guard hears of withdrawals anew first.
+    server.answers(&flow, &new.access, 200).await?;
+    assert_eq!(
+        server.call(&flow, &old.access, "who_am_i").await?.status,
+        200,
+        "the former key is still published"
+    );
+    // A stranger's key is none, and costs the house nothing more.
+    let forged = format!(
+        "{}.{}",
+        "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6InN0cmFuZ2VyIn0",
+        new.access.split_once('.').ok_or("no token")?.1
+    );
+    is(&server.call(&flow, &forged, "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    flow.close().await
+}
+
+#[tokio::test]
+async fn an_mcp_server_without_the_gateway_reads_no_message_that_is_larger_than_any() -> Verdict {
+    const LARGEST: usize = 4 << 20;
+    let mut flow = Flow::new().await?;
+    let server = InHouse::of(&flow).await?;
+    let tokens = flow.tokens().await?;
+    let keep = |padding: usize| {
+        let params = json!({"name": "keep", "arguments": {"padding": "x".repeat(padding)}});
+        mcp_request(&format!("{}/notes/mcp", server.url), &tokens.access, "tools/call", params)
+    };
+    let around = usize::try_from(keep(0)?.body().size_hint().lower()).map_err(|error| error.to_string())?;
+    let answer = flow.house.http.send(keep(LARGEST - around + 1)?).await?;
+    assert_eq!(answer.status, 413, "one byte too much: {}", answer.text());
+    let answer = flow.house.http.send(keep(LARGEST - around)?).await?;
+    assert!(answer.status == 200 && answer.text().contains("1 kept"), "{} {}", answer.status, answer.text());
+    flow.close().await
+}
+
+/// TLS outward: an issuer whose certificate nobody vouches for is nobody, whatever it would say.
+#[tokio::test]
+async fn a_guard_does_not_hear_an_issuer_that_shows_somebodys_own_certificate() -> Verdict {
+    let host = DocumentHost::start().await?;
+    let issuer = host.url_at("localhost", "");
+    let settings =
+        Settings::new(&issuer, &format!("{issuer}/notes/mcp"), "notes", introspection_secret("notes"))
+            .map_err(|error| error.to_string())?;
+    let guard = Guard::new(settings).map_err(|error| error.to_string())?;
+    let tried = async {
+        while host.connections() < 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tried).await.map_err(|_| "it never tried again")?;
+    assert!(!guard.ready());
+    assert_eq!(host.requests(), Vec::<String>::new(), "nothing was asked, and no secret was shown");
     Ok(())
 }

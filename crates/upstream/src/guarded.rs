@@ -298,3 +298,6 @@ impl fmt::Debug for GuardedFetcher {
         f.debug_struct("GuardedFetcher").field("private_hosts", &self.private_hosts).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use protocol::oauth::Scope;
 use protocol::secret::Secret;
 use serde_json::json;
-use upstream::oauth_client::{Malformed, OauthClientError, Obstacle, PreRegistered, Rejection};
+use upstream::oauth_client::{Binding, Malformed, OauthClientError, Obstacle, PreRegistered, Rejection};
 
 use super::remote::{
     DOCUMENT, REDIRECT, Remote, Reply, VERIFIER, begin, begin_for, connect, parameter, tokens,
@@ -297,4 +297,32 @@ async fn a_registration_that_is_refused_is_said_in_words_for_the_operator() {
         remote.says("/register", Reply::json(201, &odd));
         assert_eq!(begin(&remote.client()).await.err(), Some(Malformed::Registration.into()), "{odd}");
     }
+}
+
+/// A refresh token goes to whoever gave it, by whoever was given it, and to nobody else.
+#[tokio::test]
+async fn what_was_given_elsewhere_or_to_somebody_else_is_not_presented() {
+    let remote = Remote::honest().await;
+    let client = remote.client();
+    let given = connect(&client, &callback(&remote)).await.unwrap();
+    let refresh = Secret::new("refresh-1".to_owned());
+    let redeemed = remote.seen("/token").len();
+    let changed = |change: &dyn Fn(&mut Binding)| {
+        let mut binding = given.binding.clone();
+        change(&mut binding);
+        binding
+    };
+    let cases = [
+        (changed(&|binding| binding.issuer = "https://other.example".to_owned()), Rejection::Moved),
+        (changed(&|binding| binding.issuer.push('/')), Rejection::Moved),
+        (changed(&|binding| binding.resource = None), Rejection::Moved),
+        (changed(&|binding| binding.client_id = "registered-2".to_owned()), Rejection::Forgotten),
+        (changed(&|binding| binding.client_id.clear()), Rejection::Forgotten),
+    ];
+    for (binding, why) in cases {
+        let refused = client.refresh(&refresh, &binding, &given.scope).await;
+        assert_eq!(refused.err(), Some(why.into()), "{binding:?}");
+    }
+    assert_eq!(remote.seen("/token").len(), redeemed, "nobody saw it");
+    assert!(client.refresh(&refresh, &given.binding, &given.scope).await.is_ok(), "the control");
 }
