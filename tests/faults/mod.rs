@@ -4,6 +4,7 @@ mod backend;
 mod breaker;
 pub(crate) mod chance;
 mod clocks;
+mod collector;
 mod connections;
 mod database;
 mod f_08_store_away;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use store::{AuditFilter, AuditRow, Queries as _};
+use serde_json::json;
+use store::{AuditFilter, AuditIntents as _, AuditRow, Queries as _};
 use testkit::client::deny;
 use testkit::house::{House, Plan};
 use testkit::outcomes::{Verdict, rs401, tok400};
@@ -97,6 +98,55 @@ async fn counted(plan: Plan) -> Verdict {
     judge(&events)?;
     let told = format!("{events:?}");
     assert!(secrets.iter().all(|secret| !told.contains(secret)), "a secret stands in an event");
+    house.close().await
+}
+
+/// P-18, I-9: of arguments the audit has what the operator named, without what looks like a secret; and of every other call
+/// nothing.
+#[tokio::test]
+async fn of_arguments_the_audit_keeps_what_the_operator_named_and_no_secret() -> Verdict {
+    let kept = ("notes", "write", vec!["said", "to"]);
+    let mut flow = Flow::with(Plan { kept_arguments: vec![kept], ..Plan::default() }).await?;
+    let tokens = flow.tokens().await?;
+    for (tool, arguments) in [
+        ("write", json!({"said": "invoice 42", "to": "Bearer c4n4ry", "note": "c4n4ry"})),
+        ("write", json!({"note": "c4n4ry", "said": {"c4n4ry": 1}})),
+        ("echo", json!({"said": "c4n4ry", "to": "c4n4ry"})),
+    ] {
+        let call = json!({"name": tool, "arguments": arguments});
+        assert_eq!(flow.house.call("notes", &tokens.access, "tools/call", call).await?.status, 200);
+    }
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let events = all(&house).await?;
+    assert!(!format!("{events:?}").contains("c4n4ry"), "{events:?}");
+    let calls: Vec<&AuditRow> = events.iter().filter(|event| event.kind == "call").collect();
+    let told =
+        |event: &&AuditRow| (event.detail.get("name").cloned(), event.detail.get("arguments").cloned());
+    let mut told: Vec<_> = calls.iter().map(told).collect();
+    told.sort();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        told,
+        [
+            (text("echo"), None),
+            (text("write"), text(r#"{"said":"[object]"}"#)),
+            (text("write"), text(r#"{"said":"invoice 42","to":"[redacted]"}"#)),
+        ]
+    );
+    let of_a_call =
+        |event: &&&AuditRow| event.name.is_some() && event.address.is_some() && event.grant.is_some();
+    assert_eq!(calls.iter().filter(of_a_call).count(), 3);
+    // The intents of these calls are over.
+    assert!(
+        house
+            .store
+            .list_intents(AuditFilter::default(), 10)
+            .await
+            .map_err(|error| error.to_string())?
+            .is_empty()
+    );
     house.close().await
 }
 

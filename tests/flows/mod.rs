@@ -30,6 +30,7 @@ mod sign_ins;
 mod signals;
 mod stops;
 mod streams;
+mod traces;
 mod who_is_calling;
 mod workloads;
 

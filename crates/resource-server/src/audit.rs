@@ -2,10 +2,13 @@
 //! when the answer has ended, whichever way. A call that may change something is written down before that (`intents.rs`).
 //!
 //! Nothing is lost while we run: when the record does not take events the queue fills up, and then calls wait and at
-//! last are refused. Must never hold arguments, tokens or answers.
+//! last are refused. Must never hold tokens or answers, and of arguments only what the operator
+//! has named (`arguments.rs`).
 
+mod arguments;
 mod intents;
 mod sealer;
+mod sending;
 mod verify;
 mod writer;
 
@@ -20,6 +23,8 @@ use store::Outcome;
 use tokio::sync::mpsc::{self, OwnedPermit, Sender};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use arguments::Keeping;
+pub use arguments::KeptArguments;
 pub(crate) use intents::Intents;
 pub use sealer::{Keep, Round, SealClaims, SealError, Sealer, read_checkpoint};
 pub use verify::{Fault, Findings, Named, verify_audit};
@@ -32,6 +37,7 @@ use crate::mcp_server::McpServer;
 use crate::people::Person;
 use crate::presence::Held;
 use crate::reason::CallReason;
+use crate::trace::{Over, Traced};
 use crate::verdicts::{Ended, Verdict};
 
 /// Events in waiting and calls in progress. Well above the number of streams that may be open, since each of these
@@ -67,6 +73,8 @@ pub(crate) struct CallRecord {
     status: u16,
     duration: Duration,
     bytes: u64,
+    /// Arguments that are to be kept, as JSON.
+    arguments: Option<String>,
     /// The id of its intent, and of its event, if it was written down before it was forwarded.
     intended: Option<Id<protocol::id::AuditEvent>>,
     /// Given back when the event is written.
@@ -134,6 +142,8 @@ impl Audit {
             dropped: false,
             changes: false,
             intended: None,
+            traced: None,
+            arguments: None,
         })
     }
 }
@@ -162,11 +172,30 @@ pub(crate) struct Entry {
     /// Whether it may change something, and is written down before it is forwarded.
     changes: bool,
     intended: Option<Id<protocol::id::AuditEvent>>,
+    /// Its place in a trace, if that is recorded.
+    traced: Option<Traced>,
+    /// Arguments that are to be kept, as JSON.
+    arguments: Option<String>,
 }
 
 impl Entry {
     pub(crate) const fn who(&self) -> &Who {
         &self.who
+    }
+
+    /// These arguments are to be kept, as JSON.
+    pub(crate) fn keep(&mut self, arguments: Option<String>) {
+        self.arguments = arguments;
+    }
+
+    /// The call is part of a trace that is recorded.
+    pub(crate) fn trace(&mut self, traced: Option<Traced>) {
+        self.traced = traced;
+    }
+
+    /// Its place in a trace.
+    pub(crate) const fn traced(&self) -> Option<&Traced> {
+        self.traced.as_ref()
     }
 
     /// What is called. Both texts are the client's.
@@ -228,6 +257,7 @@ impl Entry {
         self.counters.count(ending, self.bytes);
         let (at, address, status) = (self.at, self.who.address, self.status);
         self.who.verdict.tell(&Ended { at, address, ending, reason, status });
+        self.end_trace(ending, reason);
         if !self.recorded && !suspicious && ending.outcome() == Outcome::Ok {
             return;
         }
@@ -242,8 +272,26 @@ impl Entry {
             status: self.status,
             duration: self.clock.monotonic().saturating_sub(self.started),
             bytes: self.bytes,
+            arguments: self.arguments.take(),
             intended: self.intended,
             _event: self.event.take(),
+        });
+    }
+}
+
+impl Entry {
+    fn end_trace(&mut self, ending: Ending, reason: Option<&'static str>) {
+        let Some(traced) = self.traced.take() else { return };
+        traced.end(&Over {
+            at: self.at,
+            duration: self.clock.monotonic().saturating_sub(self.started),
+            server: self.who.server.name(),
+            method: &self.method,
+            name: self.name.as_deref(),
+            ending,
+            reason,
+            status: self.status,
+            bytes: self.bytes,
         });
     }
 }

@@ -39,6 +39,16 @@ pub struct CallCounts {
     pub open_streams: u64,
     /// How often audit events had to be written again, because the record did not take them.
     pub audit_retries: u64,
+    /// Audit events that a collector took.
+    pub audit_sent: u64,
+    /// How often audit events could not be sent.
+    pub audit_send_failures: u64,
+    /// Seals that are not sent yet, as the node knows that sends.
+    pub audit_unsent_seals: u64,
+    /// Spans that a collector took.
+    pub spans_sent: u64,
+    /// Spans that were dropped, because no collector took them.
+    pub spans_dropped: u64,
 }
 
 /// What is counted of one MCP server, since it was configured as it is.
@@ -115,6 +125,21 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// As metrics and spans say it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ClientGone => "client_gone",
+            Self::Cut => "cut",
+            Self::Outlived => "outlived",
+            Self::Refused => "refused",
+            Self::Revoked => "revoked",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Unavailable => "unavailable",
+            Self::UpstreamFailed => "upstream_failed",
+        }
+    }
+
     /// How the audit says it.
     pub(crate) const fn outcome(self) -> Outcome {
         match self {
@@ -138,6 +163,11 @@ pub(crate) struct Counters {
     upstream_failed: AtomicU64,
     bytes: AtomicU64,
     audit_retries: AtomicU64,
+    audit_sent: AtomicU64,
+    audit_send_failures: AtomicU64,
+    audit_unsent_seals: AtomicU64,
+    spans_sent: AtomicU64,
+    spans_dropped: AtomicU64,
 }
 
 impl Counters {
@@ -163,6 +193,26 @@ impl Counters {
         self.audit_retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn count_audit_sent(&self, events: u64) {
+        self.audit_sent.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_audit_send_failure(&self) {
+        self.audit_send_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_audit_unsent(&self, seals: u64) {
+        self.audit_unsent_seals.store(seals, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_spans_sent(&self, spans: u64) {
+        self.spans_sent.fetch_add(spans, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_spans_dropped(&self, spans: u64) {
+        self.spans_dropped.fetch_add(spans, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self, open_streams: u64) -> CallCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CallCounts {
@@ -178,6 +228,11 @@ impl Counters {
             bytes: read(&self.bytes),
             open_streams,
             audit_retries: read(&self.audit_retries),
+            audit_sent: read(&self.audit_sent),
+            audit_send_failures: read(&self.audit_send_failures),
+            audit_unsent_seals: read(&self.audit_unsent_seals),
+            spans_sent: read(&self.spans_sent),
+            spans_dropped: read(&self.spans_dropped),
         }
     }
 }

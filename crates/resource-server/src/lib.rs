@@ -40,13 +40,15 @@ mod settings;
 mod signature;
 mod streams;
 mod tools;
+mod trace;
 mod vault;
 mod verdicts;
 
 pub use asking::AskError;
 pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
 pub use audit::{
-    Fault, Findings, Keep, Named, Round, SealClaims, SealError, Sealer, read_checkpoint, verify_audit,
+    Fault, Findings, Keep, KeptArguments, Named, Round, SealClaims, SealError, Sealer, read_checkpoint,
+    verify_audit,
 };
 pub use body::{Body, BodyError};
 pub use breaker::{BreakerSettings, Circuit};
@@ -62,6 +64,7 @@ pub use revocations::Revocations;
 pub use server::ResourceServer;
 pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 pub use signature::SignatureFault;
+pub use trace::TraceSettings;
 pub use vault::connect::{ConnectError, ConnectPage, ShownConnection};
 pub use vault::credential::{Credential, FixedCredential, FixedCredentialError, Provider};
 

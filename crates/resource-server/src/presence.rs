@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use protocol::id::{Id, User};
 
+use crate::audit::PLACES_OF_A_PERSON;
+use crate::settings::Settings;
+
 /// How many dead entries may be kept before they are looked for.
 const SLACK: usize = 1024;
 
@@ -18,6 +21,17 @@ pub(crate) struct Bounds {
     pub(crate) calls: u32,
     pub(crate) events: u32,
     pub(crate) streams: u32,
+}
+
+impl Bounds {
+    /// As the settings say.
+    pub(crate) const fn of(settings: &Settings) -> Self {
+        Self {
+            calls: settings.calls_per_person,
+            events: PLACES_OF_A_PERSON,
+            streams: settings.streams_per_person,
+        }
+    }
 }
 
 /// What one person holds.

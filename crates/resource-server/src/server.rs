@@ -17,12 +17,14 @@ use protocol::oauth::{DpopRules, ProtectedResourceMetadata};
 use protocol::world::{Clock, Entropy};
 use store::{Revocation, Seen, SignInStep, Store, Timeline};
 use tokio::sync::Semaphore;
+use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
+use upstream::collector::Span;
 use upstream::mcp_server::streamable_http::McpServerClient;
 use upstream::oauth_client::OauthClient;
 
 use crate::assertion::Assertions;
-use crate::audit::{Audit, AuditWriter, Entry, Intents, PLACES_OF_A_PERSON, Who};
+use crate::audit::{Audit, AuditWriter, Entry, Intents, Keeping, Who};
 use crate::bearer::{self, Bearer, Scheme};
 use crate::body::Body;
 use crate::call::{Asked, Verb};
@@ -43,6 +45,7 @@ use crate::session::{Session, Sessions};
 use crate::settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 use crate::streams::Streams;
 use crate::tools::Catalogue;
+use crate::trace::Tracer;
 use crate::vault::connection::Vault;
 
 /// The MCP servers behind us, guarded.
@@ -63,6 +66,7 @@ pub struct ResourceServer {
     /// Where our pages for people are.
     pub(crate) pages_url: String,
     record_reading: bool,
+    pub(crate) keeping: Arc<Keeping>,
 }
 
 /// The MCP servers by name.
@@ -81,6 +85,9 @@ pub(crate) struct Lasting {
     pub(crate) store: Arc<dyn Store>,
     /// Places for those who wait for revocations.
     pub(crate) readers: Arc<Semaphore>,
+    /// Makes spans, if anybody is told.
+    pub(crate) tracer: Option<Arc<Tracer>>,
+    pub(crate) spans: Arc<Mutex<Option<Receiver<Span>>>>,
     timeline: Arc<Timeline>,
     /// Where it is told that an MCP server's circuit opened or closed, and who writes that down.
     pub(crate) turns: Turns,
@@ -97,6 +104,7 @@ impl ResourceServer {
     /// If the settings do not fit together.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
         let Parts { store, keys, keys_read, mcp_servers, clock, entropy, timeline } = parts;
+        let bounds = Bounds::of(&settings);
         let Settings { issuer, other_issuers, servers, .. } = settings;
         let (turns, turn_writer) = Turns::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let world = (&clock, &entropy, &turns);
@@ -114,16 +122,14 @@ impl ResourceServer {
         hear(store.as_ref(), &revocations, &vault);
         let held_keys =
             Arc::new(HeldKeys::new(Arc::clone(&keys), keys_read, Arc::clone(&clock), Arc::clone(&streams)));
-        let bounds = Bounds {
-            calls: settings.calls_per_person,
-            events: PLACES_OF_A_PERSON,
-            streams: settings.streams_per_person,
-        };
         let counters = Arc::new(Counters::default());
         let intents = Intents::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let (audit, events) = Audit::new(Arc::clone(&clock), Arc::clone(&counters), intents);
         let (record, time, chance) = (Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let writer = AuditWriter::new(events, record, time, chance, Arc::clone(&counters));
+        let traced =
+            settings.traces.map(|traces| Tracer::new(traces, Arc::clone(&entropy), Arc::clone(&counters)));
+        let (tracer, spans) = traced.unzip();
         Ok(Self {
             standing: Arc::new(ArcSwap::from_pointee(servers.clone())),
             servers,
@@ -142,6 +148,8 @@ impl ResourceServer {
                 proofs: Arc::default(),
                 store,
                 readers: Arc::new(Semaphore::new(WAITING)),
+                tracer,
+                spans: Arc::new(Mutex::new(spans)),
                 timeline,
                 turns,
                 turn_writer: Arc::new(turn_writer),
@@ -153,6 +161,7 @@ impl ResourceServer {
             message_bytes: settings.message_bytes,
             pages_url: settings.pages_url,
             record_reading: settings.record_reading,
+            keeping: Arc::new(Keeping::new(settings.kept_arguments)),
         })
     }
 
@@ -174,6 +183,7 @@ impl ResourceServer {
             message_bytes: settings.message_bytes,
             pages_url: settings.pages_url,
             record_reading: settings.record_reading,
+            keeping: Arc::new(Keeping::new(settings.kept_arguments)),
         }
     }
 
@@ -218,7 +228,9 @@ impl ResourceServer {
     {
         let (server, verb) = self.resolve(server, &request)?;
         let entry = self.admit(server, (request.method(), request.headers()), caller).await?;
-        let asked = Asked::read(entry, verb, request, self.message_bytes).await?;
+        let mut asked = Asked::read(entry, verb, request, self.message_bytes).await?;
+        self.trace(&mut asked);
+        self.keep_arguments(&mut asked);
         let permit = self.decide(asked).await?;
         self.forward(permit).await
     }

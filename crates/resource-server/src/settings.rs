@@ -15,8 +15,10 @@ use store::{Store, Timeline};
 use thiserror::Error;
 use upstream::mcp_server::streamable_http::McpServerClient;
 
+use crate::audit::KeptArguments;
 use crate::breaker::BreakerSettings;
 use crate::limits::Limit;
+use crate::trace::TraceSettings;
 use crate::vault::credential::Credential;
 
 /// What the resource server is told.
@@ -46,6 +48,10 @@ pub struct Settings {
     pub streams_per_person: u32,
     /// Whether calls are written down that only read and come through (product.md, P-18: they are).
     pub record_reading: bool,
+    /// Which arguments of calls the audit keeps (product.md, P-18: none unless configured).
+    pub kept_arguments: Vec<KeptArguments>,
+    /// Which calls are recorded in traces; none, if there is nobody to tell.
+    pub traces: Option<TraceSettings>,
 }
 
 impl Settings {
@@ -65,6 +71,8 @@ impl Settings {
             calls_per_person: 1024,
             streams_per_person: 64,
             record_reading: true,
+            kept_arguments: Vec::new(),
+            traces: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use protocol::id::{Grant, Id, User};
 use protocol::world::Timestamp;
 
-use crate::audit_events::{AuditKind, AuditSubject, Outcome};
+use crate::audit_events::{self, AuditEvent, AuditKind, AuditSubject, Outcome};
 use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, StoreError, audit_intents};
@@ -111,6 +111,16 @@ pub trait AuditBlocks: Send + Sync {
         blocks: &'a [AuditBlock],
         subjects: &'a [SharedSubject],
         over: &'a [Id<protocol::id::AuditEvent>],
+    ) -> Answer<'a, ()> {
+        self.append_calls(blocks, (subjects, &[]), over)
+    }
+
+    /// The same, with calls that are rows of their own because more is kept of them than a block has room for.
+    fn append_calls<'a>(
+        &'a self,
+        blocks: &'a [AuditBlock],
+        beside: (&'a [SharedSubject], &'a [AuditEvent]),
+        over: &'a [Id<protocol::id::AuditEvent>],
     ) -> Answer<'a, ()>;
 }
 
@@ -123,10 +133,10 @@ statement_list! {
 }
 
 impl AuditBlocks for Engine {
-    fn append_blocks<'a>(
+    fn append_calls<'a>(
         &'a self,
         blocks: &'a [AuditBlock],
-        subjects: &'a [SharedSubject],
+        (subjects, events): (&'a [SharedSubject], &'a [AuditEvent]),
         over: &'a [Id<protocol::id::AuditEvent>],
     ) -> Answer<'a, ()> {
         Box::pin(async move {
@@ -139,8 +149,11 @@ impl AuditBlocks for Engine {
                 let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref(), *until];
                 Step::at_most_one(PUT_SHARED, row)
             };
-            let steps = audit_intents::complete(over).chain(subjects.iter().map(put_shared));
-            match self.write(Write::new(steps.chain(blocks.iter().map(put)).collect())).await? {
+            let mut steps: Vec<Step> =
+                audit_intents::complete(over).chain(subjects.iter().map(put_shared)).collect();
+            audit_events::push_all(&mut steps, events)?;
+            steps.extend(blocks.iter().map(put));
+            match self.write(Write::new(steps)).await? {
                 Written::Done(_) => Ok(()),
                 Written::Missed(_) => Err(StoreError::unavailable("a block of audit events was not taken")),
             }

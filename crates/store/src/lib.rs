@@ -10,6 +10,7 @@ mod audit_events;
 mod audit_intents;
 mod audit_keeping;
 mod audit_seals;
+mod audit_sending;
 mod authorizations;
 mod backup;
 mod browser_sessions;
@@ -53,6 +54,7 @@ pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome
 pub use audit_intents::{AuditIntents, CallIntent};
 pub use audit_keeping::{AuditHold, AuditKeeping, Forget};
 pub use audit_seals::{AuditClass, AuditSeals, Cutoffs, Outside, Seal, SealEntry, SealedAuditRow, Sealing};
+pub use audit_sending::{AuditSending, NodeId};
 pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,
     NewAuthorization, PendingCaps, PutOutcome, Redeem, RedeemOutcome, UpstreamLeg,
@@ -133,6 +135,7 @@ pub trait Store:
     + AuditIntents
     + AuditKeeping
     + AuditSeals
+    + AuditSending
     + Queries
     + Maintenance
     + UsageRecord

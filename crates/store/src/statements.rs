@@ -30,6 +30,7 @@ pub fn statements() -> Vec<Statement> {
         crate::audit_intents::STATEMENTS,
         crate::audit_keeping::STATEMENTS,
         crate::audit_seals::STATEMENTS,
+        crate::audit_sending::STATEMENTS,
         crate::authorizations::STATEMENTS,
         crate::backup::STATEMENTS,
         crate::browser_sessions::STATEMENTS,

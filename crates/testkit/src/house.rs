@@ -4,6 +4,7 @@
 //! What is shipped is what runs: the same rooms, the same doors, real sockets. Only the world is a test's.
 
 mod connected;
+mod people;
 mod plan;
 mod scopes;
 
@@ -16,13 +17,17 @@ use authorization_server::{AuthorizationServer, Registrations};
 use bytes::Bytes;
 use http_body_util::Full;
 use protocol::keys::{KeyRing, MasterKey};
+use protocol::secret::Secret;
 use protocol::world::{Clock, Entropy, Steady};
-use resource_server::ResourceServer;
+use resource_server::{KeptArguments, ResourceServer, Sealer, TraceSettings};
 use store::{AuditFilter, AuditRow, Counts, Engine, EngineConfig, Queries, Store, Timeline};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use upstream::collector::Collector;
+use upstream::egress::Fetcher;
+use upstream::trust::Trust;
 use web::{Front, Fronts};
 
 use crate::browser::Browser;
@@ -149,6 +154,13 @@ async fn resource_server(
         entropy: world.entropy,
         timeline: world.timeline,
     };
+    let kept = ground.plan.kept_arguments.iter().map(|(server, tool, names)| KeptArguments {
+        server: (*server).to_owned(),
+        tool: (*tool).to_owned(),
+        names: names.iter().map(|&name| name.to_owned()).collect(),
+    });
+    settings.kept_arguments = kept.collect();
+    settings.traces = ground.plan.collector.as_ref().map(|(_, one_in)| TraceSettings { one_in: *one_in });
     let server = Arc::new(ResourceServer::new(settings, parts).map_err(text)?);
     server.revocations().read().await.map_err(text)?;
     Ok(server)
@@ -339,6 +351,24 @@ impl House {
         self.tasks.spawn(async move { resource_server.write_audit(close).await });
         let (resource_server, close) = (Arc::clone(&self.resource_server), self.close_audit.clone());
         self.tasks.spawn(async move { resource_server.tend_connections(close).await });
+        self.tell();
+    }
+
+    /// Seals the audit and tells the collector of the plan, if there is one.
+    fn tell(&self) {
+        let Some((url, _)) = &self.ground.plan.collector else { return };
+        let Ok(trust) = Trust::nobody() else { return };
+        let token = Some(Secret::new("Bearer of-the-collector".to_owned()));
+        let collector = Arc::new(Collector::new(url, token, Arc::new(Fetcher::new(&trust)), Vec::new()));
+        let entropy = Arc::new(TestEntropy::seeded(self.ground.plan.luck + self.ground.starts + 7_000));
+        let (store, clock) = (Arc::clone(&self.store) as _, Arc::clone(&self.time) as _);
+        let sealer = Sealer::new(store, Arc::clone(self.keeper.keys()), clock, entropy);
+        self.tasks.spawn(sealer.run(self.close_audit.clone()));
+        let (server, stop) = (Arc::clone(&self.resource_server), self.close_audit.clone());
+        let told = Arc::clone(&collector);
+        self.tasks.spawn(async move { server.send_audit(told, stop).await });
+        let (server, stop) = (Arc::clone(&self.resource_server), self.close_audit.clone());
+        self.tasks.spawn(async move { server.send_spans(&collector, &stop).await });
     }
 
     /// The resource identifier of an MCP server, which is its URL.

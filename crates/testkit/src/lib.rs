@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod collector;
 pub mod document_host;
 pub mod dpop;
 pub mod history;

@@ -9,6 +9,7 @@
 
 pub mod acme;
 pub mod client_metadata_document;
+pub mod collector;
 pub mod connectors;
 pub mod egress;
 pub mod guarded;

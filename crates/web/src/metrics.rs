@@ -18,7 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use resource_server::{Circuit, Counting, ServerCounts};
+use resource_server::{CallCounts, Circuit, Counting, ServerCounts};
 
 use crate::fronts::Fronts;
 use crate::health;
@@ -122,6 +122,7 @@ impl Metrics {
         for outcome in [KEPT, TAKEN] {
             drop(reloads.get_or_create(&OutcomeLabels { outcome }));
         }
+        begin(&tokens, &signals, &limited);
         registry.register(
             "configuration_reloads",
             "Readings of the configuration while running: taken, or refused and the last good one kept",
@@ -199,6 +200,21 @@ impl Metrics {
     }
 }
 
+/// What has not happened yet is served as zero: an alert cannot be held against what is not there.
+fn begin(
+    tokens: &Family<OutcomeLabels, Counter>,
+    signals: &Family<SignalLabels, Counter>,
+    limited: &Family<BudgetLabels, Counter>,
+) {
+    drop(tokens.get_or_create(&OutcomeLabels { outcome: "issued" }));
+    for signal in crate::signals::NAMES {
+        drop(signals.get_or_create(&SignalLabels { outcome: "done", signal }));
+    }
+    for budget in Budget::ALL {
+        drop(limited.get_or_create(&BudgetLabels { budget: budget.as_str() }));
+    }
+}
+
 /// How often identity providers were asked whether people are still there, read when somebody asks.
 #[derive(Debug)]
 struct Asked(Arc<AuthorizationServer>);
@@ -247,6 +263,7 @@ impl Collector for Calls {
         for (outcome, count) in self.0.connections() {
             ConstCounter::new(count).encode(connections.encode_family(&OutcomeLabels { outcome })?)?;
         }
+        told(&mut encoder, &counts)?;
         let streams = ConstGauge::new(i64::try_from(counts.open_streams).unwrap_or(i64::MAX));
         let help = "Streams that are open now";
         streams.encode(encoder.encode_descriptor("open_streams", help, None, streams.metric_type())?)
@@ -288,6 +305,26 @@ impl Collector for Servers {
         }
         Ok(())
     }
+}
+
+/// What a collector took, and what it did not.
+fn told(encoder: &mut DescriptorEncoder<'_>, counts: &CallCounts) -> Result<(), fmt::Error> {
+    let kind = ConstCounter::new(0_u64).metric_type();
+    let numbers = [
+        ("audit_events_sent", "Audit events that the collector took", counts.audit_sent),
+        ("audit_send_failures", "Attempts to send audit events that failed", counts.audit_send_failures),
+    ];
+    for (name, help, count) in numbers {
+        ConstCounter::new(count).encode(encoder.encode_descriptor(name, help, None, kind)?)?;
+    }
+    let unsent = ConstGauge::new(i64::try_from(counts.audit_unsent_seals).unwrap_or(i64::MAX));
+    let help = "Seals of the audit that are not sent yet, on the node that sends";
+    unsent.encode(encoder.encode_descriptor("audit_unsent_seals", help, None, unsent.metric_type())?)?;
+    let mut spans = encoder.encode_descriptor("spans", "Spans by what became of them", None, kind)?;
+    for (outcome, count) in [("dropped", counts.spans_dropped), ("sent", counts.spans_sent)] {
+        ConstCounter::new(count).encode(spans.encode_family(&OutcomeLabels { outcome })?)?;
+    }
+    Ok(())
 }
 
 /// The listener of the metrics: `/metrics` and `/healthz`, for whoever can reach it.

@@ -14,6 +14,7 @@ mod refusal;
 pub mod request_headers;
 mod request_id;
 pub mod session;
+mod trace;
 mod values;
 
 pub use arguments::arguments;
@@ -24,6 +25,7 @@ pub use keys::folds_to;
 pub use protocol_version::ProtocolVersion;
 pub use refusal::CallRefused;
 pub use request_id::RequestId;
+pub use trace::{TraceParent, traceparent};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use protocol::id::{Id, User};
 use protocol::world::{Clock, Entropy, Timestamp};
-use store::{AuditBlock, AuditSubject, CallEvent, SharedSubject, Store};
+use store::{AuditBlock, AuditEvent, AuditKind, AuditSubject, CallEvent, Outcome, SharedSubject, Store};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +50,8 @@ pub(crate) struct AuditWriter {
 #[derive(Debug)]
 struct Packed {
     blocks: Vec<AuditBlock>,
+    /// Calls of which arguments are kept: rows of their own.
+    rows: Vec<AuditEvent>,
     subjects: Vec<SharedSubject>,
     /// Whose intents are over.
     over: Vec<EventId>,
@@ -119,22 +121,30 @@ impl AuditWriter {
         let chance = Chance::new(&*self.entropy);
         let mut new = Vec::new();
         let mut events = Vec::with_capacity(records.len());
+        let mut rows = Vec::new();
         for record in records {
+            if let Some(arguments) = &record.arguments {
+                let id = record.intended.unwrap_or_else(|| Id::mint(record.at, &chance));
+                rows.push(row(record, id, arguments, &*self.entropy));
+                continue;
+            }
             let subject = self.subjects.subject(record, &*self.entropy, &mut new);
             let id = record.intended.unwrap_or_else(|| Id::mint(record.at, &chance));
             events.push(event(record, id, subject));
         }
         let over = records.iter().filter_map(|record| record.intended).collect();
-        Packed { blocks: AuditBlock::pack(events), subjects: new, over }
+        Packed { blocks: AuditBlock::pack(events), rows, subjects: new, over }
     }
 
     /// Tries until it is written. `false` if it was given up, which is only when we are told to stop.
     async fn write(&self, packed: &Packed, shutdown: &CancellationToken) -> bool {
-        let Packed { blocks, subjects, over } = packed;
+        let Packed { blocks, rows, subjects, over } = packed;
         let mut pause = FIRST_PAUSE;
         let mut last_tries = 0;
         loop {
-            let Err(error) = self.store.append_blocks(blocks, subjects, over).await else { return true };
+            let Err(error) = self.store.append_calls(blocks, (subjects, rows), over).await else {
+                return true;
+            };
             self.counters.count_audit_retry();
             last_tries += u32::from(shutdown.is_cancelled());
             tracing::warn!(error = &error as &dyn std::error::Error, "audit not written");
@@ -166,6 +176,42 @@ fn event(record: &CallRecord, id: EventId, subject: [u8; 16]) -> CallEvent<'_> {
         duration_ms: u64::try_from(record.duration.as_millis()).unwrap_or(u64::MAX),
         bytes: record.bytes,
     }
+}
+
+/// The same as a row, with the arguments that are kept. Its personal data is its own, and goes with it.
+fn row(record: &CallRecord, id: EventId, arguments: &str, entropy: &dyn Entropy) -> AuditEvent {
+    let (who, outcome) = (&record.who, record.ending.outcome());
+    let access = &who.verdict.access;
+    let kind = match outcome {
+        Outcome::Refused => AuditKind::CallRefused,
+        Outcome::Failed | Outcome::Ok | Outcome::Unknown => AuditKind::Call,
+    };
+    let mut subject = [0; 16];
+    entropy.fill(&mut subject);
+    let mut event = AuditEvent::new(id, record.at, kind, outcome);
+    event.reason = record.reason;
+    event.user = Some(access.user);
+    event.client_id = Some(access.client.as_str().to_owned());
+    event.server = Some(who.server.name().to_owned());
+    event.grant = Some(access.grant);
+    event.subject = Some(AuditSubject {
+        id: subject,
+        name: who.person.email.clone().or_else(|| who.person.name.clone()),
+        address: Some(who.address.to_string()),
+    });
+    event.detail = [
+        ("arguments", Some(arguments.to_owned())),
+        ("bytes", Some(record.bytes.to_string())),
+        ("duration_ms", Some(record.duration.as_millis().to_string())),
+        ("method", Some(record.method.clone())),
+        ("name", record.name.clone()),
+        ("policy", record.policy.as_deref().map(str::to_owned)),
+        ("status", Some(record.status.to_string())),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name, value?)))
+    .collect();
+    event
 }
 
 /// Chance for the ids of one batch, drawn in large pieces: an id is no secret, and a draw costs more than the rest of it.

@@ -14,6 +14,7 @@ use crate::media::{
     TRACEPARENT, single,
 };
 use crate::session::Session;
+use crate::trace;
 use crate::vault::credential::Credentials;
 
 static IDENTITY_CODING: HeaderValue = HeaderValue::from_static("identity");
@@ -26,6 +27,7 @@ const USUAL: usize = 12;
 pub(crate) fn build(asked: &Asked, session: &Session, credentials: Credentials) -> Request<Full<Bytes>> {
     let mut headers = own(session, credentials);
     plain(&asked.headers, &mut headers);
+    position(asked, &mut headers);
     let (method, accept, body) = match &asked.operation {
         Operation::Call { body, .. } => {
             mirrored(&asked.headers, &mut headers);
@@ -83,13 +85,23 @@ fn own(session: &Session, credentials: Credentials) -> HeaderMap {
     headers
 }
 
-/// What every request may say: the version, and the position in a trace.
+/// The position in a trace: ours, if the call is recorded, else that of the client (W3C Trace Context, section 3.2).
+fn position(asked: &Asked, to: &mut HeaderMap) {
+    let position = match asked.entry.traced() {
+        Some(traced) => traced.header(),
+        None => {
+            trace::header(&asked.headers).and_then(|header| HeaderValue::try_from(header.to_string()).ok())
+        }
+    };
+    if let Some(position) = position {
+        to.insert(TRACEPARENT.clone(), position);
+    }
+}
+
+/// What every request may say: the version.
 fn plain(from: &HeaderMap, to: &mut HeaderMap) {
     if let Some(version) = single(from, &MCP_PROTOCOL_VERSION) {
         to.insert(MCP_PROTOCOL_VERSION.clone(), version.clone());
-    }
-    if let Some(value) = single(from, &TRACEPARENT).filter(|value| is_traceparent(value.as_bytes())) {
-        to.insert(TRACEPARENT.clone(), value.clone());
     }
 }
 
@@ -116,24 +128,6 @@ fn resumed(from: &HeaderMap, session: &Session, to: &mut HeaderMap) {
         }
         (Session::Known { .. } | Session::None, _) => {}
     }
-}
-
-/// W3C Trace Context, section 3.2.2, version 00: `00-` 32 hex `-` 16 hex `-` 2 hex, no id all zeros.
-fn is_traceparent(value: &[u8]) -> bool {
-    let mut parts = value.split(|byte| *byte == b'-');
-    let mut hex = |len: usize, may_be_zero: bool| {
-        parts.next().is_some_and(|part| {
-            part.len() == len
-                && part.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-                && (may_be_zero || part.iter().any(|b| *b != b'0'))
-        })
-    };
-    value.starts_with(b"00-")
-        && hex(2, true)
-        && hex(32, false)
-        && hex(16, false)
-        && hex(2, true)
-        && parts.next().is_none()
 }
 
 #[cfg(test)]

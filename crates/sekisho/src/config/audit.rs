@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::parse;
+use super::reader::Section;
 use super::settings::settings;
 
 settings! {
@@ -26,4 +27,39 @@ settings! {
         /// How long the sums by hour are kept that `sekisho usage` shows. They name people by their ids.
         keep_usage: Option<Duration> = "'400d'", "1d to 3650d, or \"off\"", parse::duration_or_off::<86_400, 315_360_000>;
     }
+}
+
+settings! {
+    /// Arguments of a tool that the audit keeps with each of its calls; of a call all others, and all of every other tool, are
+    /// in it never. A text that looks like a secret is replaced, a long one is cut, and of lists and objects only that they were
+    /// there is kept. It stands in the event itself, where `sekisho audit forget` does not reach: name nothing that tells who
+    /// somebody is.
+    KeptArgument = "[[audit.arguments]]" {
+        /// The MCP server, by its name.
+        server: String = required, "the name of an [[mcp_server]]", parse::name;
+        /// The tool.
+        tool: String = required, "the name of a tool", parse::text;
+        /// The names of the arguments. One that is named like a password, a secret, a token or a key is not taken.
+        names: Vec<String> = required, "a list such as [\"to\", \"amount\"]", parse::texts;
+    }
+}
+
+/// What an argument is called that must not be kept.
+const SECRETS: [&str; 8] =
+    ["authorization", "cookie", "credential", "key", "passphrase", "passw", "secret", "token"];
+
+/// Reads `[audit]` and every `[[audit.arguments]]`.
+pub(super) fn read(section: &mut Section<'_>) -> Option<(Audit, Vec<KeptArgument>)> {
+    let audit = Audit::read(section);
+    let arguments = section.tables("arguments").into_iter().map(|mut section| {
+        let kept = KeptArgument::read(&mut section);
+        let is_secret = |name: &String| SECRETS.iter().any(|secret| name.to_lowercase().contains(secret));
+        if kept.as_ref().is_some_and(|kept| kept.names.iter().any(is_secret)) {
+            section.mistake("names", "names what is called like a secret", "other arguments");
+        }
+        section.finish();
+        kept
+    });
+    let arguments = arguments.collect::<Option<Vec<_>>>();
+    Some((audit?, arguments?))
 }

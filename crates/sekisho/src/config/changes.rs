@@ -14,6 +14,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
     let Config {
         // Roles and doors are made anew from these.
         clients: _,
+        kept_arguments: _,
         trusted_issuers: _,
         documents: _,
         former_public_urls: _,
@@ -32,6 +33,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         house,
         limits,
         networks,
+        telemetry,
         // Keys, record and sockets are opened once.
         acme,
         folder,
@@ -53,6 +55,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
     fixed("[keys]", *keys != running.keys);
     fixed("[store]", *store != running.store);
     fixed("[[listener]]", *listeners != running.listeners);
+    fixed("[telemetry]", *telemetry != running.telemetry);
     fixed("[acme]", *acme != running.acme);
     fixed("[[limits.network]] (but for its rates)", !connections_as_before(&running.networks, networks));
     fixed(

@@ -7,10 +7,10 @@ use toml::de::DeValue;
 use url::Url;
 use web::Serves;
 
-use super::parse;
 use super::reader::Section;
 use super::secrets::SecretSource;
 use super::settings::settings;
+use super::{Config, parse};
 
 settings! {
     /// A socket of its own beside `listen`, which serves everybody in clear: for some only, under TLS, or behind a
@@ -237,4 +237,44 @@ pub(super) fn is_host_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(is_label)
         && !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+impl Config {
+    /// Certificates are asked for by somebody, for names that can have one, with a door for the proof.
+    pub(super) fn judge_acme(&self, root: &Section<'_>) {
+        let wanted = self.listeners.iter().any(|listener| listener.tls == Some(TlsConfig::Acme));
+        let Some(acme) = &self.acme else {
+            if wanted {
+                root.mistake(
+                    "listener",
+                    "wants a certificate by ACME, and there is no [acme]",
+                    "[acme] with terms_of_service_agreed = true",
+                );
+            }
+            return;
+        };
+        if !wanted {
+            root.mistake(
+                "acme",
+                "is of no use: no listener has tls = { acme = true }",
+                "a listener that has it",
+            );
+        }
+        if !self.acme_names().iter().all(|name| is_host_name(name)) {
+            root.mistake(
+                "acme",
+                "is for host names, and public_url or pages_url has none",
+                "names = [\"mcp.example.com\"]",
+            );
+        }
+        let clear =
+            !self.house.listen.is_empty() || self.listeners.iter().any(|listener| listener.tls.is_none());
+        if acme.settings.challenge == Challenge::Http01 && !clear {
+            root.mistake(
+                "acme",
+                "has the challenge http-01, and no listener is without TLS",
+                "a [[listener]] with serves = [] for port 80",
+            );
+        }
+    }
 }

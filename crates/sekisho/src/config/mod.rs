@@ -28,6 +28,7 @@ pub mod secrets;
 pub mod service_accounts;
 mod settings;
 pub mod store;
+pub mod telemetry;
 pub mod tokens;
 pub mod trusted_issuers;
 pub mod workloads;
@@ -39,7 +40,7 @@ use protocol::oauth::client_id::SERVICE_ACCOUNT_PREFIX;
 use toml::de::DeTable;
 use url::Url;
 
-use self::audit::Audit;
+use self::audit::{Audit, KeptArgument};
 use self::client_id_metadata_documents::ClientIdMetadataDocuments;
 use self::clients::{Clients, PreRegisteredConfig};
 use self::consent::Consent;
@@ -48,7 +49,7 @@ use self::house::House;
 use self::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
 use self::keys::KeysConfig;
 use self::limits::{Limits, NetworkLimits};
-use self::listeners::{AcmeConfig, Challenge, ListenerConfig, TlsConfig};
+use self::listeners::{AcmeConfig, ListenerConfig};
 use self::master_key::MasterKeySource;
 use self::mcp_servers::McpServerConfig;
 use self::outbound_proxy::OutboundProxyConfig;
@@ -57,6 +58,7 @@ pub use self::reader::{Mistake, Mistakes};
 use self::reader::{Section, Source};
 use self::service_accounts::ServiceAccountConfig;
 use self::store::StoreConfig;
+use self::telemetry::TelemetryConfig;
 use self::tokens::Tokens;
 use self::trusted_issuers::TrustedIssuer;
 use self::workloads::WorkloadIssuer;
@@ -92,6 +94,8 @@ pub struct Config {
     pub acme: Option<AcmeConfig>,
     /// `[audit]`.
     pub audit: Audit,
+    /// `[[audit.arguments]]`.
+    pub kept_arguments: Vec<KeptArgument>,
     /// `[clients]`.
     pub clients: Clients,
     /// `[client_id_metadata_documents]`.
@@ -110,6 +114,8 @@ pub struct Config {
     pub workload_issuers: Vec<WorkloadIssuer>,
     /// `[outbound_proxy]`.
     pub outbound_proxy: Option<OutboundProxyConfig>,
+    /// `[telemetry]`.
+    pub telemetry: Option<TelemetryConfig>,
     /// `[policy]`.
     pub policy: Policy,
     /// What is in its folder; nothing until that has been read.
@@ -147,7 +153,7 @@ impl Config {
         let limits = section(&mut root, "limits", limits::read);
         let listeners = ListenerConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let acme = AcmeConfig::read(&mut root);
-        let audit = section(&mut root, "audit", Audit::read);
+        let audit = section(&mut root, "audit", audit::read);
         let clients = section(&mut root, "clients", Clients::read);
         let documents = section(&mut root, "client_id_metadata_documents", ClientIdMetadataDocuments::read);
         let pre_registered = PreRegisteredConfig::read(&mut root).into_iter().collect::<Option<Vec<_>>>();
@@ -157,9 +163,10 @@ impl Config {
         let trusted = TrustedIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let workload_issuers = WorkloadIssuer::read_all(&mut root).into_iter().collect::<Option<Vec<_>>>();
         let outbound_proxy = OutboundProxyConfig::read(&mut root);
+        let telemetry = TelemetryConfig::read(&mut root);
         let policy = section(&mut root, "policy", Policy::read);
         let whole = || {
-            let (limits, networks) = limits?;
+            let ((limits, networks), (audit, kept_arguments)) = (limits?, audit?);
             Some(Self {
                 folder: source.path(""),
                 house: house?,
@@ -174,7 +181,8 @@ impl Config {
                 networks,
                 listeners: listeners?,
                 acme: acme?,
-                audit: audit?,
+                audit,
+                kept_arguments,
                 clients: clients?,
                 documents: documents?,
                 pre_registered: pre_registered?,
@@ -184,14 +192,12 @@ impl Config {
                 trusted_issuers: trusted?,
                 workload_issuers: workload_issuers?,
                 outbound_proxy: outbound_proxy?,
+                telemetry: telemetry?,
                 policy: policy?,
                 policies: std::sync::Arc::default(),
             })
         };
-        let config = whole();
-        if let Some(config) = &config {
-            config.judge(&root);
-        }
+        let config = whole().inspect(|config| config.judge(&root));
         root.finish();
         config
     }
@@ -385,44 +391,6 @@ impl Config {
                 "pages_url",
                 "has another scheme than public_url",
                 "https for both, or http for both",
-            );
-        }
-    }
-
-    /// Certificates are asked for by somebody, for names that can have one, with a door for the proof.
-    fn judge_acme(&self, root: &Section<'_>) {
-        let wanted = self.listeners.iter().any(|listener| listener.tls == Some(TlsConfig::Acme));
-        let Some(acme) = &self.acme else {
-            if wanted {
-                root.mistake(
-                    "listener",
-                    "wants a certificate by ACME, and there is no [acme]",
-                    "[acme] with terms_of_service_agreed = true",
-                );
-            }
-            return;
-        };
-        if !wanted {
-            root.mistake(
-                "acme",
-                "is of no use: no listener has tls = { acme = true }",
-                "a listener that has it",
-            );
-        }
-        if !self.acme_names().iter().all(|name| listeners::is_host_name(name)) {
-            root.mistake(
-                "acme",
-                "is for host names, and public_url or pages_url has none",
-                "names = [\"mcp.example.com\"]",
-            );
-        }
-        let clear =
-            !self.house.listen.is_empty() || self.listeners.iter().any(|listener| listener.tls.is_none());
-        if acme.settings.challenge == Challenge::Http01 && !clear {
-            root.mistake(
-                "acme",
-                "has the challenge http-01, and no listener is without TLS",
-                "a [[listener]] with serves = [] for port 80",
             );
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::audit::Audit;
+use super::audit::{Audit, KeptArgument};
 use super::client_id_metadata_documents::ClientIdMetadataDocuments;
 use super::clients::{Clients, PreRegistered};
 use super::consent::Consent;
@@ -25,6 +25,7 @@ use super::scopes::ServerScope;
 use super::service_accounts::{MayAct, ServiceAccount};
 use super::settings::SectionReference;
 use super::store::Store;
+use super::telemetry::Telemetry;
 use super::tokens::Tokens;
 use super::trusted_issuers::TrustedIssuer;
 use super::workloads::{Workload, WorkloadIssuer};
@@ -61,6 +62,8 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     Limits::REFERENCE,
     NetworkLimits::REFERENCE,
     Audit::REFERENCE,
+    KeptArgument::REFERENCE,
+    Telemetry::REFERENCE,
     Policy::REFERENCE,
     Clients::REFERENCE,
     ClientIdMetadataDocuments::REFERENCE,
@@ -86,7 +89,8 @@ written into the file: `NAME_file` names a file that only its owner can read, `N
 variable, `NAME_command` a program and its arguments, whose output is the secret. These are `master_key_…` at
 the top of the file (required), `previous_master_key_…` beside it while the record goes over from one master key
 to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
-`directory_key_…` in that of Google, `secret_…` in `[[client]]`, `introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
+`directory_key_…` in that of Google, `secret_…` in `[[client]]`, `authorization_…` in `[telemetry]`,
+`introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
 the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, `client_secret_…` in `[mcp_server.connection]`, and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,

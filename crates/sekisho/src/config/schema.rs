@@ -19,7 +19,7 @@ use super::written::Written;
 
 /// Secrets: in which table, under which name, and what may stand in their place. Each is `NAME_file`, `NAME_env` or
 /// `NAME_command`.
-const SECRETS: [(&str, &str, Option<&str>); 14] = [
+const SECRETS: [(&str, &str, Option<&str>); 15] = [
     ("", "master_key", Some("master_key")),
     ("", "previous_master_key", Some("previous_master_key")),
     ("master_key", "secret_id", None),
@@ -30,6 +30,7 @@ const SECRETS: [(&str, &str, Option<&str>); 14] = [
     ("identity_provider", "directory_key", None),
     ("client", "secret", None),
     ("mcp_server", "introspection_secret", None),
+    ("telemetry", "authorization", None),
     ("mcp_server.fixed", "value", None),
     ("mcp_server.connection", "client_secret", None),
     ("outbound_proxy", "password", None),

@@ -21,6 +21,7 @@ mod reload;
 pub mod roles;
 mod running;
 pub mod signals;
+pub mod telemetry;
 pub mod trusted_issuers;
 pub mod workloads;
 

@@ -10,7 +10,7 @@ use authorization_server::{
 };
 use protocol::jose::dpop::Memory;
 use protocol::oauth::{ClientId, DpopRules, RedirectPolicy, Scope, client_assertion};
-use resource_server::{OtherIssuer, ResourceServer};
+use resource_server::{KeptArguments, OtherIssuer, ResourceServer};
 use store::{PendingCaps, Store, Timeline};
 use upstream::egress::Fetcher;
 use upstream::key_sets::{KeySets, KeySource};
@@ -19,10 +19,12 @@ use super::assembly::Ways;
 use super::documents::Documents;
 use super::providers::Providers;
 use super::{
-    Trusts, World, client_policy, connectors, mcp_servers, provider_signals, trusted_issuers, workloads,
+    Trusts, World, client_policy, connectors, mcp_servers, provider_signals, telemetry, trusted_issuers,
+    workloads,
 };
 use crate::commands::Failure;
 use crate::config::Config;
+use crate::config::audit::KeptArgument;
 use crate::config::clients::PreRegisteredConfig;
 use crate::config::identity_providers::IdentityProviderConfig;
 use crate::config::service_accounts;
@@ -287,7 +289,14 @@ pub fn resource_settings(
     settings.calls_per_person = small(config.limits.calls_per_person);
     settings.streams_per_person = small(config.limits.streams_per_person);
     settings.record_reading = config.audit.read_only_calls;
+    settings.traces = telemetry::traces(config);
+    settings.kept_arguments = config.kept_arguments.iter().map(kept).collect();
     Ok(settings)
+}
+
+fn kept(arguments: &KeptArgument) -> KeptArguments {
+    let KeptArgument { server, tool, names } = arguments.clone();
+    KeptArguments { server, tool, names }
 }
 
 /// The resource server as configured.

@@ -20,7 +20,7 @@ use super::certificates::CertificateFiles;
 use super::front::{known_networks, many};
 use super::listeners::Doors;
 use super::roles::Shared;
-use super::{World, credentials, descriptors, listeners, master_keys, open_store};
+use super::{World, credentials, descriptors, listeners, master_keys, open_store, telemetry};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::audit::Audit;
@@ -94,6 +94,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         certificates: doors.files.clone(),
     };
     running.work();
+    running.tell(config)?;
     running.keep_certificates(config, &doors)?;
     running.open_doors(config, doors).await?;
     Ok(running)
@@ -173,6 +174,21 @@ impl Running {
             (Arc::clone(&self.assembly.load().resource_server), self.close_audit.clone());
         self.tasks.spawn(async move { resource_server.tend_connections(close).await });
         self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
+    }
+
+    /// Tells a collector of the audit and of calls, if there is one.
+    fn tell(&self, config: &Config) -> Result<(), Failure> {
+        let Some(collector) = telemetry::collector(config, &self.shared.trusts)? else { return Ok(()) };
+        if config.telemetry.as_ref().is_some_and(|telemetry| telemetry.settings.audit) {
+            let (resource_server, collector) =
+                (Arc::clone(&self.assembly.load().resource_server), Arc::clone(&collector));
+            let stop = self.close_seals.clone();
+            self.tasks.spawn(async move { resource_server.send_audit(collector, stop).await });
+        }
+        let (resource_server, stop) =
+            (Arc::clone(&self.assembly.load().resource_server), self.close_audit.clone());
+        self.tasks.spawn(async move { resource_server.send_spans(&collector, &stop).await });
+        Ok(())
     }
 
     fn keep_certificates(&self, config: &Config, doors: &Doors) -> Result<(), Failure> {

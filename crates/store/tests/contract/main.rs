@@ -21,6 +21,7 @@ mod audit_events;
 mod audit_intents;
 mod audit_keeping;
 mod audit_seals;
+mod audit_sending;
 mod authorizations;
 mod away;
 mod backup;

@@ -20,12 +20,13 @@ use resource_server::ServerSettings;
 use store::PendingCaps;
 use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
-use upstream::connectors::development::{Development, DevelopmentSettings, Person};
+use upstream::connectors::development::{Development, DevelopmentSettings};
 use upstream::guarded::{GuardedFetcher, GuardedSettings, Nowhere};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
 use web::{ConnectionLimits, KnownNetworks, ListedServer, PublicUrl, Rates};
 
+use super::people::people;
 use super::scopes::{self, OwnScope};
 use super::{Built, text};
 use crate::document_host::DocumentHost;
@@ -137,6 +138,10 @@ pub struct Plan {
     pub master_keys: Vec<String>,
     /// The keys are read at the start and never again.
     pub stale_keys: bool,
+    /// Which arguments of calls the audit keeps: MCP server, tool, names.
+    pub kept_arguments: Vec<(&'static str, &'static str, Vec<&'static str>)>,
+    /// The collector that is told of the audit and of calls, and which calls begin a trace: one in so many.
+    pub collector: Option<(String, u32)>,
     /// Houses of one luck make the same keys; another number is another house.
     pub luck: u64,
 }
@@ -226,6 +231,8 @@ impl Default for Plan {
             keys: KeeperSettings { clocks_apart: None, ..KeeperSettings::default() },
             master_keys: vec![MASTER_KEY.to_owned()],
             stale_keys: false,
+            kept_arguments: Vec::new(),
+            collector: None,
             luck: 0,
         }
     }
@@ -287,21 +294,6 @@ pub fn masters(plan: &Plan) -> Built<KeyRing<MasterKey>> {
 #[must_use]
 pub fn introspection_secret(server: &str) -> String {
     format!("the secret by which {server} asks about tokens")
-}
-
-fn people() -> Vec<Person> {
-    let person = |login: &str, name: &str, groups: &[&str]| Person {
-        login: login.to_owned(),
-        name: name.to_owned(),
-        email: Some(format!("{login}@example.com")),
-        groups: groups.iter().map(|&group| group.to_owned()).collect(),
-    };
-    vec![
-        person("alice", "Alice Tanaka", &["engineering"]),
-        person("bob", "Bob Lindqvist", &["engineering"]),
-        person("chika", "Chika Mori", &["finance"]),
-        person("dario", "Dario Conti", &["engineering", "finance"]),
-    ]
 }
 
 pub(super) fn connectors(plan: &Plan, issuer: &str) -> Built<Vec<Arc<dyn Connector>>> {

@@ -175,6 +175,18 @@ pub(crate) enum Budget {
 }
 
 impl Budget {
+    /// All of them.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Authorize,
+        Self::BadTokens,
+        Self::Client,
+        Self::Device,
+        Self::Introspect,
+        Self::Login,
+        Self::Register,
+        Self::Token,
+    ];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Authorize => "authorize",

@@ -18,7 +18,7 @@ use crate::respond::{self, Failure};
 use crate::router::nothing_here;
 use crate::routes::{self, BACKCHANNEL_LOGOUT};
 
-const NAME: &str = "backchannel_logout";
+pub(super) const NAME: &str = "backchannel_logout";
 
 pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();

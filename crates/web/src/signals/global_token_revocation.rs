@@ -21,7 +21,7 @@ use crate::respond::{self, Failure};
 use crate::router::nothing_here;
 use crate::routes::{self, GLOBAL_TOKEN_REVOCATION};
 
-const NAME: &str = "global_token_revocation";
+pub(super) const NAME: &str = "global_token_revocation";
 
 pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();

@@ -11,6 +11,10 @@ use authorization_server::{SignalError, Signalled};
 use crate::front::Visit;
 use crate::respond::Failure;
 
+/// By which ways they say it, as metrics name them.
+pub(crate) const NAMES: [&str; 3] =
+    [backchannel_logout::NAME, global_token_revocation::NAME, security_events::NAME];
+
 /// Counts what was said, and logs what was refused.
 fn told(visit: &Visit, signal: &'static str, answer: &Result<Signalled, SignalError>) {
     let outcome = match answer {

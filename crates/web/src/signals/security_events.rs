@@ -21,7 +21,7 @@ use crate::respond::{self, Failure};
 use crate::router::nothing_here;
 use crate::routes::{self, SECURITY_EVENTS};
 
-const NAME: &str = "security_events";
+pub(super) const NAME: &str = "security_events";
 /// The media type of a SET (RFC 8417, section 7.2).
 const SET: &str = "application/secevent+jwt";
 

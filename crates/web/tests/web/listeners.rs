@@ -188,6 +188,8 @@ async fn the_metrics_have_a_listener_of_their_own() {
         "sekisho_requests_total{route=\"none\",status=\"4xx\"} 1",
         "sekisho_build_info{version=\"0.0.0-test\"} 1",
         "sekisho_open_streams 0",
+        "sekisho_audit_send_failures_total 0",
+        "sekisho_spans_total{outcome=\"dropped\"} 0",
         "sekisho_calls_total{outcome=\"answered\"} 0",
         "sekisho_connections_total{outcome=\"refreshed\"} 0",
         "# EOF",

@@ -4,7 +4,6 @@ use protocol::jose::claims::IdentityAssertionClaims;
 use protocol::jose::{Algorithm, Expect};
 use std::time::Duration;
 
-use super::is_traceparent;
 use crate::fixture::{self, ISSUER, PING, World, modern, post, request, tools_call};
 
 /// What a call without a session and without options has; `host` and `content-length` are the connection's.
@@ -209,21 +208,4 @@ async fn arguments_that_look_like_headers_or_paths_are_only_data() {
     world.call(post(&world.token(|_| {}), &message)).await.unwrap();
     let seen = world.upstream.only();
     assert_eq!((seen.path.as_str(), seen.names()), ("/upstream/mcp", PLAIN.to_vec()));
-}
-
-#[test]
-fn only_a_well_formed_traceparent_is_one() {
-    for (text, expected) in [
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", true),
-        ("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
-        ("00-00000000000000000000000000000000-b7ad6b7169203331-01", false),
-        ("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", false),
-        ("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", false),
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", false),
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0", false),
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", false),
-        ("", false),
-    ] {
-        assert_eq!(is_traceparent(text.as_bytes()), expected, "{text}");
-    }
 }

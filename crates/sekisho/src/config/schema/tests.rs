@@ -43,6 +43,12 @@ postgres_file = "postgres.url"
 name = "cloud"
 networks = ["203.0.113.0/24"]
 [audit]
+[[audit.arguments]]
+server = "wiki"
+tool = "write_page"
+names = ["title"]
+[telemetry]
+otlp_endpoint = "http://127.0.0.1:4318"
 [clients]
 [consent]
 [client_id_metadata_documents]

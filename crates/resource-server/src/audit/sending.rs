@@ -1,0 +1,182 @@
+//! The audit, sent to an OpenTelemetry collector (product.md, P-18; attacks F-25): every event once it is sealed, in the order
+//! of the seals, from where it ended the last time on whichever node.
+//!
+//! It reads the record beside the calls and holds nothing up. A collector that is slow, refuses or is away is tried again until
+//! it takes what it gets: how far it has come stands in the record, and moves only then. After a fall the last seal may come
+//! twice; its events have their ids.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::world::{Clock, Entropy};
+use store::{AuditKind, AuditRow, Outcome, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+use upstream::collector::{Attribute, Collector, CollectorError, Log, Severity};
+
+use crate::counts::Counters;
+use crate::server::ResourceServer;
+
+/// How often there is a look for new seals.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long after a failure, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a node has the turn without a word: longer than the events of one seal take at the slowest.
+const TURN: Duration = Duration::from_secs(300);
+/// Events in one request.
+const AT_ONCE: usize = 1000;
+
+/// Sends the audit; its owner runs it as a task of its own.
+#[derive(Debug)]
+struct Sending {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    collector: Arc<Collector>,
+    node: [u8; 16],
+}
+
+/// Why nothing was sent.
+#[derive(Debug, thiserror::Error)]
+enum SendError {
+    #[error(transparent)]
+    Collector(#[from] CollectorError),
+    #[error("the record did not answer: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl ResourceServer {
+    /// Sends the audit to a collector; a task that somebody must own.
+    pub async fn send_audit(&self, collector: Arc<Collector>, shutdown: CancellationToken) {
+        let (store, counters) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.counters));
+        let world = (Arc::clone(&self.clock), &*self.parts.entropy);
+        Sending::new(store, world, counters, collector).run(&shutdown).await;
+    }
+}
+
+impl Sending {
+    fn new(
+        store: Arc<dyn Store>,
+        (clock, entropy): (Arc<dyn Clock>, &dyn Entropy),
+        counters: Arc<Counters>,
+        collector: Arc<Collector>,
+    ) -> Self {
+        let mut node = [0; 16];
+        entropy.fill(&mut node);
+        Self { store, clock, counters, collector, node }
+    }
+
+    /// Sends until it is told to stop. What is sealed after that is sent after the next start.
+    async fn run(&self, shutdown: &CancellationToken) {
+        let mut failed_for = None;
+        loop {
+            let pause = tokio::select! {
+                () = shutdown.cancelled() => break,
+                sent = self.pass() => match sent {
+                    Ok(true) => {
+                        if failed_for.take().is_some() {
+                            tracing::info!("the collector takes the audit again");
+                        }
+                        Duration::ZERO
+                    }
+                    Ok(false) => EVERY,
+                    Err(error) => self.stand_back(&error, &mut failed_for),
+                },
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        // The next node need not wait until the turn is over.
+        if let Err(error) = self.store.take_sending_turn(self.node, self.clock.now(), self.clock.now()).await
+        {
+            tracing::debug!(%error, "the turn to send the audit was not given back");
+        }
+    }
+
+    /// How long until it is tried again. Told once, and once a minute.
+    fn stand_back(&self, error: &SendError, failed_for: &mut Option<Duration>) -> Duration {
+        self.counters.count_audit_send_failure();
+        let before = *failed_for;
+        let pause = before.map_or(FIRST_PAUSE, |before| before.saturating_mul(2).min(LONGEST_PAUSE));
+        *failed_for = Some(pause);
+        if before.is_none() || pause == LONGEST_PAUSE {
+            tracing::warn!(%error, "the audit is not being sent; it stays in the record and will be tried again");
+        }
+        match error {
+            SendError::Collector(CollectorError::Busy(_, Some(wait))) => pause.max(*wait),
+            SendError::Collector(_) | SendError::Store(_) => pause,
+        }
+    }
+
+    /// Sends what is under the next seal. Whether there was one.
+    async fn pass(&self) -> Result<bool, SendError> {
+        let now = self.clock.now();
+        let Some(sent) = self.store.take_sending_turn(self.node, now, now.plus(TURN)).await? else {
+            return Ok(false);
+        };
+        let Some(seal) = self.store.list_seals(sent, 1).await?.into_iter().next() else {
+            self.counters.set_audit_unsent(0);
+            return Ok(false);
+        };
+        let seal = seal.sealing.id;
+        if let Some(last) = self.store.last_seal().await? {
+            self.counters.set_audit_unsent(last.sealing.id.saturating_sub(sent));
+        }
+        let rows = self.store.audit_under_seal(seal).await?;
+        for some in rows.chunks(AT_ONCE) {
+            let logs: Vec<Log> = some.iter().map(|row| log(row, seal)).collect();
+            let rejected = self.collector.send_logs(&logs).await?;
+            if rejected > 0 {
+                tracing::warn!(
+                    rejected,
+                    seal,
+                    "the collector takes some events for wrong and does not want them again"
+                );
+            }
+            self.counters.count_audit_sent(u64::try_from(some.len()).unwrap_or_default());
+        }
+        let until = self.clock.now().plus(TURN);
+        if !self.store.sent_audit(self.node, (sent, seal), until).await? {
+            tracing::debug!(seal, "another node sends the audit");
+        }
+        Ok(true)
+    }
+}
+
+/// An event as a log (docs/telemetry.md).
+fn log(row: &AuditRow, seal: u64) -> Log {
+    let severity = match row.outcome {
+        Outcome::Failed => Severity::Error,
+        Outcome::Ok => Severity::Info,
+        Outcome::Refused | Outcome::Unknown => Severity::Warn,
+    };
+    let mut attributes = Vec::with_capacity(16);
+    let mut add = |name: &str, value: Option<String>| {
+        attributes.extend(value.map(|value| (name.to_owned(), Attribute::Text(value))));
+    };
+    add("sekisho.audit.id", Some(row.id.to_string()));
+    add("sekisho.audit.outcome", Some(row.outcome.as_str().to_owned()));
+    add("sekisho.audit.reason", row.reason.clone());
+    add("sekisho.reference", row.reference.as_ref().map(ToString::to_string));
+    add("user.id", row.user.map(|user| user.to_string()));
+    add("user.name", row.name.clone());
+    add("client.address", row.address.clone());
+    add("sekisho.client_id", row.client_id.clone());
+    add("sekisho.server", row.server.clone());
+    add("sekisho.grant", row.grant.map(|grant| grant.to_string()));
+    for (name, value) in &row.detail {
+        add(&format!("sekisho.detail.{name}"), Some(value.clone()));
+    }
+    attributes
+        .push(("sekisho.audit.seal".to_owned(), Attribute::Number(i64::try_from(seal).unwrap_or(i64::MAX))));
+    let known = AuditKind::ALL.iter().find(|kind| kind.as_str() == row.kind);
+    Log {
+        at: row.at,
+        severity,
+        event: format!("sekisho.audit.{}", row.kind),
+        body: known.map_or("An event of a newer release.", |kind| kind.sentence()),
+        attributes,
+    }
+}
