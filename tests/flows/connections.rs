@@ -406,6 +406,45 @@ async fn f_15_a_pair_that_was_lost_between_answer_and_write_ends_in_a_question()
     scene.house.close().await
 }
 
+/// Some providers end all that they gave a client for a person when one token is revoked: what was connected anew lives on.
+#[tokio::test]
+async fn connecting_again_does_not_end_what_was_just_connected() -> Done {
+    let mut scene = Scene::connected("ada").await?;
+    scene.remote.change(|held| held.revokes_all = true);
+    let url = format!("{}/connect/notes", scene.house.issuer);
+    connect(&mut scene.browser, &url).await?;
+    scene.house.resource_server.revoke_ended().await.map_err(text)?;
+    let ended = scene.house.audit(AuditKind::ConnectionEnded).await?;
+    assert!(ended.iter().any(|event| event.reason.as_deref() == Some("connection_superseded")), "{ended:?}");
+    assert_eq!(scene.remote.counts().revocations, 0);
+    assert!(scene.is("ada").await?);
+    // At last it is taken back with the one that lived.
+    scene.house.resource_server.disconnect(user_of(&scene).await?, "notes").await.map_err(text)?;
+    revoked(&scene.remote).await;
+    assert_eq!(scene.remote.grants_of("ada"), 0);
+    scene.house.close().await
+}
+
+async fn user_of(scene: &Scene) -> Result<protocol::id::Id<protocol::id::User>, String> {
+    let found = scene.house.store.find_people("alice@example.com").await.map_err(text)?;
+    Ok(found.into_iter().next().ok_or("nobody is there")?.id)
+}
+
+/// A provider that does not take us for a moment is told of an end later.
+#[tokio::test]
+async fn an_end_is_told_though_the_provider_refuses_us_for_a_while() -> Done {
+    let scene = Scene::connected("ada").await?;
+    scene.remote.change(|held| held.refuses_revocations = true);
+    scene.house.resource_server.disconnect(user_of(&scene).await?, "notes").await.map_err(text)?;
+    scene.house.resource_server.revoke_ended().await.map_err(text)?;
+    assert_eq!(scene.remote.grants_of("ada"), 1);
+    scene.remote.change(|held| held.refuses_revocations = false);
+    scene.house.advance(Duration::from_secs(60 * 60)).await?;
+    revoked(&scene.remote).await;
+    assert_eq!(scene.remote.grants_of("ada"), 0);
+    scene.house.close().await
+}
+
 /// A person who is stopped: their connection is of no use at once, and the provider is told, even if it was away.
 #[tokio::test]
 async fn a_stop_takes_connections_back_at_the_provider() -> Done {

@@ -101,6 +101,10 @@ pub struct Held {
     pub token_members: serde_json::Map<String, Value>,
     /// How long an answer of the token endpoint takes.
     pub delay: Duration,
+    /// Revocations are refused as of a client that it does not know.
+    pub refuses_revocations: bool,
+    /// A revocation ends everything that the person ever granted, as at GitHub and Google.
+    pub revokes_all: bool,
     /// A refresh is answered only when a permit of this is given.
     pub gate: Option<Arc<Semaphore>>,
     /// Everything that reached the MCP endpoint: `Authorization`, and the body.
@@ -352,6 +356,8 @@ impl Held {
             token_answers: VecDeque::new(),
             token_members: serde_json::Map::new(),
             delay: Duration::ZERO,
+            refuses_revocations: false,
+            revokes_all: false,
             gate: None,
             calls: Vec::new(),
             clients,

@@ -269,12 +269,18 @@ impl ResourceServer {
         let kept = vault.store.put_connection(new, event).await;
         vault.forget(attempt.user, server.name());
         let error = match kept {
+            // It may have been written, and only the answer was lost.
+            Err(error) => match vault.store.find_connection(attempt.user, server.name()).await {
+                Ok(Some(found)) if found.id == id => return Ok(()),
+                Ok(_) => error.into(),
+                // Nobody can tell: what may be in use is not taken back.
+                Err(_) => return Err(error.into()),
+            },
             Ok(ConnectOutcome::Connected) => {
                 vault.counts.count(Became::Made);
                 return Ok(());
             }
             Ok(ConnectOutcome::Gone) => ConnectError::Stopped,
-            Err(error) => error.into(),
         };
         // It is written nowhere: nobody could take it back later.
         let revoked = Revoked {

@@ -56,6 +56,8 @@ pub(crate) struct Held {
     pub(crate) id: Id<Connection>,
     pub(crate) generation: u32,
     pub(crate) credential: UpstreamCredential,
+    /// Scheme, host and port of the MCP server that it was given for.
+    at: String,
     /// From when on it is to be exchanged.
     stale_at: Option<Timestamp>,
     read_at: Duration,
@@ -75,6 +77,14 @@ impl Known {
         match self {
             Self::Away(_) => Err(CallReason::ConnectionUnavailable),
             Self::Held(held) => Ok(held),
+        }
+    }
+
+    /// Whether nothing in it was given for an MCP server that stood elsewhere.
+    fn is_for(&self, server: &McpServer) -> bool {
+        match self {
+            Self::Away(_) => true,
+            Self::Held(held) => held.at == server.origin(),
         }
     }
 
@@ -129,12 +139,13 @@ impl Vault {
     ) -> Result<Arc<Held>, CallReason> {
         let place = (user, server.name().to_owned());
         match self.known.get(&place) {
-            Some(known) if self.is_fresh(&known) => known.given(),
+            // An MCP server that was moved is sent nothing that was given for another place.
+            Some(known) if self.is_fresh(&known) && known.is_for(server) => known.given(),
             Some(stale) => {
                 self.known.remove_if(&place, |known| known.is_same(&stale));
-                self.shared(place, self.read(user, server)).await
+                self.shared(place, server, self.read(user, server)).await
             }
-            None => self.shared(place, self.read(user, server)).await,
+            None => self.shared(place, server, self.read(user, server)).await,
         }
     }
 
@@ -149,7 +160,7 @@ impl Vault {
         // Twice: somebody may have read the same one again in between.
         for _ in 0..2 {
             self.known.remove_if(&place, |known| known.is_same(&useless));
-            let next = self.shared(place.clone(), self.replaced(held, user, server)).await?;
+            let next = self.shared(place.clone(), server, self.replaced(held, user, server)).await?;
             if !Known::Held(Arc::clone(&next)).is_same(&useless) {
                 return Ok(next);
             }
@@ -162,6 +173,7 @@ impl Vault {
     async fn shared(
         &self,
         place: Place,
+        server: &McpServer,
         see_to_it: impl Future<Output = Result<Arc<Held>, CallReason>>,
     ) -> Result<Arc<Held>, CallReason> {
         let seen_to = async {
@@ -175,7 +187,10 @@ impl Vault {
             }
         };
         match tokio::time::timeout(PATIENCE, self.known.get_or_insert_async(&place, seen_to)).await {
-            Ok(known) => known?.given(),
+            Ok(known) => {
+                let known = known?;
+                if known.is_for(server) { known.given() } else { Err(CallReason::ConnectionUnavailable) }
+            }
             Err(_) => Err(CallReason::ConnectionUnavailable),
         }
     }
@@ -245,6 +260,7 @@ impl Vault {
             id: record.id,
             generation: record.generation,
             credential: UpstreamCredential::of_person(&access).ok_or(CallReason::ConnectionUnavailable)?,
+            at: bound(record).ok_or(CallReason::ConnectionMissing)?.at,
             stale_at: stale_at(record),
             read_at: self.clock.monotonic(),
         }))

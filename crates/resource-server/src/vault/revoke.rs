@@ -52,6 +52,11 @@ impl ResourceServer {
             let claim = Secret::random("", &*vault.entropy).hash();
             let now = vault.clock.now();
             if vault.store.claim_connection(record.clone(), claim, now.plus(LEASE), now).await? {
+                if vault.is_superseded(&record).await? {
+                    let event = vault.event(&record, AuditKind::ConnectionEnded, "connection_superseded");
+                    vault.store.forget_connection(record.id, claim, Some(event)).await?;
+                    continue;
+                }
                 let client = self.oauth_client(&record.server);
                 vault.revoke(&record, claim, client).await?;
             }
@@ -61,6 +66,21 @@ impl ResourceServer {
 }
 
 impl Vault {
+    /// Whether the person has a living connection of the same client at the same provider. There are providers that end
+    /// everything which they gave a client for a person when one of its tokens is revoked: GitHub, Google and Auth0 say so of
+    /// themselves. What the person has just connected must not end with what was there before.
+    async fn is_superseded(&self, ended: &ConnectionRecord) -> Result<bool, StoreError> {
+        let Some(before) = bound(ended).map(|bound| bound.binding) else { return Ok(false) };
+        let living = self.store.list_connections(Some(ended.user), None).await?;
+        let is_same = |one: &ConnectionRecord| {
+            bound(one).is_some_and(|now| {
+                (now.binding.issuer, now.binding.client_id)
+                    == (before.issuer.clone(), before.client_id.clone())
+            })
+        };
+        Ok(living.iter().any(is_same))
+    }
+
     async fn revoke(
         &self,
         record: &ConnectionRecord,
@@ -74,11 +94,16 @@ impl Vault {
                     refresh_token: refresh.as_ref(),
                     binding: &bound.binding,
                 };
-                client.revoke(revoked).await.map(|_| ()).map_err(|error| (error.reason(), error.is_passing()))
+                client
+                    .revoke(revoked)
+                    .await
+                    .map(|_| ())
+                    .map_err(|error| (error.reason(), error.ends_credential()))
             }
-            // The MCP server is not configured any more, or it does not open: nobody can tell.
+            // Not configured here; at another node it may be, or here again.
             (None, _, _) => Err(("connection_server_gone", false)),
-            (Some(_), None, _) | (Some(_), Some(_), Err(_)) => Err(("connection_seal_broken", false)),
+            // It does not open: nobody can tell.
+            (Some(_), None, _) | (Some(_), Some(_), Err(_)) => Err(("connection_seal_broken", true)),
         };
         let now = self.clock.now();
         let is_old = record.ended_at.is_some_and(|ended| now.since(ended) > GIVEN_UP);
@@ -87,7 +112,7 @@ impl Vault {
                 self.counts.count(Became::Revoked);
                 self.store.forget_connection(record.id, claim, None).await?
             }
-            Err((reason, is_passing)) if is_old || !is_passing => {
+            Err((reason, is_final)) if is_old || is_final => {
                 tracing::warn!(
                     server = record.server,
                     reason,

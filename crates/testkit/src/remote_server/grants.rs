@@ -224,13 +224,18 @@ impl Desk {
     pub(super) fn revoke(&self, asked: &Asked) -> Reply {
         let form = asked.form();
         let mut held = lock(&self.held);
-        if held.authenticated(&form, asked).is_none() {
+        if held.refuses_revocations || held.authenticated(&form, asked).is_none() {
             return Reply::error(401, "invalid_client");
         }
         held.counts.revocations += 1;
         let token = field(&form, "token");
         let family = held.refresh.get(token).map(|one| one.family);
         let family = family.or_else(|| held.access.get(token).map(|one| one.family));
+        let person =
+            held.refresh.values().find(|one| Some(one.family) == family).map(|one| one.person.clone());
+        let all = held.refresh.values().filter(|one| Some(&one.person) == person.as_ref());
+        let all: Vec<_> = all.map(|one| one.family).filter(|_| held.revokes_all).collect();
+        held.end(&all);
         held.end(family.as_slice());
         Reply::status(200)
     }

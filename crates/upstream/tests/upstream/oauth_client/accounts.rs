@@ -70,9 +70,7 @@ async fn google_is_asked_for_offline_access_and_keeps_what_was_granted_before() 
     let remote = Remote::bare().await;
     let client = account(&remote, Kind::Google);
     let begun = begin(&client).await.unwrap();
-    for (name, value) in
-        [("access_type", "offline"), ("include_granted_scopes", "true"), ("prompt", "consent")]
-    {
+    for (name, value) in [("access_type", "offline"), ("prompt", "consent")] {
         assert_eq!(parameter(&begun.url, name).as_deref(), Some(value), "{name}");
     }
     remote.says("/token", Reply::json(200, &tokens()));
