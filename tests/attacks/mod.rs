@@ -25,3 +25,4 @@ mod session;
 mod smuggling;
 mod storage;
 mod token;
+mod tools;

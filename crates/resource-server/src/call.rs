@@ -16,7 +16,7 @@ use protocol::oauth::Scope;
 
 use crate::audit::{Entry, Who};
 use crate::bearer::Scheme;
-use crate::error::CallError;
+use crate::error::{CallError, ToolAnswer};
 use crate::lists::List;
 use crate::media::{self, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, Media};
 use crate::reason::CallReason;
@@ -162,8 +162,21 @@ impl Asked {
 
     /// Refuses the call, and has that written down.
     pub(crate) fn refuse(self, reason: CallReason) -> CallError {
-        let id = self.id();
-        refuse(self.entry, reason, id, None)
+        let (id, modern) = (self.id(), self.is_modern());
+        refuse(self.entry, reason, id, None).answering(ToolAnswer { modern, ..ToolAnswer::default() })
+    }
+
+    /// Refuses the call because of its arguments, in words that hold nothing of them.
+    pub(crate) fn refuse_arguments(self, text: String) -> CallError {
+        let (id, modern) = (self.id(), self.is_modern());
+        let version = match &self.operation {
+            Operation::Call { call, .. } => call.version,
+            Operation::EndSession { .. } | Operation::Listen { .. } => None,
+        };
+        // MCP 2025-11-25, server/tools, "Error Handling": a model can correct itself only by what it is shown.
+        let as_error = !modern && version.is_none_or(|version| version < ProtocolVersion::V2025_11_25);
+        let answer = ToolAnswer { modern, text: Some(text), as_error };
+        refuse(self.entry, CallReason::ArgumentsRefused, id, None).answering(answer)
     }
 
     /// Refuses the call for want of scope.

@@ -48,7 +48,7 @@ impl Challenges {
             }),
             // No scope and no error would help this person; but RFC 6750, section 3, wants a challenge whenever the
             // token does not open the door.
-            (CallReason::PersonNotAllowed, _) => Some(header(None, None)),
+            (CallReason::PersonNotAllowed | CallReason::ToolNotAccepted, _) => Some(header(None, None)),
             // RFC 9110, section 15.5.2; what is missing is told in `Accept-Signature`.
             (CallReason::Signature(_), _) => Some(header(None, None)),
             (CallReason::ScopeInsufficient, _) => {
@@ -62,7 +62,7 @@ impl Challenges {
                 Some(self.invalid_token.clone())
             }
             (_, CallCode::OAuth(code)) => Some(header(Some(&self.scope), Some(code))),
-            (_, CallCode::Bare | CallCode::JsonRpc(_)) => None,
+            (_, CallCode::Bare | CallCode::JsonRpc(_) | CallCode::ToolError) => None,
         }
     }
 

@@ -13,6 +13,9 @@ use thiserror::Error;
 
 use crate::reason::{Blame, CallCode, CallReason};
 
+/// JSON-RPC 2.0, section 5.1.
+const INVALID_PARAMS: i64 = -32602;
+
 /// A call that the MCP server did not answer: the reason, and what is needed to tell its client.
 #[derive(Debug, Error)]
 #[error("{reason}")]
@@ -23,10 +26,23 @@ pub struct CallError {
     beside: Option<Box<Beside>>,
 }
 
+/// How a result of a tool says that it failed.
+#[derive(Debug, Default)]
+pub(crate) struct ToolAnswer {
+    /// Whether the client is one of 2026-07-28.
+    pub(crate) modern: bool,
+    /// What is said in the place of the sentence of the reason: what arguments the tool takes, in words of its definition.
+    pub(crate) text: Option<String>,
+    /// Before MCP 2025-11-25 arguments that are not allowed are an error of the protocol.
+    pub(crate) as_error: bool,
+}
+
 /// What few errors have: what is said of proofs of possession beside the challenge (RFC 9449), and an answer of MCP's own in
 /// place of an error of HTTP.
 #[derive(Debug, Default)]
 struct Beside {
+    /// What a result of a tool says, and how.
+    answer: ToolAnswer,
     challenge: Option<HeaderValue>,
     nonce: Option<HeaderValue>,
     said: Option<Bytes>,
@@ -44,6 +60,14 @@ impl CallError {
     /// The same, told by an answer of MCP's own.
     pub(crate) fn saying(mut self, body: Bytes) -> Self {
         self.beside.get_or_insert_default().said = Some(body);
+        self
+    }
+
+    /// The same, answered in this way where it is a result of a tool.
+    pub(crate) fn answering(mut self, answer: ToolAnswer) -> Self {
+        if self.code() == CallCode::ToolError {
+            self.beside.get_or_insert_default().answer = answer;
+        }
         self
     }
 
@@ -163,9 +187,28 @@ impl CallError {
             (_, CallCode::OAuth(code)) => {
                 json(&serde_json::json!({ "error": code.as_str(), "error_description": sentence }))
             }
+            (_, CallCode::ToolError) => {
+                let answer = self.beside.as_ref().map(|beside| &beside.answer);
+                tool_error(self.id.as_ref(), answer.unwrap_or(&ToolAnswer::default()), sentence)
+            }
             (_, CallCode::Bare) => json(&serde_json::json!({ "message": sentence })),
         }
     }
+}
+
+/// A result by which a tool says that it failed (MCP server/tools, "Error Handling"). MCP 2026-07-28, "Results", wants to be
+/// told that it is all of it.
+fn tool_error(id: Option<&RequestId>, answer: &ToolAnswer, sentence: &str) -> Bytes {
+    let text = serde_json::Value::from(answer.text.as_deref().unwrap_or(sentence));
+    // As it was written.
+    let id = id.map_or(String::new(), |id| format!(r#""id":{},"#, id.as_json()));
+    let answered = if answer.as_error {
+        format!(r#""error":{{"code":{INVALID_PARAMS},"message":{text}}}"#)
+    } else {
+        let complete = if answer.modern { r#""resultType":"complete","# } else { "" };
+        format!(r#""result":{{{complete}"content":[{{"type":"text","text":{text}}}],"isError":true}}"#)
+    };
+    Bytes::from(format!(r#"{{"jsonrpc":"2.0",{id}{answered}}}"#))
 }
 
 fn json(value: &serde_json::Value) -> Bytes {

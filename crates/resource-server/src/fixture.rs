@@ -34,6 +34,7 @@ pub(crate) use mcp_server::{FakeBody, FakeMcpServer, Seen, answer, events, event
 use crate::audit::{Intents, Who};
 use crate::body::Body;
 use crate::caller::Caller;
+use crate::definitions::{InputSchemas, ToolKeeper, ToolsMode};
 use crate::error::CallError;
 use crate::line::Turns;
 use crate::mcp_server::McpServer;
@@ -133,6 +134,8 @@ pub(crate) fn server(name: &str) -> ServerSettings {
         assertion_audience: format!("https://{name}.internal/mcp"),
         credential: Credential::None,
         dpop: DpopMode::Optional,
+        tools: ToolsMode::Follow,
+        input_schemas: InputSchemas::Ignore,
         introspection_secret: Some(Hash::of(secret_of(name).as_bytes())),
         message_signatures: protocol::message_signature::SignatureMode::Off,
         limits: Vec::new(),
@@ -369,16 +372,20 @@ pub(crate) fn who(clock: &Arc<TestClock>) -> Who {
     }
 }
 
-/// What writes intents, for tests that make none.
-pub(crate) fn no_intents(clock: &Arc<TestClock>) -> Intents {
+/// A record in which there is nothing, and in which nothing is written.
+fn empty_record() -> Engine {
     let open = || {
         let folder = tempfile::tempdir().unwrap();
         let config = EngineConfig::Sqlite { path: folder.path().join("empty.db"), synchronous_full: false };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(Engine::connect(config)).unwrap()
     };
-    let store = std::thread::spawn(open).join().unwrap();
-    Intents::new(Arc::new(store), Arc::clone(clock) as _, Arc::new(TestEntropy::default()))
+    std::thread::spawn(open).join().unwrap()
+}
+
+/// What writes intents, for tests that make none.
+pub(crate) fn no_intents(clock: &Arc<TestClock>) -> Intents {
+    Intents::new(Arc::new(empty_record()), Arc::clone(clock) as _, Arc::new(TestEntropy::default()))
 }
 
 pub(crate) fn low_risk_server(clock: &Arc<TestClock>) -> Arc<McpServer> {
@@ -388,6 +395,10 @@ pub(crate) fn low_risk_server(clock: &Arc<TestClock>) -> Arc<McpServer> {
 fn mcp_server(clock: &Arc<TestClock>, settings: ServerSettings) -> Arc<McpServer> {
     let client = ways("http://127.0.0.1:9/").remove("files").unwrap();
     let catalogue = Catalogue::new(Arc::clone(clock) as _, Arc::new(TestEntropy::default()));
+    let entropy = Arc::new(TestEntropy::default());
+    let keeper = ToolKeeper::new(Arc::new(empty_record()), Arc::clone(clock) as _, entropy);
+    let tools = keeper.server(&settings.name);
     let clock: Arc<dyn Clock> = Arc::clone(clock) as _;
-    Arc::new(McpServer::new((ISSUER, &[]), settings, client, catalogue, (&clock, &Turns::nowhere())))
+    let way = (&clock, &Turns::nowhere());
+    Arc::new(McpServer::new((ISSUER, &[]), settings, client, (catalogue, tools), way))
 }

@@ -70,7 +70,7 @@ pub use vault::credential::{Credential, FixedCredential, FixedCredentialError, P
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.
 pub mod readers {
-    use crate::lists::{Expected, Item, List, See, Sieve, judge};
+    use crate::lists::{Expected, Item, List, See, Sees, Sieve, judge};
 
     /// The data of the events in a stream that comes in these pieces.
     #[must_use]
@@ -107,8 +107,8 @@ pub mod readers {
     struct Unhidden;
 
     impl See for Unhidden {
-        fn sees(&mut self, _: List, item: &Item<'_>) -> bool {
-            !item.name.contains("hidden")
+        fn sees(&mut self, _: List, item: &Item<'_>) -> Sees {
+            if item.name.contains("hidden") { Sees::Nothing } else { Sees::AsItIs }
         }
     }
 }

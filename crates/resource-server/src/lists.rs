@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use answer::judge;
 pub(crate) use item::Item;
 pub(crate) use sieve::{Expected, Sieve, Sifted};
-pub(crate) use sight::{See, Sight};
+pub(crate) use sight::{See, Sees, Sight};
 
 /// The largest list, or page of one, in bytes.
 pub(crate) const LARGEST: usize = 4 * 1024 * 1024;

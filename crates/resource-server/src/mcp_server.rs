@@ -9,6 +9,7 @@ use upstream::oauth_client::OauthClient;
 
 use crate::breaker::Breaker;
 use crate::challenge::Challenges;
+use crate::definitions::ServerTools;
 use crate::limits::Limits;
 use crate::line::{Line, Turns};
 use crate::metadata;
@@ -34,6 +35,7 @@ pub(crate) struct McpServer {
     challenges: Challenges,
     metadata: ProtectedResourceMetadata,
     catalogue: Catalogue,
+    tools: Arc<ServerTools>,
     identities: Vec<Identity>,
 }
 
@@ -42,7 +44,7 @@ impl McpServer {
         (issuer, others): (&str, &[OtherIssuer]),
         settings: ServerSettings,
         client: Arc<McpServerClient>,
-        catalogue: Catalogue,
+        (catalogue, tools): (Catalogue, Arc<ServerTools>),
         (clock, turns): (&Arc<dyn Clock>, &Turns),
     ) -> Self {
         let url = ProtectedResourceMetadata::url_of(&settings.resource);
@@ -58,7 +60,7 @@ impl McpServer {
         let limits = Arc::new(Limits::new(settings.limits.clone(), Arc::clone(clock)));
         let breaker = Arc::new(Breaker::new(settings.breaker));
         let line = Line::new(settings.name.clone(), client, breaker, Arc::clone(clock), turns.clone());
-        Self { settings, line, limits, challenges, metadata, catalogue, identities }
+        Self { settings, line, limits, challenges, metadata, catalogue, tools, identities }
     }
 
     /// Goes on with what was used of, and known of, the same MCP server under other settings.
@@ -122,5 +124,10 @@ impl McpServer {
 
     pub(crate) const fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    /// What is known of its tools.
+    pub(crate) const fn tools(&self) -> &Arc<ServerTools> {
+        &self.tools
     }
 }

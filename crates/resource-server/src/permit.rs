@@ -7,6 +7,7 @@ use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
 use crate::call::{Asked, Operation};
+use crate::definitions::{ArgumentsRefused, Definition, InputSchemas, Pins, Refused};
 use crate::error::CallError;
 use crate::reason::CallReason;
 use crate::session::Session;
@@ -66,6 +67,37 @@ impl Permit {
         }
     }
 
+    /// The same, if what is known of the tool lets it be called. Asked after the policy, so that who may not call it hears
+    /// of nothing else (attacks PX-20).
+    pub(crate) fn for_a_tool_that_counts(self) -> Result<Self, CallError> {
+        let server = &self.asked.who().server;
+        let (tool, body) = match &self.asked.operation {
+            Operation::Call { call, body } if call.method == "tools/call" => match &call.name {
+                Some(tool) => (tool, body),
+                None => return Ok(self),
+            },
+            Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {
+                return Ok(self);
+            }
+        };
+        let pins = server.tools().pins();
+        if let Err(refused) = pins.may_call(server.settings().tools, tool) {
+            return Err(self.asked.refuse(match refused {
+                Refused::Changed => CallReason::ToolChanged,
+                Refused::NeverAccepted => CallReason::ToolNotAccepted,
+            }));
+        }
+        let checked = match server.settings().input_schemas {
+            InputSchemas::Enforce => check_arguments(&pins, tool, body),
+            InputSchemas::Ignore => Ok(()),
+        };
+        match checked {
+            Ok(()) => Ok(self),
+            Err(None) => Err(self.asked.refuse(CallReason::ArgumentsUnchecked)),
+            Err(Some(ArgumentsRefused(text))) => Err(self.asked.refuse_arguments(text)),
+        }
+    }
+
     /// Has the call not written down if it changes nothing.
     pub(crate) fn unrecorded_if_it_reads(&mut self, read_only: ReadOnly) {
         let changes = match &self.asked.operation {
@@ -94,6 +126,12 @@ impl Permit {
     pub(crate) fn into_parts(self) -> (Asked, Session) {
         (self.asked, self.session)
     }
+}
+
+/// Whether the arguments are what the definition that counts allows; `None` if nobody can tell.
+fn check_arguments(pins: &Pins, tool: &str, body: &[u8]) -> Result<(), Option<ArgumentsRefused>> {
+    let Some(Ok(schema)) = pins.accepted(tool).map(Definition::arguments) else { return Err(None) };
+    schema.check(mcp::arguments(body)).map_err(Some)
 }
 
 /// What the policy says of the call with these scopes.

@@ -3,6 +3,7 @@
 //! Total on purpose: a new reason does not compile until it has a name, a status, a code and a blame.
 //! Must never carry input of the client, text of the MCP server, or anything of the access token.
 
+mod blame;
 mod sentence;
 
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub enum CallCode {
     JsonRpc(i64),
     /// An OAuth error (RFC 6750, section 3.1).
     OAuth(ErrorCode),
+    /// A result of the tool that says that it failed, for the model to read (MCP server/tools, "Error Handling").
+    ToolError,
 }
 
 /// Why a call was not answered by the MCP server.
@@ -66,6 +69,12 @@ pub enum CallReason {
     /// `Accept` does not allow what MCP answers with.
     #[error("`Accept` does not allow the media types of mcp")]
     AcceptUnusable,
+    /// The arguments are not what the input schema of the tool allows.
+    #[error("the arguments are not what the input schema allows")]
+    ArgumentsRefused,
+    /// There is no schema against which the arguments could be checked.
+    #[error("there is no input schema to check the arguments against")]
+    ArgumentsUnchecked,
     /// The identity assertion could not be signed.
     #[error("the identity assertion could not be signed")]
     AssertionUnsigned,
@@ -162,6 +171,12 @@ pub enum CallReason {
     /// As many streams are open as may be.
     #[error("as many streams are open as may be")]
     StreamsExhausted,
+    /// The MCP server says something else of the tool than what was accepted, and that waits.
+    #[error("the tool says something else of itself than what was accepted")]
+    ToolChanged,
+    /// No definition of the tool was ever accepted, or there is no such tool.
+    #[error("no definition of the tool was ever accepted")]
+    ToolNotAccepted,
     /// A token that is bound to a key was sent as one that is not (RFC 9449, section 7.2).
     #[error("the access token is bound to a key and came without a proof")]
     TokenBound,
@@ -227,9 +242,12 @@ pub enum CallReason {
 impl CallReason {
     /// The reason in snake case, for log, metric label and audit.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line for each reason")]
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::AcceptUnusable => "accept_unusable",
+            Self::ArgumentsRefused => "arguments_refused",
+            Self::ArgumentsUnchecked => "arguments_unchecked",
             Self::AssertionUnsigned => "assertion_unsigned",
             Self::AuditUnavailable => "audit_unavailable",
             Self::AuthorizationRepeated => "authorization_repeated",
@@ -265,6 +283,8 @@ impl CallReason {
             Self::Signature(fault) => fault.reason(),
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::StreamsExhausted => "streams_exhausted",
+            Self::ToolChanged => "tool_changed",
+            Self::ToolNotAccepted => "tool_not_accepted",
             Self::TokenBound => "token_bound",
             Self::TokenExpired => "token_expired",
             Self::TokenInvalid => "token_invalid",
@@ -319,7 +339,8 @@ impl CallReason {
             Self::ConnectionDead
             | Self::ConnectionMissing
             | Self::PersonNotAllowed
-            | Self::ScopeInsufficient => StatusCode::FORBIDDEN,
+            | Self::ScopeInsufficient
+            | Self::ToolNotAccepted => StatusCode::FORBIDDEN,
             Self::ServerUnknown | Self::SessionUnknown => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::AcceptUnusable => StatusCode::NOT_ACCEPTABLE,
@@ -346,6 +367,8 @@ impl CallReason {
             | Self::PersonCallsExhausted
             | Self::PersonStreamsExhausted
             | Self::TokensRefused => StatusCode::TOO_MANY_REQUESTS,
+            // The call is answered, by a result that says that it failed.
+            Self::ArgumentsRefused | Self::ArgumentsUnchecked | Self::ToolChanged => StatusCode::OK,
             Self::UpstreamTimedOut => StatusCode::GATEWAY_TIMEOUT,
         }
     }
@@ -381,7 +404,9 @@ impl CallReason {
                 CallCode::OAuth(ErrorCode::InvalidDpopProof)
             }
             Self::ProofNonceNeeded => CallCode::OAuth(ErrorCode::UseDpopNonce),
-            Self::PersonNotAllowed => CallCode::OAuth(ErrorCode::AccessDenied),
+            // Of a tool that is hidden nobody is to hear that there is one (attacks PX-20).
+            Self::PersonNotAllowed | Self::ToolNotAccepted => CallCode::OAuth(ErrorCode::AccessDenied),
+            Self::ArgumentsRefused | Self::ArgumentsUnchecked | Self::ToolChanged => CallCode::ToolError,
             Self::ScopeInsufficient => CallCode::OAuth(ErrorCode::InsufficientScope),
             Self::ConnectionDead | Self::ConnectionMissing => CallCode::JsonRpc(NOT_CONNECTED),
             Self::HeaderRefused => CallCode::JsonRpc(HEADER_MISMATCH),
@@ -415,69 +440,6 @@ impl CallReason {
             | Self::UpstreamRefused
             | Self::UpstreamTimedOut
             | Self::UpstreamUnreachable => CallCode::JsonRpc(INTERNAL),
-        }
-    }
-
-    /// Whose doing it was.
-    #[must_use]
-    pub const fn blame(&self) -> Blame {
-        match self {
-            Self::AssertionUnsigned
-            | Self::AuditUnavailable
-            | Self::RevocationsStale
-            | Self::StoreUnavailable(_)
-            | Self::StreamsExhausted => Blame::House,
-            Self::LimitReached(_)
-            | Self::ConnectionDead
-            | Self::ConnectionMissing
-            | Self::PersonCallsExhausted
-            | Self::PersonNotAllowed
-            | Self::PersonStopped
-            | Self::PersonStreamsExhausted
-            | Self::PersonUnknown
-            | Self::ScopeInsufficient => Blame::User,
-            Self::CircuitOpen(_)
-            | Self::ConnectionUnavailable
-            | Self::ListTooLarge
-            | Self::ListUnreadable
-            | Self::UpstreamBroken
-            | Self::UpstreamEncoded
-            | Self::UpstreamMalformed
-            | Self::UpstreamMediaType
-            | Self::UpstreamRedirected
-            | Self::UpstreamRefused
-            | Self::UpstreamTimedOut
-            | Self::UpstreamUnreachable => Blame::Upstream,
-            Self::AcceptUnusable
-            | Self::AuthorizationRepeated
-            | Self::BodyTimedOut
-            | Self::BodyTooLarge
-            | Self::BodyUnreadable
-            | Self::ContentTypeUnsupported
-            | Self::HeaderRefused
-            | Self::MessageRefused(_)
-            | Self::MethodNotAllowed
-            | Self::ProofInvalid(_)
-            | Self::ProofMissing
-            | Self::ProofNonceNeeded
-            | Self::ProofRepeated
-            | Self::ProofReplayed
-            | Self::ServerUnknown
-            | Self::SessionMissing
-            | Self::SessionUnknown
-            | Self::Signature(_)
-            | Self::TokenBound
-            | Self::TokenExpired
-            | Self::TokenInvalid
-            | Self::TokenMalformed
-            | Self::TokenMissing
-            | Self::TokenNotYetIssued
-            | Self::TokenOfAnotherIssuer
-            | Self::TokenOfAnotherResource
-            | Self::TokenRevoked
-            | Self::TokenUnbound
-            | Self::TokensRefused
-            | Self::VersionUnsupported => Blame::Client,
         }
     }
 

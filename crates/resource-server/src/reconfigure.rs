@@ -30,8 +30,8 @@ impl ResourceServer {
         ways: HashMap<String, Arc<McpServerClient>>,
     ) -> Result<Self, SettingsError> {
         let names = (settings.issuer.as_str(), settings.other_issuers.as_slice());
-        let world = (&self.clock, &self.parts.entropy, &self.parts.turns);
-        let mut servers = guard(names, settings.servers.clone(), ways, world)?;
+        let keepers = (self.parts.tools.as_ref(), &self.parts.turns);
+        let mut servers = guard(names, settings.servers.clone(), ways, keepers)?;
         for (name, server) in &mut servers {
             let Some(known) = self.servers.get(name) else { continue };
             if known.is_same_as(server) {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use policy::ReadOnly;
 use protocol::jose::dpop::Memory;
 use protocol::message_signature::SignatureMode;
 use protocol::oauth::{DpopRules, ProtectedResourceMetadata};
@@ -30,6 +29,7 @@ use crate::body::Body;
 use crate::call::{Asked, Verb};
 use crate::caller::Caller;
 use crate::counts::{CallCounts, Counters, Counting, Ending};
+use crate::definitions::ToolKeeper;
 use crate::error::CallError;
 use crate::feed::WAITING;
 use crate::held_keys::HeldKeys;
@@ -83,6 +83,7 @@ pub(crate) struct Lasting {
     /// What is remembered of proofs of possession.
     pub(crate) proofs: Arc<Memory>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) tools: Arc<ToolKeeper>,
     /// Places for those who wait for revocations.
     pub(crate) readers: Arc<Semaphore>,
     /// Makes spans, if anybody is told.
@@ -107,16 +108,12 @@ impl ResourceServer {
         let bounds = Bounds::of(&settings);
         let Settings { issuer, other_issuers, servers, .. } = settings;
         let (turns, turn_writer) = Turns::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
-        let world = (&clock, &entropy, &turns);
-        let servers = guard((&issuer, &other_issuers), servers, mcp_servers, world)?;
+        let tools = ToolKeeper::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
+        let servers = guard((&issuer, &other_issuers), servers, mcp_servers, (&*tools, &turns))?;
         let streams = Arc::new(Streams::new(settings.open_streams));
+        let (record, time) = (Arc::clone(&store), Arc::clone(&clock));
         let freshness = settings.revocation_freshness;
-        let revocations = Arc::new(Revocations::new(
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            Arc::clone(&streams),
-            freshness,
-        ));
+        let revocations = Arc::new(Revocations::new(record, time, Arc::clone(&streams), freshness));
         let (record, time) = (Arc::clone(&store), Arc::clone(&clock));
         let vault = Arc::new(Vault::new(record, Arc::clone(&keys), time, Arc::clone(&entropy)));
         hear(store.as_ref(), &revocations, &vault);
@@ -147,6 +144,7 @@ impl ResourceServer {
                 people: Arc::new(People::new(Arc::clone(&store), Arc::clone(&clock), bounds)),
                 proofs: Arc::default(),
                 store,
+                tools,
                 readers: Arc::new(Semaphore::new(WAITING)),
                 tracer,
                 spans: Arc::new(Mutex::new(spans)),
@@ -259,6 +257,12 @@ impl ResourceServer {
     #[must_use]
     pub const fn revocations(&self) -> &Arc<Revocations> {
         &self.revocations
+    }
+
+    /// What is known of tools. Its [`ToolKeeper::run`] is a task that somebody must own.
+    #[must_use]
+    pub const fn tools(&self) -> &Arc<ToolKeeper> {
+        &self.parts.tools
     }
 
     /// Whether the keys still hold. Its [`HeldKeys::run`] is a task that somebody must own.
@@ -403,10 +407,8 @@ impl ResourceServer {
             Err(reason) => return Err(asked.refuse(reason)),
         };
         let read_only = match permit::hint(&asked, self.record_reading) {
-            Hint::Ask(tool) => match self.credentials(asked.who()).await {
-                Ok(credentials) => {
-                    asked.who().server.catalogue().find(tool, &asked, &session, &credentials).await
-                }
+            Hint::Ask(tool) => match self.hint(tool, &asked, &session).await {
+                Ok(read_only) => read_only,
                 Err(reason) => return Err(self.without_credential(asked, &session, reason)),
             },
             Hint::Known(read_only) => read_only,
@@ -416,26 +418,12 @@ impl ResourceServer {
             None => read_only,
         };
         let now = self.clock.now();
-        let mut permit = Permit::ask(asked, session, read_only, now)?;
+        let mut permit = Permit::ask(asked, session, read_only, now)?.for_a_tool_that_counts()?;
         if !self.record_reading {
             permit.unrecorded_if_it_reads(read_only);
         }
         permit.intended_if_it_changes(said);
         Ok(permit)
-    }
-
-    /// What a tool says of itself to somebody who may call it either way: it keeps calls that only read from being written
-    /// down twice, and decides nothing. Asked for only on behalf of those who call much.
-    async fn recall(&self, tool: &str, asked: &Asked, session: &Session) -> ReadOnly {
-        let (catalogue, user) = (asked.who().server.catalogue(), asked.who().person.user);
-        match catalogue.recall(user, tool) {
-            Some(said) => said,
-            None if catalogue.is_worth_asking(user) => match self.credentials(asked.who()).await {
-                Ok(credentials) => catalogue.find(tool, asked, session, &credentials).await,
-                Err(_) => ReadOnly::No,
-            },
-            None => ReadOnly::No,
-        }
     }
 
     fn open_session(&self, asked: &Asked) -> Result<Session, CallReason> {
@@ -470,7 +458,7 @@ pub(crate) fn guard(
     names: (&str, &[OtherIssuer]),
     servers: Vec<ServerSettings>,
     mut ways: HashMap<String, Arc<McpServerClient>>,
-    (clock, entropy, turns): (&Arc<dyn Clock>, &Arc<dyn Entropy>, &Turns),
+    (keeper, turns): (&ToolKeeper, &Turns),
 ) -> Result<Servers, SettingsError> {
     let mut guarded = HashMap::new();
     for server in servers {
@@ -479,8 +467,11 @@ pub(crate) fn guard(
             return Err(SettingsError::NameRepeated(name));
         };
         let client = ways.remove(&name).ok_or(SettingsError::NoWay(name))?;
+        let (clock, entropy) = keeper.world();
         let catalogue = Catalogue::new(Arc::clone(clock), Arc::clone(entropy));
-        place.insert(Arc::new(McpServer::new(names, server, client, catalogue, (clock, turns))));
+        let tools = keeper.server(&server.name);
+        let server = McpServer::new(names, server, client, (catalogue, tools), (clock, turns));
+        place.insert(Arc::new(server));
     }
     Ok(guarded)
 }

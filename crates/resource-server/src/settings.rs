@@ -17,6 +17,7 @@ use upstream::mcp_server::streamable_http::McpServerClient;
 
 use crate::audit::KeptArguments;
 use crate::breaker::BreakerSettings;
+use crate::definitions::{InputSchemas, ToolsMode};
 use crate::limits::Limit;
 use crate::trace::TraceSettings;
 use crate::vault::credential::Credential;
@@ -109,6 +110,10 @@ pub struct ServerSettings {
     pub dpop: DpopMode,
     /// Whether calls are signed by their clients (RFC 9421).
     pub message_signatures: SignatureMode,
+    /// What becomes of definitions of its tools that are new or changed.
+    pub tools: ToolsMode,
+    /// What becomes of arguments that the input schemas of its tools do not allow.
+    pub input_schemas: InputSchemas,
     /// Hash of the secret by which it may ask us about access tokens; none, and it may not.
     pub introspection_secret: Option<Hash>,
     /// What may be used of it; what is not limited is not.

@@ -157,7 +157,8 @@ impl ToolDefinitions for Engine {
             steps.extend(forget.map(|tool| Step::at_most_one(FORGET, params![server, tool.as_str()])));
             steps.extend(change.put.into_iter().map(|tool| put(server, tool)));
             audit_events::push_all(&mut steps, &change.audit)?;
-            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+            // Up to thousands of tools, and nobody's request waits for it.
+            Ok(matches!(self.write(Write::new(steps).long()).await?, Written::Done(_)))
         })
     }
 }

@@ -4,6 +4,7 @@
 //! What is shipped is what runs: the same rooms, the same doors, real sockets. Only the world is a test's.
 
 mod connected;
+mod known;
 mod people;
 mod plan;
 mod scopes;
@@ -163,6 +164,7 @@ async fn resource_server(
     settings.traces = ground.plan.collector.as_ref().map(|(_, one_in)| TraceSettings { one_in: *one_in });
     let server = Arc::new(ResourceServer::new(settings, parts).map_err(text)?);
     server.revocations().read().await.map_err(text)?;
+    server.tools().read().await.map_err(text)?;
     Ok(server)
 }
 
@@ -344,6 +346,7 @@ impl House {
         });
         self.tasks.spawn(Arc::clone(self.resource_server.revocations()).run(self.close_audit.clone()));
         self.tasks.spawn(Arc::clone(self.resource_server.held_keys()).run(self.close_audit.clone()));
+        self.tasks.spawn(Arc::clone(self.resource_server.tools()).run(self.close_audit.clone()));
         if !self.ground.plan.stale_keys {
             self.tasks.spawn(Arc::clone(&self.keeper).run(self.close_audit.clone()));
         }

@@ -7,12 +7,14 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use protocol::secret::Hash;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
+
+use super::schema::{ArgumentSchema, SchemaFlaw};
 
 /// The largest definition that is remembered, in bytes.
 pub const LARGEST: usize = 64 * 1024;
@@ -22,13 +24,23 @@ const DEEPEST: usize = 48;
 const LONGEST_NAME: usize = 512;
 
 /// A definition that can be remembered.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Definition {
     text: Arc<str>,
     fingerprint: Hash,
     name: String,
     read_only: bool,
+    /// Compiled when it is first asked for.
+    schema: Arc<OnceLock<Result<ArgumentSchema, SchemaFlaw>>>,
 }
+
+impl PartialEq for Definition {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Definition {}
 
 /// Why a definition cannot be remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -60,7 +72,8 @@ impl Definition {
         let name = value.get("name").and_then(Value::as_str).filter(|name| is_name(name));
         let name = name.ok_or(Unreadable::Nameless)?.to_owned();
         let read_only = value.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true));
-        Ok(Self { text: text.into(), fingerprint: Hash::of(&canonical(&value)), name, read_only })
+        let fingerprint = Hash::of(&canonical(&value));
+        Ok(Self { text: text.into(), fingerprint, name, read_only, schema: Arc::default() })
     }
 
     /// As the MCP server wrote it.
@@ -85,6 +98,11 @@ impl Definition {
     #[must_use]
     pub const fn read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// What its arguments must be.
+    pub(crate) fn arguments(&self) -> &Result<ArgumentSchema, SchemaFlaw> {
+        self.schema.get_or_init(|| ArgumentSchema::of(&self.value()))
     }
 
     /// The value that it is.
@@ -115,6 +133,11 @@ pub(super) fn parse(text: &str) -> Result<Value, Unreadable> {
     if text.len() > LARGEST {
         return Err(Unreadable::TooLarge);
     }
+    parse_arguments(text)
+}
+
+/// The same for arguments, which are bounded elsewhere.
+pub(super) fn parse_arguments(text: &str) -> Result<Value, Unreadable> {
     let flaw = Cell::new(Unreadable::Syntax);
     let mut json = serde_json::Deserializer::from_str(text);
     let value = Strict { depth: 0, flaw: &flaw }.deserialize(&mut json).map_err(|_| flaw.get())?;

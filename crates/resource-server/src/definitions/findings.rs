@@ -7,7 +7,7 @@
 use protocol::oauth::client_metadata::is_hidden;
 use serde_json::Value;
 
-use super::Definition;
+use super::{ArgumentSchema, Definition, SchemaFlaw};
 
 /// More than this of one definition are not told.
 const MOST: usize = 32;
@@ -24,6 +24,8 @@ pub enum Finding {
         /// How many.
         count: usize,
     },
+    /// No arguments can be held against its input schema.
+    NoSchema(SchemaFlaw),
     /// The name holds characters beyond those that MCP 2025-11-25, "Tool Names", allows.
     OddName,
     /// A text speaks to the model.
@@ -97,7 +99,11 @@ pub fn findings(definition: &Definition) -> Vec<Finding> {
     if !is_plain_name(definition.name()) {
         all.push(Finding::OddName);
     }
-    look(&mut Vec::new(), &definition.value(), &mut all);
+    let value = definition.value();
+    if let Err(flaw) = ArgumentSchema::of(&value) {
+        all.push(Finding::NoSchema(flaw));
+    }
+    look(&mut Vec::new(), &value, &mut all);
     all.truncate(MOST);
     all
 }
@@ -268,6 +274,7 @@ mod tests {
         let paths = found.iter().map(|finding| match finding {
             Finding::Hidden { path, .. } | Finding::SpeaksToModel { path, .. } => path.join("/"),
             Finding::OddName => "odd".to_owned(),
+            Finding::NoSchema(flaw) => flaw.to_string(),
         });
         assert_eq!(
             paths.collect::<Vec<_>>(),

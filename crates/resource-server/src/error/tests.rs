@@ -29,6 +29,16 @@ fn of_the_mcp_server() -> Vec<Row> {
     ]
 }
 
+/// The rows of what tools say of themselves.
+fn of_tools() -> Vec<Row> {
+    vec![
+        (CallReason::ArgumentsRefused, "arguments_refused", 200, "result", Blame::Client),
+        (CallReason::ArgumentsUnchecked, "arguments_unchecked", 200, "result", Blame::Upstream),
+        (CallReason::ToolChanged, "tool_changed", 200, "result", Blame::Upstream),
+        (CallReason::ToolNotAccepted, "tool_not_accepted", 403, "access_denied", Blame::User),
+    ]
+}
+
 /// One row for each reason: its name, status, what the client is told, and whose doing it was.
 fn table() -> Vec<Row> {
     use Blame::{Client, House, User};
@@ -37,6 +47,7 @@ fn table() -> Vec<Row> {
     let limit = LimitReached { exhausted: Exhausted::Tool, retry_after: Duration::from_secs(7) };
     let signature = SignatureFault::Unbound;
     let mut table = of_the_mcp_server();
+    table.extend(of_tools());
     table.extend([
         (CallReason::AcceptUnusable, "accept_unusable", 406, "-32600", Client),
         (CallReason::AssertionUnsigned, "assertion_unsigned", 500, "-32603", House),
@@ -97,6 +108,7 @@ fn code(code: CallCode) -> String {
         CallCode::Bare => String::new(),
         CallCode::JsonRpc(code) => code.to_string(),
         CallCode::OAuth(code) => code.as_str().to_owned(),
+        CallCode::ToolError => "result".to_owned(),
     }
 }
 

@@ -10,9 +10,10 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
+use std::sync::Arc;
 
 use super::item::{Key, Odd};
-use super::{Item, List, See};
+use super::{Item, List, See, Sees};
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 const RESULT: [&str; 8] =
@@ -63,7 +64,27 @@ pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
             Text::Nothing
         })
     };
+    judging.see.judged();
     Answered { text, ids: judging.ids, dropped: judging.dropped }
+}
+
+/// What is listed in the place of an item.
+enum Listed<'a> {
+    Instead(Arc<str>),
+    Itself(&'a str),
+}
+
+impl Listed<'_> {
+    fn text(&self) -> &str {
+        match self {
+            Self::Instead(text) => text,
+            Self::Itself(text) => text,
+        }
+    }
+
+    const fn is_itself(&self) -> bool {
+        matches!(self, Self::Itself(_))
+    }
 }
 
 struct Judging<'s> {
@@ -137,20 +158,26 @@ impl Judging<'_> {
             serde_json::from_str(members.find(list.member()).unwrap_or_default()).map_err(|_| Odd)?;
         let before = items.len();
         let left = self.items(list, items);
+        let is_whole = left.len() == before && left.iter().all(Listed::is_itself);
         let is_public = members.find("cacheScope").is_some_and(|scope| scope != "\"private\"");
-        if left.len() == before && !is_public {
+        if is_whole && !is_public {
             return Ok(None);
         }
-        Ok(Some(members.reduced(list, &left, left.len() < before)))
+        let left: Vec<&str> = left.iter().map(Listed::text).collect();
+        Ok(Some(members.reduced(list, &left, !is_whole)))
     }
 
-    fn items<'a>(&mut self, list: List, items: Vec<&'a RawValue>) -> Vec<&'a str> {
+    fn items<'a>(&mut self, list: List, items: Vec<&'a RawValue>) -> Vec<Listed<'a>> {
         let mut left = Vec::with_capacity(items.len());
         for item in items {
-            match Item::read(list, item.get()) {
-                Some(item) if self.see.sees(list, &item) => left.push(item.text),
-                Some(_) => {}
-                None => self.dropped += 1,
+            let Some(item) = Item::read(list, item.get()) else {
+                self.dropped += 1;
+                continue;
+            };
+            match self.see.sees(list, &item) {
+                Sees::AsItIs => left.push(Listed::Itself(item.text)),
+                Sees::Instead(text) => left.push(Listed::Instead(text)),
+                Sees::Nothing => {}
             }
         }
         left

@@ -1,8 +1,12 @@
-//! What one caller may see of an MCP server: what they may call, or could with scopes that they may still get.
+//! What one caller may see of an MCP server: what they may call, or could with scopes that they may still get; and of tools
+//! what counts of what they say of themselves.
 //!
-//! One question to the policy for each item. Must never show what a call would be refused for good.
+//! One question to the policy for each item. Must never show what a call would be refused for good, nor a definition that
+//! does not count.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use policy::{Around, Decision, Listed, Question, ReadOnly};
 use protocol::oauth::Scope;
@@ -11,12 +15,27 @@ use protocol::world::Timestamp;
 use super::{Item, List};
 use crate::audit::Who;
 use crate::call::Asked;
+use crate::definitions::{Definition, Pins, Shown};
 use crate::permit;
 
 /// Who says what may be seen.
 pub(crate) trait See: Debug {
-    /// Whether this item of the list may be seen.
-    fn sees(&mut self, list: List, item: &Item<'_>) -> bool;
+    /// What may be seen of this item of the list.
+    fn sees(&mut self, list: List, item: &Item<'_>) -> Sees;
+
+    /// One text is judged to its end.
+    fn judged(&mut self) {}
+}
+
+/// What may be seen of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sees {
+    /// All of it.
+    AsItIs,
+    /// This, in its place.
+    Instead(Arc<str>),
+    /// Nothing.
+    Nothing,
 }
 
 /// The sight of one caller.
@@ -26,6 +45,18 @@ pub(crate) struct Sight {
     scope: Scope,
     /// When the list was asked for.
     now: Timestamp,
+    text: OfText,
+}
+
+/// What is noted while one text is judged.
+#[derive(Debug, Default)]
+struct OfText {
+    /// What was known of the tools when it began.
+    pins: Option<Arc<Pins>>,
+    /// Tools on it.
+    tools: HashSet<String>,
+    /// What the keeper should hear of.
+    news: Vec<Definition>,
 }
 
 impl Sight {
@@ -33,20 +64,11 @@ impl Sight {
         let who = asked.who().clone();
         let held = &who.verdict.access.scope;
         let scope = permit::with_hierarchy(held).unwrap_or_else(|| held.clone());
-        Self { who, scope, now }
+        Self { who, scope, now, text: OfText::default() }
     }
-}
 
-impl See for Sight {
-    fn sees(&mut self, list: List, item: &Item<'_>) -> bool {
+    fn may_list(&self, listed: Listed<'_>) -> bool {
         let who = &self.who;
-        let name = &*item.name;
-        let listed = match list {
-            List::Prompts => Listed::Prompt(name),
-            List::ResourceTemplates | List::Resources => Listed::Resource(name),
-            List::Tools if item.read_only => Listed::Tool(name, ReadOnly::Yes),
-            List::Tools => Listed::Tool(name, ReadOnly::No),
-        };
         let client = who.verdict.access.client.as_str();
         let around = Around { address: who.address, client, now: self.now, scope: &self.scope };
         match policy::decide(&Question::MayList {
@@ -59,5 +81,44 @@ impl See for Sight {
             Decision::Allow { .. } | Decision::NeedScope { .. } => true,
             Decision::Deny { .. } => false,
         }
+    }
+
+    /// What counts of a tool. Of two of one name the second is not shown as anything but what it is.
+    fn pinned(&mut self, item: &Item<'_>) -> Shown {
+        let server = &self.who.server;
+        let pins = self.text.pins.get_or_insert_with(|| server.tools().pins());
+        let (shown, news) = pins.judge(server.settings().tools, item);
+        let is_first = self.text.tools.insert(item.name.clone().into_owned());
+        match shown {
+            Shown::Instead(_) if !is_first => Shown::Nothing,
+            Shown::AsItIs { .. } | Shown::Instead(_) | Shown::Nothing => {
+                self.text.news.extend(news.filter(|_| is_first));
+                shown
+            }
+        }
+    }
+}
+
+impl See for Sight {
+    fn sees(&mut self, list: List, item: &Item<'_>) -> Sees {
+        let name = &*item.name;
+        let (listed, sees) = match list {
+            List::Prompts => (Listed::Prompt(name), Sees::AsItIs),
+            List::ResourceTemplates | List::Resources => (Listed::Resource(name), Sees::AsItIs),
+            List::Tools => match self.pinned(item) {
+                Shown::AsItIs { read_only: true } => (Listed::Tool(name, ReadOnly::Yes), Sees::AsItIs),
+                Shown::AsItIs { read_only: false } => (Listed::Tool(name, ReadOnly::No), Sees::AsItIs),
+                // Of what was said and what is said one may say that it writes.
+                Shown::Instead(text) => (Listed::Tool(name, ReadOnly::No), Sees::Instead(text)),
+                Shown::Nothing => return Sees::Nothing,
+            },
+        };
+        if self.may_list(listed) { sees } else { Sees::Nothing }
+    }
+
+    fn judged(&mut self) {
+        let OfText { news, .. } = std::mem::take(&mut self.text);
+        let server = &self.who.server;
+        server.tools().tell(server.settings().tools, news);
     }
 }

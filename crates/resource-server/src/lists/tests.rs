@@ -6,16 +6,22 @@ use serde_json::{Value, json};
 
 use super::answer::{Answered, Text, judge};
 use super::sieve::{Expected, Sieve};
-use super::{Item, LARGEST, List, See};
+use super::{Item, LARGEST, List, See, Sees};
 
 /// Sees what has no `hidden` in its name, and remembers what it was asked.
 #[derive(Debug, Default)]
 struct Eyes(Vec<(List, String, bool)>);
 
 impl See for Eyes {
-    fn sees(&mut self, list: List, item: &Item<'_>) -> bool {
+    fn sees(&mut self, list: List, item: &Item<'_>) -> Sees {
         self.0.push((list, item.name.clone().into_owned(), item.read_only));
-        !item.name.contains("hidden")
+        if item.name.contains("hidden") {
+            Sees::Nothing
+        } else if item.name.contains("changed") {
+            Sees::Instead(r#"{ "name": "as it was" }"#.into())
+        } else {
+            Sees::AsItIs
+        }
     }
 }
 

@@ -5,6 +5,12 @@ use http::StatusCode;
 use super::{Blame, CallCode, CallReason, INTERNAL};
 use crate::signature::SignatureFault;
 
+const TOOL_CHANGED: &str = "The MCP server behind the gateway has changed what it says of this tool. Nothing was done. The tool \
+    can be called again when an administrator of the gateway has accepted the change.";
+
+const ARGUMENTS_UNCHECKED: &str = "The gateway is to check the arguments of this tool and cannot. Nothing was done. Ask for the list of \
+    tools and try again; if it stays so, the administrator of the gateway has to look at what the tool says of itself.";
+
 impl CallReason {
     /// The sentence that the client is told: fixed text, no detail of ours.
     pub(crate) const fn sentence(&self) -> &'static str {
@@ -26,6 +32,9 @@ impl CallReason {
                 Blame::User => "Too much is open in the name of this person. End something or wait.",
                 Blame::House | Blame::Client => "The gateway cannot serve the call at the moment.",
             },
+            CallCode::ToolError if matches!(self, Self::ToolChanged) => TOOL_CHANGED,
+            CallCode::ToolError if matches!(self, Self::ArgumentsUnchecked) => ARGUMENTS_UNCHECKED,
+            CallCode::ToolError => "The arguments are not what the tool takes.",
             CallCode::Bare | CallCode::JsonRpc(_) => self.sentence_of_refusal(),
         }
     }
@@ -38,7 +47,9 @@ impl CallReason {
             StatusCode::NOT_ACCEPTABLE => "The client must accept application/json and text/event-stream.",
             StatusCode::NOT_FOUND => match self.code() {
                 CallCode::Bare => "There is no such MCP server.",
-                CallCode::JsonRpc(_) | CallCode::OAuth(_) => "The session is not known.",
+                CallCode::JsonRpc(_) | CallCode::OAuth(_) | CallCode::ToolError => {
+                    "The session is not known."
+                }
             },
             StatusCode::PAYLOAD_TOO_LARGE => "The message is too large.",
             StatusCode::REQUEST_TIMEOUT => "The message did not arrive in time.",

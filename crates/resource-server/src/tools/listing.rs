@@ -59,6 +59,8 @@ pub(super) async fn read(
         let line = asked.who().server.line();
         let answer = line.send(request, asked.who().person.user).await.map_err(|_| Flaw::Unanswered)?;
         let page = page(answer, &id).await?;
+        let server = &asked.who().server;
+        server.tools().saw(server.settings().tools, page.tools.iter().map(|tool| tool.get()));
         for (name, hint) in page.tools.iter().filter_map(|tool| hint(tool.get())) {
             hints.entry(name).and_modify(|known| *known &= hint).or_insert(hint);
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use authorization_server::{DeviceFlow, Standing};
 use protocol::message_signature::SignatureMode;
 use protocol::oauth::DpopMode;
+use resource_server::definitions::{InputSchemas, ToolsMode};
 use upstream::route::{Http2, TlsServerName};
 use url::Url;
 
@@ -62,6 +63,13 @@ settings! {
         /// Whether the identity assertion is sent beside another credential. It names the person, so that it is for MCP servers
         /// of the house.
         assertion: Option<bool> = optional, "true or false", parse::boolean;
+        /// What becomes of what its tools say of themselves when it is new or changed (docs/tools.md). `follow`: clients are
+        /// shown it at once, and it is written down. `approve`: it is kept from clients until `sekisho tools accept`. A
+        /// `readOnlyHint` that becomes another one waits in either case.
+        tools: ToolsMode = "'follow'", "\"follow\" or \"approve\"", tools;
+        /// What becomes of arguments that the input schema of a tool does not allow (docs/tools.md). `ignore`: they are the MCP
+        /// server's business. `enforce`: the call is refused, and says which argument it is.
+        input_schemas: InputSchemas = "'ignore'", "\"ignore\" or \"enforce\"", input_schemas;
         /// How long to wait for a connection.
         connect_timeout: Duration = "'5s'", "1s to 1m", parse::duration::<1, 60>;
         /// How long to wait for the first byte of an answer.
@@ -281,6 +289,22 @@ fn dpop(value: &toml::de::DeValue<'_>) -> Result<DpopMode, String> {
 
 fn message_signatures(value: &toml::de::DeValue<'_>) -> Result<SignatureMode, String> {
     SignatureMode::parse(&parse::text(value)?).map_err(|error| error.to_string())
+}
+
+fn tools(value: &toml::de::DeValue<'_>) -> Result<ToolsMode, String> {
+    match parse::text(value)?.as_str() {
+        "approve" => Ok(ToolsMode::Approve),
+        "follow" => Ok(ToolsMode::Follow),
+        _ => Err("is neither of the two".to_owned()),
+    }
+}
+
+fn input_schemas(value: &toml::de::DeValue<'_>) -> Result<InputSchemas, String> {
+    match parse::text(value)?.as_str() {
+        "enforce" => Ok(InputSchemas::Enforce),
+        "ignore" => Ok(InputSchemas::Ignore),
+        _ => Err("is neither of the two".to_owned()),
+    }
 }
 
 fn http2(value: &toml::de::DeValue<'_>) -> Result<Http2, String> {

@@ -149,6 +149,8 @@ pub fn settings(
         assertion_audience: server.settings.url.to_string(),
         credential: credentials::of(config, shared, server)?,
         dpop: server.settings.dpop,
+        tools: server.settings.tools,
+        input_schemas: server.settings.input_schemas,
         introspection_secret: introspection_secret(server)?,
         message_signatures: server.settings.message_signatures,
         limits: server.limits.iter().map(ServerLimit::limit).collect(),

@@ -80,6 +80,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
     let assembly = Assembly::first(Arc::new(config.clone()), &shared)?;
     credentials::warn_of_old_ones(config, shared.world.clock.now());
     assembly.resource_server.revocations().read().await?;
+    assembly.resource_server.tools().read().await?;
     let running = Running {
         fronts: assembly.fronts(),
         proxies: config.house.trusted_proxies.clone().into(),
@@ -161,6 +162,7 @@ impl Running {
         self.tasks.spawn(Arc::clone(resource_server.revocations()).run(self.close_audit.clone()));
         self.tasks.spawn(Arc::clone(resource_server.held_keys()).run(self.close_audit.clone()));
         self.tasks.spawn(Arc::clone(&self.shared.keeper).run(self.close_audit.clone()));
+        self.tasks.spawn(Arc::clone(resource_server.tools()).run(self.close_audit.clone()));
         let close = self.close_audit.clone();
         self.audit.spawn(async move { resource_server.write_audit(close).await });
         self.audit.spawn(Arc::clone(&self.shared.registrations).run(self.close_audit.clone()));

@@ -94,6 +94,30 @@ pub(super) const WORDS: &[Words] = &[
         "Groups changed since the sign-in, or the rule is meant. See `access` of the MCP server and the rules.",
     ),
     says(
+        "tool_not_accepted",
+        "Nobody has accepted yet what the tool says of itself, or there is no such tool. The client hears the same as of a tool that it may not call.",
+        "Sekisho's rule: definitions of tools (docs/tools.md)",
+        "`sekisho tools diff` shows what waits, `sekisho tools accept` accepts it. A tool is known when a client has asked for the list.",
+    ),
+    says(
+        "tool_changed",
+        "The MCP server says something else of the tool than what was accepted. The client gets a result that says so; nothing was done.",
+        "Sekisho's rule: definitions of tools (docs/tools.md)",
+        "`sekisho tools diff` shows what changed, `sekisho tools accept` accepts it. If the MCP server says again what it said, nothing waits any more.",
+    ),
+    says(
+        "arguments_refused",
+        "The arguments are not what the input schema of the tool allows. The client gets a result, or before MCP 2025-11-25 an error, that says which argument it is.",
+        "MCP 2025-11-25, server/tools, Error Handling; Sekisho's rule: `input_schemas` (docs/tools.md)",
+        "The model corrects itself. If it cannot, the schema says something else than the tool does.",
+    ),
+    says(
+        "arguments_unchecked",
+        "Arguments are to be checked, and there is nothing to check them against: the tool is not known, or its schema refers elsewhere, comes back to itself or is not understood.",
+        "Sekisho's rule: `input_schemas` (docs/tools.md)",
+        "Ask for the list of tools once. `sekisho tools list` says which schemas cannot be used.",
+    ),
+    says(
         "person_stopped",
         "The person was shut out.",
         "Sekisho's rule: withdrawal",

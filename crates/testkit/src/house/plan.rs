@@ -17,6 +17,7 @@ use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri
 use protocol::secret::Hash;
 use protocol::world::Clock;
 use resource_server::ServerSettings;
+use resource_server::definitions::{InputSchemas, ToolsMode};
 use store::PendingCaps;
 use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
@@ -26,6 +27,7 @@ use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::trust::Trust;
 use web::{ConnectionLimits, KnownNetworks, ListedServer, PublicUrl, Rates};
 
+use super::known;
 use super::people::people;
 use super::scopes::{self, OwnScope};
 use super::{Built, text};
@@ -92,6 +94,10 @@ pub struct Plan {
     pub document_rules: DocumentRules,
     /// Whether access tokens are bound to keys.
     pub dpop: DpopMode,
+    /// What becomes of definitions of tools that are new or changed.
+    pub tools: ToolsMode,
+    /// What becomes of arguments that the input schemas of tools do not allow.
+    pub input_schemas: InputSchemas,
     /// How proofs of possession are taken.
     pub dpop_rules: DpopRules,
     /// Whose authorization requests must be pushed.
@@ -159,34 +165,18 @@ pub struct PlannedAccount {
     pub may_act: Vec<MayAct>,
 }
 
-/// Clients that were made known beforehand.
-fn known_clients() -> Vec<(&'static str, Vec<String>, Option<&'static str>)> {
-    vec![
-        ("known-public", vec!["https://client.example/cb".to_owned()], None),
-        ("known-native", vec!["http://127.0.0.1/callback".to_owned()], None),
-        (
-            "known-confidential",
-            vec!["https://client.example/cb".to_owned()],
-            Some("secret-of-the-known-client"),
-        ),
-    ]
-}
-
 impl Default for Plan {
     fn default() -> Self {
         Self {
             message_signatures: Default::default(),
             limits: Vec::new(),
             breaker: None,
-            servers: vec![
-                ("notes", Access::Everyone),
-                ("ledger", Access::Groups(vec!["finance".to_owned()])),
-            ],
+            servers: known::servers(),
             policies: Vec::new(),
             permits: false,
             own_scopes: Vec::new(),
             default_server: None,
-            clients: known_clients(),
+            clients: known::clients(),
             client_keys: Vec::new(),
             bound_clients: Vec::new(),
             client_keys_at: Vec::new(),
@@ -204,6 +194,8 @@ impl Default for Plan {
             documents: None,
             document_rules: DocumentRules::default(),
             dpop: DpopMode::Optional,
+            tools: ToolsMode::Follow,
+            input_schemas: InputSchemas::Ignore,
             dpop_rules: DpopRules::default(),
             pushed: PushedRules::default(),
             rates: Rates::unlimited(),
@@ -459,6 +451,8 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
             assertion_audience: mcp_url.to_owned(),
             credential: resource_server::Credential::None,
             dpop: plan.dpop,
+            tools: plan.tools,
+            input_schemas: plan.input_schemas,
             introspection_secret: Some(Hash::of(introspection_secret(name).as_bytes())),
             message_signatures: plan.message_signatures,
             limits: plan.limits.clone(),

@@ -203,6 +203,8 @@ fn resource_settings(public_url: &str) -> resource_server::Settings {
         assertion_audience: "http://127.0.0.1:9/mcp".to_owned(),
         credential: resource_server::Credential::None,
         dpop: protocol::oauth::DpopMode::Optional,
+        tools: resource_server::definitions::ToolsMode::Follow,
+        input_schemas: resource_server::definitions::InputSchemas::Ignore,
         introspection_secret: None,
         message_signatures: protocol::message_signature::SignatureMode::Off,
         limits: Vec::new(),

@@ -1,0 +1,310 @@
+//! Keeps what is known of tools: reads what other nodes and operators wrote, writes what is new (decision 29).
+//!
+//! What clients are shown never waits for a write: it is judged by what is known, and what is new is told to the keeper,
+//! which is a task of its own. What cannot be written now is told again with the next list that holds it. Must never write
+//! what is known already, and never more often than [`PAUSE`] lets a tool change that changes all the time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use protocol::id::Id;
+use protocol::oauth::client_metadata::is_hidden;
+use protocol::world::{Clock, Entropy};
+use store::{AuditEvent, AuditKind, Outcome, Store, StoreError, ToolChange};
+use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::pins::{Cause, Pin};
+use super::{Definition, Pins, ToolsMode};
+use crate::lists::{Item, List};
+
+/// How often there is a look for what others wrote.
+const EVERY: Duration = Duration::from_secs(2);
+/// Lists whose news wait to be written.
+const WAITING: usize = 64;
+/// Somebody else may change the same between our look and our write; not as often as this.
+const TRIES: usize = 4;
+/// Changes of one tool that this node writes at once; after them it pauses.
+const AT_ONCE: u32 = 4;
+/// How long at first; then twice as long each time, up to an hour. A list may have another text for everybody.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Tools whose last change is remembered.
+const PACES: usize = 20_000;
+/// Names in one audit event.
+const NAMES: usize = 20;
+
+/// What is known of the tools of one MCP server, and where news of them are told.
+pub(crate) struct ServerTools {
+    server: String,
+    pins: ArcSwap<Pins>,
+    news: mpsc::Sender<News>,
+}
+
+/// What tools say that is not known.
+struct News {
+    of: Arc<ServerTools>,
+    mode: ToolsMode,
+    said: Vec<Definition>,
+}
+
+impl ServerTools {
+    /// What is known now.
+    pub(crate) fn pins(&self) -> Arc<Pins> {
+        self.pins.load_full()
+    }
+
+    /// Tells the keeper. If it has too much to do, the next list brings it again.
+    pub(crate) fn tell(self: &Arc<Self>, mode: ToolsMode, said: Vec<Definition>) {
+        if !said.is_empty() {
+            let _ = self.news.try_send(News { of: Arc::clone(self), mode, said });
+        }
+    }
+
+    /// Tells the keeper what of a list that we asked for ourselves is not known.
+    pub(crate) fn saw<'t>(self: &Arc<Self>, mode: ToolsMode, tools: impl Iterator<Item = &'t str>) {
+        let pins = self.pins.load();
+        let items = tools.filter_map(|text| Item::read(List::Tools, text));
+        let news = items.filter_map(|item| pins.judge(mode, &item).1).collect();
+        self.tell(mode, news);
+    }
+}
+
+impl fmt::Debug for ServerTools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerTools").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// How often a tool has changed, and until when no change of it is written.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    changes: u32,
+    until: Duration,
+}
+
+/// Keeps what is known of tools.
+pub struct ToolKeeper {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    servers: Mutex<HashMap<String, Arc<ServerTools>>>,
+    tell: mpsc::Sender<News>,
+    told: tokio::sync::Mutex<mpsc::Receiver<News>>,
+    /// Held by whoever reads or writes.
+    turn: tokio::sync::Mutex<Paces>,
+}
+
+/// By MCP server and tool.
+type Paces = HashMap<(String, String), Pace>;
+
+impl ToolKeeper {
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Arc<Self> {
+        let (tell, told) = mpsc::channel(WAITING);
+        let (servers, told, turn) =
+            (Mutex::default(), tokio::sync::Mutex::new(told), tokio::sync::Mutex::default());
+        Arc::new(Self { store, clock, entropy, servers, tell, told, turn })
+    }
+
+    /// What is known of the tools of this MCP server: the same for every configuration that names it.
+    pub(crate) fn server(&self, name: &str) -> Arc<ServerTools> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let new =
+            || ServerTools { server: name.to_owned(), pins: ArcSwap::default(), news: self.tell.clone() };
+        Arc::clone(servers.entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
+    }
+
+    /// Time and chance.
+    pub(crate) const fn world(&self) -> (&Arc<dyn Clock>, &Arc<dyn Entropy>) {
+        (&self.clock, &self.entropy)
+    }
+
+    /// Reads and writes until it is told to stop; its owner runs it as a task of its own.
+    pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            let news = async { self.told.lock().await.recv().await };
+            let done = tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => self.read().await,
+                Some(news) = news => self.write(news).await,
+            };
+            match &done {
+                Ok(()) if failing => tracing::info!("what is known of tools is read and written again"),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "what is known of tools could not be read or written"
+                ),
+            }
+            failing = done.is_err();
+        }
+    }
+
+    /// Reads what is new in the record.
+    ///
+    /// # Errors
+    /// If the record does not answer; what was known stays known.
+    pub async fn read(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
+        let generations: HashMap<_, _> = self.store.list_tool_generations().await?.into_iter().collect();
+        let servers: Vec<_> = {
+            let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+            servers.values().map(Arc::clone).collect()
+        };
+        for server in servers {
+            let newest = generations.get(&server.server).copied().unwrap_or(0);
+            if server.pins.load().generation() != Some(newest) {
+                self.read_one(&server).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what was told so far.
+    ///
+    /// # Errors
+    /// If the record does not answer; what was told then is told again with the next list.
+    pub async fn write_all(&self) -> Result<(), StoreError> {
+        loop {
+            let news = self.told.lock().await.try_recv();
+            match news {
+                Ok(news) => self.write(news).await?,
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    async fn read_one(&self, server: &ServerTools) -> Result<(), StoreError> {
+        let list = self.store.list_tools(&server.server).await?;
+        server.pins.store(Arc::new(Pins::read(&list)));
+        Ok(())
+    }
+
+    async fn write(&self, news: News) -> Result<(), StoreError> {
+        let mut paces = self.turn.lock().await;
+        let server = &news.of;
+        for _ in 0..TRIES {
+            let pins = server.pins();
+            let Some(generation) = pins.generation() else {
+                self.read_one(server).await?;
+                continue;
+            };
+            let put = self.decide(&pins, &news, &paces);
+            if put.is_empty() {
+                return Ok(());
+            }
+            let change = ToolChange {
+                server: server.server.clone(),
+                generation,
+                put: put.iter().map(|(tool, pin, _)| pin.to_record(tool)).collect(),
+                forget: Vec::new(),
+                audit: vec![self.event(&server.server, &put)],
+            };
+            if self.store.change_tools(change).await? {
+                self.remember(server, &pins, put, &mut paces);
+                return Ok(());
+            }
+            // Another node or an operator was first.
+            self.read_one(server).await?;
+        }
+        Ok(())
+    }
+
+    /// What of the news is to be written.
+    fn decide(&self, pins: &Pins, news: &News, paces: &Paces) -> Vec<(String, Pin, Cause)> {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let (mut put, mut new): (Vec<(String, Pin, Cause)>, _) = (Vec::new(), (0, 0));
+        for said in &news.said {
+            let name = said.name();
+            if put.iter().any(|(tool, _, _)| tool == name) {
+                continue;
+            }
+            let known = pins.find(name);
+            let Some((pin, cause)) = Pin::next(known, said, news.mode, now) else { continue };
+            let key = (news.of.server.clone(), name.to_owned());
+            if paces.get(&key).is_some_and(|pace| monotonic < pace.until) {
+                continue;
+            }
+            let room = (new.0 + usize::from(known.is_none()), new.1 + said.text().len());
+            if pins.is_full(room) {
+                continue;
+            }
+            new = room;
+            put.push((name.to_owned(), pin, cause));
+        }
+        put
+    }
+
+    fn remember(&self, server: &ServerTools, pins: &Pins, put: Vec<(String, Pin, Cause)>, paces: &mut Paces) {
+        let now = self.clock.monotonic();
+        if paces.len() > PACES {
+            paces.retain(|_, pace| now < pace.until);
+        }
+        for (tool, _, cause) in &put {
+            match cause {
+                Cause::New => continue,
+                Cause::Changed | Cause::Restored | Cause::Waits => {}
+            }
+            let pace = paces.entry((server.server.clone(), tool.clone())).or_default();
+            pace.changes = pace.changes.saturating_add(1);
+            if let Some(more) = pace.changes.checked_sub(AT_ONCE) {
+                pace.until = now + PAUSE * 2_u32.pow(more.min(6));
+            }
+        }
+        let waiting = put.iter().filter(|(_, _, cause)| *cause == Cause::Waits).count();
+        if waiting > 0 {
+            tracing::warn!(
+                server = server.server,
+                waiting,
+                "tools of an mcp server wait until what they say is accepted: see `sekisho tools diff`"
+            );
+        }
+        server.pins.store(Arc::new(pins.with(put.into_iter().map(|(tool, pin, _)| (tool, pin)).collect())));
+    }
+
+    fn event(&self, server: &str, put: &[(String, Pin, Cause)]) -> AuditEvent {
+        let now = self.clock.now();
+        let id = Id::mint(now, &*self.entropy);
+        let mut event = AuditEvent::new(id, now, AuditKind::ToolsChanged, Outcome::Ok);
+        event.server = Some(server.to_owned());
+        for (cause, key) in [
+            (Cause::New, "new"),
+            (Cause::Changed, "changed"),
+            (Cause::Restored, "restored"),
+            (Cause::Waits, "waiting"),
+        ] {
+            let of_it = put.iter().filter(|(_, _, why)| *why == cause).map(|(tool, _, _)| tool.as_str());
+            if let Some(names) = named(of_it) {
+                event.detail.insert(key, names);
+            }
+        }
+        event
+    }
+}
+
+impl fmt::Debug for ToolKeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToolKeeper").finish_non_exhaustive()
+    }
+}
+
+/// Some names in a line for the audit; `None` if there is none. What is not seen in a name is not written down as it is.
+pub fn named<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(NAMES);
+    let shown = |name: &str| -> String {
+        name.chars().take(128).map(|letter| if is_hidden(letter) { '\u{fffd}' } else { letter }).collect()
+    };
+    let mut text = names.iter().take(NAMES).map(|name| shown(name)).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        text.push_str(&format!(", and {more} more"));
+    }
+    (!text.is_empty()).then_some(text)
+}
