@@ -8,13 +8,13 @@ use std::collections::HashSet;
 use protocol::id::{AuditEvent as EventOf, Id, User};
 use protocol::world::Timestamp;
 
-use crate::audit_blocks::Unpacked;
+use crate::audit_blocks::{SPAN, Unpacked};
 use crate::audit_events;
 use crate::audit_seals::AuditClass;
 use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, StoreError};
+use crate::{Answer, AuditEvent, AuditEvents as _, StoreError};
 
 /// Rows per write, and blocks per reading.
 const EVENTS: u32 = 500;
@@ -55,6 +55,8 @@ pub struct Forget {
     pub user: Id<User>,
     /// Whether it is done although a legal hold may be on what is told of them.
     pub in_spite_of_holds: bool,
+    /// That it begins, written down before the first name goes: whoever ends it in between has done something.
+    pub begun: AuditEvent,
     /// The event of it.
     pub audit: AuditEvent,
 }
@@ -209,8 +211,13 @@ impl AuditKeeping for Engine {
         progress: &'a (dyn Fn(u64, u64) + Sync),
     ) -> Answer<'a, Option<u64>> {
         Box::pin(async move {
-            let Forget { user, in_spite_of_holds, audit } = forget;
+            let Forget { user, in_spite_of_holds, begun, audit } = forget;
             let in_spite = i64::from(in_spite_of_holds);
+            let may_be_on = |hold: &AuditHold| hold.user.is_none_or(|held| held == user);
+            if !in_spite_of_holds && self.list_holds().await?.iter().any(may_be_on) {
+                return Ok(None);
+            }
+            self.append_audit(vec![begun]).await?;
             // The person's own row comes last, so that they are still found by name if this is interrupted; then what was
             // written meanwhile.
             let row = self.one(COUNT_BLOCKS, params![]).await?;
@@ -325,8 +332,13 @@ async fn remove_events(engine: &Engine, sql: &'static str, before: Timestamp) ->
         }
         let portion = events.len() as u64;
         steps.extend(events);
-        if !write(engine, steps).await? && tries < TRIES {
+        if !write(engine, steps).await? {
             tries += 1;
+            if tries > TRIES {
+                return Err(StoreError::unavailable(
+                    "holds changed again and again while old rows were removed",
+                ));
+            }
             continue;
         }
         (place, removed, tries) = (end, removed + portion, 0);
@@ -365,8 +377,13 @@ async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreE
             steps.push(Step::one(REMOVE_BLOCK, row));
         }
         let portion = steps.len() as u64;
-        if !write(engine, steps).await? && tries < TRIES {
+        if !write(engine, steps).await? {
             tries += 1;
+            if tries > TRIES {
+                return Err(StoreError::unavailable(
+                    "holds changed again and again while old rows were removed",
+                ));
+            }
             continue;
         }
         (place, removed, tries) = (end, removed + portion, 0);
@@ -376,7 +393,8 @@ async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreE
     }
     // Otherwise the next time: what a hold that came in between covers may be named by what was looked at before.
     if Holds::read(engine).await?.is_as(&first_holds) {
-        remove_shared(engine, before, &first_holds, &still_named).await?;
+        // A block that is not wholly too old was not looked at, and names whom its first call was of.
+        remove_shared(engine, before.minus(SPAN), &first_holds, &still_named).await?;
     }
     Ok(removed)
 }

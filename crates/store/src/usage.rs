@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use protocol::id::{Id, User};
+use protocol::secret::Hash;
 use protocol::world::Timestamp;
 
 use crate::codec::Decoder;
@@ -21,6 +22,9 @@ const HOUR: i64 = 3_600_000_000;
 /// Seals that are counted in one write, at most, and rows after which no further one is.
 const SEALS: u32 = 32;
 const ROWS: usize = 20_000;
+/// The longest client and tool that stand as they are, in bytes: PostgreSQL takes 2,704 in the key of a table.
+const LONGEST_CLIENT: usize = 512;
+const LONGEST_CALLED: usize = 256;
 /// Who called where nobody is known.
 const NOBODY: [u8; 16] = [0; 16];
 /// Up to which seal everything is counted.
@@ -190,14 +194,17 @@ fn count(sums: &mut BTreeMap<Key, Usage>, row: &AuditRow) {
         return;
     }
     let detail = |name: &str| row.detail.get(name);
-    // What a client calls that is refused may be anything: it makes no line of its own.
-    let called = if is_refused { None } else { detail("name").or_else(|| detail("method")) };
+    // What a client calls that is refused may be anything: it makes no line of its own. And the name is that of a tool or a
+    // prompt alone: of a resource or a task it would be another one each time, and outlive the calls.
+    let method = detail("method");
+    let has_a_name = method.is_some_and(|method| matches!(method.as_str(), "tools/call" | "prompts/get"));
+    let called = if is_refused { None } else { detail("name").filter(|_| has_a_name).or(method) };
     let key = (
         hour(row.at),
         row.server.clone().unwrap_or_default(),
-        row.client_id.clone().unwrap_or_default(),
+        row.client_id.as_deref().map(|id| short(id, LONGEST_CLIENT)).unwrap_or_default(),
         row.user.map_or(NOBODY, |user| *user.as_bytes()),
-        called.cloned().unwrap_or_default(),
+        called.map(|called| short(called, LONGEST_CALLED)).unwrap_or_default(),
     );
     let number = |name: &str| detail(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
     let usage = sums.entry(key).or_default();
@@ -210,6 +217,16 @@ fn count(sums: &mut BTreeMap<Key, Usage>, row: &AuditRow) {
     if let Some(bucket) = usage.latencies.get_mut(bucket) {
         *bucket += 1;
     }
+}
+
+/// The text, or so much of it as the key of a table holds, in bytes, with a hash by which it is still one of its kind.
+fn short(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_owned();
+    }
+    let hash = Hash::of(text.as_bytes());
+    let hash: String = hash.as_bytes().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}~{hash}", &text[..text.floor_char_boundary(longest - hash.len() - 1)])
 }
 
 fn add((hour, server, client_id, user, called): &Key, usage: &Usage) -> Step {

@@ -19,8 +19,10 @@ contract! {
     what_is_not_sealed_or_not_old_stays,
     what_is_held_stays_until_the_hold_ends,
     a_name_goes_when_no_call_has_it_any_more,
+    a_name_stays_while_a_block_that_began_before_has_it,
     a_person_is_forgotten_and_the_rows_stay_what_they_were,
     usage_counts_each_seal_once_on_however_many_nodes,
+    usage_counts_by_tools_and_prompts_and_whatever_clients_are_called,
 }
 
 const OLD: Timestamp = Timestamp::from_micros(1_700_000_000_000_000);
@@ -158,6 +160,18 @@ async fn a_name_goes_when_no_call_has_it_any_more(store: Opened) {
     assert_eq!((remove(NOW).await, subjects().await), (1, 1));
 }
 
+async fn a_name_stays_while_a_block_that_began_before_has_it(store: Opened) {
+    let (before, late) = (OLD.plus(Duration::from_secs(3600)), Duration::from_secs(3));
+    let calls = vec![call(1, before.minus(late), 1, "docs"), call(2, before.plus(late), 2, "docs")];
+    let subjects = [subject(1).shared_until(before), subject(2).shared_until(before.plus(DAY))];
+    store.append_blocks(&AuditBlock::pack(calls), &subjects, &[]).await.unwrap();
+    seal_all(&store).await;
+    let remove = async |before| store.remove_audit(AuditClass::Block, before).await.unwrap();
+    let subjects = async || store.counts().await.unwrap().audit_subjects;
+    assert_eq!((remove(before).await, subjects().await), (0, 2));
+    assert_eq!((remove(before.plus(MINUTE)).await, subjects().await), (1, 1));
+}
+
 async fn what_is_held_stays_until_the_hold_ends(store: Opened) {
     let event_of = |user: u64| {
         let mut event = event(AuditKind::Stopped);
@@ -193,7 +207,13 @@ async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
     let before = store.unsealed_rows().await.unwrap();
     let mut forgotten = event(AuditKind::PersonForgotten);
     forgotten.at = NOW.plus(MINUTE);
-    let forget = |in_spite_of_holds| Forget { user: alice.id, in_spite_of_holds, audit: forgotten.clone() };
+    let begun = store::AuditEvent { id: id(400), outcome: Outcome::Unknown, ..forgotten.clone() };
+    let forget = |in_spite_of_holds| Forget {
+        user: alice.id,
+        in_spite_of_holds,
+        begun: begun.clone(),
+        audit: forgotten.clone(),
+    };
     let hold = hold(100, Some(1), None, NOW);
     store.put_hold(hold, event(AuditKind::AuditHeld)).await.unwrap();
     assert_eq!(store.forget_person(forget(false), &|_, _| {}).await.unwrap(), None);
@@ -271,4 +291,50 @@ async fn usage_counts_each_seal_once_on_however_many_nodes(store: Opened) {
     assert_eq!(listed.iter().filter(|row| row.kind.starts_with("call")).count(), 8);
     assert_eq!(store.remove_usage(NOW.plus(hour)).await.unwrap(), 4);
     assert_eq!(all(UsageBy::Hour).await.len(), 2);
+}
+
+async fn usage_counts_by_tools_and_prompts_and_whatever_clients_are_called(store: Opened) {
+    // As long as a client's id may be, and a tool's name in the audit; and so that nothing of it can be packed.
+    let mut number = 1_u64;
+    let mut noise = |characters: usize| -> String {
+        let step = |_| {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from_u32(0x1_0000 + u32::try_from(number >> 44).unwrap() % 0xFFFF).unwrap_or('x')
+        };
+        (0..characters).map(step).collect()
+    };
+    let clients = [0; 2].map(|_| format!("https://client.example/{}", noise(500)));
+    let tool = noise(256);
+    let called = |number, method, name| CallEvent { method, name, ..call(number, NOW, 1, "docs") };
+    let mut calls = vec![
+        called(1, "resources/read", Some("file:///of/one")),
+        called(2, "resources/read", Some("file:///of/two")),
+        called(3, "tasks/get", Some("a-task")),
+        called(4, "prompts/get", Some("weekly")),
+    ];
+    calls.extend((5..).zip(&clients).map(|(number, client)| CallEvent {
+        client_id: Some(client),
+        ..called(number, "tools/call", Some(&tool))
+    }));
+    store.append_blocks(&AuditBlock::pack(calls), &[], &[]).await.unwrap();
+    seal_all(&store).await;
+    assert_eq!(store.roll_up_usage().await.unwrap(), 1);
+    let all = async |by| store.usage(by, OLD, NOW.plus(MINUTE)).await.unwrap();
+    let mut tools: Vec<_> =
+        all(UsageBy::Tool).await.into_iter().map(|(of, usage)| (of, usage.calls)).collect();
+    let Some(UsageOf::Tool(_, long)) = tools
+        .iter()
+        .map(|(of, _)| of.clone())
+        .find(|of| matches!(of, UsageOf::Tool(_, tool) if tool.len() > 200))
+    else {
+        panic!("{tools:?}")
+    };
+    assert!(long.len() <= 256 && tool.starts_with(long.rsplit_once('~').unwrap().0), "{long}");
+    tools.retain(|(of, _)| !matches!(of, UsageOf::Tool(_, tool) if *tool == long));
+    let tool = |of| if let UsageOf::Tool(_, tool) = of { tool } else { String::new() };
+    let mut named: Vec<_> = tools.into_iter().map(|(of, calls)| (tool(of), calls)).collect();
+    named.sort();
+    let named: Vec<_> = named.iter().map(|(tool, calls)| (tool.as_str(), *calls)).collect();
+    assert_eq!(named, [("resources/read", 2), ("tasks/get", 1), ("weekly", 1)]);
+    assert_eq!(all(UsageBy::Client).await.len(), 3, "each is one of its kind");
 }

@@ -4,7 +4,7 @@
 //! Into a file each event goes once, whatever ends the export: where it has come to is written down with the length of the
 //! file, and what is longer was not finished. On standard output whoever reads tells by `id` what comes twice.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct ExportArguments {
     #[command(flatten)]
     config: ConfigArgument,
-    /// Only events of the last so many seconds, minutes, hours or days
+    /// Only events of the last so many seconds, minutes, hours or days; of a cursor only the first time
     #[arg(long, value_name = "30s|10m|2h|7d", value_parser = parse_age)]
     since: Option<Duration>,
     /// Go on as events are sealed, until it is stopped
@@ -54,20 +54,58 @@ struct Cursor {
     seal: u64,
     /// Its digest: after a restore its number is that of another one.
     digest: String,
+    /// The file that it goes to; none for standard output.
+    #[serde(default)]
+    file: Option<PathBuf>,
+    /// What was before is left out, in microseconds since 1970: by the word of the first export.
+    #[serde(default)]
+    since: Option<i64>,
     /// So long was the file then.
     bytes: u64,
 }
 
 impl Cursor {
-    fn read(file: &Path) -> Result<Self, Failure> {
+    /// `None`: there was no export yet.
+    fn read(file: &Path) -> Result<Option<Self>, Failure> {
         let what = format!("cannot read `{}`", file.display());
         match std::fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
                 Failure::Arguments(format!("`{}` holds no cursor of an export", file.display()))
             }),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Failure::io(what)(error)),
         }
+    }
+
+    /// The one of this run: that of the last export, if it goes to the same place; else a new one, if nothing is lost by it.
+    fn of(last: Option<Self>, to: Option<&Path>) -> Result<Self, Failure> {
+        let to = to
+            .map(std::path::absolute)
+            .transpose()
+            .map_err(Failure::io("cannot tell where `--to` is".to_owned()))?;
+        let Some(last) = last else {
+            let is_taken =
+                to.as_deref().is_some_and(|to| std::fs::metadata(to).is_ok_and(|there| there.len() > 0));
+            if is_taken {
+                return Err(Failure::Arguments(
+                    "there is something in the file of `--to` already, and the cursor is new: take the cursor of the export that \
+                     wrote it, or another file"
+                        .to_owned(),
+                ));
+            }
+            return Ok(Self { file: to, ..Self::default() });
+        };
+        if last.file == to {
+            return Ok(last);
+        }
+        let place = |file: Option<PathBuf>| {
+            file.map_or_else(|| "standard output".to_owned(), |file| format!("`{}`", file.display()))
+        };
+        Err(Failure::Arguments(format!(
+            "the export under this cursor goes to {}, and not to {}: take a cursor for each",
+            place(last.file),
+            place(to),
+        )))
     }
 
     /// That it is a place of this record, and nothing would be left out or come twice.
@@ -102,6 +140,22 @@ impl Cursor {
     }
 }
 
+/// Keeps a second export away from a cursor; until it is dropped.
+fn locked(cursor: &Path) -> Result<File, Failure> {
+    let mut name = cursor.as_os_str().to_owned();
+    name.push(".lock");
+    let what = format!("cannot write `{}`", Path::new(&name).display());
+    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let file = open.map_err(Failure::io(what.clone()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Failure::Arguments("another export is going on under this cursor".to_owned()))
+        }
+        Err(TryLockError::Error(error)) => Err(Failure::io(what)(error)),
+    }
+}
+
 /// Whereto.
 struct Out {
     file: Option<File>,
@@ -110,9 +164,9 @@ struct Out {
 }
 
 impl Out {
-    fn open(to: Option<&Path>, bytes: u64) -> Result<Self, Failure> {
-        let Some(path) = to else { return Ok(Self { file: None, name: String::new(), bytes: 0 }) };
-        let name = format!("cannot write `{}`", path.display());
+    fn open(cursor: &Cursor) -> Result<Self, Failure> {
+        let Some(path) = &cursor.file else { return Ok(Self { file: None, name: String::new(), bytes: 0 }) };
+        let (name, bytes) = (format!("cannot write `{}`", path.display()), cursor.bytes);
         let open = || {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -150,10 +204,20 @@ pub(super) async fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure
     let config = wiring::load(&arguments.config.config)?;
     let store = wiring::open_existing_store(&config).await?;
     super::noted::note(&store, "export", String::new()).await?;
-    let mut cursor = arguments.cursor.as_deref().map(Cursor::read).transpose()?.unwrap_or_default();
+    let _lock = arguments.cursor.as_deref().map(locked).transpose()?;
+    let last = arguments.cursor.as_deref().map(Cursor::read).transpose()?.flatten();
+    let is_first = last.is_none();
+    let mut cursor = Cursor::of(last, arguments.to.as_deref())?;
     cursor.check(&store).await?;
-    let mut out = Out::open(arguments.to.as_deref(), cursor.bytes)?;
-    let since = arguments.since.map(|age| SystemClock::default().now().minus(age));
+    if let Some(age) = arguments.since.filter(|_| is_first) {
+        cursor.since = Some(SystemClock::default().now().minus(age).micros());
+    }
+    // What is in the file from now on is of this export, whenever it ends.
+    if let Some(file) = &arguments.cursor {
+        cursor.write(file)?;
+    }
+    let mut out = Out::open(&cursor)?;
+    let since = cursor.since.map(Timestamp::from_micros);
     loop {
         let gone = pass(&store, arguments, since, (&mut cursor, &mut out)).await?;
         if gone || !arguments.follow {
@@ -185,7 +249,7 @@ async fn pass(
             if !text.is_empty() && out.write(&text)? == Reader::Gone {
                 return Ok(true);
             }
-            *cursor = Cursor { seal: id, digest: hex(&seal.digest), bytes: out.bytes };
+            *cursor = Cursor { seal: id, digest: hex(&seal.digest), bytes: out.bytes, ..cursor.clone() };
             if let Some(file) = &arguments.cursor {
                 cursor.write(file)?;
             }
@@ -213,20 +277,51 @@ mod tests {
     fn what_an_export_did_not_finish_is_written_again_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let (to, at) = (folder.path().join("events.jsonl"), folder.path().join("cursor"));
-        let mut out = Out::open(Some(&to), 0).unwrap();
+        let first = Cursor::of(None, Some(&to)).unwrap();
+        first.write(&at).unwrap();
+        let mut out = Out::open(&first).unwrap();
         out.write("one\n").unwrap();
-        Cursor { seal: 1, digest: "00".to_owned(), bytes: out.bytes }.write(&at).unwrap();
+        Cursor { seal: 1, digest: "00".to_owned(), bytes: out.bytes, ..first }.write(&at).unwrap();
         out.write("tw").unwrap();
         drop(out);
-        let cursor = Cursor::read(&at).unwrap();
+        let cursor = Cursor::of(Cursor::read(&at).unwrap(), Some(&to)).unwrap();
         assert_eq!((cursor.seal, cursor.bytes), (1, 4));
-        let mut out = Out::open(Some(&to), cursor.bytes).unwrap();
+        let mut out = Out::open(&cursor).unwrap();
         out.write("two\n").unwrap();
         assert_eq!(std::fs::read_to_string(&to).unwrap(), "one\ntwo\n");
         // Somebody cut it: nothing is guessed.
         std::fs::write(&to, "o").unwrap();
-        assert!(Out::open(Some(&to), 4).is_err());
+        assert!(Out::open(&cursor).is_err());
         std::fs::write(&at, "{").unwrap();
         assert!(Cursor::read(&at).is_err());
+    }
+
+    #[test]
+    fn a_file_that_no_export_wrote_is_not_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let (to, other) = (folder.path().join("events.jsonl"), folder.path().join("notes.txt"));
+        std::fs::write(&other, "mine").unwrap();
+        assert!(Cursor::of(None, Some(&other)).is_err());
+        let of_a_file = Cursor::of(None, Some(&to)).unwrap();
+        let of_nobody = Cursor::of(None, None).unwrap();
+        for (last, to) in [
+            (&of_a_file, None),
+            (&of_a_file, Some(other.as_path())),
+            (&of_nobody, Some(to.as_path())),
+            (&of_nobody, Some(other.as_path())),
+        ] {
+            assert!(Cursor::of(Some(last.clone()), to).is_err(), "{last:?} {to:?}");
+        }
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "mine");
+    }
+
+    #[test]
+    fn a_second_export_stays_away_from_a_cursor() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path().join("cursor");
+        let first = locked(&at).unwrap();
+        assert!(locked(&at).is_err());
+        drop(first);
+        locked(&at).unwrap();
     }
 }

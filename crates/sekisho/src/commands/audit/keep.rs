@@ -152,18 +152,20 @@ pub(super) async fn forget(arguments: &ForgetArguments) -> Result<ExitCode, Fail
     let person = people::find_one(store.as_ref(), &arguments.person).await?;
     let mut audit = event(&world, AuditKind::PersonForgotten);
     audit.user = Some(person.id);
+    let mut begun = event(&world, AuditKind::PersonForgotten);
+    (begun.user, begun.outcome) = (Some(person.id), Outcome::Unknown);
     let holds = store.list_holds().await?;
     if let Some(hold) = holds.iter().find(|hold| hold.user.is_none_or(|user| user == person.id)) {
         audit.detail.insert("in_spite_of", hold.id.to_string());
     }
     let told = Told::new("blocks of calls read");
-    let forget = Forget { user: person.id, in_spite_of_holds: arguments.force, audit };
+    let forget = Forget { user: person.id, in_spite_of_holds: arguments.force, begun, audit };
     let forgotten = store.forget_person(forget, &|blocks, all| told.tell(blocks, all)).await;
     told.finish();
     let Some(count) = forgotten? else {
         return Err(Failure::Arguments(
-            "events of this person may be under a legal hold (`sekisho audit hold list`): nothing was forgotten. `--force` does \
-             it all the same"
+            "events of this person may be under a legal hold (`sekisho audit hold list`): what is held was not forgotten. \
+             `--force` does it all the same"
                 .to_owned(),
         ));
     };
