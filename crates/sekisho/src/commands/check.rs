@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::Clock as _;
-use store::{AuditFilter, AuditKind, Outcome, Queries};
+use store::{AuditFilter, AuditKind, Outcome, Queries, ToolDefinitions as _};
 
 use self::report::Report;
 use super::docs::print;
@@ -121,6 +121,24 @@ async fn record(config: &Config, report: &mut Report) {
     }
 }
 
+/// What tools say of themselves, and waits until somebody accepts it.
+async fn tools(store: &store::Engine, report: &mut Report) {
+    let servers = match store.list_tool_generations().await {
+        Ok(servers) => servers,
+        Err(error) => return report.bad("tools", error.to_string()),
+    };
+    for (server, _) in servers {
+        let Ok(list) = store.list_tools(&server).await else { continue };
+        let waiting = list.tools.iter().filter(|tool| tool.waiting.is_some()).count();
+        if waiting > 0 {
+            let said = format!(
+                "{waiting} of {server} wait until what they say of themselves is accepted: `sekisho tools diff {server}`"
+            );
+            report.note("tools", said);
+        }
+    }
+}
+
 /// From where the master key was had.
 fn key_is_had(config: &Config) -> String {
     match &config.master_key {
@@ -186,6 +204,7 @@ async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Co
         Err(error) => report.bad("keys", error.to_string()),
     }
     last_reading(store, report).await;
+    tools(store, report).await;
     if let Ok(counts) = store.counts().await {
         report.note(
             "store",

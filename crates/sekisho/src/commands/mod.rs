@@ -18,6 +18,7 @@ mod restore;
 mod serve;
 mod sign_in;
 mod stop;
+mod tools;
 mod usage;
 
 use std::path::PathBuf;
@@ -39,6 +40,7 @@ pub use self::policies::PolicyArguments;
 pub use self::restore::RestoreArguments;
 pub use self::sign_in::{SignInArguments, sign_in_in_words};
 pub use self::stop::{AllowArguments, StopArguments};
+pub use self::tools::ToolsArguments;
 pub use self::usage::UsageArguments;
 
 const EXAMPLES: &str = "\
@@ -49,6 +51,7 @@ Examples:
   sekisho audit --config /etc/sekisho.toml --user alice@example.com
   sekisho clients list --config /etc/sekisho.toml
   sekisho sign-in --config /etc/sekisho.toml K7Q2-9XWD
+  sekisho tools diff --config /etc/sekisho.toml
   sekisho keys list --config /etc/sekisho.toml
   sekisho backup --config /etc/sekisho.toml --to sekisho-2026-11-01.backup
   sekisho stop --config /etc/sekisho.toml --user alice@example.com --reason stolen
@@ -80,6 +83,8 @@ enum Command {
     Clients(ClientsArguments),
     /// Show which accounts people have connected at MCP servers; end one
     Connections(ConnectionsArguments),
+    /// Show what tools say of themselves, what of it changed, and accept it
+    Tools(ToolsArguments),
     /// Say in words why a client did not connect
     SignIn(SignInArguments),
     /// Show, rotate and withdraw keys; go over to another master key
@@ -136,6 +141,7 @@ pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Usage(arguments) => usage::run(&arguments),
         Command::Clients(arguments) => clients::run(&arguments),
         Command::Connections(arguments) => connections::run(&arguments),
+        Command::Tools(arguments) => tools::run(&arguments),
         Command::SignIn(arguments) => sign_in::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::EmergencyLogin(arguments) => emergency_login::run(&arguments),

@@ -13,6 +13,7 @@ mod notes;
 mod proofs;
 mod signals;
 mod token;
+pub(crate) mod tools;
 mod workloads;
 
 use std::fmt::Write as _;
