@@ -27,3 +27,4 @@ mod runbook;
 mod scopes;
 mod stop;
 mod stopping;
+mod tools;
