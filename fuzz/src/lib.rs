@@ -4,6 +4,7 @@
 //! One function for each reader. It takes any bytes and panics when a law is broken; bytes that are refused keep all laws.
 //! `tests/properties.rs` runs them on every build; `cargo xtask fuzz` runs them for as long as one likes, guided by coverage.
 
+mod definitions;
 mod doors;
 mod keys;
 mod lists;
@@ -17,11 +18,12 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names of their folders in `corpus/`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("basic", oauth::basic),
     ("challenges", oauth::challenges),
     ("client_ids", oauth::client_ids),
     ("cookies", doors::cookies),
+    ("definitions", definitions::definitions),
     ("envelopes", mcp::envelopes),
     ("events", mcp::events),
     ("forms", oauth::forms),
