@@ -345,6 +345,7 @@ impl AuthorizationServer {
                     RotateOutcome::Lost => return Ok(None),
                     RotateOutcome::Rotated => {
                         self.parts.timeline.refreshed(grant.id, now);
+                        self.parts.timeline.narrowed(grant.id, refresh.scope != grant.scope);
                         GrantRecord { generation, ..grant.clone() }
                     }
                 }

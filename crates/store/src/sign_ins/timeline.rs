@@ -123,6 +123,8 @@ pub struct Timeline {
     registered: Cache<Hash, IpAddr>,
     /// When a grant was last told to ask for more scope.
     stepping: Cache<Id<Grant>, Timestamp>,
+    /// Grants of which a client last asked for a token of less scope than they have.
+    narrowed: Cache<Id<Grant>, ()>,
     /// Attempts that began until then were looked through.
     gathered: Mutex<Option<Timestamp>>,
 }
@@ -163,6 +165,7 @@ impl Timeline {
             networks: Cache::new(REMEMBERED),
             registered: Cache::new(REMEMBERED),
             stepping: Cache::new(REMEMBERED),
+            narrowed: Cache::new(REMEMBERED),
             gathered: Mutex::default(),
         })
     }
@@ -356,10 +359,22 @@ impl Timeline {
         self.of_grant(grant, SignInEvent { at, step, reason, notes: Vec::new(), times: 1 });
     }
 
-    /// Whether a client of the grant was told just now that it needs more scope, and did nothing about it yet.
+    /// Whether a client of the grant was told just now that it needs more scope than the grant has, and did nothing about it
+    /// yet. Of a token that was asked for with less than that, a refresh is the way to the rest.
     #[must_use]
     pub fn is_stepping(&self, grant: Id<Grant>, now: Timestamp) -> bool {
-        !self.stepping.is_empty() && self.stepping.get(&grant).is_some_and(|told| now.since(told) < AT_ONCE)
+        !self.stepping.is_empty()
+            && self.stepping.get(&grant).is_some_and(|told| now.since(told) < AT_ONCE)
+            && self.narrowed.get(&grant).is_none()
+    }
+
+    /// Whether a refresh gave less scope than the grant has.
+    pub fn narrowed(&self, grant: Id<Grant>, is_narrow: bool) {
+        if is_narrow {
+            self.narrowed.insert(grant, ());
+        } else if !self.narrowed.is_empty() {
+            self.narrowed.remove(&grant);
+        }
     }
 
     /// A client of the grant heard that a refresh does not help: its next refresh is one like any other.
