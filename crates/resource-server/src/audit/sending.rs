@@ -5,6 +5,7 @@
 //! it takes what it gets: how far it has come stands in the record, and moves only then. After a fall the last seal may come
 //! twice; its events have their ids.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long after a failure, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long what is on its way is waited for at the end.
+const LAST: Duration = Duration::from_secs(2);
 /// How long a node has the turn without a word: longer than the events of one seal take at the slowest.
 const TURN: Duration = Duration::from_secs(300);
 /// Events in one request.
@@ -70,18 +73,26 @@ impl Sending {
     async fn run(&self, shutdown: &CancellationToken) {
         let mut failed_for = None;
         loop {
-            let pause = tokio::select! {
-                () = shutdown.cancelled() => break,
-                sent = self.pass() => match sent {
-                    Ok(true) => {
-                        if failed_for.take().is_some() {
-                            tracing::info!("the collector takes the audit again");
-                        }
-                        Duration::ZERO
+            let mut pass = pin!(self.pass());
+            let sent = tokio::select! {
+                sent = &mut pass => sent,
+                () = shutdown.cancelled() => {
+                    // What the collector has taken is written down, so that it does not come twice.
+                    if let Ok(Err(error)) = tokio::time::timeout(LAST, pass).await {
+                        tracing::debug!(%error, "the audit was not sent to its end");
                     }
-                    Ok(false) => EVERY,
-                    Err(error) => self.stand_back(&error, &mut failed_for),
-                },
+                    break;
+                }
+            };
+            let pause = match sent {
+                Ok(true) => {
+                    if failed_for.take().is_some() {
+                        tracing::info!("the collector takes the audit again");
+                    }
+                    Duration::ZERO
+                }
+                Ok(false) => EVERY,
+                Err(error) => self.stand_back(&error, &mut failed_for),
             };
             tokio::select! {
                 () = shutdown.cancelled() => break,
