@@ -2,7 +2,8 @@
 //!
 //! The key is the one that the access token is bound to, if it is bound to one; and the one by which the session was begun, for
 //! that is sealed into its id (`session.rs`). It says nothing of who may do what. A signature is good once. Must never take a
-//! key on its own word where a signature is required: whoever stole a token has a key too.
+//! key on its own word where a signature is required, but to begin a session: whoever stole a token has a key too, and only a
+//! token that is bound is of no use to them.
 
 use protocol::jose::dpop::Thumbprint;
 use protocol::message_signature::{MessageSignature, SignatureError, SignatureMode, SignedRequest};

@@ -228,7 +228,9 @@ impl ToolKeeper {
             let known = pins.find(name);
             let Some((pin, cause)) = Pin::next(known, said, news.mode, now) else { continue };
             let key = (news.of.server.clone(), name.to_owned());
-            if paces.get(&key).is_some_and(|pace| monotonic < pace.until) {
+            // A tool that begins to wait is refused from then on: that is never put off, only what would end its waiting.
+            let begins_to_wait = cause == Cause::Waits && known.is_none_or(|known| known.waiting().is_none());
+            if !begins_to_wait && paces.get(&key).is_some_and(|pace| monotonic < pace.until) {
                 continue;
             }
             let room = (new.0 + usize::from(known.is_none()), new.1 + said.text().len());

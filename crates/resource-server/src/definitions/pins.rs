@@ -109,7 +109,7 @@ impl Pin {
         self.accepted.as_ref().map(|(seen, _, _)| &seen.definition)
     }
 
-    fn waiting(&self) -> Option<&Definition> {
+    pub(super) fn waiting(&self) -> Option<&Definition> {
         self.waiting.as_ref().map(|seen| &seen.definition)
     }
 

@@ -99,7 +99,7 @@ async fn an_administrator_sees_what_tools_say_and_accepts_it_beside_a_running_se
     let heard = async { while listed(&folder, &http, &access).await.len() != waiting.len() {} };
     tokio::time::timeout(std::time::Duration::from_secs(10), heard).await.unwrap();
     assert!(tools(&folder, &["forget", "notes", "echo"]).contains("Forgot 1 tools"));
-    let audit = folder.run(&["audit", "--json"]);
+    let audit = folder.run(&["audit", "--json", "--limit", "0"]);
     let audit = text(&audit.stdout);
     let accepted = audit.lines().filter(|line| line.contains("tools_accepted")).count();
     assert_eq!(accepted, 3, "{audit}");
