@@ -169,6 +169,11 @@ fn f_32_cookies() {
 }
 
 #[test]
+fn f_32_definitions() {
+    keeps_its_laws("definitions");
+}
+
+#[test]
 fn f_32_envelopes() {
     keeps_its_laws("envelopes");
 }

@@ -104,7 +104,8 @@ async fn px_18_px_20_what_nobody_accepted_reaches_no_client_in_any_shape() -> Ve
     let never = call(&flow, &token, "h1dden").await?;
     assert_eq!((never.status, said(&never)), (StatusCode::FORBIDDEN, said(&unknown)));
     let house = flow.house.restart().await?;
-    let calls = house.audit(AuditKind::CallRefused).await?;
+    // That a tool says something else is the MCP server's doing, and the call one that failed.
+    let calls = [house.audit(AuditKind::CallRefused).await?, house.audit(AuditKind::Call).await?].concat();
     let reasons: Vec<_> = calls.iter().filter_map(|call| call.reason.as_deref()).collect();
     assert_eq!(reasons.iter().filter(|reason| **reason == "tool_changed").count(), 1);
     assert_eq!(reasons.iter().filter(|reason| **reason == "tool_not_accepted").count(), 3);

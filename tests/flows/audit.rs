@@ -91,6 +91,8 @@ async fn counted(plan: Plan) -> Verdict {
         ("token_issued", 3),
         ("token_refreshed", 3),
         ("token_refused", 1),
+        // What the MCP server says of its tools is new to the house.
+        ("tools_changed", 1),
     ]);
     assert_eq!(counts, expected);
     let ids: BTreeSet<String> = events.iter().map(|event| event.id.to_string()).collect();
