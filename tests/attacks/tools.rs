@@ -110,7 +110,9 @@ async fn px_18_px_20_what_nobody_accepted_reaches_no_client_in_any_shape() -> Ve
     assert_eq!(reasons.iter().filter(|reason| **reason == "tool_changed").count(), 1);
     assert_eq!(reasons.iter().filter(|reason| **reason == "tool_not_accepted").count(), 3);
     let told = house.audit(AuditKind::ToolsChanged).await?;
-    assert_eq!(told.len(), 2, "each once: {told:?}");
+    let restored = told.iter().filter(|told| told.detail.contains_key("restored")).count();
+    // Each once; a list that says both ends the waiting, and the next one begins it anew.
+    assert_eq!((told.len(), restored), (4, 1), "{told:?}");
     // After a restart what was accepted is still what counts.
     house.mcp.list_next(answer("application/json", poisoned));
     let got = house.call("notes", &token, "tools/list", json!({})).await?;

@@ -154,7 +154,9 @@ async fn of_arguments_the_audit_keeps_what_the_operator_named_and_no_secret() ->
 
 /// Each event says who, with which client, from where; and those of a flow belong together.
 fn judge(events: &[AuditRow]) -> Verdict {
-    for event in events.iter().filter(|event| event.kind != "key_created") {
+    // Of what the house and an MCP server do by themselves there is no client.
+    let by_nobody = ["key_created", "tools_changed"];
+    for event in events.iter().filter(|event| !by_nobody.contains(&event.kind.as_str())) {
         let missing = [
             ("client", event.client_id.is_none()),
             ("server", event.server.is_none()),

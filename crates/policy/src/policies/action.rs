@@ -52,6 +52,8 @@ impl Action {
             | "tasks/update" => Self::Connect,
             "prompts/list" | "resources/list" | "resources/templates/list" | "tools/list" => Self::List,
             "prompts/get" => Self::Get,
+            // Of nothing: whether there is such a method any more, the MCP server says (2026-07-28 has none).
+            "resources/subscribe" | "resources/unsubscribe" if call.name.is_none() => Self::Other,
             "resources/read" | "resources/subscribe" | "resources/unsubscribe" => Self::Read,
             "tools/call" => Self::Call,
             _ => Self::Other,
