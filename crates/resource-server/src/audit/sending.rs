@@ -177,7 +177,8 @@ fn log(row: &AuditRow, seal: u64) -> Log {
     add("sekisho.client_id", row.client_id.clone());
     add("sekisho.server", row.server.clone());
     add("sekisho.grant", row.grant.map(|grant| grant.to_string()));
-    for (name, value) in &row.detail {
+    // What the operator keeps of arguments stays in the house, where it can be held and removed.
+    for (name, value) in row.detail.iter().filter(|(name, _)| *name != "arguments") {
         add(&format!("sekisho.detail.{name}"), Some(value.clone()));
     }
     attributes
