@@ -58,6 +58,7 @@ impl Scene {
             assume_pkce: false,
             redirect_uri: REDIRECT.to_owned(),
             document_url: documents.url.clone(),
+            other_document_urls: Vec::new(),
             client_name: "Sekisho".to_owned(),
             deadline: Duration::from_secs(10),
         };

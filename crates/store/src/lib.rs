@@ -95,7 +95,7 @@ pub use statements::{Statement, statements};
 pub use tool_definitions::{
     AcceptedBy, AcceptedDefinition, SeenDefinition, ToolChange, ToolDefinitions, ToolList, ToolRecord,
 };
-pub use upstream_clients::{UpstreamClientRecord, UpstreamClients};
+pub use upstream_clients::{Replaced, UpstreamClientRecord, UpstreamClients};
 pub use usage::{LATENCIES_MS, Usage, UsageBy, UsageOf, UsageRecord};
 pub use users::{
     AnsweredLeg, NewIdentity, NewServiceAccount, SERVICE_ACCOUNT, SignIn, SignInOutcome, UserRecord, Users,

@@ -85,6 +85,7 @@ sealed_columns! {
     CONNECTION_ACCESS = "connections" "access_token";
     CONNECTION_REFRESH = "connections" "refresh_token";
     EMERGENCY_LOGIN = "emergency_logins" "sealed";
+    FORMER_UPSTREAM_CLIENT = "former_upstream_clients" "sealed";
     OFFLINE_ACCESS = "offline_access" "sealed";
     UPSTREAM_CLIENT = "upstream_clients" "sealed";
     UPSTREAM_VERIFIER = "authorizations" "upstream_verifier";

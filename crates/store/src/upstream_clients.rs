@@ -1,12 +1,13 @@
 //! Who we are at the authorization servers of MCP servers where we registered ourselves (RFC 7591): one client for each, of all
-//! nodes, sealed.
+//! nodes, sealed. Where our address is another one now, who we were under the former one is kept: what was given to that
+//! client goes on as that client.
 
 use protocol::id::{Id, UpstreamClient};
 use protocol::secret::Sealed;
 use protocol::world::Timestamp;
 
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, StoreError};
 
@@ -27,6 +28,15 @@ pub struct UpstreamClientRecord {
     pub created_at: Timestamp,
 }
 
+/// The registration in the place of which another one is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// What we are called in it.
+    pub client_id: String,
+    /// It, sealed anew for its row among the former ones, if it is still of use.
+    pub kept: Option<UpstreamClientRecord>,
+}
+
 /// Our registrations in the record.
 pub trait UpstreamClients: Send + Sync {
     /// The one for an MCP server at an issuer.
@@ -36,10 +46,21 @@ pub trait UpstreamClients: Send + Sync {
         issuer: &'a str,
     ) -> Answer<'a, Option<UpstreamClientRecord>>;
 
-    /// Keeps one in the place of that with this client id, or where there is none. Whether that was still so.
-    fn put_upstream_client(&self, new: UpstreamClientRecord, instead_of: Option<String>) -> Answer<'_, bool>;
+    /// Those that were the one before.
+    fn list_former_upstream_clients<'a>(
+        &'a self,
+        server: &'a str,
+        issuer: &'a str,
+    ) -> Answer<'a, Vec<UpstreamClientRecord>>;
 
-    /// Forgets one, if it still has this client id. Whether it had.
+    /// Keeps one in the place of another, or where there is none. Whether that was still so.
+    fn put_upstream_client(
+        &self,
+        new: UpstreamClientRecord,
+        instead_of: Option<Replaced>,
+    ) -> Answer<'_, bool>;
+
+    /// Forgets the one with this client id, be it a former one. Whether there was one.
     fn forget_upstream_client<'a>(
         &'a self,
         server: &'a str,
@@ -51,10 +72,15 @@ pub trait UpstreamClients: Send + Sync {
 statement_list! {
     FIND = "SELECT id, server, issuer, client_id, sealed, created_at FROM upstream_clients \
         WHERE server = $1 AND issuer = $2";
+    LIST_FORMER = "SELECT id, server, issuer, client_id, sealed, created_at FROM former_upstream_clients \
+        WHERE server = $1 AND issuer = $2 ORDER BY id";
+    PUT_FORMER = "INSERT INTO former_upstream_clients (id, server, issuer, client_id, sealed, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (server, issuer, client_id) DO NOTHING";
     PUT = "INSERT INTO upstream_clients (id, server, issuer, client_id, sealed, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (server, issuer) DO NOTHING";
     REPLACE = "UPDATE upstream_clients SET id = $1, client_id = $2, sealed = $3, created_at = $4 \
         WHERE server = $5 AND issuer = $6 AND client_id = $7";
+    FORGET_FORMER = "DELETE FROM former_upstream_clients WHERE server = $1 AND issuer = $2 AND client_id = $3";
     FORGET = "DELETE FROM upstream_clients WHERE server = $1 AND issuer = $2 AND client_id = $3";
 }
 
@@ -67,17 +93,33 @@ impl UpstreamClients for Engine {
         Box::pin(async move { self.one(FIND, params![server, issuer]).await?.map(decode).transpose() })
     }
 
-    fn put_upstream_client(&self, new: UpstreamClientRecord, instead_of: Option<String>) -> Answer<'_, bool> {
+    fn list_former_upstream_clients<'a>(
+        &'a self,
+        server: &'a str,
+        issuer: &'a str,
+    ) -> Answer<'a, Vec<UpstreamClientRecord>> {
         Box::pin(async move {
-            let (server, issuer, client) = (new.server.as_str(), new.issuer.as_str(), new.client_id.as_str());
-            let step = match instead_of.as_deref() {
-                None => Step::one(PUT, params![new.id, server, issuer, client, &new.sealed, new.created_at]),
-                Some(old) => Step::one(
-                    REPLACE,
-                    params![new.id, client, &new.sealed, new.created_at, server, issuer, old],
-                ),
+            self.many(LIST_FORMER, params![server, issuer]).await?.into_iter().map(decode).collect()
+        })
+    }
+
+    fn put_upstream_client(
+        &self,
+        new: UpstreamClientRecord,
+        instead_of: Option<Replaced>,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let steps = match instead_of {
+                None => vec![Step::one(PUT, row(&new))],
+                Some(Replaced { client_id: old, kept }) => {
+                    let (server, issuer) = (new.server.as_str(), new.issuer.as_str());
+                    let (client, at) = (new.client_id.as_str(), new.created_at);
+                    let params = params![new.id, client, &new.sealed, at, server, issuer, old.as_str()];
+                    let kept = kept.map(|kept| Step::at_most_one(PUT_FORMER, row(&kept)));
+                    kept.into_iter().chain([Step::one(REPLACE, params)]).collect()
+                }
             };
-            Ok(matches!(self.write(Write::new(vec![step])).await?, Written::Done(_)))
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
         })
     }
 
@@ -88,10 +130,19 @@ impl UpstreamClients for Engine {
         client_id: &'a str,
     ) -> Answer<'a, bool> {
         Box::pin(async move {
-            let forget = Step::one(FORGET, params![server, issuer, client_id]);
-            Ok(matches!(self.write(Write::new(vec![forget])).await?, Written::Done(_)))
+            let of = || params![server, issuer, client_id];
+            let steps = vec![Step::at_most_one(FORGET_FORMER, of()), Step::at_most_one(FORGET, of())];
+            Ok(match self.write(Write::new(steps)).await? {
+                Written::Done(touched) => touched.iter().any(|step| step.count > 0),
+                Written::Missed(_) => false,
+            })
         })
     }
+}
+
+fn row(record: &UpstreamClientRecord) -> Vec<Value> {
+    let (server, issuer) = (record.server.as_str(), record.issuer.as_str());
+    params![record.id, server, issuer, record.client_id.as_str(), &record.sealed, record.created_at]
 }
 
 fn decode(row: Row) -> Result<UpstreamClientRecord, StoreError> {

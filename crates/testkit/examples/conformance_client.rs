@@ -102,6 +102,7 @@ fn made(
         assume_pkce: false,
         redirect_uri: REDIRECT.to_owned(),
         document_url: DOCUMENT.to_owned(),
+        other_document_urls: Vec::new(),
         client_name: "Sekisho".to_owned(),
         deadline: Duration::from_secs(10),
     };

@@ -18,6 +18,7 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         trusted_issuers: _,
         documents: _,
         former_public_urls: _,
+        present_public_url: _,
         identity_providers: _,
         mcp_servers: _,
         outbound_proxy: _,

@@ -72,6 +72,8 @@ pub struct Config {
     pub house: House,
     /// `[[former_public_url]]`.
     pub former_public_urls: Vec<FormerPublicUrl>,
+    /// The present public URL, where this is the house under a former one.
+    pub present_public_url: Option<String>,
     /// Where the master key comes from.
     pub master_key: MasterKeySource,
     /// Where the previous one comes from, while the record goes over.
@@ -171,6 +173,7 @@ impl Config {
                 folder: source.path(""),
                 house: house?,
                 former_public_urls: former?,
+                present_public_url: None,
                 master_key: master_key?,
                 previous_master_key: previous_master_key?,
                 store: store?,
@@ -206,10 +209,20 @@ impl Config {
     #[must_use]
     pub fn under(&self, public_url: &str) -> Self {
         let mut config = self.clone();
-        public_url.clone_into(&mut config.house.public_url);
+        config.present_public_url =
+            Some(std::mem::replace(&mut config.house.public_url, public_url.to_owned()));
         // People come to the former name itself: the pages of the present one know the present issuer only.
         config.house.pages_url = None;
         config
+    }
+
+    /// All public URLs of this house, that by which it is called here first.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let here = self.house.public_url.clone();
+        let others = self.present_public_url.iter().cloned().chain(self.former_names());
+        let others: Vec<_> = others.filter(|other| *other != here).collect();
+        std::iter::once(here).chain(others).collect()
     }
 
     /// Every origin under which this house answers.

@@ -12,13 +12,13 @@ use futures_util::future::BoxFuture;
 use protocol::id::{Id, UpstreamClient};
 use protocol::keys::Keys;
 use protocol::oauth::Scope;
-use protocol::secret::Hash;
+use protocol::secret::{Hash, Sealed};
 use protocol::world::{Clock, Entropy};
-use store::{Store, UpstreamClientRecord};
+use store::{Replaced, Store, UpstreamClientRecord};
 use upstream::egress::Fetcher;
 use upstream::guarded::{GuardedFetcher, GuardedSettings};
 use upstream::oauth_client::{
-    Kind, NotKept, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, RegisteredClient,
+    Kind, Known, NotKept, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, RegisteredClient,
     Registration, Registrations, Ways,
 };
 use upstream::trust::Trust;
@@ -35,9 +35,12 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// What a client was made from: where the MCP server is, what was written of its provider, our own names, the secret.
 type MadeFrom = (String, Option<ConnectionConfig>, String, Option<Hash>, Trust);
 
-/// The clients, by the name of their MCP server.
+/// By the name of the MCP server and that of the house: while it moves each of its names has its own.
+type Made = HashMap<(String, String), (MadeFrom, Arc<OauthClient>)>;
+
+/// The clients.
 #[derive(Debug, Default)]
-pub struct Providers(Mutex<HashMap<String, (MadeFrom, Arc<OauthClient>)>>);
+pub struct Providers(Mutex<Made>);
 
 impl Providers {
     /// The client for an MCP server. Dials nothing.
@@ -55,7 +58,7 @@ impl Providers {
             source.map(|source| source.load("the secret of our client at a provider")).transpose()?;
         let url = server.settings.url.to_string();
         let trust = shared.trusts.of(config, "https://", server.settings.ca_file.as_deref())?;
-        let names = format!("{} {}", config.house.public_url, config.house.pages_url());
+        let names = [&[config.house.pages_url().to_owned()], config.names().as_slice()].concat().join(" ");
         let from = (
             url,
             server.connection.clone(),
@@ -63,7 +66,7 @@ impl Providers {
             secret.as_ref().map(|secret| secret.hash()),
             trust.clone(),
         );
-        let name = server.settings.name.clone();
+        let name = (server.settings.name.clone(), config.house.public_url.clone());
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((before, client)) = made.get(&name)
             && *before == from
@@ -107,6 +110,7 @@ fn settings(
         client_secret: secret.map(Arc::new),
         method: None,
     });
+    let document_url = |of: &str| format!("{of}/connect/{name}/client");
     Ok(OauthClientSettings {
         server: name.clone(),
         url: server.settings.url.to_string(),
@@ -118,11 +122,16 @@ fn settings(
         scope: scope.map_err(|error| error.to_string())?.unwrap_or_default(),
         assume_pkce: written.is_some_and(|written| written.assume_pkce),
         redirect_uri: format!("{}/connect/{name}/callback", config.house.pages_url()),
-        document_url: format!("{}/connect/{name}/client", config.house.public_url),
+        document_url: document_url(&config.house.public_url),
+        other_document_urls: config.names().iter().skip(1).map(|name| document_url(name)).collect(),
         client_name: "Sekisho".to_owned(),
         deadline: DEADLINE,
     })
 }
+
+/// The tables for which registrations are sealed (attacks.md, ST-02).
+const CURRENT: &str = "upstream_clients";
+const FORMER: &str = "former_upstream_clients";
 
 /// Who we are where we registered ourselves, in the record, for all nodes.
 #[derive(Debug)]
@@ -138,25 +147,51 @@ pub struct Registered {
 }
 
 impl Registered {
-    fn open(&self, record: &UpstreamClientRecord) -> Option<RegisteredClient> {
-        let context: [&[u8]; 3] = [b"upstream_clients", b"sealed", record.id.as_bytes()];
+    fn seal(&self, table: &str, id: Id<UpstreamClient>, client: &RegisteredClient) -> Sealed {
+        let context: [&[u8]; 3] = [table.as_bytes(), b"sealed", id.as_bytes()];
+        let keys = self.keys.load();
+        client
+            .to_secret()
+            .expose(|text| keys.sealing.active().seal(&context, text.as_bytes(), &*self.entropy))
+    }
+
+    fn open(&self, table: &str, record: &UpstreamClientRecord) -> Option<RegisteredClient> {
+        let context: [&[u8]; 3] = [table.as_bytes(), b"sealed", record.id.as_bytes()];
         let opened = self.keys.load().sealing.open(&context, &record.sealed).ok()?;
         RegisteredClient::from_text(std::str::from_utf8(&opened).ok()?)
     }
 
-    async fn stands(&self, server: &str, issuer: &str) -> Result<Option<RegisteredClient>, NotKept> {
-        let found = self.store.find_upstream_client(server, issuer).await.map_err(|_| NotKept)?;
-        Ok(found.and_then(|record| self.open(&record)))
+    async fn known(&self, server: &str, issuer: &str) -> Result<Known, NotKept> {
+        let current = self.store.find_upstream_client(server, issuer).await.map_err(|_| NotKept)?;
+        let former = self.store.list_former_upstream_clients(server, issuer).await.map_err(|_| NotKept)?;
+        Ok(Known {
+            current: current.and_then(|record| self.open(CURRENT, &record)),
+            former: former.iter().filter_map(|record| self.open(FORMER, record)).collect(),
+        })
+    }
+
+    fn record(
+        &self,
+        table: &str,
+        (server, issuer): (&str, &str),
+        client: &RegisteredClient,
+    ) -> UpstreamClientRecord {
+        let now = self.clock.now();
+        let id = Id::mint(now, &*self.entropy);
+        UpstreamClientRecord {
+            id,
+            server: server.to_owned(),
+            issuer: issuer.to_owned(),
+            client_id: client.client_id.clone(),
+            sealed: self.seal(table, id, client),
+            created_at: now,
+        }
     }
 }
 
 impl Registrations for Registered {
-    fn find<'a>(
-        &'a self,
-        server: &'a str,
-        issuer: &'a str,
-    ) -> BoxFuture<'a, Result<Option<RegisteredClient>, NotKept>> {
-        Box::pin(self.stands(server, issuer))
+    fn find<'a>(&'a self, server: &'a str, issuer: &'a str) -> BoxFuture<'a, Result<Known, NotKept>> {
+        Box::pin(self.known(server, issuer))
     }
 
     fn keep<'a>(
@@ -164,27 +199,19 @@ impl Registrations for Registered {
         server: &'a str,
         issuer: &'a str,
         client: RegisteredClient,
-        instead_of: Option<&'a str>,
+        instead_of: Option<&'a RegisteredClient>,
     ) -> BoxFuture<'a, Result<RegisteredClient, NotKept>> {
         Box::pin(async move {
-            let now = self.clock.now();
-            let id: Id<UpstreamClient> = Id::mint(now, &*self.entropy);
-            let context: [&[u8]; 3] = [b"upstream_clients", b"sealed", id.as_bytes()];
-            let sealed = client.to_secret().expose(|text| {
-                self.keys.load().sealing.active().seal(&context, text.as_bytes(), &*self.entropy)
+            let place = (server, issuer);
+            let replaced = instead_of.map(|old| Replaced {
+                client_id: old.client_id.clone(),
+                kept: (old.redirect_uri != client.redirect_uri).then(|| self.record(FORMER, place, old)),
             });
-            let record = UpstreamClientRecord {
-                id,
-                server: server.to_owned(),
-                issuer: issuer.to_owned(),
-                client_id: client.client_id.clone(),
-                sealed,
-                created_at: now,
-            };
             // Whoever was faster is who we are.
-            let put = self.store.put_upstream_client(record, instead_of.map(str::to_owned)).await;
+            let put = self.store.put_upstream_client(self.record(CURRENT, place, &client), replaced).await;
             put.map_err(|_| NotKept)?;
-            self.stands(server, issuer).await?.ok_or(NotKept)
+            let known = self.known(server, issuer).await?;
+            known.find(|one| one.redirect_uri == client.redirect_uri).cloned().ok_or(NotKept)
         })
     }
 

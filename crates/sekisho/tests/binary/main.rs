@@ -19,6 +19,7 @@ mod leaked_keys;
 mod log;
 mod master_key;
 mod moving;
+mod moving_connections;
 mod outward;
 mod policies;
 mod process;

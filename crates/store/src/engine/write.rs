@@ -8,12 +8,13 @@ use crate::Revocation;
 
 /// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
 /// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
-pub(crate) const TABLES: [&str; 31] = [
+pub(crate) const TABLES: [&str; 32] = [
     "clients",
     "client_rules",
     "users",
     "identity_links",
     "offline_access",
+    "former_upstream_clients",
     "upstream_clients",
     "tool_lists",
     "tool_definitions",

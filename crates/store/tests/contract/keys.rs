@@ -3,7 +3,8 @@ use protocol::secret::Sealed;
 use store::{
     AuditKind, AuthorizationState, Authorizations as _, ConnectingRecords as _, EmergencyLoginRecord,
     EmergencyLogins as _, Engine, KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey,
-    NewOfflineAccess, Queries as _, SealedColumn, SealedRows as _, SignIn, UpstreamClients as _, Users as _,
+    NewOfflineAccess, Queries as _, Replaced, SealedColumn, SealedRows as _, SignIn, UpstreamClients as _,
+    Users as _,
 };
 use tokio::task::JoinSet;
 
@@ -184,7 +185,7 @@ async fn the_record_moves_to_a_master_key_when_every_key_has(store: Opened) {
 }
 
 async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
-    let [verifier, access, refresh, login, offline, client, column] = SealedColumn::ALL else {
+    let [verifier, access, refresh, login, former, offline, client, column] = SealedColumn::ALL else {
         panic!("a new column: say here what stands in it")
     };
     let made = EmergencyLoginRecord {
@@ -201,7 +202,10 @@ async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
     connections::connected(&store, 1, id(1), "notes").await;
     assert!(store.put_connecting(connections::attempt(2, id(1), "notes"), 20).await.unwrap());
     assert!(store.put_upstream_client(upstream_clients::registered(1), None).await.unwrap());
-    for column in [*verifier, *access, *refresh, *login, *offline, *client] {
+    let kept = Some(upstream_clients::registered(1));
+    let instead_of = Some(Replaced { client_id: "client 1".to_owned(), kept });
+    assert!(store.put_upstream_client(upstream_clients::registered(2), instead_of).await.unwrap());
+    for column in [*verifier, *access, *refresh, *login, *former, *offline, *client] {
         assert_eq!(store.count_sealed(column, OTHER_MASTER).await.unwrap(), 1);
         let row = store.list_sealed(column, OTHER_MASTER, None).await.unwrap().pop().unwrap();
         assert!(store.swap_sealed(column, row, sealed_by(OTHER_MASTER, 8)).await.unwrap());

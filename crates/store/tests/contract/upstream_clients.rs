@@ -1,5 +1,5 @@
 use protocol::secret::Sealed;
-use store::{UpstreamClientRecord, UpstreamClients as _};
+use store::{Replaced, UpstreamClientRecord, UpstreamClients as _};
 
 use crate::engines::{Opened, contract};
 use crate::fixtures::*;
@@ -7,6 +7,7 @@ use crate::fixtures::*;
 contract! {
     of_two_nodes_that_register_one_is_kept,
     a_registration_is_replaced_and_forgotten_by_its_client_id_only,
+    what_a_registration_takes_the_place_of_is_kept_with_it_or_not_at_all,
 }
 
 const ISSUER: &str = "https://as.example";
@@ -36,7 +37,7 @@ async fn of_two_nodes_that_register_one_is_kept(store: Opened) {
 }
 
 async fn a_registration_is_replaced_and_forgotten_by_its_client_id_only(store: Opened) {
-    let old = || Some("client 1".to_owned());
+    let old = || Some(Replaced { client_id: "client 1".to_owned(), kept: None });
     assert!(!store.put_upstream_client(registered(2), old()).await.unwrap());
     assert!(store.put_upstream_client(registered(1), None).await.unwrap());
     assert!(store.put_upstream_client(registered(2), old()).await.unwrap());
@@ -45,4 +46,20 @@ async fn a_registration_is_replaced_and_forgotten_by_its_client_id_only(store: O
     assert!(!store.forget_upstream_client("notes", ISSUER, "client 1").await.unwrap());
     assert!(store.forget_upstream_client("notes", ISSUER, "client 2").await.unwrap());
     assert_eq!(kept(&store).await, None);
+}
+
+async fn what_a_registration_takes_the_place_of_is_kept_with_it_or_not_at_all(store: Opened) {
+    let kept = || UpstreamClientRecord { id: id(11), ..registered(1) };
+    let old = || Some(Replaced { client_id: "client 1".to_owned(), kept: Some(kept()) });
+    let former = async || store.list_former_upstream_clients("notes", ISSUER).await.unwrap();
+    assert!(!store.put_upstream_client(registered(2), old()).await.unwrap());
+    assert_eq!(former().await, []);
+    assert!(store.put_upstream_client(registered(1), None).await.unwrap());
+    assert!(store.put_upstream_client(registered(2), old()).await.unwrap());
+    assert!(!store.put_upstream_client(registered(3), old()).await.unwrap());
+    assert_eq!(former().await, [kept()]);
+    assert!(store.list_former_upstream_clients("ledger", ISSUER).await.unwrap().is_empty());
+    assert!(store.forget_upstream_client("notes", ISSUER, "client 1").await.unwrap());
+    assert_eq!(former().await, []);
+    assert_eq!(self::kept(&store).await, Some(registered(2)));
 }

@@ -57,6 +57,7 @@ impl Connected {
             assume_pkce: false,
             redirect_uri: format!("{pages_url}/connect/{}/callback", self.server),
             document_url: format!("{pages_url}/connect/{}/client", self.server),
+            other_document_urls: Vec::new(),
             client_name: "Sekisho".to_owned(),
             deadline: Duration::from_secs(10),
         };

@@ -35,7 +35,7 @@ pub use error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
 pub use exchange::SubjectTokenType;
 pub use id_jag::IdentityAssertions;
 pub use minted::{GithubAppSettings, GoogleAccountSettings, MintError, MintedToken, Minter};
-pub use registration::{InMemory, NotKept, RegisteredClient, Registrations};
+pub use registration::{InMemory, Known, NotKept, RegisteredClient, Registrations};
 pub use revocation::{Revocated, Revoked};
 pub use settings::{Kind, OauthClientSettings, OauthClientSettingsError, PreRegistered, Registration};
 pub use token::{Binding, Tokens};
@@ -286,34 +286,34 @@ impl OauthClient {
     async fn known(&self, server: &Server) -> Result<RegisteredClient, OauthClientError> {
         match registration::way(&self.settings, server)? {
             Way::PreRegistered => registration::by_hand(&self.settings, server),
-            Way::Document => Ok(registration::document_client(&self.settings)),
+            Way::Document => Ok(registration::document_client(&self.settings, &self.settings.document_url)),
             Way::Dynamic => self.registered(server).await,
         }
     }
 
     async fn registered(&self, server: &Server) -> Result<RegisteredClient, OauthClientError> {
         let _turn = self.registering.lock().await;
-        let found = self.found(server).await?;
+        let known = self.found(server).await?;
         let is_good = |client: &RegisteredClient| {
             client.redirect_uri == self.settings.redirect_uri
                 && client.expires_at.is_none_or(|at| at > self.clock.now())
         };
-        let instead_of = match found {
-            Some(client) if is_good(&client) => return Ok(client),
-            stale => stale.map(|client| client.client_id),
-        };
+        if let Some(client) = known.find(is_good) {
+            return Ok(client.clone());
+        }
         let fresh = registration::register(&self.settings, server, &self.reach).await?;
         let name = &self.settings.server;
-        let kept = self.registrations.keep(name, &server.issuer, fresh, instead_of.as_deref());
+        let kept = self.registrations.keep(name, &server.issuer, fresh, known.current.as_ref());
         kept.await.map_err(|NotKept| OauthClientError::Unreachable(Place::Registrations))
     }
 
-    async fn found(&self, server: &Server) -> Result<Option<RegisteredClient>, OauthClientError> {
+    async fn found(&self, server: &Server) -> Result<Known, OauthClientError> {
         let found = self.registrations.find(&self.settings.server, &server.issuer).await;
         found.map_err(|NotKept| OauthClientError::Unreachable(Place::Registrations))
     }
 
-    /// Who we were when this was given. Nothing is shown to anybody else, and nobody else presents it (CL-026, CL-072).
+    /// Who we were when this was given, be it under another name of this house (product.md, P-23). Nothing is shown to anybody
+    /// else, and nobody else presents it (CL-026, CL-072).
     async fn bound(&self, server: &Server, binding: &Binding) -> Result<RegisteredClient, OauthClientError> {
         if server.issuer != binding.issuer || server.resource != binding.resource {
             // Metadata that is away for a moment makes nobody move.
@@ -323,15 +323,19 @@ impl OauthClient {
                 OauthClientError::Unreachable(Place::McpServer)
             });
         }
+        let is_bound = |client: &RegisteredClient| client.client_id == binding.client_id;
         let client = match registration::way(&self.settings, server)? {
-            Way::PreRegistered => Some(registration::by_hand(&self.settings, server)?),
-            Way::Document => Some(registration::document_client(&self.settings)),
+            Way::PreRegistered => Some(registration::by_hand(&self.settings, server)?).filter(is_bound),
+            Way::Document => {
+                let documents = std::iter::once(&self.settings.document_url);
+                let mut documents = documents.chain(&self.settings.other_document_urls);
+                let is_ours = documents.any(|url| *url == binding.client_id);
+                is_ours.then(|| registration::document_client(&self.settings, &binding.client_id))
+            }
             // Not registered for this: what is not there was given to somebody who is not there any more.
-            Way::Dynamic => self.found(server).await?,
+            Way::Dynamic => self.found(server).await?.find(is_bound).cloned(),
         };
-        client
-            .filter(|client| client.client_id == binding.client_id)
-            .ok_or_else(|| Rejection::Forgotten.into())
+        client.ok_or_else(|| Rejection::Forgotten.into())
     }
 
     /// A registration that is not known there any more is forgotten here, once, and with it what it was given.
@@ -341,9 +345,16 @@ impl OauthClient {
         client: &RegisteredClient,
         tokens: Result<Tokens, OauthClientError>,
     ) -> Result<Tokens, OauthClientError> {
-        let refused = matches!(tokens, Err(OauthClientError::Obstacle(Obstacle::Client)));
-        if !refused || registration::way(&self.settings, server)? != Way::Dynamic {
+        if !matches!(tokens, Err(OauthClientError::Obstacle(Obstacle::Client))) {
             return tokens;
+        }
+        match registration::way(&self.settings, server)? {
+            Way::Dynamic => {}
+            // Read under that name no more: only a new sign-in helps.
+            Way::Document if client.client_id != self.settings.document_url => {
+                return Err(Rejection::Forgotten.into());
+            }
+            Way::Document | Way::PreRegistered => return tokens,
         }
         let forgotten = self.registrations.forget(&self.settings.server, &server.issuer, &client.client_id);
         forgotten.await.map_err(|NotKept| OauthClientError::Unreachable(Place::Registrations))?;

@@ -93,26 +93,39 @@ impl fmt::Debug for RegisteredClient {
 #[error("the record of registrations does not answer")]
 pub struct NotKept;
 
+/// Our registrations for one MCP server at one issuer.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The last one.
+    pub current: Option<RegisteredClient>,
+    /// Those before it, for other addresses of ours: what was given to them goes on (product.md, P-23).
+    pub former: Vec<RegisteredClient>,
+}
+
+impl Known {
+    /// The first of which this is so.
+    #[must_use]
+    pub fn find(&self, is_so: impl Fn(&RegisteredClient) -> bool) -> Option<&RegisteredClient> {
+        self.current.iter().chain(&self.former).find(|client| is_so(client))
+    }
+}
+
 /// Where dynamic registrations are kept, for all nodes.
 pub trait Registrations: Send + Sync + fmt::Debug {
-    /// Our registration for this MCP server at this issuer.
-    fn find<'a>(
-        &'a self,
-        server: &'a str,
-        issuer: &'a str,
-    ) -> BoxFuture<'a, Result<Option<RegisteredClient>, NotKept>>;
+    /// Our registrations for this MCP server at this issuer.
+    fn find<'a>(&'a self, server: &'a str, issuer: &'a str) -> BoxFuture<'a, Result<Known, NotKept>>;
 
-    /// Keeps one in the place of that with the client id `instead_of`, or where there is none; what stands there then, which is
-    /// another node's if that was faster.
+    /// Keeps one in the place of `instead_of`, or where there is none; what stands there then, which is another node's if that
+    /// was faster. What it takes the place of is former then, unless it was for the same address of ours.
     fn keep<'a>(
         &'a self,
         server: &'a str,
         issuer: &'a str,
         client: RegisteredClient,
-        instead_of: Option<&'a str>,
+        instead_of: Option<&'a RegisteredClient>,
     ) -> BoxFuture<'a, Result<RegisteredClient, NotKept>>;
 
-    /// Forgets one that the authorization server does not know any more, if it still has this client id.
+    /// Forgets one that the authorization server does not know any more, by its client id.
     fn forget<'a>(
         &'a self,
         server: &'a str,
@@ -123,17 +136,13 @@ pub trait Registrations: Send + Sync + fmt::Debug {
 
 /// Registrations of one process, which end with it: for tests.
 #[derive(Debug, Default)]
-pub struct InMemory(Mutex<HashMap<(String, String), RegisteredClient>>);
+pub struct InMemory(Mutex<HashMap<(String, String), Known>>);
 
 impl Registrations for InMemory {
-    fn find<'a>(
-        &'a self,
-        server: &'a str,
-        issuer: &'a str,
-    ) -> BoxFuture<'a, Result<Option<RegisteredClient>, NotKept>> {
+    fn find<'a>(&'a self, server: &'a str, issuer: &'a str) -> BoxFuture<'a, Result<Known, NotKept>> {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = held.get(&(server.to_owned(), issuer.to_owned())).cloned();
-        Box::pin(async move { Ok(found) })
+        Box::pin(async move { Ok(found.unwrap_or_default()) })
     }
 
     fn keep<'a>(
@@ -141,15 +150,16 @@ impl Registrations for InMemory {
         server: &'a str,
         issuer: &'a str,
         client: RegisteredClient,
-        instead_of: Option<&'a str>,
+        instead_of: Option<&'a RegisteredClient>,
     ) -> BoxFuture<'a, Result<RegisteredClient, NotKept>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (server.to_owned(), issuer.to_owned());
-        let stands = held.get(&place).map(|held| held.client_id.as_str());
-        if stands == instead_of {
-            held.insert(place.clone(), client);
+        let known = held.entry((server.to_owned(), issuer.to_owned())).or_default();
+        let id = |client: &RegisteredClient| client.client_id.clone();
+        if known.current.as_ref().map(id) == instead_of.map(id) {
+            let replaced = known.current.replace(client.clone());
+            known.former.extend(replaced.filter(|old| old.redirect_uri != client.redirect_uri));
         }
-        let stands = held.get(&place).cloned().ok_or(NotKept);
+        let stands = known.find(|one| one.redirect_uri == client.redirect_uri).cloned().ok_or(NotKept);
         Box::pin(async move { stands })
     }
 
@@ -160,9 +170,9 @@ impl Registrations for InMemory {
         client_id: &'a str,
     ) -> BoxFuture<'a, Result<(), NotKept>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (server.to_owned(), issuer.to_owned());
-        if held.get(&place).is_some_and(|held| held.client_id == client_id) {
-            held.remove(&place);
+        if let Some(known) = held.get_mut(&(server.to_owned(), issuer.to_owned())) {
+            known.current.take_if(|one| one.client_id == client_id);
+            known.former.retain(|one| one.client_id != client_id);
         }
         Box::pin(async { Ok(()) })
     }
@@ -242,9 +252,10 @@ fn described(settings: &OauthClientSettings, method: TokenEndpointAuthMethod) ->
     metadata
 }
 
-pub(super) fn document_client(settings: &OauthClientSettings) -> RegisteredClient {
+/// As whom we are known by the document at this address of ours.
+pub(super) fn document_client(settings: &OauthClientSettings, at: &str) -> RegisteredClient {
     RegisteredClient {
-        client_id: settings.document_url.clone(),
+        client_id: at.to_owned(),
         client_secret: None,
         method: TokenEndpointAuthMethod::None,
         redirect_uri: settings.redirect_uri.clone(),

@@ -77,6 +77,8 @@ pub struct OauthClientSettings {
     pub redirect_uri: String,
     /// The URL of our client ID metadata document for it.
     pub document_url: String,
+    /// The same under the other names of this house, where it is read too: what was given to them goes on (product.md, P-23).
+    pub other_document_urls: Vec<String>,
     /// Our name, as it is shown to people there.
     pub client_name: String,
     /// For each request.
@@ -121,7 +123,8 @@ impl OauthClientSettings {
         if !self.authorization_server.as_deref().is_none_or(issuer) {
             return Err(Wrong::Issuer);
         }
-        if usable(&self.redirect_uri, false).is_none() || usable(&self.document_url, false).is_none() {
+        let addresses = [&self.redirect_uri, &self.document_url].into_iter().chain(&self.other_document_urls);
+        if addresses.into_iter().any(|address| usable(address, false).is_none()) {
             return Err(Wrong::OurAddress);
         }
         match &self.client {
@@ -184,6 +187,7 @@ pub(super) mod tests {
             assume_pkce: false,
             redirect_uri: "https://sekisho.example/connect/notes/callback".to_owned(),
             document_url: "https://sekisho.example/connect/notes/client.json".to_owned(),
+            other_document_urls: Vec::new(),
             client_name: "Sekisho".to_owned(),
             deadline: Duration::from_secs(10),
         }
