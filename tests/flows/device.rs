@@ -99,6 +99,28 @@ async fn a_person_lets_a_device_in_and_the_device_calls_a_tool() -> Verdict {
     house.close().await
 }
 
+/// RFC 8628, sections 3.2 and 3.5: `expires_in` is what the device may count on, yes or no yes.
+#[tokio::test]
+async fn a_device_that_was_off_the_network_finds_the_yes_until_its_code_is_over() -> Verdict {
+    let house = House::new().await?;
+    let client = house.known_client("known-native")?;
+    for (late, is_good) in [(Duration::from_secs(9 * 60), true), (Duration::from_secs(11 * 60), false)] {
+        let device = begin(&house, &client).await?;
+        let mut browser = house.browser();
+        let login = enter(&mut browser, &device.complete, &device.user_code).await?;
+        let consent = log_in(&mut browser, login, "alice").await?;
+        browser.submit(&consent, consent.form()?, Some(("decision", "allow"))).await?.page()?;
+        house.advance(late).await?;
+        let answer = poll(&client, &device.device_code).await?;
+        if is_good {
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        } else {
+            tok400(&answer, "expired_token")?;
+        }
+    }
+    house.close().await
+}
+
 /// RFC 8628, section 5.4: whose device it is can only be judged by the person, each time.
 #[tokio::test]
 async fn a_yes_to_a_device_is_remembered_of_no_client() -> Verdict {

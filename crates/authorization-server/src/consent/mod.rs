@@ -359,7 +359,7 @@ impl AuthorizationServer {
             user: facts.session.user.id,
             browser_session: facts.session.record.hash,
             code_hash: code.hash(),
-            code_expires_at: now.plus(self.settings.lifetimes.code),
+            code_expires_at: self.code_expires_at(facts, now),
             upstream_session: facts.session.record.upstream_session,
             client: facts.client.record(now),
             audit,
@@ -378,6 +378,16 @@ impl AuthorizationServer {
             ConsentOutcome::ClientBlocked | ConsentOutcome::Lost | ConsentOutcome::SignedOut => {}
         }
         Ok((code, outcome))
+    }
+
+    /// A code that a browser carries is good for a minute; one that a device fetches for as long as the flow: the device was told
+    /// how long it may ask, and waits longer and longer where the network fails (RFC 8628, sections 3.2 and 3.5).
+    fn code_expires_at(&self, facts: &Facts<'_>, now: Timestamp) -> Timestamp {
+        let usual = now.plus(self.settings.lifetimes.code);
+        if standing::is_of_a_device(&facts.record.request, &self.settings) {
+            return usual.max(facts.record.expires_at);
+        }
+        usual
     }
 
     /// What was asked and allowed, and whether a page was shown for it.

@@ -58,7 +58,7 @@ pub(super) fn may_be_said_ahead(request: &AcceptedRequest, settings: &Settings) 
 /// Whether it is a device elsewhere that is let in. Of a yes to one nothing is remembered: whose device it is can only be judged
 /// by the person, each time (RFC 8628, section 5.4). That nothing said before counts for one is because its request comes
 /// from outside.
-fn is_of_a_device(request: &AcceptedRequest, settings: &Settings) -> bool {
+pub(super) fn is_of_a_device(request: &AcceptedRequest, settings: &Settings) -> bool {
     device::asked_from(settings, &request.redirect_uri).is_some()
 }
 

@@ -165,10 +165,10 @@ async fn each_reason_of_a_device_code_is_reached() {
     let late = begun(&house).await;
     house.clock.advance(10 * MINUTE);
     reach(refusal(poll(&house, &late.device_code).await), "Expired", ErrorCode::ExpiredToken);
-    // Nobody came for what was allowed.
+    // Nobody came for what was allowed, while the device was told that it may.
     let forgotten = begun(&house).await;
     decide(&house, &forgotten.user_code, Verdict::Allow).await;
-    house.clock.advance(2 * MINUTE);
+    house.clock.advance(11 * MINUTE);
     reach(refusal(poll(&house, &forgotten.device_code).await), "Expired", ErrorCode::ExpiredToken);
 
     let stopped = begun(&house).await;

@@ -128,11 +128,12 @@ struct Allowed<'a> {
     user: Id<User>,
 }
 
-/// Decides by what the person decided.
+/// Decides by what the person decided. A yes counts as long as the device was told that it may ask, and for `grace` longer, as it
+/// may be given in the last moment.
 fn decide<'a>(
     device: &DeviceAuthorizationRecord,
     decided: Option<&'a AuthorizationRecord>,
-    now: Timestamp,
+    (grace, now): (Duration, Timestamp),
 ) -> Result<Allowed<'a>, DeviceCodeRefusal> {
     let is_over = device.expires_at <= now;
     let undecided = if is_over { DeviceCodeRefusal::Expired } else { DeviceCodeRefusal::Pending };
@@ -151,7 +152,7 @@ fn decide<'a>(
             grant_expires_at,
             ..
         } => {
-            if *code_expires_at <= now {
+            if *code_expires_at <= now || device.expires_at.plus(grace) <= now {
                 return Err(DeviceCodeRefusal::Expired);
             }
             Ok(Allowed {
@@ -186,7 +187,7 @@ impl AuthorizationServer {
             Some(id) => store.find_authorization(id).await?,
             None => None,
         };
-        let allowed = decide(device, decided.as_ref(), now)?;
+        let allowed = decide(device, decided.as_ref(), (self.settings.lifetimes.code, now))?;
         let record = decided.as_ref().ok_or(DeviceCodeRefusal::Unknown)?;
         let redeemable = Redeemable {
             grant_expires_at: allowed.grant_expires_at,
