@@ -227,6 +227,31 @@ async fn what_is_not_the_transmitters_word_for_us_is_refused_with_its_code() -> 
     scene.house.close().await
 }
 
+/// RFC 8417, section 2: several events are aspects of one thing that happened to one subject.
+#[tokio::test]
+async fn events_about_two_people_in_one_word_are_refused_and_end_nobody() -> Verdict {
+    const PURGED: &str = "https://schemas.openid.net/secevent/risc/event-type/account-purged";
+    let scene = scene(Plan::default()).await?;
+    scene.person("jane", None);
+    let tokens = scene.connect(&mut scene.house.browser()).await?;
+    let said = |purged: &str, revoked: &str| {
+        let mut claims = scene.set(&format!("{purged}-{revoked}"), &json!(null));
+        claims["events"] = json!({
+            PURGED: {"subject": scene.subject(purged)},
+            SESSION_REVOKED: {"subject": scene.subject(revoked)},
+        });
+        if let Some(claims) = claims.as_object_mut() {
+            claims.remove("sub_id");
+        }
+        claims
+    };
+    scene.is_refused(&scene.provider.says(TYP, &said("nobody", "jane")), "invalid_request").await?;
+    scene.lives(&tokens).await?;
+    scene.pushes(&said("jane", "jane")).await?;
+    scene.is_dead(&tokens).await?;
+    scene.house.close().await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn both_nodes_hear_of_an_event_within_t() -> Verdict {
     on_postgres(|url| async move {

@@ -73,12 +73,18 @@ impl AuthorizationServer {
         let expected = (set::TYPES, OrUntyped::No);
         let claims: Claims = signed((&source.keys, &source.issuer), token, expected).await?;
         let once = decide(&claims, source, now)?;
-        let Some((_, subject)) = claims.read().find(|(kind, _)| *kind == EventKind::Out) else {
+        let mut out = claims.read().filter(|(kind, _)| *kind == EventKind::Out).map(|(_, subject)| subject);
+        let Some(subject) = out.next() else {
             if claims.read().any(|(kind, _)| kind == EventKind::Verification) {
                 tracing::info!(connector = source.connector, "a transmitter of security events was heard");
             }
             return Ok(Signalled::Ignored);
         };
+        // Several events of one SET are aspects of one thing that happened to one subject (RFC 8417, section 2). To do the first
+        // and acknowledge all would leave somebody in.
+        if out.any(|other| other != subject) {
+            return Err(SignalRefusal::Event.into());
+        }
         let subject = subject.ok_or(SignalRefusal::SubjectMissing)?;
         self.end_subject(source, once, &subject, (caller, now)).await
     }
