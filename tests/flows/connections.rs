@@ -370,6 +370,35 @@ async fn tk_35_what_a_provider_refuses_is_not_tried_again_and_the_person_is_aske
     scene.house.close().await
 }
 
+/// A provider that says no in words of its own: it may be whoever stands before it, so the person is asked to connect only when
+/// the credential has been over for an hour; but asked they are.
+#[tokio::test]
+async fn a_provider_that_refuses_without_a_reason_is_believed_in_the_end() -> Done {
+    let mut scene = Scene::connected("ada").await?;
+    let refuse = |remote: &RemoteServer| {
+        remote.change(|held| held.token_answers.push_back((401, json!("sign in again"))));
+    };
+    let hour = Duration::from_secs(61 * 60);
+    scene.house.advance(hour).await?;
+    scene.token = token(&scene.house, &mut scene.browser, "alice").await?;
+    refuse(&scene.remote);
+    assert_eq!(scene.echo().await?.status, StatusCode::SERVICE_UNAVAILABLE);
+    scene.house.advance(hour).await?;
+    scene.token = token(&scene.house, &mut scene.browser, "alice").await?;
+    refuse(&scene.remote);
+    let told = scene.echo().await?;
+    assert!(told.text().contains("/connect/notes"), "{}", told.text());
+    let dead = scene.house.audit(AuditKind::ConnectionDead).await?;
+    assert_eq!(
+        dead.iter().map(|event| event.reason.as_deref()).collect::<Vec<_>>(),
+        [Some("connection_refused_for_long")]
+    );
+    let link = scene.link().await?;
+    connect(&mut scene.browser, &link).await?;
+    assert!(scene.is("ada").await?);
+    scene.house.close().await
+}
+
 /// F-15: the provider has given another pair, and it was never written: once the claim is over the old one is refused, and
 /// the person is asked; nothing goes round in circles.
 #[tokio::test]

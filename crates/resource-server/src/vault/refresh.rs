@@ -29,6 +29,8 @@ const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1)
 const PAUSE: Duration = Duration::from_secs(5);
 /// The same if its answer cannot be used.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
+/// How long after its end a credential is hoped for, if the provider refuses to renew it and does not say why.
+const HOPE: Duration = Duration::from_secs(60 * 60);
 
 impl Vault {
     /// The connection with a credential that is good for a while yet; or the one at hand, as long as that is good.
@@ -161,14 +163,15 @@ impl Vault {
         error: OauthClientError,
     ) -> Result<(), CallReason> {
         tracing::warn!(server = record.server, reason = error.reason(), %error, "a credential could not be refreshed");
-        if error.ends_credential() {
-            let event = self.event(record, AuditKind::ConnectionDead, error.reason());
+        let now = self.clock.now();
+        if let Some(reason) = end_of(record.tokens.expires_at, error, now) {
+            let event = self.event(record, AuditKind::ConnectionDead, reason);
             self.counts.count(Became::Dead);
-            self.write(record, claim, Renewed::Refused(error.reason(), Box::new(event))).await?;
+            self.write(record, claim, Renewed::Refused(reason, Box::new(event))).await?;
             return Err(CallReason::ConnectionDead);
         }
         let pause = if error.is_passing() { PAUSE } else { LONG_PAUSE };
-        let until: Timestamp = self.clock.now().plus(pause);
+        let until: Timestamp = now.plus(pause);
         self.write(record, claim, Renewed::Silent(until)).await?;
         Err(CallReason::ConnectionUnavailable)
     }
@@ -248,4 +251,14 @@ impl Vault {
         }
         self.held(&newer)
     }
+}
+
+/// Decides whether only a new sign-in helps, and by which reason: the authorization server said so, or it has refused without a
+/// word that says why for as long as [`HOPE`] after the access token was over.
+fn end_of(expired_at: Option<Timestamp>, error: OauthClientError, now: Timestamp) -> Option<&'static str> {
+    if error.ends_credential() {
+        return Some(error.reason());
+    }
+    let is_long = expired_at.is_some_and(|end| end.plus(HOPE) <= now);
+    (is_long && error.is_unexplained()).then_some("connection_refused_for_long")
 }

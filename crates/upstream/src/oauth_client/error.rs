@@ -170,6 +170,13 @@ impl OauthClientError {
         matches!(self, Self::Unreachable(_))
     }
 
+    /// Whether the authorization server itself said no, and not why: it may be whoever stands before it, or its own way to say
+    /// that a credential is over.
+    #[must_use]
+    pub const fn is_unexplained(self) -> bool {
+        matches!(self, Self::Obstacle(Obstacle::Refused))
+    }
+
     /// Whether the credential that was presented is dead, so that only a new sign-in helps.
     #[must_use]
     pub const fn ends_credential(self) -> bool {

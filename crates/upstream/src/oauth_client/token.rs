@@ -247,7 +247,8 @@ pub(super) fn refused(server: &Server, answer: &Response<Bytes>) -> Option<Oauth
 
 fn meaning(error: &str) -> OauthClientError {
     match error {
-        "invalid_grant" => Rejection::Grant.into(),
+        // The others are of RFC 6750 and RFC 8628, and are what some say of a refresh token that is over.
+        "invalid_grant" | "invalid_token" | "expired_token" => Rejection::Grant.into(),
         "invalid_client" => Obstacle::Client.into(),
         "invalid_scope" => Obstacle::Scope.into(),
         "invalid_target" => Obstacle::Target.into(),
