@@ -223,7 +223,10 @@ impl MetadataDocuments {
         if tried.len() >= KEPT {
             tried.retain(|_, at| now.saturating_sub(*at) < REST);
         }
-        tried.insert(id.clone(), now);
+        // A flood of made-up names is stopped by the budget of fetches; it must not fill the memory either.
+        if tried.len() < KEPT {
+            tried.insert(id.clone(), now);
+        }
     }
 }
 

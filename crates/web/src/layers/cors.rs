@@ -9,8 +9,10 @@ use crate::layers::origin::Origin;
 use crate::routes::Route;
 
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, \
-     Last-Event-ID, Mcp-Method, Mcp-Name, DPoP";
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce");
+     Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, \
+     Content-Digest, Signature, Signature-Input";
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce, Accept-Signature");
 /// How long a browser may remember a preflight, in seconds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("3600");
 /// The one family of names that cannot be listed beforehand (requirements 1.2, `x-mcp-header`).
@@ -102,7 +104,7 @@ mod tests {
         assert_eq!(
             value(&response, header::ACCESS_CONTROL_ALLOW_HEADERS),
             Some(
-                "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, mcp-param-city"
+                "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, Content-Digest, Signature, Signature-Input, mcp-param-city"
             )
         );
         assert_eq!(value(&response, header::ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
