@@ -8,13 +8,16 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use authorization_server::AccessTokenAlgorithm;
 use authorization_server::keys::When;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::body::Body as _;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use sekisho_guard::{Guard, Settings};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::KeyPurpose;
 use testkit::client::mcp_request;
 use testkit::document_host::DocumentHost;
@@ -174,6 +177,34 @@ async fn an_mcp_server_without_the_gateway_hears_what_was_withdrawn_and_fails_cl
     let after = http.send(call()?).await?;
     assert_eq!((after.status.as_u16(), after.header("retry-after")), (503, "1"), "{}", before.status);
     Ok(())
+}
+
+/// AS-170; product.md, P-1: for MCP servers whose library knows nothing else.
+#[tokio::test]
+async fn access_tokens_by_rs256_are_taken_by_the_gateway_and_without_it() -> Verdict {
+    let mut plan = Plan { access_tokens: AccessTokenAlgorithm::Rs256, ..Plan::default() };
+    plan.keys.rs256 = true;
+    let mut flow = Flow::with(plan).await?;
+    let server = InHouse::of(&flow).await?;
+    let tokens = flow.tokens().await?;
+    let header = tokens.access.split('.').next().unwrap_or_default();
+    let header: Value = URL_SAFE_NO_PAD
+        .decode(header)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string()))?;
+    assert_eq!((&header["alg"], &header["typ"]), (&json!("RS256"), &json!("at+jwt")));
+    let keys = flow.house.http.get(&format!("{}/oauth/jwks", flow.house.issuer), &[]).await?.json();
+    let keys = keys["keys"].as_array().cloned().unwrap_or_default();
+    let key = keys.iter().find(|key| key["kid"] == header["kid"]).ok_or("its key is not published")?;
+    assert_eq!((&key["kty"], &key["alg"], &key["use"]), (&json!("RSA"), &json!("RS256"), &json!("sig")));
+    flow.calls(&tokens.access).await?;
+    assert_eq!(server.call(&flow, &tokens.access, "who_am_i").await?.status, 200);
+    // The other algorithm of the same key is another one.
+    let other =
+        URL_SAFE_NO_PAD.encode(json!({"alg": "PS256", "typ": "at+jwt", "kid": header["kid"]}).to_string());
+    let rest = tokens.access.split_once('.').ok_or("no JWT")?.1;
+    is(&server.call(&flow, &format!("{other}.{rest}"), "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    flow.close().await
 }
 
 /// A key that the guard has never heard of is looked for when the first token by it comes.

@@ -14,10 +14,12 @@ use protocol::world::Timestamp;
 use store::GrantRecord;
 
 use crate::AuthorizationServer;
-use crate::settings::{Lifetimes, ServerEntry};
+use crate::settings::{AccessTokenAlgorithm, Lifetimes, ServerEntry};
 
 /// `typ` of an access token (RFC 9068, section 2.1). No other JWT of ours has it.
 pub(crate) const TYP: &str = "at+jwt";
+/// What an access token of ours may be signed by; each key is for one of them.
+const ALGORITHMS: &[Algorithm] = &[Algorithm::Es256, Algorithm::Rs256];
 
 /// When an access token is issued and when it ends, in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl AuthorizationServer {
 
     /// The claims of an access token that we signed, whether or not it is over.
     pub(crate) fn read_access_token(&self, text: &str) -> Option<AccessTokenClaims> {
-        let expect = Expect { typ: Some(&[TYP]), algorithms: &[Algorithm::Es256] };
+        let expect = Expect { typ: Some(&[TYP]), algorithms: ALGORITHMS };
         self.parts.keys.load().verifying().verify(text, &expect).ok()
     }
 
@@ -92,6 +94,8 @@ impl AuthorizationServer {
         validity: Validity,
         of: Of<'_>,
     ) -> Result<Secret, NotSigned> {
+        let server = of.server.or_else(|| self.settings.server(&grant.server));
+        let by_rs256 = server.is_some_and(|server| server.access_tokens == AccessTokenAlgorithm::Rs256);
         let claims = AccessTokenClaims {
             iss: self.settings.issuer.clone(),
             sub: grant.user.to_string(),
@@ -111,7 +115,12 @@ impl AuthorizationServer {
             act: of.act,
         };
         let keys = self.parts.keys.load();
-        keys.signing.active().sign(TYP, &claims).map(Secret::new).map_err(|error| {
+        let ring = if by_rs256 { keys.signing_rs256.as_ref() } else { Some(&keys.signing) };
+        let Some(ring) = ring else {
+            tracing::error!("an access token is to be signed by RS256, and the record has no key for it");
+            return Err(NotSigned);
+        };
+        ring.active().sign(TYP, &claims).map(Secret::new).map_err(|error| {
             tracing::error!(%error, "an access token could not be signed");
             NotSigned
         })

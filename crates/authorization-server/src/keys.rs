@@ -103,8 +103,8 @@ pub enum KeysError {
 pub(crate) async fn load_or_create(
     store: &dyn Store,
     masters: &KeyRing<MasterKey>,
-    clock: &dyn Clock,
-    entropy: &dyn Entropy,
+    (clock, entropy): (&dyn Clock, &dyn Entropy),
+    rs256: bool,
 ) -> Result<Vec<KeyRecord>, KeysError> {
     let recorded = fingerprint_of(store, masters).await?;
     let mut records = store.list_keys().await?;
@@ -116,9 +116,11 @@ pub(crate) async fn load_or_create(
         // Of several nodes that start at once one was first; all read what it wrote.
         records = store.list_keys().await?;
     }
-    if !records.iter().any(|record| record.purpose == KeyPurpose::Audit) {
-        add_audit_key(store, &records, masters, clock.now(), entropy).await?;
-        records = store.list_keys().await?;
+    for (purpose, is_needed) in [(KeyPurpose::Audit, true), (KeyPurpose::SigningRs256, rs256)] {
+        if is_needed && !counts(&records, purpose) {
+            add_first(store, &records, (purpose, masters), clock.now(), entropy).await?;
+            records = store.list_keys().await?;
+        }
     }
     open(masters, &records, clock.now())?;
     if recorded.is_none() {
@@ -129,19 +131,24 @@ pub(crate) async fn load_or_create(
     Ok(records)
 }
 
-/// The first key for seals over the audit, in a record from before there were any. Of several nodes that start at once each
-/// may make one: the last works, and all are read.
-async fn add_audit_key(
+/// Whether there is a key of this purpose that was not withdrawn.
+fn counts(records: &[KeyRecord], purpose: KeyPurpose) -> bool {
+    records.iter().any(|record| record.purpose == purpose && record.withdrawn_at.is_none())
+}
+
+/// The first key of a purpose that not every record has a key of: for seals over the audit, in a record from before there were any,
+/// and for access tokens by RS256. Of several nodes that start at once each may make one: the last works, and all are read.
+async fn add_first(
     store: &dyn Store,
     records: &[KeyRecord],
-    masters: &KeyRing<MasterKey>,
+    (purpose, masters): (KeyPurpose, &KeyRing<MasterKey>),
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> Result<(), KeysError> {
     // Sealed under the master key that the record is of, so that every node can open it.
     let by = records.first().and_then(|record| record.sealed.key_id());
     let master = by.and_then(|by| masters.find(by)).unwrap_or_else(|| masters.active());
-    let key = mint(KeyPurpose::Audit, master, (now, now), entropy)?;
+    let key = mint(purpose, master, (now, now), entropy)?;
     let made = event(&key, AuditKind::KeyCreated, now, entropy);
     store.put_keys(vec![key], false).await?;
     Ok(store.append_audit(vec![made]).await?)
@@ -267,7 +274,7 @@ async fn create(
     entropy: &dyn Entropy,
 ) -> Result<(), KeysError> {
     let mut records = Vec::new();
-    for purpose in KeyPurpose::ALL {
+    for purpose in KeyPurpose::ALWAYS {
         records.push(mint(purpose, master, (now, now), entropy)?);
     }
     let made = records.iter().map(|record| event(record, AuditKind::KeyCreated, now, entropy)).collect();
@@ -288,6 +295,9 @@ fn mint(
     let sealed = match purpose {
         KeyPurpose::Audit | KeyPurpose::Signing => {
             master.wrap(purpose.as_str(), id, &SigningKey::generate_pkcs8()?, entropy)
+        }
+        KeyPurpose::SigningRs256 => {
+            master.wrap(purpose.as_str(), id, &SigningKey::generate_rsa_pkcs8()?, entropy)
         }
         KeyPurpose::ClientIds | KeyPurpose::Forms | KeyPurpose::RefreshTokens | KeyPurpose::Sealing => {
             // The text of a random secret, hashed: 32 bytes that are wiped with it.
@@ -311,10 +321,13 @@ fn event(record: &KeyRecord, kind: AuditKind, now: Timestamp, entropy: &dyn Entr
 fn open(masters: &KeyRing<MasterKey>, records: &[KeyRecord], now: Timestamp) -> Result<Keys, KeysError> {
     let opening = Opening { masters, records, now };
     let signing_key = |id, material: &[u8]| SigningKey::from_pkcs8(id, material).ok();
+    let rsa_key = |id, material: &[u8]| SigningKey::from_rsa_pkcs8(id, material).ok();
     let has_audit = records.iter().any(|record| record.purpose == KeyPurpose::Audit);
+    let has_rsa = counts(records, KeyPurpose::SigningRs256);
     Ok(Keys {
         audit: has_audit.then(|| opening.ring(KeyPurpose::Audit, signing_key)).transpose()?,
         signing: opening.ring(KeyPurpose::Signing, signing_key)?,
+        signing_rs256: has_rsa.then(|| opening.ring(KeyPurpose::SigningRs256, rsa_key)).transpose()?,
         sealing: opening.sealing()?,
         client_ids: opening.ring(KeyPurpose::ClientIds, mac_key)?,
         refresh_tokens: opening.ring(KeyPurpose::RefreshTokens, mac_key)?,

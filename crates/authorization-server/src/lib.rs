@@ -93,8 +93,8 @@ pub use register::{RegisterError, Registrations};
 pub use revoke::RevokeError;
 pub use service_accounts::keep_service_account;
 pub use settings::{
-    ConsentSettings, DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry, ServerEntry, ServiceAccount,
-    Settings, Words,
+    AccessTokenAlgorithm, ConsentSettings, DeviceFlow, Lifetimes, MayAct, Registration, ScopeEntry,
+    ServerEntry, ServiceAccount, Settings, Words,
 };
 pub use signals::{
     BackchannelLogout, GlobalTokenRevocation, OnLogout, Rechecks, SecurityEventTransmitter, SignalError,

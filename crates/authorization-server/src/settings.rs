@@ -223,9 +223,21 @@ impl Default for ConsentSettings {
     }
 }
 
+/// What access tokens are signed by (product.md, P-1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccessTokenAlgorithm {
+    /// ECDSA with P-256 (RFC 7518, section 3.4).
+    #[default]
+    Es256,
+    /// RSA, for MCP servers whose library knows nothing else: every implementation of RFC 9068 must (section 2.1).
+    Rs256,
+}
+
 /// One MCP server, as the authorization server sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerEntry {
+    /// What its access tokens are signed by.
+    pub access_tokens: AccessTokenAlgorithm,
     /// Which clients may ask for it without a browser.
     pub device_flow: DeviceFlow,
     /// Whether its access tokens are bound to a key (RFC 9449).

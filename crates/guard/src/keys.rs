@@ -14,7 +14,8 @@ use tokio::sync::Mutex;
 use crate::http_client::{HttpClient, Unanswered};
 
 /// RFC 9068, section 4, and only this: not refresh tokens, identity assertions or anybody's ID tokens.
-const EXPECTED: Expect<'static> = Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256] };
+const EXPECTED: Expect<'static> =
+    Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256, Algorithm::Rs256] };
 /// The least time between two requests that strangers can cause.
 const PAUSE: Duration = Duration::from_secs(60);
 /// After this the keys are read again whatever happens.

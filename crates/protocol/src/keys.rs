@@ -83,8 +83,10 @@ impl FromStr for KeyId {
 pub struct Keys {
     /// Sign seals over the audit (P-18). A record from before there were seals has none until a node starts on it.
     pub audit: Option<KeyRing<SigningKey>>,
-    /// Sign access tokens and identity assertions.
+    /// Sign access tokens and identity assertions, by ES256.
     pub signing: KeyRing<SigningKey>,
+    /// Sign access tokens by RS256, for the MCP servers that are to have such. A record has none until one is.
+    pub signing_rs256: Option<KeyRing<SigningKey>>,
     /// Seal what must come back: upstream secrets, sessions.
     pub sealing: KeyRing<SealingKey>,
     /// Mark the metadata written into a client id (RFC 7591, P-4).
@@ -101,14 +103,18 @@ impl Keys {
     /// The JWK set (RFC 7517, section 5) of the public halves: what stands at `jwks_uri`.
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
-        let keys: Vec<serde_json::Value> = self.signing.iter().map(SigningKey::public_jwk).collect();
+        let keys: Vec<serde_json::Value> = self.all_signing().map(SigningKey::public_jwk).collect();
         serde_json::json!({ "keys": keys })
     }
 
     /// The public halves, for verifying what we signed. Make it once for each change of the keys.
     #[must_use]
     pub fn verifying(&self) -> VerifyingKeys {
-        VerifyingKeys::of(self.signing.iter())
+        VerifyingKeys::of(self.all_signing())
+    }
+
+    fn all_signing(&self) -> impl Iterator<Item = &SigningKey> {
+        self.signing.iter().chain(self.signing_rs256.iter().flat_map(KeyRing::iter))
     }
 }
 

@@ -32,7 +32,8 @@ const MOST_ACTORS: usize = 4;
 /// How far another node's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(60);
 /// RFC 9068, section 4, and only this: not our refresh tokens, identity assertions or anybody's ID tokens.
-const EXPECTED: Expect<'static> = Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256] };
+const EXPECTED: Expect<'static> =
+    Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256, Algorithm::Rs256] };
 
 /// By which scheme a token comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

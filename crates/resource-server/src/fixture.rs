@@ -105,6 +105,7 @@ pub(crate) fn keys(entropy: &dyn Entropy) -> Keys {
     let signing =
         SigningKey::from_pkcs8(KeyId::mint(entropy), &SigningKey::generate_pkcs8().unwrap()).unwrap();
     Keys {
+        signing_rs256: None,
         signing: KeyRing::new(signing, Vec::new()),
         sealing: KeyRing::new(SealingKey::new(KeyId::mint(entropy), &material), Vec::new()),
         client_ids: mac(),

@@ -28,11 +28,23 @@ pub enum KeyPurpose {
     Sealing,
     /// Access tokens.
     Signing,
+    /// Access tokens by RS256, where an MCP server is to have such.
+    SigningRs256,
 }
 
 impl KeyPurpose {
     /// All of them.
-    pub const ALL: [Self; 6] =
+    pub const ALL: [Self; 7] = [
+        Self::ClientIds,
+        Self::Forms,
+        Self::RefreshTokens,
+        Self::Sealing,
+        Self::Signing,
+        Self::Audit,
+        Self::SigningRs256,
+    ];
+    /// Those that every record has a key of.
+    pub const ALWAYS: [Self; 6] =
         [Self::ClientIds, Self::Forms, Self::RefreshTokens, Self::Sealing, Self::Signing, Self::Audit];
 
     /// As it is written down.
@@ -45,6 +57,7 @@ impl KeyPurpose {
             Self::RefreshTokens => "refresh_tokens",
             Self::Sealing => "sealing",
             Self::Signing => "signing",
+            Self::SigningRs256 => "signing_rs256",
         }
     }
 }

@@ -167,7 +167,7 @@ impl Change<'_> {
         let created_at = now.max(youngest.created_at.plus(TICK));
         let activates_at = match (when, purpose) {
             (When::AtOnce, _) => created_at,
-            (When::AfterLead(lead), KeyPurpose::Signing) => created_at.plus(lead),
+            (When::AfterLead(lead), KeyPurpose::Signing | KeyPurpose::SigningRs256) => created_at.plus(lead),
             (
                 When::AfterLead(lead),
                 KeyPurpose::Audit

@@ -42,6 +42,8 @@ pub struct KeeperSettings {
     pub lead_time: Duration,
     /// How long a reading counts (product.md, P-2: T).
     pub freshness: Duration,
+    /// Whether an MCP server is to have access tokens that are signed by RS256, so that there must be a key for them.
+    pub rs256: bool,
     /// How far our clock may be from that of the record; `None` if nobody is to look.
     pub clocks_apart: Option<Duration>,
 }
@@ -52,6 +54,7 @@ impl Default for KeeperSettings {
             signing_rotation: Some(Duration::from_secs(90 * 24 * 60 * 60)),
             lead_time: Duration::from_secs(10 * 60),
             freshness: Duration::from_secs(5),
+            rs256: false,
             clocks_apart: Some(CLOCKS_APART),
         }
     }
@@ -91,7 +94,9 @@ impl Keeper {
     pub async fn open(parts: KeeperParts, settings: KeeperSettings) -> Result<Self, KeysError> {
         let begun = parts.clock.monotonic();
         compare_clocks(&parts, settings.clocks_apart).await?;
-        let records = load_or_create(&*parts.store, &parts.masters, &*parts.clock, &*parts.entropy).await?;
+        let records =
+            load_or_create(&*parts.store, &parts.masters, (&*parts.clock, &*parts.entropy), settings.rs256)
+                .await?;
         let now = parts.clock.now();
         let keys = open(&parts.masters, &records, now)?;
         let freshness = Freshness::new(settings.freshness);
@@ -119,16 +124,19 @@ impl Keeper {
         &self.freshness
     }
 
-    /// Reads once, and rotates the signing key if it is time.
+    /// Reads once, and rotates the signing keys if it is time.
     ///
     /// # Errors
     /// If the record does not answer, or a new key does not open: the keys stay as they were, and grow stale.
     pub async fn read(&self) -> Result<(), KeysError> {
         let records = self.take_over().await?;
-        if self.is_due(&records) {
+        for purpose in [KeyPurpose::Signing, KeyPurpose::SigningRs256] {
+            if !self.is_due(&records, purpose) {
+                continue;
+            }
             let lead = When::AfterLead(self.settings.lead_time);
             let now = self.parts.clock.earliest();
-            match self.change().add(&records, KeyPurpose::Signing, now, lead).await? {
+            match self.change().add(&records, purpose, now, lead).await? {
                 Rotated::Made { id, from } => {
                     tracing::info!(key = %id, ?from, "a new signing key was made");
                 }
@@ -170,12 +178,12 @@ impl Keeper {
 
     /// Whether the youngest signing key will be old when its successor can begin. By the earlier time, if it is in doubt: a
     /// key from ten years ahead would be the youngest for ten years.
-    fn is_due(&self, records: &[KeyRecord]) -> bool {
+    fn is_due(&self, records: &[KeyRecord], purpose: KeyPurpose) -> bool {
         let Some(age) = self.settings.signing_rotation else { return false };
         let ahead: Timestamp = self.parts.clock.earliest().plus(self.settings.lead_time);
         let youngest = records
             .iter()
-            .filter(|key| key.purpose == KeyPurpose::Signing && key.withdrawn_at.is_none())
+            .filter(|key| key.purpose == purpose && key.withdrawn_at.is_none())
             .map(|key| key.activates_at)
             .max();
         youngest.is_some_and(|begun| begun.plus(age) <= ahead)

@@ -68,7 +68,9 @@ pub const fn read_for(purpose: KeyPurpose) -> Option<Duration> {
         KeyPurpose::Forms => Some(FORMS),
         KeyPurpose::RefreshTokens => Some(GRANTS),
         // An access token; an identity assertion is shorter.
-        KeyPurpose::Signing => Some(Lifetimes::LONGEST_ACCESS_TOKEN.saturating_add(SKEW)),
+        KeyPurpose::Signing | KeyPurpose::SigningRs256 => {
+            Some(Lifetimes::LONGEST_ACCESS_TOKEN.saturating_add(SKEW))
+        }
     }
 }
 
@@ -132,6 +134,7 @@ pub(super) fn plan(records: &[KeyRecord], now: Timestamp) -> Vec<(KeyId, bool)> 
 
 /// The signing keys that were withdrawn.
 pub(super) fn withdrawn(records: &[KeyRecord]) -> Vec<KeyId> {
-    let of_signing = records.iter().filter(|key| key.purpose == KeyPurpose::Signing);
+    let of_signing =
+        records.iter().filter(|key| matches!(key.purpose, KeyPurpose::Signing | KeyPurpose::SigningRs256));
     of_signing.filter(|key| key.withdrawn_at.is_some()).map(|key| key.id).collect()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::jose::{Algorithm, Expect};
 use store::{AuditFilter, Engine, EngineConfig, Failpoint, KeysRecord, Queries};
 
 use super::*;
@@ -28,7 +29,7 @@ impl Record {
     }
 
     async fn load(&self, masters: &Masters) -> Result<Keys, KeysError> {
-        let records = load_or_create(&self.store, masters, &*self.clock, &*self.entropy).await?;
+        let records = load_or_create(&self.store, masters, (&*self.clock, &*self.entropy), false).await?;
         open(masters, &records, self.clock.now())
     }
 
@@ -82,7 +83,7 @@ async fn keys_are_made_once_and_opened_ever_after() {
     assert_eq!(made.forms.active().mac("x", &[]), opened.forms.active().mac("x", &[]));
     assert_ne!(made.forms.active().mac("x", &[]), made.client_ids.active().mac("x", &[]));
     assert_eq!(made.jwks(), opened.jwks());
-    assert_eq!(record.store.list_keys().await.unwrap().len(), KeyPurpose::ALL.len());
+    assert_eq!(record.store.list_keys().await.unwrap().len(), KeyPurpose::ALWAYS.len());
     let filter = AuditFilter { kind: Some(AuditKind::KeyCreated), ..AuditFilter::default() };
     assert_eq!(record.store.list_audit(filter, None, 10).await.unwrap().len(), 6);
 }
@@ -258,7 +259,7 @@ async fn what_has_no_end_is_read_for_ever_and_the_rest_until_it_is_over() {
     let record = Record::new().await;
     let masters = record.master();
     record.load(&masters).await.unwrap();
-    for purpose in KeyPurpose::ALL {
+    for purpose in KeyPurpose::ALWAYS {
         record.change(&masters).rotate(purpose, When::AtOnce).await.unwrap();
     }
     let records = record.records().await;
@@ -282,7 +283,7 @@ async fn a_withdrawn_key_is_gone_at_once_and_another_works() {
     let record = Record::new().await;
     let masters = record.master();
     let before = record.load(&masters).await.unwrap();
-    for purpose in KeyPurpose::ALL {
+    for purpose in KeyPurpose::ALWAYS {
         let working = record.change(&masters).working_key(purpose).await.unwrap();
         assert!(record.change(&masters).withdraw(&[working]).await.unwrap());
     }
@@ -373,6 +374,55 @@ async fn a_signing_key_that_grows_old_is_rotated_once_by_all_nodes_together() {
     record.clock.advance(1000 * day);
     off.read().await.unwrap();
     assert_eq!(record.records().await.len(), 7, "off");
+}
+
+/// AS-170, product.md P-1: there is a key for RS256 only where one is asked for; from then on it lives as the other does.
+#[tokio::test]
+async fn a_key_for_rs256_is_made_where_it_is_needed_and_grows_old_like_the_other() {
+    let record = Record::new().await;
+    let day = Duration::from_secs(24 * 60 * 60);
+    let of_rs256 = || async {
+        let all = record.records().await;
+        all.into_iter().filter(|key| key.purpose == KeyPurpose::SigningRs256).collect::<Vec<_>>()
+    };
+    let without = keeper(&record, only(OLD), KeeperSettings::default()).await;
+    assert!(of_rs256().await.is_empty() && without.keys().load().signing_rs256.is_none());
+    let settings = KeeperSettings {
+        rs256: true,
+        signing_rotation: Some(day),
+        lead_time: LEAD,
+        ..KeeperSettings::default()
+    };
+    let with = keeper(&record, only(OLD), settings).await;
+    drop(keeper(&record, only(OLD), settings).await);
+    let first = of_rs256().await;
+    assert_eq!(first.len(), 1, "a second node makes no other");
+    let keys = with.keys().load_full();
+    let kinds =
+        keys.jwks()["keys"].as_array().unwrap().iter().map(|key| key["alg"].clone()).collect::<Vec<_>>();
+    assert_eq!(kinds, ["ES256", "RS256"]);
+    let ring = keys.signing_rs256.as_ref().unwrap();
+    let claims = serde_json::json!({"sub": "alice"});
+    let token = ring.active().sign("at+jwt", &claims).unwrap();
+    let verified = |algorithm| {
+        let expect = Expect { typ: Some(&["at+jwt"]), algorithms: &[algorithm] };
+        keys.verifying().verify::<serde_json::Value>(&token, &expect)
+    };
+    assert_eq!(verified(Algorithm::Rs256).unwrap(), claims);
+    assert!(verified(Algorithm::Ps256).is_err() && verified(Algorithm::Es256).is_err());
+    record.clock.advance(day - LEAD);
+    with.read().await.unwrap();
+    record.clock.advance(LEAD + MINUTE);
+    with.read().await.unwrap();
+    assert_eq!(of_rs256().await.len(), 2);
+    assert_ne!(with.keys().load().signing_rs256.as_ref().unwrap().active().id(), first[0].id);
+    // What it signed counts no more, and another takes its place at once.
+    let working = with.keys().load().signing_rs256.as_ref().unwrap().active().id();
+    record.change(&only(OLD)).withdraw(&[working]).await.unwrap();
+    with.read().await.unwrap();
+    let keys = with.keys().load_full();
+    assert!(keys.withdrawn.contains(&working));
+    assert_ne!(keys.signing_rs256.as_ref().unwrap().active().id(), working);
 }
 
 /// ST-05: at every step of going over, each node opens everything, with either key first.

@@ -141,6 +141,7 @@ fn entry(name: &str, resource: &str, access: Access, accounts: Vec<AdmittedAccou
         words: Words { english: Some(format!("{token} things")), japanese: None },
     };
     ServerEntry {
+        access_tokens: crate::AccessTokenAlgorithm::Es256,
         device_flow: DeviceFlow::Known,
         dpop: DpopMode::Optional,
         name: name.to_owned(),

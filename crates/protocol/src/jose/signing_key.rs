@@ -1,11 +1,16 @@
-//! Our signing key: ES256 (RFC 7518, section 3.4), parsed once.
+//! Our signing keys: ES256 (RFC 7518, section 3.4) or RS256 (section 3.3), parsed once.
 //!
 //! ECDSA draws its own randomness for each signature; that is the one place where chance is not asked for.
 
 use std::fmt;
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -15,14 +20,19 @@ use zeroize::Zeroizing;
 use super::{Algorithm, JoseError};
 use crate::keys::{KeyId, NamedKey};
 
-/// A P-256 key pair with its id.
+/// A key pair with its id.
 pub struct SigningKey {
     id: KeyId,
-    pair: EcdsaKeyPair,
+    pair: Pair,
+}
+
+enum Pair {
+    P256(EcdsaKeyPair),
+    Rsa(Box<RsaKeyPair>),
 }
 
 impl SigningKey {
-    /// A new key pair, as PKCS #8, to be wrapped and stored.
+    /// A new P-256 key pair, as PKCS #8, to be wrapped and stored.
     ///
     /// # Errors
     /// [`JoseError::Key`] if the machine cannot make one.
@@ -31,13 +41,42 @@ impl SigningKey {
         Ok(Zeroizing::new(document.map_err(|_| JoseError::Key)?.as_ref().to_vec()))
     }
 
-    /// The key pair in this PKCS #8 document.
+    /// A new RSA key pair of 2048 bits (RFC 7518, section 3.3), the same. A larger one costs three times as much for each token, and
+    /// what this signs is over within the hour.
+    ///
+    /// # Errors
+    /// [`JoseError::Key`] if the machine cannot make one.
+    pub fn generate_rsa_pkcs8() -> Result<Zeroizing<Vec<u8>>, JoseError> {
+        let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| JoseError::Key)?;
+        let document = pair.as_der().map_err(|_| JoseError::Key)?;
+        Ok(Zeroizing::new(document.as_ref().to_vec()))
+    }
+
+    /// The key pair in this PKCS #8 document, for ES256.
     ///
     /// # Errors
     /// [`JoseError::Key`] if it is not a P-256 key pair.
     pub fn from_pkcs8(id: KeyId, pkcs8: &[u8]) -> Result<Self, JoseError> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8);
-        Ok(Self { id, pair: pair.map_err(|_| JoseError::Key)? })
+        Ok(Self { id, pair: Pair::P256(pair.map_err(|_| JoseError::Key)?) })
+    }
+
+    /// The same for RS256.
+    ///
+    /// # Errors
+    /// [`JoseError::Key`] if it is not an RSA key pair.
+    pub fn from_rsa_pkcs8(id: KeyId, pkcs8: &[u8]) -> Result<Self, JoseError> {
+        let pair = RsaKeyPair::from_pkcs8(pkcs8).map_err(|_| JoseError::Key)?;
+        Ok(Self { id, pair: Pair::Rsa(Box::new(pair)) })
+    }
+
+    /// The algorithm that it signs by.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        match self.pair {
+            Pair::P256(_) => Algorithm::Es256,
+            Pair::Rsa(_) => Algorithm::Rs256,
+        }
     }
 
     /// The id of this key.
@@ -55,17 +94,26 @@ impl SigningKey {
     /// The public half as a JWK (RFC 7517, section 4).
     #[must_use]
     pub fn public_jwk(&self) -> Value {
-        let (x, y) =
-            self.public_point().get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
-        json!({
-            "kty": "EC",
-            "crv": "P-256",
-            "x": URL_SAFE_NO_PAD.encode(x),
-            "y": URL_SAFE_NO_PAD.encode(y),
-            "use": "sig",
-            "alg": Algorithm::Es256.as_str(),
-            "kid": self.kid(),
-        })
+        let (alg, kid) = (self.algorithm().as_str(), self.kid());
+        let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        match &self.pair {
+            Pair::P256(pair) => {
+                // `0x04`, x, y.
+                let point = pair.public_key().as_ref();
+                let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
+                json!({
+                    "kty": "EC", "crv": "P-256", "x": text(x), "y": text(y), "use": "sig", "alg": alg, "kid": kid,
+                })
+            }
+            Pair::Rsa(pair) => {
+                let key = pair.public_key();
+                let (n, e) = (key.modulus(), key.exponent());
+                json!({
+                    "kty": "RSA", "n": text(n.big_endian_without_leading_zero()),
+                    "e": text(e.big_endian_without_leading_zero()), "use": "sig", "alg": alg, "kid": kid,
+                })
+            }
+        }
     }
 
     /// Signs the claims in compact form (RFC 7515, section 7.1), with `typ` in the header.
@@ -73,9 +121,9 @@ impl SigningKey {
     /// # Errors
     /// [`JoseError::Claims`] if they are no JSON, [`JoseError::Signing`] if the machine failed.
     pub fn sign(&self, typ: &'static str, claims: &impl Serialize) -> Result<String, JoseError> {
-        let header = json!({ "typ": typ, "alg": Algorithm::Es256.as_str(), "kid": self.kid() });
+        let header = json!({ "typ": typ, "alg": self.algorithm().as_str(), "kid": self.kid() });
         let claims = serde_json::to_vec(claims).map_err(|_| JoseError::Claims)?;
-        let mut token = String::with_capacity(256 + claims.len() * 4 / 3);
+        let mut token = String::with_capacity(640 + claims.len() * 4 / 3);
         URL_SAFE_NO_PAD.encode_string(header.to_string(), &mut token);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims, &mut token);
@@ -85,13 +133,20 @@ impl SigningKey {
         Ok(token)
     }
 
-    pub(crate) fn sign_bytes(&self, signed: &[u8]) -> Result<impl AsRef<[u8]> + use<>, JoseError> {
-        self.pair.sign(&SystemRandom::new(), signed).map_err(|_| JoseError::Signing)
-    }
-
-    /// `0x04`, x, y.
-    pub(super) fn public_point(&self) -> &[u8] {
-        self.pair.public_key().as_ref()
+    pub(crate) fn sign_bytes(&self, signed: &[u8]) -> Result<Vec<u8>, JoseError> {
+        match &self.pair {
+            Pair::P256(pair) => {
+                let signature = pair.sign(&SystemRandom::new(), signed).map_err(|_| JoseError::Signing)?;
+                Ok(signature.as_ref().to_vec())
+            }
+            Pair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let digest = digest(&SHA256, signed);
+                pair.sign_digest(&RSA_PKCS1_SHA256, &digest, &mut signature)
+                    .map_err(|_| JoseError::Signing)?;
+                Ok(signature)
+            }
+        }
     }
 }
 

@@ -101,7 +101,7 @@ pub struct VerifyingKeys {
 impl VerifyingKeys {
     /// The public halves of our own keys.
     pub fn of<'a>(keys: impl Iterator<Item = &'a SigningKey>) -> Self {
-        Self { keys: keys.map(|key| PublicKey::of_p256(key.kid(), key.public_point())).collect() }
+        Self { keys: keys.filter_map(|key| PublicKey::of_jwk(&key.public_jwk())).collect() }
     }
 
     /// The keys of somebody's JWK set that we can use; there may be none.

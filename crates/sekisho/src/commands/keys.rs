@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use authorization_server::keys::{Change, Resealed, Rotated, Sealing, When};
+use authorization_server::keys::{Change, KeysError, Resealed, Rotated, Sealing, When};
 use clap::{Args, Subcommand, ValueEnum};
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::Timestamp;
@@ -84,6 +84,8 @@ enum Purpose {
     Sealing,
     /// Access tokens and identity assertions
     Signing,
+    /// Access tokens by RS256
+    SigningRs256,
 }
 
 impl From<Purpose> for KeyPurpose {
@@ -95,6 +97,7 @@ impl From<Purpose> for KeyPurpose {
             Purpose::RefreshTokens => Self::RefreshTokens,
             Purpose::Sealing => Self::Sealing,
             Purpose::Signing => Self::Signing,
+            Purpose::SigningRs256 => Self::SigningRs256,
         }
     }
 }
@@ -165,7 +168,17 @@ async fn rotated(arguments: &RotateArguments) -> Result<String, Failure> {
     let purpose = KeyPurpose::from(arguments.purpose);
     let when = if arguments.now { When::AtOnce } else { When::AfterLead(desk.config.keys.lead_time) };
     let name = purpose.as_str();
-    Ok(match desk.change().rotate(purpose, when).await? {
+    let rotated = match desk.change().rotate(purpose, when).await {
+        Err(KeysError::Absent { .. }) if purpose == KeyPurpose::SigningRs256 => {
+            return Err(Failure::Arguments(
+                "there is no key for signing_rs256: the first one is made when Sekisho starts with an MCP server that has \
+                 `access_tokens = \"RS256\"`"
+                    .to_owned(),
+            ));
+        }
+        rotated => rotated?,
+    };
+    Ok(match rotated {
         Rotated::Lost => {
             return Err(Failure::Wiring(
                 "somebody else changed the keys in this moment; look, and try again".to_owned(),

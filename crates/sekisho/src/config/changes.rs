@@ -54,6 +54,8 @@ pub fn needing_a_restart(running: &Config, read: &Config) -> Vec<&'static str> {
     fixed("master_key", *master_key != running.master_key);
     fixed("previous_master_key", *previous_master_key != running.previous_master_key);
     fixed("[keys]", *keys != running.keys);
+    // The key is made at the start.
+    fixed("the first access_tokens = \"RS256\"", read.has_rs256() && !running.has_rs256());
     fixed("[store]", *store != running.store);
     fixed("[[listener]]", *listeners != running.listeners);
     fixed("[telemetry]", *telemetry != running.telemetry);

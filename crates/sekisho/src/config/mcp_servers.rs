@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use authorization_server::{DeviceFlow, Standing};
+use authorization_server::{AccessTokenAlgorithm, DeviceFlow, Standing};
 use protocol::message_signature::SignatureMode;
 use protocol::oauth::DpopMode;
 use resource_server::definitions::{InputSchemas, ToolsMode};
@@ -40,6 +40,10 @@ settings! {
         /// what the client shall not have; many clients cannot ask for more later. `least`: `read`, and more when a call
         /// needs it.
         challenge: FirstChallenge = "'all'", "\"all\" or \"least\"", scopes::challenge;
+        /// What its access tokens are signed by, for MCP servers that check them themselves. `RS256` if its library knows nothing
+        /// else: each token costs some ten times as much to sign. The first MCP server with it needs a restart, of a release that
+        /// knows it on every node.
+        access_tokens: AccessTokenAlgorithm = "'ES256'", "\"ES256\" or \"RS256\"", access_tokens;
         /// As `refresh_repeat` in `[tokens]`, for this MCP server.
         refresh_repeat: Option<Duration> = optional, "0s to 5m", parse::duration::<0, 300>;
         /// Which clients may ask for it without a browser of their own (RFC 8628, device authorization): the person types
@@ -280,6 +284,14 @@ fn tls_server_name(value: &toml::de::DeValue<'_>) -> Result<String, String> {
     match TlsServerName::parse(&name) {
         Ok(_) => Ok(name),
         Err(_) => Err("is neither a host name nor an address".to_owned()),
+    }
+}
+
+fn access_tokens(value: &toml::de::DeValue<'_>) -> Result<AccessTokenAlgorithm, String> {
+    match parse::text(value)?.as_str() {
+        "ES256" => Ok(AccessTokenAlgorithm::Es256),
+        "RS256" => Ok(AccessTokenAlgorithm::Rs256),
+        _ => Err("is neither of the two".to_owned()),
     }
 }
 

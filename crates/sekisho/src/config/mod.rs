@@ -36,6 +36,7 @@ mod written;
 
 use std::path::{Path, PathBuf};
 
+use authorization_server::AccessTokenAlgorithm;
 use protocol::oauth::client_id::SERVICE_ACCOUNT_PREFIX;
 use toml::de::DeTable;
 use url::Url;
@@ -125,6 +126,12 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether an MCP server is to have access tokens that are signed by RS256.
+    #[must_use]
+    pub fn has_rs256(&self) -> bool {
+        self.mcp_servers.iter().any(|server| server.settings.access_tokens == AccessTokenAlgorithm::Rs256)
+    }
+
     /// Parses the text of a file. `file` names it in mistakes; relative paths are relative to its folder.
     pub fn parse(text: &str, file: &Path) -> Result<Self, Mistakes> {
         let folder = file.parent().unwrap_or_else(|| Path::new("."));

@@ -107,6 +107,7 @@ fn scopes(server: &McpServerConfig) -> Result<Vec<ScopeEntry>, Failure> {
 pub fn entry(config: &Config, server: &McpServerConfig) -> Result<ServerEntry, Failure> {
     let repeat: Duration = server.settings.refresh_repeat.unwrap_or(config.tokens.refresh_repeat);
     Ok(ServerEntry {
+        access_tokens: server.settings.access_tokens,
         device_flow: server.settings.device_flow,
         dpop: server.settings.dpop,
         name: server.settings.name.clone(),

@@ -229,6 +229,7 @@ fn keeper_settings(config: &Config) -> KeeperSettings {
     KeeperSettings {
         signing_rotation: config.keys.signing_rotation,
         lead_time: config.keys.lead_time,
+        rs256: config.has_rs256(),
         ..KeeperSettings::default()
     }
 }

@@ -13,8 +13,8 @@ use super::{BackupError, Contents, Progress};
 use crate::engine::{Engine, EngineConfig, Step, Write, params};
 use crate::statements::statement_list;
 use crate::{
-    AuditEvent, KeyRecord, Revocation, StoreError, audit_events, client_rules, keys, registration_tokens,
-    revocations, stop,
+    AuditEvent, KeyPurpose, KeyRecord, Revocation, StoreError, audit_events, client_rules, keys,
+    registration_tokens, revocations, stop,
 };
 
 /// A restore.
@@ -99,6 +99,8 @@ impl Restore {
             set(RESTORED_AT, now.micros().to_string()),
             set(RESTORED_FROM, self.contents.header.taken_at.to_string()),
             Step::any(WITHDRAW_ALL, params![now, self.signing.purpose.as_str()]),
+            // Whoever needs one makes it at the start.
+            Step::any(WITHDRAW_ALL, params![now, KeyPurpose::SigningRs256.as_str()]),
             keys::put(&self.signing),
         ]);
         audit_events::push(&mut steps, &self.audit)?;

@@ -204,7 +204,8 @@ async fn everything_that_was_allowed_is_ended_and_everything_that_was_forbidden_
     assert!(new.find_browser_session(&hash("session", 1), NOW).await.unwrap().is_none());
     for key in new.list_keys().await.unwrap() {
         let is_new = key.id == KeyId::from_bytes([77; 4]);
-        assert_eq!(key.withdrawn_at.is_some(), key.purpose == KeyPurpose::Signing && !is_new);
+        let signs = matches!(key.purpose, KeyPurpose::Signing | KeyPurpose::SigningRs256);
+        assert_eq!(key.withdrawn_at.is_some(), signs && !is_new, "{key:?}");
     }
     let revoked = new.list_revocations(LATER).await.unwrap();
     assert_eq!(revoked[0].kind, RevocationKind::Issuer);

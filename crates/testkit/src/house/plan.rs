@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
 use authorization_server::{
-    BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow, DocumentRules,
-    GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, PushedRules, Registration,
+    AccessTokenAlgorithm, BackchannelLogout, ClientKeys, ClientPolicy, ConsentSettings, DeviceFlow,
+    DocumentRules, GlobalTokenRevocation, Lifetimes, MayAct, PreRegisteredClient, PushedRules, Registration,
     SecurityEventTransmitter, ServerEntry, ServiceAccount, Standing, TrustedIssuer, WorkloadIssuer,
     WorkloadRule,
 };
@@ -94,6 +94,8 @@ pub struct Plan {
     pub document_rules: DocumentRules,
     /// Whether access tokens are bound to keys.
     pub dpop: DpopMode,
+    /// What access tokens are signed by; its key is made if `keys.rs256` says so.
+    pub access_tokens: AccessTokenAlgorithm,
     /// What becomes of definitions of tools that are new or changed.
     pub tools: ToolsMode,
     /// What becomes of arguments that the input schemas of tools do not allow.
@@ -193,6 +195,7 @@ impl Default for Plan {
             workloads: Vec::new(),
             documents: None,
             document_rules: DocumentRules::default(),
+            access_tokens: AccessTokenAlgorithm::Es256,
             dpop: DpopMode::Optional,
             tools: ToolsMode::Follow,
             input_schemas: InputSchemas::Ignore,
@@ -413,6 +416,7 @@ fn resource(issuer: &str, name: &str) -> Built<ResourceUri> {
 
 fn entry(plan: &Plan, issuer: &str, name: &str, access: &Access) -> Built<ServerEntry> {
     Ok(ServerEntry {
+        access_tokens: plan.access_tokens,
         device_flow: plan.device_flow,
         dpop: plan.dpop,
         name: name.to_owned(),

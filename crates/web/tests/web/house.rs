@@ -141,6 +141,7 @@ fn rules() -> ServerRules {
 
 fn authorization_settings(public_url: &str, pages_url: &str) -> authorization_server::Settings {
     let server = ServerEntry {
+        access_tokens: authorization_server::AccessTokenAlgorithm::Es256,
         device_flow: authorization_server::DeviceFlow::Known,
         outside_clients: authorization_server::Standing::Allow,
         dpop: protocol::oauth::DpopMode::Optional,

@@ -32,8 +32,8 @@ fn parse_which(text: &str) -> Result<Which, String> {
         return Ok(Which::All(purpose.into()));
     }
     text.parse().map(Which::One).map_err(|_| {
-        "a key is named by eight hexadecimal digits, as `sekisho keys list` shows them; purposes are client_ids, forms, \
-         refresh_tokens, sealing and signing"
+        "a key is named by eight hexadecimal digits, as `sekisho keys list` shows them; purposes are audit, client_ids, \
+         forms, refresh_tokens, sealing, signing and signing_rs256"
             .to_owned()
     })
 }
@@ -43,7 +43,11 @@ pub(super) async fn run(arguments: &WithdrawArguments) -> Result<String, Failure
     let desk = Desk::open(&arguments.config.config).await?;
     let records = desk.store.list_keys().await?;
     let working = match arguments.which {
-        Which::All(purpose) => Some(desk.change().working_key(purpose).await?),
+        Which::All(purpose) => match desk.change().working_key(purpose).await {
+            // Not every record has one.
+            Err(KeysError::Absent { .. }) if purpose == KeyPurpose::SigningRs256 => None,
+            working => Some(working?),
+        },
         Which::One(_) => None,
     };
     let wanted = |key: &&KeyRecord| match arguments.which {
@@ -67,7 +71,8 @@ pub(super) async fn run(arguments: &WithdrawArguments) -> Result<String, Failure
     let purpose = first.purpose;
     let ids: Vec<KeyId> = keys.iter().map(|key| key.id).collect();
     let consequence = consequence(&desk, purpose, &ids).await?;
-    if purpose != KeyPurpose::Signing && !arguments.yes {
+    let is_signing = matches!(purpose, KeyPurpose::Signing | KeyPurpose::SigningRs256);
+    if !is_signing && !arguments.yes {
         return Err(Failure::Arguments(format!("{consequence}\n\nNothing was done. To do it, add --yes")));
     }
     if !desk.change().withdraw(&ids).await? {
@@ -112,7 +117,7 @@ async fn consequence(desk: &Desk, purpose: KeyPurpose, keys: &[KeyId]) -> Result
                  `sekisho keys reseal` come first. MCP sessions of older clients end, and they begin new ones."
             )
         }
-        KeyPurpose::Signing => "Access tokens that it signed are refused; clients get new ones with their refresh \
+        KeyPurpose::Signing | KeyPurpose::SigningRs256 => "Access tokens that it signed are refused; clients get new ones with their refresh \
              tokens, and people notice nothing. An MCP server that checks tokens itself goes on accepting them until it \
              reads /oauth/jwks again."
             .to_owned(),
