@@ -16,15 +16,15 @@ fn ran(folder: &Folder, arguments: &[&str], code: i32) -> String {
     said
 }
 
-/// Repeats a command until it says something.
+/// Repeats a command until it says something. It writes down itself that somebody looked, which takes up to a second to be sealed.
 fn until(folder: &Folder, arguments: &[&str], sign: &str) -> String {
-    for _ in 0..100 {
+    for _ in 0..20 {
         let output = folder.run(arguments);
         let said = text(&output.stdout) + &text(&output.stderr);
         if said.contains(sign) {
             return said;
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(1500));
     }
     panic!("{arguments:?} never said {sign}");
 }
