@@ -14,25 +14,25 @@ use testkit::http::Answer;
 use testkit::remote_server::{Knows, RemoteServer, canary};
 use testkit::world::{TestClock, TestEntropy};
 
-type Done = Result<(), String>;
+pub(super) type Done = Result<(), String>;
 
 /// How many calls come at once.
 const MANY: usize = 200;
 
 /// A house, the remote MCP server behind its `notes`, and a person who has a token for it.
-struct Scene {
-    house: House,
-    remote: RemoteServer,
-    browser: Browser,
-    token: String,
+pub(super) struct Scene {
+    pub(super) house: House,
+    pub(super) remote: RemoteServer,
+    pub(super) browser: Browser,
+    pub(super) token: String,
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+pub(super) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
 impl Scene {
-    async fn new() -> Result<Self, String> {
+    pub(super) async fn new() -> Result<Self, String> {
         let clock = Arc::new(TestClock::default());
         let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::PreRegistered).await?;
         let connected = Some(Connected::to("notes", &remote));
@@ -43,7 +43,7 @@ impl Scene {
     }
 
     /// The same, where the person has connected the account of that name.
-    async fn connected(account: &str) -> Result<Self, String> {
+    pub(super) async fn connected(account: &str) -> Result<Self, String> {
         let mut scene = Self::new().await?;
         scene.remote.sign_in(account);
         let link = scene.link().await?;
@@ -51,37 +51,37 @@ impl Scene {
         Ok(scene)
     }
 
-    async fn echo(&self) -> Result<Answer, String> {
+    pub(super) async fn echo(&self) -> Result<Answer, String> {
         self.house.echo("notes", &self.token).await
     }
 
     /// The link that the client is told.
-    async fn link(&self) -> Result<String, String> {
+    pub(super) async fn link(&self) -> Result<String, String> {
         link_in(&self.echo().await?)
     }
 
     /// Whether the answer is that of an MCP server that takes the person for this account.
-    async fn is(&self, account: &str) -> Result<bool, String> {
+    pub(super) async fn is(&self, account: &str) -> Result<bool, String> {
         let answer = self.echo().await?;
         Ok(answer.status == StatusCode::OK && answer.text().contains(&canary(account)))
     }
 }
 
-async fn token(house: &House, browser: &mut Browser, login: &str) -> Result<String, String> {
+pub(super) async fn token(house: &House, browser: &mut Browser, login: &str) -> Result<String, String> {
     let client = house.client().await?;
     let tokens = client.obtain_tokens(browser, login, &house.resource("notes")).await?;
     Ok(tokens["access_token"].as_str().unwrap_or_default().to_owned())
 }
 
 /// The link in the words of an answer.
-fn link_in(answer: &Answer) -> Result<String, String> {
+pub(super) fn link_in(answer: &Answer) -> Result<String, String> {
     let said = answer.json().to_string();
     let at = said.find("http://localhost").ok_or_else(|| format!("no link: {said}"))?;
     Ok(said[at..].chars().take_while(|c| !matches!(c, ' ' | '"' | '\\')).collect())
 }
 
 /// From the link through the provider and back; the page that is shown then.
-async fn connect(browser: &mut Browser, link: &str) -> Result<Page, String> {
+pub(super) async fn connect(browser: &mut Browser, link: &str) -> Result<Page, String> {
     let page = browser.open(link).await?.page()?;
     let away = browser.submit(&page, page.form()?, None).await?.left()?;
     let mut there = Browser::new(testkit::http::Http::default());
@@ -90,7 +90,7 @@ async fn connect(browser: &mut Browser, link: &str) -> Result<Page, String> {
 }
 
 /// Waits until the provider was told that a connection ended.
-async fn revoked(remote: &RemoteServer) {
+pub(super) async fn revoked(remote: &RemoteServer) {
     while remote.counts().revocations == 0 {
         tokio::task::yield_now().await;
     }
@@ -454,7 +454,7 @@ async fn connecting_again_does_not_end_what_was_just_connected() -> Done {
     scene.house.close().await
 }
 
-async fn user_of(scene: &Scene) -> Result<protocol::id::Id<protocol::id::User>, String> {
+pub(super) async fn user_of(scene: &Scene) -> Result<protocol::id::Id<protocol::id::User>, String> {
     let found = scene.house.store.find_people("alice@example.com").await.map_err(text)?;
     Ok(found.into_iter().next().ok_or("nobody is there")?.id)
 }

@@ -17,6 +17,7 @@ mod machines;
 mod main_path;
 mod message_signatures;
 mod nodes;
+mod partial_grants;
 mod people;
 mod permits;
 mod race;

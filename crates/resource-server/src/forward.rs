@@ -29,7 +29,7 @@ use crate::server::ResourceServer;
 use crate::session::Session;
 use crate::streams::Lease;
 use crate::vault::credential::Credentials;
-use crate::vault::told;
+use crate::vault::{partial, told};
 
 const INTERNAL: i64 = -32603;
 const NOT_DONE: &str = "The MCP server behind the gateway did not carry out the request.";
@@ -88,7 +88,8 @@ impl ResourceServer {
     }
 
     /// Sends the request. If the MCP server takes a person's credential no more, it is replaced, and the call goes up once
-    /// again: a 401 says that it was not carried out (RFC 9110, section 15.5.2; RS-171).
+    /// again: a 401 says that it was not carried out (RFC 9110, section 15.5.2; RS-171). The same if it wants one of more
+    /// scope, and the person has one by now.
     async fn send(
         &self,
         asked: &Asked,
@@ -99,18 +100,25 @@ impl ResourceServer {
         let (line, user) = (who.server.line(), who.person.user);
         let request = request::build(asked, session, credentials.clone());
         let answer = line.send(request, user).await.map_err(reason)?;
-        let held = match &credentials.held {
-            Some(held) if answer.status() == StatusCode::UNAUTHORIZED => Arc::clone(held),
-            Some(_) | None => return Ok(answer),
-        };
-        drop(answer);
+        let Some(held) = credentials.held.clone() else { return Ok(answer) };
         let vault = self.vault();
-        let next = vault.instead_of(&held, user, &who.server).await?;
+        let next = if answer.status() == StatusCode::UNAUTHORIZED {
+            drop(answer);
+            vault.instead_of(&held, user, &who.server).await?
+        } else if let Some(challenge) = partial::too_little(answer.status(), answer.headers()) {
+            drop(answer);
+            vault.wider(&held, (user, &who.server), &challenge).await?
+        } else {
+            return Ok(answer);
+        };
         let credentials = credentials.with(Arc::clone(&next));
         let request = request::build(asked, session, credentials);
         let answer = line.send(request, user).await.map_err(reason)?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             return vault.give_up(&next, user, &who.server).await;
+        }
+        if let Some(challenge) = partial::too_little(answer.status(), answer.headers()) {
+            vault.wider(&next, (user, &who.server), &challenge).await?;
         }
         Ok(answer)
     }

@@ -66,6 +66,7 @@ pub use settings::{OtherIssuer, Parts, ServerSettings, Settings, SettingsError};
 pub use signature::SignatureFault;
 pub use trace::TraceSettings;
 pub use vault::connect::{ConnectError, ConnectPage, ShownConnection};
+pub use vault::connection::missing_scope;
 pub use vault::credential::{Credential, FixedCredential, FixedCredentialError, Provider};
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.

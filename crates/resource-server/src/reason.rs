@@ -63,6 +63,9 @@ pub enum CallReason {
     /// The person connected no account, and the MCP server wants one.
     #[error("the person has not connected an account")]
     ConnectionMissing,
+    /// The person connected an account, and allowed less there than the call needs.
+    #[error("the person's connection has too little scope for the call")]
+    ConnectionTooNarrow,
     /// The person's credential cannot be had at the moment.
     #[error("the credential of the person's connection cannot be had")]
     ConnectionUnavailable,
@@ -257,6 +260,7 @@ impl CallReason {
             Self::CircuitOpen(_) => "circuit_open",
             Self::ConnectionDead => "connection_dead",
             Self::ConnectionMissing => "connection_missing",
+            Self::ConnectionTooNarrow => "connection_too_narrow",
             Self::ConnectionUnavailable => "connection_unavailable",
             Self::ContentTypeUnsupported => "content_type_unsupported",
             Self::HeaderRefused => "header_refused",
@@ -338,6 +342,7 @@ impl CallReason {
             | Self::TokenUnbound => StatusCode::UNAUTHORIZED,
             Self::ConnectionDead
             | Self::ConnectionMissing
+            | Self::ConnectionTooNarrow
             | Self::PersonNotAllowed
             | Self::ScopeInsufficient
             | Self::ToolNotAccepted => StatusCode::FORBIDDEN,
@@ -408,7 +413,9 @@ impl CallReason {
             Self::PersonNotAllowed | Self::ToolNotAccepted => CallCode::OAuth(ErrorCode::AccessDenied),
             Self::ArgumentsRefused | Self::ArgumentsUnchecked | Self::ToolChanged => CallCode::ToolError,
             Self::ScopeInsufficient => CallCode::OAuth(ErrorCode::InsufficientScope),
-            Self::ConnectionDead | Self::ConnectionMissing => CallCode::JsonRpc(NOT_CONNECTED),
+            Self::ConnectionDead | Self::ConnectionMissing | Self::ConnectionTooNarrow => {
+                CallCode::JsonRpc(NOT_CONNECTED)
+            }
             Self::HeaderRefused => CallCode::JsonRpc(HEADER_MISMATCH),
             Self::MessageRefused(refused) => CallCode::JsonRpc(refused.code),
             Self::AcceptUnusable

@@ -39,7 +39,7 @@ pub struct NewConnection {
     pub user: Id<User>,
     /// For which MCP server, by our name.
     pub server: String,
-    /// To whom it was given, and by whom.
+    /// To whom it was given, by whom, and what of what was asked for was not.
     pub binding: String,
     /// Who the person is there, in the provider's words.
     pub account: Option<String>,
@@ -56,7 +56,7 @@ pub struct ConnectionRecord {
     pub user: Id<User>,
     /// For which MCP server.
     pub server: String,
-    /// To whom it was given, and by whom.
+    /// To whom it was given, by whom, and what of what was asked for was not.
     pub binding: String,
     /// Who the person is there.
     pub account: Option<String>,
@@ -146,6 +146,9 @@ pub trait Connections: Send + Sync {
         now: Timestamp,
     ) -> Answer<'_, RenewOutcome>;
 
+    /// Writes another binding, of a connection that is as it was seen. Whether it was.
+    fn bind_connection(&self, seen: ConnectionRecord, binding: String) -> Answer<'_, bool>;
+
     /// The MCP server takes the access token of this generation no more. Whether that was news.
     fn mark_connection(
         &self,
@@ -209,6 +212,7 @@ statement_list! {
     REFUSE = "UPDATE connections SET needs_sign_in = $1, claim = NULL, claimed_until = NULL \
         WHERE id = $2 AND claim = $3 RETURNING ended_at";
     LEAVE = "UPDATE connections SET claim = NULL, claimed_until = $1 WHERE id = $2 AND claim = $3 RETURNING ended_at";
+    BIND = "UPDATE connections SET binding = $1 WHERE id = $2 AND generation = $3 AND binding = $4 AND ended_at IS NULL";
     MARK = "UPDATE connections SET needs_sign_in = $1 WHERE id = $2 AND generation = $3 AND ended_at IS NULL \
         AND needs_sign_in IS NULL";
     END = end_connections!(" AND id = $2");
@@ -313,6 +317,13 @@ impl Connections for Engine {
             let row = touched.into_iter().next().and_then(|step| step.rows.into_iter().next());
             let ended = Decoder::new("connections", row.unwrap_or_default()).opt_time("ended_at")?;
             Ok(if ended.is_some() { RenewOutcome::Ended } else { RenewOutcome::Written })
+        })
+    }
+
+    fn bind_connection(&self, seen: ConnectionRecord, binding: String) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let row = params![binding.as_str(), seen.id, seen.generation, seen.binding.as_str()];
+            done(self, Step::one(BIND, row)).await
         })
     }
 

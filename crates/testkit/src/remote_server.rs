@@ -3,6 +3,7 @@
 //! It signs in whomever a test names without a question, turns its refresh tokens on every use and ends the whole family when one
 //! comes twice, says in every answer whose it is (a canary), and counts everything. It is honest until a test makes it lie.
 
+mod counts;
 mod grants;
 mod mcp;
 
@@ -32,6 +33,8 @@ use tokio::task::JoinSet;
 use upstream::oauth_client::PreRegistered;
 use url::form_urlencoded;
 
+pub use counts::Counts;
+
 /// Our client where it was registered by hand.
 pub const CLIENT_ID: &str = "sekisho-by-hand";
 const CLIENT_SECRET: &str = "secret-of-sekisho-by-hand";
@@ -49,33 +52,6 @@ pub enum Knows {
     PreRegistered,
 }
 
-/// How often what came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Authorization requests that led back with a code.
-    pub authorizations: usize,
-    /// Calls that were answered.
-    pub calls: usize,
-    /// Codes that were redeemed.
-    pub codes: usize,
-    /// Exchanges and ID-JAGs that were granted.
-    pub exchanges: usize,
-    /// Documents about it that were fetched.
-    pub metadata: usize,
-    /// Requests to the token endpoint that were refused.
-    pub refused: usize,
-    /// Refresh tokens that were turned.
-    pub refreshes: usize,
-    /// Clients that were registered.
-    pub registrations: usize,
-    /// Refresh tokens and codes that came a second time, each of which ended its family.
-    pub reuses: usize,
-    /// Revocations.
-    pub revocations: usize,
-    /// Calls that were refused for their token.
-    pub unauthorized: usize,
-}
-
 /// What it holds. Everything may be changed at any time.
 #[derive(Debug)]
 pub struct Held {
@@ -85,8 +61,10 @@ pub struct Held {
     pub counts: Counts,
     /// How long access tokens are good.
     pub lifetime: Duration,
-    /// The scopes that it knows, and asks for; `write` is what the tool `write` needs.
+    /// The scopes that it knows, and asks for.
     pub scopes: Vec<&'static str>,
+    /// What the tool `write` needs.
+    pub needs: &'static str,
     /// What is granted in place of what was asked for.
     pub granted: Option<String>,
     /// The browser is sent back with this error in place of a code.
@@ -349,6 +327,7 @@ impl Held {
             counts: Counts::default(),
             lifetime: Duration::from_secs(600),
             scopes: vec!["read", "write"],
+            needs: "write",
             granted: None,
             refusal: None,
             iss: None,
@@ -380,6 +359,13 @@ impl Held {
         );
         self.secrets.push(text.clone());
         text
+    }
+
+    /// All access tokens are good for no more than this from now on, whatever was said of them.
+    pub fn narrow_all(&mut self, scope: &str) {
+        for one in self.access.values_mut() {
+            scope.clone_into(&mut one.scope);
+        }
     }
 
     fn end(&mut self, families: &[usize]) {

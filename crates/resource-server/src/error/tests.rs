@@ -15,7 +15,6 @@ fn of_the_mcp_server() -> Vec<Row> {
     use Blame::Upstream;
     vec![
         (CallReason::CircuitOpen(Duration::from_secs(3)), "circuit_open", 503, "-32603", Upstream),
-        (CallReason::ConnectionUnavailable, "connection_unavailable", 503, "-32603", Upstream),
         (CallReason::ListTooLarge, "list_too_large", 502, "-32603", Upstream),
         (CallReason::ListUnreadable, "list_unreadable", 502, "-32603", Upstream),
         (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
@@ -26,6 +25,17 @@ fn of_the_mcp_server() -> Vec<Row> {
         (CallReason::UpstreamRefused, "upstream_refused", 502, "-32603", Upstream),
         (CallReason::UpstreamTimedOut, "upstream_timed_out", 504, "-32603", Upstream),
         (CallReason::UpstreamUnreachable, "upstream_unreachable", 502, "-32603", Upstream),
+    ]
+}
+
+/// The rows of accounts that people connect.
+fn of_connections() -> Vec<Row> {
+    use Blame::{Upstream, User};
+    vec![
+        (CallReason::ConnectionDead, "connection_dead", 403, "-31403", User),
+        (CallReason::ConnectionMissing, "connection_missing", 403, "-31403", User),
+        (CallReason::ConnectionTooNarrow, "connection_too_narrow", 403, "-31403", User),
+        (CallReason::ConnectionUnavailable, "connection_unavailable", 503, "-32603", Upstream),
     ]
 }
 
@@ -48,6 +58,7 @@ fn table() -> Vec<Row> {
     let signature = SignatureFault::Unbound;
     let mut table = of_the_mcp_server();
     table.extend(of_tools());
+    table.extend(of_connections());
     table.extend([
         (CallReason::AcceptUnusable, "accept_unusable", 406, "-32600", Client),
         (CallReason::AssertionUnsigned, "assertion_unsigned", 500, "-32603", House),
@@ -77,8 +88,6 @@ fn table() -> Vec<Row> {
         (CallReason::ProofNonceNeeded, "proof_nonce_needed", 401, "use_dpop_nonce", Client),
         (CallReason::ProofRepeated, "proof_repeated", 401, "invalid_dpop_proof", Client),
         (CallReason::ProofReplayed, "proof_replayed", 401, "invalid_dpop_proof", Client),
-        (CallReason::ConnectionDead, "connection_dead", 403, "-31403", User),
-        (CallReason::ConnectionMissing, "connection_missing", 403, "-31403", User),
         (CallReason::RevocationsStale, "revocations_stale", 503, "-32603", House),
         (CallReason::ScopeInsufficient, "scope_insufficient", 403, "insufficient_scope", User),
         (CallReason::ServerUnknown, "server_unknown", 404, "", Client),

@@ -16,6 +16,7 @@ impl CallReason {
             Self::LimitReached(_)
             | Self::ConnectionDead
             | Self::ConnectionMissing
+            | Self::ConnectionTooNarrow
             | Self::PersonCallsExhausted
             | Self::PersonNotAllowed
             | Self::PersonStopped

@@ -42,6 +42,9 @@ impl CallReason {
     const fn sentence_of_refusal(&self) -> &'static str {
         match self.status() {
             StatusCode::UNAUTHORIZED => "An access token is needed.",
+            StatusCode::FORBIDDEN if matches!(self, Self::ConnectionTooNarrow) => {
+                "The person has to allow more at the account that is connected."
+            }
             StatusCode::FORBIDDEN => "The person has to connect an account first.",
             StatusCode::METHOD_NOT_ALLOWED => "The MCP endpoint does not know this HTTP method.",
             StatusCode::NOT_ACCEPTABLE => "The client must accept application/json and text/event-stream.",

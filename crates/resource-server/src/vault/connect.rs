@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use policy::{Decision, Question};
 use protocol::id::{Connecting, Connection, Id, User};
-use protocol::oauth::{CodeVerifier, Form, Parameter};
+use protocol::oauth::{CodeVerifier, Form, Parameter, Scope};
 use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::Timestamp;
 use store::{
@@ -19,9 +19,9 @@ use store::{
 use thiserror::Error;
 use upstream::oauth_client::{Attempt, Leg, OauthClient, OauthClientError, Revoked, Tokens};
 
-use super::connection::{Bound, Vault, origin};
+use super::connection::{Bound, Vault, missing_scope, origin};
 use super::counts::Became;
-use super::link;
+use super::{link, partial};
 use crate::mcp_server::McpServer;
 use crate::reason::CallReason;
 use crate::server::ResourceServer;
@@ -117,6 +117,8 @@ pub struct ShownConnection {
     pub account: Option<String>,
     /// What was granted.
     pub scope: Vec<String>,
+    /// What was asked for, or needed since, and was not granted.
+    pub missing: Vec<String>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the credential was last exchanged.
@@ -144,10 +146,11 @@ impl ResourceServer {
             return Err(ConnectError::OtherPerson);
         }
         let verifier = CodeVerifier::mint(&*self.vault().entropy);
-        // Nobody is sent there: this is to say where it would be.
-        let attempt = Attempt { state: "", challenge: &verifier.challenge(), scope: None };
-        let begun = client.begin(attempt).await?;
         let connection = self.vault().store.find_connection(user, server.name()).await?;
+        let scope = connection.as_ref().and_then(|record| partial::wanted(record, server));
+        // Nobody is sent there: this is to say where it would be.
+        let attempt = Attempt { state: "", challenge: &verifier.challenge(), scope: scope.as_ref() };
+        let begun = client.begin(attempt).await?;
         Ok(ConnectPage {
             server: server.name().to_owned(),
             title: server.settings().title.clone(),
@@ -171,7 +174,9 @@ impl ResourceServer {
         let vault = self.vault();
         let (state, verifier) = (Secret::random("", &*vault.entropy), CodeVerifier::mint(&*vault.entropy));
         let told = state.expose(str::to_owned);
-        let attempt = Attempt { state: &told, challenge: &verifier.challenge(), scope: None };
+        let connection = vault.store.find_connection(user, server.name()).await?;
+        let scope = connection.as_ref().and_then(|record| partial::wanted(record, server));
+        let attempt = Attempt { state: &told, challenge: &verifier.challenge(), scope: scope.as_ref() };
         let begun = client.begin(attempt).await?;
         let now = vault.clock.now();
         let id = Id::mint(now, &*vault.entropy);
@@ -243,19 +248,20 @@ impl ResourceServer {
         let verifier = vault.open_verifier(found.id, &found.verifier).ok_or(ConnectError::SealBroken)?;
         let leg: Leg = serde_json::from_str(&found.leg).map_err(|_| ConnectError::SealBroken)?;
         let tokens = client.redeem(&leg, form, &verifier).await?;
-        self.keep(&found, server, &client, tokens).await
+        let missing = partial::missing(&leg, &tokens);
+        self.keep((&found, missing), server, &client, tokens).await
     }
 
     async fn keep(
         &self,
-        attempt: &ConnectingRecord,
+        (attempt, missing): (&ConnectingRecord, Scope),
         server: &McpServer,
         client: &OauthClient,
         tokens: Tokens,
     ) -> Result<(), ConnectError> {
         let vault = self.vault();
         let id = Id::mint(vault.clock.now(), &*vault.entropy);
-        let bound = Bound { at: server.origin().to_owned(), binding: tokens.binding.clone() };
+        let bound = Bound { at: server.origin().to_owned(), binding: tokens.binding.clone(), missing };
         let new = NewConnection {
             id,
             attempt: attempt.id,
@@ -356,6 +362,7 @@ impl ResourceServer {
         ShownConnection {
             id: record.id,
             title: title.unwrap_or_else(|| record.server.clone()),
+            missing: words(&missing_scope(&record).to_string()),
             server: record.server,
             account: record.account,
             scope: words(record.tokens.scope.as_deref().unwrap_or_default()),

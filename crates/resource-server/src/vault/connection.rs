@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use protocol::id::{Connection, Id, User};
 use protocol::keys::Keys;
+use protocol::oauth::Scope;
 use protocol::secret::{Sealed, Secret};
 use protocol::world::{Clock, Entropy, Timestamp};
 use quick_cache::sync::Cache;
@@ -48,6 +49,9 @@ pub(crate) struct Bound {
     /// Scheme, host and port of the MCP server.
     pub(crate) at: String,
     pub(crate) binding: Binding,
+    /// What was asked for and not granted (RFC 6749, section 5.1), and what the MCP server said since that it needs.
+    #[serde(default, skip_serializing_if = "Scope::is_empty")]
+    pub(crate) missing: Scope,
 }
 
 /// A connection in memory.
@@ -316,6 +320,17 @@ pub(crate) fn origin(url: &str) -> &str {
     let rest = url.get(authority..).unwrap_or_default();
     let end = rest.find(['/', '?', '#']).map_or(url.len(), |at| authority + at);
     url.get(..end).unwrap_or(url)
+}
+
+/// What was granted, as far as anybody said.
+pub(crate) fn granted(record: &ConnectionRecord) -> Scope {
+    record.tokens.scope.as_deref().and_then(|scope| Scope::parse(scope).ok()).unwrap_or_default()
+}
+
+/// What of what was asked for was not granted, of a connection in the record, for an administrator.
+#[must_use]
+pub fn missing_scope(record: &ConnectionRecord) -> Scope {
+    bound(record).map(|bound| bound.missing).unwrap_or_default()
 }
 
 /// To whom the credential was given.

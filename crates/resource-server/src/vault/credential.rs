@@ -217,14 +217,16 @@ impl ResourceServer {
         })
     }
 
-    /// Refuses a call for which there is no credential. If the person has to connect an account, the client is told where.
+    /// Refuses a call for which there is no credential. If the person has to connect an account, or
+    /// to allow more there, the client is told where.
     pub(crate) fn without_credential(
         &self,
         asked: Asked,
         session: &Session,
         reason: CallReason,
     ) -> CallError {
-        if !matches!(reason, CallReason::ConnectionMissing | CallReason::ConnectionDead) {
+        let more = matches!(reason, CallReason::ConnectionTooNarrow);
+        if !more && !matches!(reason, CallReason::ConnectionMissing | CallReason::ConnectionDead) {
             return asked.refuse(reason);
         }
         let who = asked.who();
@@ -234,6 +236,7 @@ impl ResourceServer {
         let to = ToConnect {
             url: &self.connect_link(user, server.name()),
             title: &server.settings().title,
+            more,
             id: &id,
             declared: session.elicits_urls(),
             state: state.as_deref(),

@@ -8,13 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::id::{Id, User};
-use protocol::oauth::Scope;
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
 use store::{AuditEvent, AuditKind, ConnectionRecord, Outcome, RenewOutcome, Renewed};
 use upstream::oauth_client::{OauthClient, OauthClientError, Revoked, Tokens};
 
-use super::connection::{Held, PATIENCE, Vault, bound};
+use super::connection::{Held, PATIENCE, Vault, bound, granted};
 use super::counts::Became;
 use crate::mcp_server::McpServer;
 use crate::reason::CallReason;
@@ -85,9 +84,7 @@ impl Vault {
         let (Some(refresh), Some(bound)) = (refresh, bound(&record)) else {
             return Err(CallReason::ConnectionUnavailable);
         };
-        let granted = record.tokens.scope.as_deref().map(Scope::parse);
-        let granted = granted.and_then(Result::ok).unwrap_or_default();
-        match client.refresh(&refresh, &bound.binding, &granted).await {
+        match client.refresh(&refresh, &bound.binding, &granted(&record)).await {
             Ok(tokens) => self.keep(&record, claim, client, tokens).await,
             Err(error) => self.refused(&record, claim, error).await,
         }

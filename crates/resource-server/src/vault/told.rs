@@ -26,6 +26,8 @@ pub(crate) struct ToConnect<'a> {
     pub(crate) url: &'a str,
     /// What people call the MCP server.
     pub(crate) title: &'a str,
+    /// Whether an account is connected, and has to allow more.
+    pub(crate) more: bool,
     /// An id for this question, for the revision that wants one.
     pub(crate) id: &'a str,
     /// Whether the session's client declared URL elicitation at its handshake.
@@ -38,11 +40,7 @@ pub(crate) struct ToConnect<'a> {
 pub(crate) fn answer(asked: &Asked, to: &ToConnect<'_>) -> Option<Bytes> {
     let Operation::Call { call, body } = &asked.operation else { return None };
     let CallKind::Request(id) = &call.kind else { return None };
-    let words = format!(
-        "{} needs an account of yours to be connected first. Open {} in your browser, signed in as yourself, and then try \
-         again.",
-        to.title, to.url
-    );
+    let words = words(to);
     let method = call.method.as_str();
     let declared = if call.modern { declares(body) } else { to.declared };
     let asks = call.modern && declared && MAY_ASK.contains(&method) && !goes_on(body);
@@ -66,6 +64,20 @@ pub(crate) fn answer(asked: &Asked, to: &ToConnect<'_>) -> Option<Bytes> {
         error(id, NOT_CONNECTED, &words, &json!({ "url": to.url }))
     };
     Some(whole)
+}
+
+fn words(to: &ToConnect<'_>) -> String {
+    let ToConnect { title, url, .. } = to;
+    if to.more {
+        return format!(
+            "{title} needs more than you allowed at the account that you connected. Open {url} in your browser, signed in as \
+             yourself, allow there what is asked for, and then try again."
+        );
+    }
+    format!(
+        "{title} needs an account of yours to be connected first. Open {url} in your browser, signed in as yourself, and then \
+         try again."
+    )
 }
 
 /// Whether the `initialize` of an older client declares URL elicitation (MCP 2025-11-25, "Capabilities").

@@ -11,6 +11,7 @@ use authorization_server::Stopping;
 use clap::{Args, Subcommand};
 use protocol::id::{Id, User};
 use protocol::world::Timestamp;
+use resource_server::missing_scope;
 use serde_json::{Value, json};
 use store::{ConnectionRecord, Connections as _, Store, UserRecord};
 
@@ -174,13 +175,20 @@ impl Line<'_> {
         }
     }
 
+    /// What was granted, and what was asked for and was not.
+    fn scope(&self) -> String {
+        let granted = self.record.tokens.scope.as_deref().map(printable).unwrap_or_default();
+        let missing = missing_scope(self.record);
+        if missing.is_empty() { granted } else { format!("{granted} (not allowed: {missing})") }
+    }
+
     fn cells(&self) -> [String; 9] {
         let record = self.record;
         [
             printable(&self.person()),
             record.server.clone(),
             record.account.as_deref().map_or_else(|| "(not known)".to_owned(), printable),
-            record.tokens.scope.as_deref().map(printable).unwrap_or_default(),
+            self.scope(),
             when(record.created_at),
             when(record.refreshed_at),
             when(record.rotated_at),
@@ -198,6 +206,7 @@ impl Line<'_> {
             "mcp_server": record.server,
             "account": record.account,
             "scope": record.tokens.scope,
+            "not_allowed": missing_scope(record).to_string(),
             "since": moment(record.created_at),
             "age_seconds": self.now.since(record.created_at).as_secs(),
             "last_exchanged": moment(record.refreshed_at),

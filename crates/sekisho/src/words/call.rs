@@ -52,24 +52,6 @@ pub(super) const WORDS: &[Words] = &[
         "Connect again from the client. `sekisho audit` says who ended it and why.",
     ),
     says(
-        "connection_missing",
-        "The MCP server wants an account of the person's own, and the person has connected none.",
-        "MCP 2025-11-25 and 2026-07-28, Elicitation; Sekisho's rule: connections",
-        "The client is told a link. The person opens it in a browser, signed in as themselves, and connects the account.",
-    ),
-    says(
-        "connection_dead",
-        "The provider, or the MCP server itself, takes no more what was given for the person's account.",
-        "RFC 6749, section 5.2 (`invalid_grant`); RFC 6750, section 3.1",
-        "The person withdrew it there, it was not used for too long, or a node died while it was exchanged. The person connects the account again by the link that the client is told.",
-    ),
-    says(
-        "connection_unavailable",
-        "What was given for the person's account had to be exchanged, and the provider did not answer.",
-        "RFC 6749, section 6; Sekisho's rule: connections",
-        "Nothing is lost: the next call tries again. If it stays so, ask at the provider; the log says why.",
-    ),
-    says(
         "tokens_refused",
         "So many bad tokens came from this address that unknown ones are not looked at for a while.",
         "Sekisho's rule: limits (docs/limits.md); RFC 6585, section 4",

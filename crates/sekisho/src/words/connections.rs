@@ -1,4 +1,4 @@
-//! Why there is no credential from an MCP server's own authorization server (RFC 9728; RFC 6749; RFC 9207).
+//! Why there is no credential from an MCP server's own authorization server, or none that is enough (RFC 9728; RFC 6749; RFC 9207).
 
 use super::{Words, says};
 
@@ -260,5 +260,29 @@ pub(super) const WORDS: &[Words] = &[
         "The identity provider wants the person to sign in again.",
         "draft-ietf-oauth-identity-assertion-authz-grant, section 4.3",
         "Sign in again.",
+    ),
+    says(
+        "connection_missing",
+        "The MCP server wants an account of the person's own, and the person has connected none.",
+        "MCP 2025-11-25 and 2026-07-28, Elicitation; Sekisho's rule: connections",
+        "The client is told a link. The person opens it in a browser, signed in as themselves, and connects the account.",
+    ),
+    says(
+        "connection_dead",
+        "The provider, or the MCP server itself, takes no more what was given for the person's account.",
+        "RFC 6749, section 5.2 (`invalid_grant`); RFC 6750, section 3.1",
+        "The person withdrew it there, it was not used for too long, or a node died while it was exchanged. The person connects the account again by the link that the client is told.",
+    ),
+    says(
+        "connection_too_narrow",
+        "The call needs more than the person allowed at the account that they connected.",
+        "RFC 6750, section 3.1 (`insufficient_scope`); RFC 6749, section 5.1; Sekisho's rule: connections",
+        "The client is told a link. The person opens it, and allows at the provider what is asked for there.",
+    ),
+    says(
+        "connection_unavailable",
+        "What was given for the person's account had to be exchanged, and the provider did not answer.",
+        "RFC 6749, section 6; Sekisho's rule: connections",
+        "Nothing is lost: the next call tries again. If it stays so, ask at the provider; the log says why.",
     ),
 ];

@@ -17,6 +17,7 @@ contract! {
     a_new_pair_is_written_whole_by_the_holder_of_the_claim_alone,
     a_refresh_token_that_is_not_exchanged_stays,
     a_provider_that_says_no_is_not_asked_again,
+    another_binding_is_written_for_what_was_seen_alone,
     what_the_mcp_server_refuses_is_marked_once_for_its_generation,
     a_stop_ends_connections_and_attempts_at_once,
     what_ended_stays_until_the_provider_was_told,
@@ -213,6 +214,25 @@ async fn a_provider_that_says_no_is_not_asked_again(store: Opened) {
     let now = found(&store, ada, "notes").await.unwrap();
     assert_eq!((now.needs_sign_in.as_deref(), now.claimed_until), (Some("rejected"), None));
     assert!(!store.claim_connection(now, claim, after.plus(DAY), after.plus(DAY)).await.unwrap());
+}
+
+async fn another_binding_is_written_for_what_was_seen_alone(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    let seen = connected(&store, 1, ada, "notes").await;
+    let bind =
+        |seen: &ConnectionRecord, binding: &str| store.bind_connection(seen.clone(), binding.to_owned());
+    for wrong in [
+        ConnectionRecord { binding: "{}".to_owned(), ..seen.clone() },
+        ConnectionRecord { generation: 1, ..seen.clone() },
+        ConnectionRecord { id: id(9), ..seen.clone() },
+    ] {
+        assert!(!bind(&wrong, "another").await.unwrap(), "{wrong:?}");
+    }
+    assert!(bind(&seen, "another").await.unwrap() && !bind(&seen, "a third").await.unwrap());
+    let now = found(&store, ada, "notes").await.unwrap();
+    assert_eq!(now, ConnectionRecord { binding: "another".to_owned(), ..seen.clone() });
+    assert!(store.end_connection(seen.id, event(AuditKind::ConnectionEnded)).await.unwrap());
+    assert!(!bind(&now, "a third").await.unwrap(), "it is over");
 }
 
 async fn what_the_mcp_server_refuses_is_marked_once_for_its_generation(store: Opened) {

@@ -26,8 +26,9 @@ impl Desk {
             );
         };
         let tool = message["params"]["name"].as_str().unwrap_or_default();
-        if tool == "write" && !access.scope.split(' ').any(|scope| scope == "write") {
-            return self.challenge(403, Some("insufficient_scope"), "write");
+        if tool == "write" && !access.scope.split(' ').any(|scope| scope == held.needs) {
+            held.counts.insufficient += 1;
+            return self.challenge(403, Some("insufficient_scope"), held.needs);
         }
         let Some(id) = message.get("id") else { return Reply::status(202) };
         held.counts.calls += 1;

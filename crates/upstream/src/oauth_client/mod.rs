@@ -146,6 +146,19 @@ impl OauthClient {
         registration::document(&self.settings)
     }
 
+    /// Of what the MCP server says that a call needs, what a person may be asked for: all of it where the MCP server says what
+    /// is asked for at all (CL-036), and nothing that the operator did not write where they wrote it, or where the account is
+    /// not the MCP server's own.
+    #[must_use]
+    pub fn may_ask(&self, needed: &Scope) -> Scope {
+        match self.settings.kind {
+            Kind::Mcp if self.settings.scope.is_empty() => needed.clone(),
+            Kind::Atlassian | Kind::Github | Kind::Google | Kind::Mcp => {
+                needed.intersection(&self.settings.scope)
+            }
+        }
+    }
+
     /// Where to send the person.
     ///
     /// # Errors

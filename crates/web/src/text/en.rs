@@ -65,6 +65,7 @@ pub(super) static TEXT: Text = Text {
     connections_lead: "By these accounts your applications use MCP servers in your name.",
     connections_none: "No account is connected.",
     connections_done: "The account is connected. Go back to your application and try again.",
+    connection_missing: "Not allowed there",
     connection_made: "Connected",
     connection_rotated: "Last exchanged",
     connection_expires: "Good until",

@@ -65,6 +65,7 @@ pub(super) static TEXT: Text = Text {
     connections_lead: "お使いのアプリケーションは、これらのアカウントを使って MCP サーバーを利用します。",
     connections_none: "接続されているアカウントはありません。",
     connections_done: "アカウントを接続しました。アプリケーションに戻ってもう一度お試しください。",
+    connection_missing: "許可されていない権限",
     connection_made: "接続日時",
     connection_rotated: "最終更新",
     connection_expires: "有効期限",

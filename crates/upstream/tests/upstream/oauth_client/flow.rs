@@ -1,9 +1,13 @@
 //! The code flow: what is sent, what is believed, and what is not heard at all.
 
+use std::sync::Arc;
+
 use protocol::oauth::Scope;
 use protocol::secret::Secret;
 use serde_json::json;
-use upstream::oauth_client::{Binding, Malformed, OauthClientError, Obstacle, PreRegistered, Rejection};
+use upstream::oauth_client::{
+    Binding, Kind, Malformed, OauthClientError, Obstacle, PreRegistered, Rejection,
+};
 
 use super::remote::{
     DOCUMENT, REDIRECT, Remote, Reply, VERIFIER, begin, begin_for, connect, parameter, tokens,
@@ -125,6 +129,23 @@ async fn the_scope_is_the_configured_one_else_what_is_needed() {
     remote.says(super::remote::SERVER, Reply::json(200, &metadata));
     let lasting = remote.client_with(|settings| settings.scope = scope("own"));
     assert_eq!(asked(&begin(&lasting).await.unwrap().url).as_deref(), Some("offline_access own"));
+}
+
+/// CL-036, CL-074: what an MCP server says that a call needs is asked for where the MCP server says what is asked for at all, and
+/// nowhere else.
+#[tokio::test]
+async fn cb_19_an_mcp_server_adds_nothing_to_what_an_operator_wrote() {
+    let remote = Remote::honest().await;
+    let needed = Scope::parse("admin read").unwrap();
+    assert_eq!(remote.client().may_ask(&needed), needed);
+    let configured = remote.client_with(|settings| settings.scope = Scope::parse("own read").unwrap());
+    assert_eq!(configured.may_ask(&needed).to_string(), "read");
+    let account = remote.client_with(|settings| {
+        settings.kind = Kind::Github;
+        let client_secret = Some(Arc::new(Secret::new("of-the-app".to_owned())));
+        settings.client = Some(PreRegistered { client_id: "app".to_owned(), client_secret, method: None });
+    });
+    assert_eq!(account.may_ask(&needed), Scope::default(), "its account is somebody else's");
 }
 
 /// TK-35: what the credential is worth after each answer. CL-070, CL-071, CL-072.
