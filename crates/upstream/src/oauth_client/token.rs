@@ -93,6 +93,9 @@ pub(super) async fn ask(
 ) -> Result<Tokens, OauthClientError> {
     let request = request(server, &server.token_endpoint, client, asked)?;
     let answer = reach.ask(Place::Token, request).await?;
+    // What came is known to nobody else.
+    #[cfg(feature = "failpoints")]
+    crate::failpoint::passed("after_token_answer");
     let binding = Binding {
         issuer: server.issuer.clone(),
         client_id: client.client_id.clone(),
