@@ -18,6 +18,7 @@ mod oracle;
 mod par;
 mod people;
 mod proxy;
+mod questions;
 mod register;
 mod revoke;
 mod scene;

@@ -21,7 +21,7 @@ use crate::call::{Asked, Operation};
 use crate::counts::Ending;
 use crate::error::CallError;
 use crate::line::Unanswered;
-use crate::lists::{Expected, Sieve, Sight};
+use crate::lists::{Expected, Screen, Sieve, Sight};
 use crate::media::{MCP_SESSION_ID, Media};
 use crate::permit::Permit;
 use crate::reason::CallReason;
@@ -77,7 +77,7 @@ impl ResourceServer {
             self.give_list(asked, status, body).await?
         } else {
             match self.enter(&asked, standing, passage, &body) {
-                Ok(stream) => through(asked, status, passage, (body, stream)),
+                Ok(stream) => self.through(asked, status, passage, (body, stream)),
                 Err(reason) => return Err(asked.refuse(reason)),
             }
         };
@@ -143,6 +143,36 @@ impl ResourceServer {
         Ok(())
     }
 
+    /// The body that goes out; from here on it is the body that has the call written down.
+    fn through(
+        &self,
+        asked: Asked,
+        status: StatusCode,
+        passage: Passage,
+        from: (Incoming, Option<Stream>),
+    ) -> Body {
+        let whole = whole(status);
+        let id = asked.id();
+        let mut entry = asked.entry;
+        entry.begun(status.as_u16());
+        let own = match passage {
+            Passage::Through(media) => {
+                let (body, stream) = from;
+                let guarded = Guarded::new(body, entry, stream, whole);
+                return Body::guarded(match media {
+                    Media::Events => guarded,
+                    Media::Json => guarded.screened(Screen::new(&self.ours, id)),
+                });
+            }
+            Passage::Empty => Bytes::new(),
+            Passage::InOurWords => in_our_words(id),
+        };
+        entry.passed(u64::try_from(own.len()).unwrap_or(u64::MAX));
+        let (ending, reason) = whole;
+        entry.finish(ending, reason);
+        Body::full(own)
+    }
+
     /// A place among the open streams for what never ends by itself.
     fn stand(&self, asked: &Asked) -> Result<Option<Lease>, CallReason> {
         match &asked.operation {
@@ -186,7 +216,8 @@ impl ResourceServer {
                     Some(_) => Expected::List(asked.id()),
                     None => Expected::Anything,
                 };
-                stream.sifted(Sieve::new(expected), Sight::of(asked, self.clock.now()))
+                let sieve = Sieve::new(expected).of(asked.id().filter(|_| asked.is_answered_once()));
+                stream.sifted(sieve, Sight::of(asked, &self.ours, self.clock.now()))
             }
             Media::Json => stream,
         }))
@@ -222,24 +253,4 @@ pub(crate) fn whole(status: StatusCode) -> (Ending, Option<&'static str>) {
 /// An error that the MCP server did not word for an MCP client.
 pub(crate) fn in_our_words(id: Option<RequestId>) -> Bytes {
     JsonRpcError { id, code: INTERNAL, message: NOT_DONE, data: None }.to_body()
-}
-
-/// The body that goes out; from here on it is the body that has the call written down.
-fn through(asked: Asked, status: StatusCode, passage: Passage, from: (Incoming, Option<Stream>)) -> Body {
-    let whole = whole(status);
-    let id = asked.id();
-    let mut entry = asked.entry;
-    entry.begun(status.as_u16());
-    let own = match passage {
-        Passage::Through(_) => {
-            let (body, stream) = from;
-            return Body::guarded(Guarded::new(body, entry, stream, whole));
-        }
-        Passage::Empty => Bytes::new(),
-        Passage::InOurWords => in_our_words(id),
-    };
-    entry.passed(u64::try_from(own.len()).unwrap_or(u64::MAX));
-    let (ending, reason) = whole;
-    entry.finish(ending, reason);
-    Body::full(own)
 }

@@ -2,14 +2,17 @@
 //!
 //! An answer to a list request is read whole, within a bound; of every other stream of events only as much is looked at
 //! as tells that it holds no list, for an answer may come on another stream of the session. What two readers could read
-//! in two ways does not reach the client. What is kept is kept byte for byte.
-//! Must never pass on a list that was not judged.
+//! in two ways does not reach the client. What is kept is kept byte for byte. On the way questions to the person are judged
+//! too, wherever they come (attacks PX-41).
+//! Must never pass on a list or a question that was not judged.
 
 mod answer;
 mod collect;
 mod event;
 mod item;
+mod question;
 mod scan;
+mod screen;
 mod sieve;
 mod sight;
 
@@ -18,9 +21,12 @@ mod tests;
 
 pub(crate) use answer::judge;
 pub(crate) use item::Item;
+pub(crate) use screen::{Screen, Screened};
 pub(crate) use sieve::{Expected, Sieve, Sifted};
-pub(crate) use sight::{See, Sees, Sight};
+pub(crate) use sight::{Ours, See, Sees, Sight};
 
+/// How much of an event or a text is kept back before it is decided that it holds neither a list nor a question.
+const UNDECIDED: usize = 16 * 1024;
 /// The largest list, or page of one, in bytes.
 pub(crate) const LARGEST: usize = 4 * 1024 * 1024;
 pub(crate) const TOO_LARGE: &str = "The list of the MCP server behind the gateway is too large to be judged.";

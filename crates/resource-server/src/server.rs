@@ -34,6 +34,7 @@ use crate::error::CallError;
 use crate::feed::WAITING;
 use crate::held_keys::HeldKeys;
 use crate::line::{TurnWriter, Turns};
+use crate::lists::Ours;
 use crate::mcp_server::McpServer;
 use crate::people::People;
 use crate::permit::{self, Hint, Permit};
@@ -65,6 +66,8 @@ pub struct ResourceServer {
     message_bytes: usize,
     /// Where our pages for people are.
     pub(crate) pages_url: String,
+    /// Tells our own pages from others.
+    pub(crate) ours: Arc<Ours>,
     record_reading: bool,
     pub(crate) keeping: Arc<Keeping>,
 }
@@ -105,7 +108,7 @@ impl ResourceServer {
     /// If the settings do not fit together.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
         let Parts { store, keys, keys_read, mcp_servers, clock, entropy, timeline } = parts;
-        let bounds = Bounds::of(&settings);
+        let (bounds, ours) = (Bounds::of(&settings), Ours::of(&settings));
         let Settings { issuer, other_issuers, servers, .. } = settings;
         let (turns, turn_writer) = Turns::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
         let tools = ToolKeeper::new(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&entropy));
@@ -157,6 +160,7 @@ impl ResourceServer {
             clock,
             dpop: settings.dpop,
             message_bytes: settings.message_bytes,
+            ours,
             pages_url: settings.pages_url,
             record_reading: settings.record_reading,
             keeping: Arc::new(Keeping::new(settings.kept_arguments)),
@@ -179,6 +183,7 @@ impl ResourceServer {
             parts: self.parts.clone(),
             dpop: settings.dpop,
             message_bytes: settings.message_bytes,
+            ours: Ours::of(&settings),
             pages_url: settings.pages_url,
             record_reading: settings.record_reading,
             keeping: Arc::new(Keeping::new(settings.kept_arguments)),

@@ -6,6 +6,7 @@
 mod arguments;
 mod call;
 mod effect;
+pub mod elicitation;
 mod json_rpc_error;
 mod keys;
 mod message;

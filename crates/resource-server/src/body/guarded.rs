@@ -15,11 +15,14 @@ use super::BodyError;
 use super::stream::Stream;
 use crate::audit::Entry;
 use crate::counts::Ending;
-use crate::lists::Sifted;
+use crate::lists::{Screen, Screened, Sifted};
 use crate::streams::{Cause, Source};
 
 /// How long an answer of known length may take from where it first stalls: it can be waited for, but not for ever.
 const STALLED: Duration = Duration::from_secs(600);
+
+/// How an answer is written down whose reader was to be asked what nobody is asked.
+const QUESTION_REFUSED: (Ending, Option<&str>) = (Ending::UpstreamFailed, Some("question_refused"));
 
 type Polled<T> = Poll<Option<Result<Frame<Bytes>, T>>>;
 
@@ -34,6 +37,8 @@ pub(crate) struct Guarded<B> {
     left: Option<u64>,
     /// How the call is written down when the answer comes through.
     whole: (Ending, Option<&'static str>),
+    /// What looks for questions in a JSON text.
+    screen: Option<Screen>,
 }
 
 /// What is read from, and where the call is written down. Gone as soon as the answer is over, so that the MCP server's
@@ -116,7 +121,13 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
                 From::Shared(slot)
             }
         };
-        Self { from, stream, stalled: None, left, whole }
+        Self { from, stream, stalled: None, left, whole, screen: None }
+    }
+
+    /// The same, with its questions judged.
+    pub(crate) fn screened(mut self, screen: Screen) -> Self {
+        self.screen = Some(screen);
+        self
     }
 
     fn finish_whole(&mut self) {
@@ -131,6 +142,10 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         }
         let is_end =
             self.left == Some(0) || self.from.with(|passing| passing.inner.is_end_stream()) == Some(true);
+        let data = match self.screen(data, is_end) {
+            Ok(data) => data,
+            Err(done) => return done,
+        };
         let (data, sifted) = match self.stream.as_mut().and_then(|stream| stream.sift(&data)) {
             None => (data, false),
             Some(Sifted { bytes, dropped }) => {
@@ -149,9 +164,32 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         Some(Poll::Ready(Some(Ok(Frame::data(data)))))
     }
 
+    /// What of a piece of JSON goes out; otherwise what is to be done instead.
+    fn screen(&mut self, data: Bytes, is_end: bool) -> Result<Bytes, Option<Polled<BodyError>>> {
+        let Some(screen) = &mut self.screen else { return Ok(data) };
+        match screen.push(data, is_end) {
+            Screened::Pass(data) => Ok(data),
+            Screened::Hold => Err(None),
+            Screened::Refuse(data) => {
+                self.filtered(1);
+                self.whole = QUESTION_REFUSED;
+                Ok(data)
+            }
+            Screened::Cut => {
+                self.filtered(1);
+                let (ending, reason) = QUESTION_REFUSED;
+                self.finish(ending, reason);
+                Err(Some(Poll::Ready(Some(Err(BodyError::Cut)))))
+            }
+        }
+    }
+
     /// The MCP server has said everything.
     fn end(&mut self) -> Polled<BodyError> {
-        let rest = self.with_end(Bytes::new());
+        let rest = match self.screen(Bytes::new(), true) {
+            Ok(rest) => self.with_end(rest),
+            Err(done) => return done.unwrap_or(Poll::Ready(None)),
+        };
         self.count(&rest);
         self.finish_whole();
         Poll::Ready(Some(rest).filter(|rest| !rest.is_empty()).map(|rest| Ok(Frame::data(rest))))
@@ -266,6 +304,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Body for Guarded<B> {
 
     fn size_hint(&self) -> SizeHint {
         let left = self.left.filter(|_| self.stream.as_ref().is_none_or(Stream::is_untouched));
+        let held = self.screen.as_ref().map_or(0, Screen::held);
+        let left = left.map(|left| left.saturating_add(u64::try_from(held).unwrap_or(u64::MAX)));
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -13,11 +13,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::item::{Key, Odd};
+use super::question::{self, INPUT_REQUESTS, Refused};
 use super::{Item, List, See, Sees};
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
-const RESULT: [&str; 8] =
-    ["tools", "prompts", "resources", "resourceTemplates", "cacheScope", "nextCursor", "resultType", "ttlMs"];
+const RESULT: [&str; 9] = [
+    "tools",
+    "prompts",
+    "resources",
+    "resourceTemplates",
+    "cacheScope",
+    "nextCursor",
+    "resultType",
+    "ttlMs",
+    INPUT_REQUESTS,
+];
 
 /// What became of a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,6 +35,9 @@ pub(crate) struct Answered {
     pub(crate) text: Text,
     /// The requests that are answered by what is left.
     pub(crate) ids: Vec<RequestId>,
+    /// The answers that were taken out because of what their reader was to be asked; none in the place of the id for a
+    /// question that is not the answer itself.
+    pub(crate) refused: Vec<Option<RequestId>>,
     /// How much was taken out because it is suspicious, and not because it is not for this reader.
     pub(crate) dropped: u32,
 }
@@ -50,9 +63,9 @@ impl Text {
 
 /// Judges a text.
 pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
-    let dropped = Answered { text: Text::Nothing, ids: Vec::new(), dropped: 1 };
+    let dropped = Answered { text: Text::Nothing, ids: Vec::new(), refused: Vec::new(), dropped: 1 };
     let Ok(text) = std::str::from_utf8(bytes) else { return dropped };
-    let mut judging = Judging { see, ids: Vec::new(), dropped: 0 };
+    let mut judging = Judging { see, ids: Vec::new(), refused: Vec::new(), dropped: 0 };
     let text = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
         match serde_json::from_str(text) {
             Ok(messages) => judging.batch(messages),
@@ -65,7 +78,7 @@ pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
         })
     };
     judging.see.judged();
-    Answered { text, ids: judging.ids, dropped: judging.dropped }
+    Answered { text, ids: judging.ids, refused: judging.refused, dropped: judging.dropped }
 }
 
 /// What is listed in the place of an item.
@@ -90,6 +103,7 @@ impl Listed<'_> {
 struct Judging<'s> {
     see: &'s mut dyn See,
     ids: Vec<RequestId>,
+    refused: Vec<Option<RequestId>>,
     dropped: u32,
 }
 
@@ -125,14 +139,20 @@ impl Judging<'_> {
             return Err(Odd);
         }
         match (method, result, error) {
-            (Some(_), None, None) => Ok(Text::Untouched),
-            (None, None, Some(_)) => {
-                self.ids.extend(id.and_then(RequestId::from_json));
+            (Some(method), None, None) => {
+                let asked = question::of_request(method, members.find("params"), self.see);
+                asked.map_err(|Refused| self.refuse(None))?;
+                Ok(Text::Untouched)
+            }
+            (None, None, Some(error)) => {
+                let id = id.and_then(RequestId::from_json);
+                question::of_error(error, self.see).map_err(|Refused| self.refuse(id.clone()))?;
+                self.ids.extend(id);
                 Ok(Text::Untouched)
             }
             (None, Some(result), None) => {
                 let id = id.and_then(RequestId::from_json).ok_or(Odd)?;
-                let text = self.result(result)?.map(|result| members.with("result", &result));
+                let text = self.result(result, &id)?.map(|result| members.with("result", &result));
                 self.ids.push(id);
                 Ok(text.map_or(Text::Untouched, Text::Changed))
             }
@@ -142,12 +162,19 @@ impl Judging<'_> {
         }
     }
 
+    /// Remembers that this answer is not to go on.
+    fn refuse(&mut self, id: Option<RequestId>) -> Odd {
+        self.refused.push(id);
+        Odd
+    }
+
     /// The result anew; `None` if it is to stay as it is.
-    fn result(&mut self, text: &str) -> Result<Option<Vec<u8>>, Odd> {
+    fn result(&mut self, text: &str, id: &RequestId) -> Result<Option<Vec<u8>>, Odd> {
         if !text.starts_with('{') {
             return Ok(None);
         }
         let members = Object::read(text, &RESULT)?;
+        question::of_result(&members, self.see).map_err(|Refused| self.refuse(Some(id.clone())))?;
         let mut lists = List::ALL.into_iter().filter(|list| members.find(list.member()).is_some());
         let Some(list) = lists.next() else { return Ok(None) };
         // Which of the two would be read?
@@ -185,11 +212,11 @@ impl Judging<'_> {
 }
 
 /// The members of an object in their order, each value as it was written.
-struct Object<'a>(Vec<(Key<'a>, &'a str)>);
+pub(super) struct Object<'a>(Vec<(Key<'a>, &'a str)>);
 
 impl<'a> Object<'a> {
     /// Reads it. The known keys stand at most once, and in one spelling.
-    fn read(text: &'a str, known: &[&str]) -> Result<Self, Odd> {
+    pub(super) fn read(text: &'a str, known: &[&str]) -> Result<Self, Odd> {
         let object: Self = serde_json::from_str(text).map_err(|_| Odd)?;
         for known in known {
             let mut seen = false;
@@ -202,7 +229,16 @@ impl<'a> Object<'a> {
         Ok(object)
     }
 
-    fn find(&self, known: &str) -> Option<&'a str> {
+    /// The same of what need not be an object.
+    pub(super) fn read_any(text: &'a str, known: &[&str]) -> Result<Option<Self>, Odd> {
+        if text.starts_with('{') { Self::read(text, known).map(Some) } else { Ok(None) }
+    }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &'a str> {
+        self.0.iter().map(|(_, value)| *value)
+    }
+
+    pub(super) fn find(&self, known: &str) -> Option<&'a str> {
         self.0.iter().find(|(key, _)| key.text == known).map(|(_, value)| *value)
     }
 

@@ -46,7 +46,7 @@ impl ResourceServer {
             Ok(bytes) => bytes,
             Err(reason) => return Err(asked.refuse(reason)),
         };
-        let answered = judge(&bytes, &mut Sight::of(&asked, self.clock.now()));
+        let answered = judge(&bytes, &mut Sight::of(&asked, &self.ours, self.clock.now()));
         let bytes = match answered.text {
             Text::Changed(text) => Bytes::from(text),
             Text::Nothing if status.is_success() => {

@@ -1,4 +1,4 @@
-//! A stream of events on its way to a client: every list in it is judged, and everything else goes through as it came
+//! A stream of events on its way to a client: every list and every question in it is judged, and everything else goes through as it came
 //! (attacks PX-18). Pure.
 //!
 //! On a stream that answers a list request each event is read whole. On any other one an event is only looked at, and
@@ -9,11 +9,10 @@ use bytes::{Bytes, BytesMut};
 use protocol::mcp::{JsonRpcError, RequestId};
 
 use super::answer::{Text, judge};
+use super::question::REFUSED;
 use super::scan::Scan;
-use super::{LARGEST, See, TOO_LARGE, UNREADABLE, event};
+use super::{LARGEST, See, TOO_LARGE, UNDECIDED, UNREADABLE, event};
 
-/// How much of an event is kept back before it is decided that it holds no list.
-const UNDECIDED: usize = 4 * 1024;
 const INTERNAL: i64 = -32603;
 
 /// What a stream is expected to bring.
@@ -38,6 +37,8 @@ pub(crate) struct Sifted {
 #[derive(Debug)]
 pub(crate) struct Sieve {
     expected: Expected,
+    /// The request on whose stream this is, until it was answered by us.
+    request: Option<RequestId>,
     line: Line,
     /// The name of the field that the line begins with, as far as it has come and concerns us.
     field: Vec<u8>,
@@ -127,6 +128,7 @@ impl Sieve {
         Self {
             so_far: SoFar::first(&expected),
             expected,
+            request: None,
             line: Line::Field,
             field: Vec::new(),
             after_return: false,
@@ -135,6 +137,12 @@ impl Sieve {
             scan: Scan::default(),
             dropped: 0,
         }
+    }
+
+    /// The same, on the stream of this request.
+    pub(crate) fn of(mut self, request: Option<RequestId>) -> Self {
+        self.request = request;
+        self
     }
 
     /// The next piece of the stream.
@@ -272,6 +280,7 @@ impl Sieve {
         };
         let answered = judge(&data, see);
         self.dropped += answered.dropped;
+        self.refuse(&answered.refused, out);
         match answered.text {
             Text::Nothing => return,
             Text::Untouched if plain => out.add(event),
@@ -281,6 +290,18 @@ impl Sieve {
         match &mut self.expected {
             Expected::List(Some(id)) if answered.ids.contains(id) => self.expected = Expected::List(None),
             Expected::List(_) | Expected::Anything => {}
+        }
+    }
+
+    /// Whoever waits for an answer that cannot come any more, because of what the person was to be asked, is told.
+    fn refuse(&mut self, refused: &[Option<RequestId>], out: &mut Out<'_>) {
+        for id in refused {
+            let Some(id) = id.clone().or_else(|| self.request.take()) else { continue };
+            out.add(&error(id, REFUSED));
+            self.expected = match std::mem::replace(&mut self.expected, Expected::Anything) {
+                Expected::List(_) => Expected::List(None),
+                Expected::Anything => Expected::Anything,
+            };
         }
     }
 

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use policy::{Around, Decision, Listed, Question, ReadOnly};
+use protocol::mcp::elicitation::ElicitationUrl;
 use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
@@ -17,11 +18,17 @@ use crate::audit::Who;
 use crate::call::Asked;
 use crate::definitions::{Definition, Pins, Shown};
 use crate::permit;
+use crate::settings::Settings;
 
 /// Who says what may be seen.
 pub(crate) trait See: Debug {
     /// What may be seen of this item of the list.
     fn sees(&mut self, list: List, item: &Item<'_>) -> Sees;
+
+    /// Whether this is a page of ours.
+    fn is_ours(&self, _: &ElicitationUrl) -> bool {
+        false
+    }
 
     /// One text is judged to its end.
     fn judged(&mut self) {}
@@ -38,10 +45,37 @@ pub(crate) enum Sees {
     Nothing,
 }
 
+/// Where our own pages are.
+#[derive(Debug)]
+pub(crate) struct Ours(Vec<String>);
+
+impl Ours {
+    pub(crate) fn of(settings: &Settings) -> Arc<Self> {
+        Arc::new(Self(vec![settings.issuer.clone(), settings.pages_url.clone()]))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn at(place: &str) -> Arc<Self> {
+        Arc::new(Self(vec![place.to_owned()]))
+    }
+}
+
+/// Whoever looks for questions alone, and sees all lists as they are.
+impl See for Arc<Ours> {
+    fn sees(&mut self, _: List, _: &Item<'_>) -> Sees {
+        Sees::AsItIs
+    }
+
+    fn is_ours(&self, url: &ElicitationUrl) -> bool {
+        self.0.iter().any(|place| url.leads_to(place))
+    }
+}
+
 /// The sight of one caller.
 #[derive(Debug)]
 pub(crate) struct Sight {
     who: Who,
+    ours: Arc<Ours>,
     scope: Scope,
     /// When the list was asked for.
     now: Timestamp,
@@ -60,11 +94,11 @@ struct OfText {
 }
 
 impl Sight {
-    pub(crate) fn of(asked: &Asked, now: Timestamp) -> Self {
+    pub(crate) fn of(asked: &Asked, ours: &Arc<Ours>, now: Timestamp) -> Self {
         let who = asked.who().clone();
         let held = &who.verdict.access.scope;
         let scope = permit::with_hierarchy(held).unwrap_or_else(|| held.clone());
-        Self { who, scope, now, text: OfText::default() }
+        Self { who, ours: Arc::clone(ours), scope, now, text: OfText::default() }
     }
 
     fn may_list(&self, listed: Listed<'_>) -> bool {
@@ -114,6 +148,10 @@ impl See for Sight {
             },
         };
         if self.may_list(listed) { sees } else { Sees::Nothing }
+    }
+
+    fn is_ours(&self, url: &ElicitationUrl) -> bool {
+        self.ours.is_ours(url)
     }
 
     fn judged(&mut self) {

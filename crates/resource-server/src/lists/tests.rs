@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answered, Text, judge};
 use super::sieve::{Expected, Sieve};
-use super::{Item, LARGEST, List, See, Sees};
+use super::{Item, LARGEST, List, Ours, Screen, Screened, See, Sees, UNDECIDED};
 
 /// Sees what has no `hidden` in its name, and remembers what it was asked.
 #[derive(Debug, Default)]
@@ -334,4 +334,77 @@ fn what_is_no_list_goes_on_as_it_came_and_is_not_kept_back() {
         assert_eq!((&out.bytes, out.dropped), (&piece, 0));
         assert_eq!(out.bytes.as_ptr(), piece.as_ptr(), "{text}");
     }
+}
+
+const SENT_AWAY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"javascript:alert(1)","message":"m"}}}}}"#;
+const HONEST: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"https://tracker.example/x","message":"m"}}}}}"#;
+
+/// What goes on of a JSON text that comes in these pieces; `None` if it is cut off.
+fn screened(pieces: &[&str]) -> Option<String> {
+    let mut screen = Screen::new(&Ours::at("https://gate.example"), RequestId::from_json("7"));
+    let mut out = String::new();
+    for (place, piece) in pieces.iter().enumerate() {
+        let piece = Bytes::copy_from_slice(piece.as_bytes());
+        match screen.push(piece, place + 1 == pieces.len()) {
+            Screened::Cut => return None,
+            Screened::Hold => {}
+            Screened::Pass(bytes) | Screened::Refuse(bytes) => {
+                out.push_str(std::str::from_utf8(&bytes).unwrap())
+            }
+        }
+    }
+    Some(out)
+}
+
+#[test]
+fn px_41_a_text_is_judged_wherever_it_is_cut_and_what_takes_its_place_is_as_long() {
+    for at in 0..SENT_AWAY.len() {
+        let (one, two) = SENT_AWAY.split_at(at);
+        let out = screened(&[one, two]).unwrap();
+        let told: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&told["id"], &told["error"]["code"]), (&json!(7), &json!(-32603)), "{out}");
+        assert_eq!(out.len(), SENT_AWAY.len());
+        assert_eq!(screened(&[one, two, ""]).unwrap().len(), SENT_AWAY.len());
+    }
+    for at in 0..HONEST.len() {
+        let (one, two) = HONEST.split_at(at);
+        assert_eq!(screened(&[one, two]).as_deref(), Some(HONEST));
+    }
+    let short = r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"data":{"elicitations":[{"url":"x:"}]}}}"#;
+    assert!(screened(&[short]).unwrap().contains("Refused."));
+}
+
+#[test]
+fn px_41_a_question_so_far_inside_that_it_cannot_be_called_back_is_cut_off() {
+    let filled = |text: &str| {
+        text.replace("\"result\":{", &format!("\"result\":{{\"x\":\"{}\",", "y".repeat(UNDECIDED)))
+    };
+    let long = filled(SENT_AWAY);
+    let (one, two) = long.split_at(UNDECIDED + 50);
+    assert_eq!(screened(&[one, two]), None);
+    assert!(screened(&[&long]).is_some_and(|out| !out.contains("javascript")), "whole, it is judged");
+    let plain = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#
+        .replace("[]", &format!("[\"{}\"]", "z".repeat(UNDECIDED)));
+    let (one, two) = plain.split_at(UNDECIDED + 50);
+    assert_eq!(screened(&[one, two]).as_deref(), Some(plain.as_str()));
+}
+
+#[test]
+fn px_41_in_a_json_text_that_is_no_list_lists_are_nobodys_concern() {
+    assert_eq!(screened(&[LIST]).as_deref(), Some(LIST));
+    let odd = LIST.replace("\"tools\"", "\"Tools\"");
+    assert_eq!(screened(&[&odd]), Some(odd));
+}
+
+#[test]
+fn px_41_the_client_of_a_stream_is_told_once_that_its_answer_will_not_come() {
+    let asked = r#"{"jsonrpc":"2.0","id":"s","method":"elicitation/create","params":{"mode":"url","url":"file:///x"}}"#;
+    let mut sieve = Sieve::new(Expected::Anything).of(RequestId::from_json("7"));
+    let mut ours = Ours::at("https://gate.example");
+    let stream =
+        Bytes::from(format!("data: {asked}\n\ndata: {asked}\n\ndata: {SENT_AWAY}\n\ndata: {HONEST}\n\n"));
+    let sifted = sieve.push(&stream, &mut ours);
+    let out = String::from_utf8(sifted.bytes.to_vec()).unwrap();
+    assert_eq!((out.matches("-32603").count(), sifted.dropped), (2, 3), "{out}");
+    assert!(out.ends_with(&format!("data: {HONEST}\n\n")) && !out.contains("file:"), "{out}");
 }

@@ -1,0 +1,265 @@
+//! What an MCP server may have a client ask a person (MCP 2025-11-25 and 2026-07-28, "Elicitation").
+//!
+//! A URL is read as browsers read it; what a form asks for is told by the names and titles of its fields. Must never open a
+//! URL.
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+use url::{Host, Url};
+
+/// The method by which it asks.
+pub const METHOD: &str = "elicitation/create";
+
+/// Where a person may be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ElicitationUrl(Url);
+
+/// Why nobody is sent there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ElicitationUrlError {
+    /// It is no URL.
+    #[error("is no absolute url")]
+    Malformed,
+    /// It is not one of the web.
+    #[error("is not https")]
+    Scheme,
+    /// What is typed there can be read on the way.
+    #[error("is http and does not stay on the machine")]
+    Unprotected,
+    /// It names somebody before the host, which people take for the host.
+    #[error("holds user information")]
+    UserInformation,
+}
+
+impl ElicitationUrl {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`ElicitationUrlError`] if nobody may be sent there: "Safe URL Handling" wants https.
+    pub fn parse(text: &str) -> Result<Self, ElicitationUrlError> {
+        let url = Url::parse(text).map_err(|_| ElicitationUrlError::Malformed)?;
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(&url) => {}
+            "http" => return Err(ElicitationUrlError::Unprotected),
+            _ => return Err(ElicitationUrlError::Scheme),
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(ElicitationUrlError::UserInformation);
+        }
+        Ok(Self(url))
+    }
+
+    /// Whether it leads to the host of this URL, at whichever port; on the machine itself to its port, by whichever name.
+    #[must_use]
+    pub fn leads_to(&self, place: &str) -> bool {
+        let Ok(place) = Url::parse(place) else { return false };
+        if is_loopback(&place) {
+            return is_loopback(&self.0) && place.port_or_known_default() == self.0.port_or_known_default();
+        }
+        let host = |url: &Url| url.host_str().map(|host| host.trim_end_matches('.').to_owned());
+        host(&place).is_some() && host(&place) == host(&self.0)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The last words of what a field is called that holds a secret.
+const SECRETS: [&[&str]; 22] = [
+    &["password"],
+    &["passwd"],
+    &["passphrase"],
+    &["passcode"],
+    &["pwd"],
+    &["pin"],
+    &["secret"],
+    &["token"],
+    &["cvv"],
+    &["cvc"],
+    &["apikey"],
+    &["api", "key"],
+    &["access", "key"],
+    &["private", "key"],
+    &["secret", "key"],
+    &["recovery", "code"],
+    &["security", "code"],
+    &["verification", "code"],
+    &["card", "number"],
+    &["social", "security", "number"],
+    &["credit", "card"],
+    &["credentials"],
+];
+
+/// Whether the form of this schema asks for a password, a key, a token or the data of a payment card: "servers MUST NOT use form
+/// mode elicitation to request sensitive information". By what its fields are called in English, and by their format; a choice
+/// among what is written there holds no secret.
+#[must_use]
+pub fn asks_for_a_secret(schema: &Value) -> bool {
+    let fields = schema.get("properties").and_then(Value::as_object);
+    fields.is_some_and(|fields| fields.iter().any(|(name, field)| is_secret(name, field)))
+}
+
+fn is_secret(name: &str, field: &Value) -> bool {
+    let Some(field) = field.as_object() else { return false };
+    let text = |key: &str| field.get(key).and_then(Value::as_str);
+    is_typed(field)
+        && (text("format") == Some("password")
+            || names_a_secret(name)
+            || text("title").is_some_and(names_a_secret))
+}
+
+/// Whether the person writes a text of their own.
+fn is_typed(field: &Map<String, Value>) -> bool {
+    let is_choice = ["enum", "oneOf", "anyOf", "const"].iter().any(|key| field.contains_key(*key));
+    !is_choice && field.get("type").is_none_or(|kind| kind == "string")
+}
+
+fn names_a_secret(name: &str) -> bool {
+    let words = words(name);
+    SECRETS.iter().any(|secret| {
+        words.iter().rev().zip(secret.iter().rev()).filter(|(one, other)| one == other).count()
+            == secret.len()
+    })
+}
+
+/// The words of `apiKey`, `api_key` and `API key`.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut after_small = false;
+    for letter in name.chars() {
+        if !letter.is_alphanumeric() || (after_small && letter.is_uppercase()) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut().filter(|_| letter.is_alphanumeric()) {
+            word.extend(letter.to_lowercase());
+        }
+        after_small = letter.is_lowercase();
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn px_41_a_person_is_sent_to_pages_of_the_web_alone() {
+        for good in [
+            "https://example.com/connect?state=1#a",
+            "HTTPS://EXAMPLE.COM",
+            "http://127.0.0.1:8080/x",
+            "http://[::1]/x",
+            "http://localhost:1/",
+            "http://a.localhost/",
+        ] {
+            assert!(ElicitationUrl::parse(good).is_ok(), "{good}");
+        }
+        use ElicitationUrlError::{Malformed, Scheme, Unprotected, UserInformation};
+        for (bad, why) in [
+            ("javascript:alert(1)", Scheme),
+            ("java\nscript:alert(1)", Scheme),
+            (" javascript:alert(1)", Scheme),
+            ("JavaScript:alert(1)//https://example.com", Scheme),
+            ("file:///etc/passwd", Scheme),
+            ("data:text/html,<script>", Scheme),
+            ("vbscript:x", Scheme),
+            ("blob:https://example.com/1", Scheme),
+            ("ms-msdt:/id", Scheme),
+            ("about:blank", Scheme),
+            ("ws://example.com", Scheme),
+            ("http://example.com/", Unprotected),
+            ("http://127.0.0.1.example.com/", Unprotected),
+            ("http://localhost.example.com/", Unprotected),
+            ("https://bank.example@evil.example/", UserInformation),
+            ("https://:x@evil.example/", UserInformation),
+            ("/relative", Malformed),
+            ("//example.com", Malformed),
+            ("https://", Malformed),
+            ("", Malformed),
+        ] {
+            assert_eq!(ElicitationUrl::parse(bad), Err(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn px_41_an_address_of_ours_is_known_however_it_is_written() {
+        let leads = |url: &str, place: &str| ElicitationUrl::parse(url).unwrap().leads_to(place);
+        for url in [
+            "https://gate.example/device?user_code=A",
+            "https://GATE.example./account",
+            "https://gate.example:8443/admin",
+            "https:\\\\gate.example\\x",
+            "https://g%61te.example/",
+        ] {
+            assert!(leads(url, "https://gate.example/notes/mcp"), "{url}");
+        }
+        assert!(!leads("https://gate.example.evil.example/", "https://gate.example"));
+        assert!(!leads("https://evil.example/gate.example", "https://gate.example"));
+        assert!(leads("http://[::1]:8080/x", "http://localhost:8080"));
+        assert!(
+            !leads("http://localhost:8081/x", "http://localhost:8080"),
+            "somebody else on the same machine"
+        );
+        assert!(!leads("https://a.example", "no url"));
+    }
+
+    #[test]
+    fn px_41_a_form_that_asks_for_a_secret_is_told_by_its_fields() {
+        let asks = |name: &str, field: Value| {
+            asks_for_a_secret(&json!({"type": "object", "properties": {name: field}}))
+        };
+        let text = || json!({"type": "string"});
+        for name in [
+            "password",
+            "userPassword",
+            "user_password",
+            "API key",
+            "apiKey",
+            "API_KEY",
+            "APIKey",
+            "accessToken",
+            "token",
+            "PIN",
+            "client-secret",
+            "cvv",
+            "cardNumber",
+            "private_key",
+            "Passphrase",
+        ] {
+            assert!(asks(name, text()), "{name}");
+            assert!(asks("x", json!({"type": "string", "title": name})), "{name}");
+            assert!(asks(name, json!({})), "{name}: of no type");
+        }
+        for name in [
+            "name",
+            "email",
+            "secretName",
+            "tokens",
+            "max_token_count",
+            "passwordPolicy",
+            "pinned",
+            "spin",
+            "key",
+            "code",
+        ] {
+            assert!(!asks(name, text()), "{name}");
+        }
+        assert!(asks("x", json!({"type": "string", "format": "password"})));
+        assert!(!asks("password", json!({"type": "boolean"})), "whether there is one");
+        assert!(!asks("token", json!({"type": "string", "enum": ["a", "b"]})));
+        assert!(!asks_for_a_secret(&json!({"properties": []})) && !asks_for_a_secret(&Value::Null));
+    }
+}
