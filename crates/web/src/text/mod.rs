@@ -142,6 +142,7 @@ pub(crate) struct Text {
     pub(crate) connections_lead: &'static str,
     pub(crate) connections_none: &'static str,
     pub(crate) connections_done: &'static str,
+    pub(crate) connection_allowed: &'static str,
     pub(crate) connection_missing: &'static str,
     pub(crate) connection_made: &'static str,
     pub(crate) connection_rotated: &'static str,

@@ -17,15 +17,19 @@ use http_body_util::{BodyExt as _, Full};
 use policy::{Access, ServerRules};
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{RedirectPolicy, ResourceUri, ScopeToken};
-use protocol::secret::Hash;
+use protocol::secret::{Hash, Secret};
 use protocol::world::{Clock, Entropy, Freshness, Timestamp};
-use resource_server::{ResourceServer, ServerSettings};
+use resource_server::{Credential, Provider, ResourceServer, ServerSettings};
 use store::{Engine, EngineConfig, PendingCaps, Store};
 use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
 use upstream::connectors::development::{Development, DevelopmentSettings, Person};
+use upstream::egress::Fetcher;
 use upstream::guarded::{GuardedFetcher, GuardedSettings, Nowhere};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
+use upstream::oauth_client::{
+    InMemory, Kind, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, Registration, Ways,
+};
 use upstream::trust::Trust;
 use web::{Front, ListedServer, Parts, Rates, Settings};
 
@@ -69,6 +73,7 @@ impl Entropy for Counting {
 pub(crate) struct House {
     pub(crate) front: Arc<Front>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) store: Arc<dyn Store>,
     public_url: String,
     _folder: tempfile::TempDir,
 }
@@ -193,7 +198,34 @@ fn listed(public_url: &str) -> ListedServer {
     ListedServer { name: "notes".to_owned(), title: "Notes".to_owned(), url: resource(public_url) }
 }
 
-fn resource_settings(public_url: &str) -> resource_server::Settings {
+/// People connect accounts of theirs at GitHub. To say where they are sent nobody has to be asked.
+fn account(clock: &Arc<dyn Clock>, pages_url: &str) -> Credential {
+    let client_secret = Some(Arc::new(Secret::new("of-the-app".to_owned())));
+    let settings = OauthClientSettings {
+        server: "notes".to_owned(),
+        url: "http://127.0.0.1:9/mcp".to_owned(),
+        resource: None,
+        kind: Kind::Github,
+        authorization_server: None,
+        client: Some(PreRegistered { client_id: "app".to_owned(), client_secret, method: None }),
+        registration: Registration::Any,
+        scope: "read:user repo".parse().unwrap(),
+        assume_pkce: false,
+        redirect_uri: format!("{pages_url}/connect/notes/callback"),
+        document_url: format!("{pages_url}/connect/notes/client"),
+        other_document_urls: Vec::new(),
+        client_name: "Sekisho".to_owned(),
+        deadline: Duration::from_secs(1),
+    };
+    let world = OauthWorld {
+        clock: Arc::clone(clock),
+        registrations: Arc::new(InMemory::default()),
+        ways: Ways { egress: Arc::new(Fetcher::new(&Trust::new(&[]).unwrap())), guarded: None },
+    };
+    Credential::Connection(Provider(Arc::new(OauthClient::new(settings, world).unwrap())))
+}
+
+fn resource_settings(public_url: &str, credential: Credential) -> resource_server::Settings {
     let server = ServerSettings {
         name: "notes".to_owned(),
         title: "Notes".to_owned(),
@@ -202,7 +234,7 @@ fn resource_settings(public_url: &str) -> resource_server::Settings {
         challenge_scope: "read write".parse().unwrap(),
         assertion: true,
         assertion_audience: "http://127.0.0.1:9/mcp".to_owned(),
-        credential: resource_server::Credential::None,
+        credential,
         dpop: protocol::oauth::DpopMode::Optional,
         tools: resource_server::definitions::ToolsMode::Follow,
         input_schemas: resource_server::definitions::InputSchemas::Ignore,
@@ -222,18 +254,32 @@ impl House {
 
     /// With a host of their own for people's pages.
     pub(crate) async fn with_pages(public_url: &str, pages_url: &str) -> Self {
-        Self::build(public_url, pages_url, |settings| {
-            settings.pages_url = Some(pages_url.parse().unwrap());
-            settings.rates = Rates::unlimited();
-        })
+        Self::build(
+            (public_url, pages_url),
+            |_| Credential::None,
+            |settings| {
+                settings.pages_url = Some(pages_url.parse().unwrap());
+                settings.rates = Rates::unlimited();
+            },
+        )
         .await
     }
 
     pub(crate) async fn with(public_url: &str, change: impl FnOnce(&mut Settings)) -> Self {
-        Self::build(public_url, public_url, change).await
+        Self::build((public_url, public_url), |_| Credential::None, change).await
     }
 
-    async fn build(public_url: &str, pages_url: &str, change: impl FnOnce(&mut Settings)) -> Self {
+    /// Where people connect accounts of their own.
+    pub(crate) async fn connecting(public_url: &str) -> Self {
+        let unlimited = |settings: &mut Settings| settings.rates = Rates::unlimited();
+        Self::build((public_url, public_url), |clock| account(clock, public_url), unlimited).await
+    }
+
+    async fn build(
+        (public_url, pages_url): (&str, &str),
+        credential: impl FnOnce(&Arc<dyn Clock>) -> Credential,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = EngineConfig::Sqlite { path: folder.path().join("sekisho.db"), synchronous_full: false };
         let store: Arc<dyn Store> = Arc::new(Engine::open(config).await.unwrap());
@@ -266,7 +312,7 @@ impl House {
             },
         );
         let resource_server = ResourceServer::new(
-            resource_settings(public_url),
+            resource_settings(public_url, credential(&world)),
             resource_server::Parts {
                 store: Arc::clone(&store),
                 keys,
@@ -286,9 +332,10 @@ impl House {
             clock: world,
             entropy,
             resource_server: Arc::new(resource_server.unwrap()),
-            store,
+            store: Arc::clone(&store),
         };
-        Self { front: Front::new(settings, parts), clock, public_url: public_url.to_owned(), _folder: folder }
+        let (front, public_url) = (Front::new(settings, parts), public_url.to_owned());
+        Self { front, clock, store, public_url, _folder: folder }
     }
 
     pub(crate) async fn ask(&self, request: http::request::Builder, body: &str) -> Answer {

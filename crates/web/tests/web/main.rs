@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are not in test functions")]
 
 mod browsers_as_clients;
+mod connecting;
 mod connections;
 mod doors;
 mod forms;
