@@ -9,6 +9,7 @@ mod connections;
 mod database;
 mod f_08_store_away;
 mod failover;
+mod idle_streams;
 pub(crate) mod invariants;
 mod kills;
 mod liars;

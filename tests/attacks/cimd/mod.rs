@@ -4,6 +4,7 @@
 
 mod document;
 mod fetch;
+mod flood;
 mod flow;
 mod url;
 
