@@ -74,6 +74,30 @@ async fn away(plan: Plan) -> Verdict {
     house.close().await
 }
 
+/// What an operator has the audit keep of arguments stays in the record, where it can be held and removed.
+#[tokio::test]
+async fn an_argument_that_is_kept_is_not_sent_to_a_collector() -> Verdict {
+    let collector = FakeCollector::start().await.map_err(|error| error.to_string())?;
+    let kept_arguments = vec![("notes", "write", vec!["said"])];
+    let plan = Plan { collector: Some((collector.url.clone(), 0)), kept_arguments, ..Plan::default() };
+    let mut flow = Flow::with(plan).await?;
+    let tokens = flow.tokens().await?;
+    let call = serde_json::json!({"name": "write", "arguments": {"said": CANARY}});
+    assert_eq!(flow.house.call("notes", &tokens.access, "tools/call", call).await?.status, 200);
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let all = house.store.list_audit(AuditFilter::default(), None, 10_000).await;
+    let all = all.map_err(|error| error.to_string())?;
+    let keeps = |row: &&AuditRow| row.detail.iter().any(|(_, value)| value.contains(CANARY));
+    let kept = all.iter().find(keeps).ok_or("the record keeps no argument")?.id.to_string();
+    collector.until(|collector| sent(collector).contains(&kept)).await;
+    let told = collector.bytes();
+    let holds = told.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+    assert!(!holds, "a kept argument reached the collector");
+    house.close().await
+}
+
 fn id(log: &LogRecord) -> String {
     attribute(&log.attributes, "sekisho.audit.id")
 }
