@@ -4,7 +4,7 @@
 //! in other letters), and what has no value in Cedar (a fraction, a number beyond 64 bits, null in a list), is
 //! unfit: whoever asks then decides without the arguments, and against the caller (attacks PX-15).
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -20,20 +20,35 @@ const ESCAPE: &str = "__";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unfit;
 
+/// The names of the declared arguments.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    exact: HashSet<String>,
+    folded: HashSet<String>,
+}
+
+impl FromIterator<String> for Names {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        let exact: HashSet<String> = names.into_iter().collect();
+        let folded = exact.iter().map(|name| folded(name)).collect();
+        Self { exact, folded }
+    }
+}
+
 /// The declared ones among the arguments. One that is null counts as not given.
-pub(super) fn declared(text: Option<&str>, names: &BTreeSet<String>) -> Result<Value, Unfit> {
+pub(super) fn declared(text: Option<&str>, names: &Names) -> Result<Value, Unfit> {
     let Some(text) = text else { return Ok(Value::Object(Map::new())) };
     let given: Option<Given<'_>> = serde_json::from_str(text).map_err(|_| Unfit)?;
     let (mut kept, mut bytes) = (Map::new(), 0_usize);
     for (name, value) in given.map_or_else(Vec::new, |given| given.0) {
-        if names.contains(&name) {
+        if names.exact.contains(&name) {
             bytes = bytes.saturating_add(value.get().len());
             if bytes > MOST_BYTES || kept.contains_key(&name) {
                 return Err(Unfit);
             }
             let judged: Judged = serde_json::from_str(value.get()).map_err(|_| Unfit)?;
             kept.insert(name, judged.0);
-        } else if names.iter().any(|known| folded(known) == folded(&name)) {
+        } else if names.folded.contains(&folded(&name)) {
             return Err(Unfit);
         }
     }

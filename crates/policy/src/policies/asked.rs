@@ -1,13 +1,14 @@
 //! A question in the words of the schema: principal, action, resource, context, and the entities behind them.
 //!
-//! Made of what was verified, and of nothing else; of the context only what a policy looks at.
+//! Made of what was verified, and of nothing else; and only of what a policy looks at.
 
 use std::collections::{HashMap, HashSet};
 
-use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression, Schema};
+use cedar_policy::{Context, Entities, Entity, EntityUid, Request, RestrictedExpression};
 use serde_json::{Value, json};
 
 use super::action::{Action, Names, uid};
+use super::common::{Common, second_text};
 use super::reads::Reads;
 use crate::{Around, Person};
 
@@ -40,18 +41,43 @@ impl<'a> Asked<'a> {
 #[derive(Debug)]
 pub(super) struct Unasked;
 
-/// Puts the question.
-pub(super) fn put(
-    asked: &Asked<'_>,
-    server: &str,
-    names: &Names,
-    context: Context,
-) -> Result<(Request, Entities), Unasked> {
-    let principal = principal(asked.person, names)?;
-    let acted_on = acted_on(asked, server, names)?;
-    let request = Request::new(principal.uid(), names.action(asked.action), acted_on.uid(), context, None);
-    let entities = Entities::from_entities([principal, acted_on], None);
-    Ok((request.map_err(|_| Unasked)?, entities.map_err(|_| Unasked)?))
+/// Who asks, what is asked for, and what is known of both.
+#[derive(Debug)]
+pub(super) struct Ground {
+    principal: EntityUid,
+    acted_on: EntityUid,
+    pub(super) entities: Entities,
+}
+
+impl Ground {
+    /// As far as it is looked at.
+    pub(super) fn of(asked: &Asked<'_>, server: &str, reads: Reads, names: &Names) -> Result<Self, Unasked> {
+        let mut known = Vec::new();
+        let principal = if reads.principal {
+            let entity = principal(asked.person, names)?;
+            let id = entity.uid();
+            known.push(entity);
+            id
+        } else {
+            uid(&names.user, "")
+        };
+        let acted_on = if reads.resource {
+            let entity = acted_on(asked, server, names)?;
+            let id = entity.uid();
+            known.push(entity);
+            id
+        } else {
+            uid(names.acted_on(asked.action), "")
+        };
+        let entities = Entities::from_entities(known, None).map_err(|_| Unasked)?;
+        Ok(Self { principal, acted_on, entities })
+    }
+
+    /// Puts the question. What it is made of was held against the schema, or is of types that the schema demands.
+    pub(super) fn put(&self, action: EntityUid, context: Context) -> Result<Request, Unasked> {
+        let (principal, acted_on) = (self.principal.clone(), self.acted_on.clone());
+        Request::new(principal, action, acted_on, context, None).map_err(|_| Unasked)
+    }
 }
 
 fn principal(person: &Person<'_>, names: &Names) -> Result<Entity, Unasked> {
@@ -80,61 +106,61 @@ fn acted_on(asked: &Asked<'_>, server: &str, names: &Names) -> Result<Entity, Un
         .map_err(|_| Unasked)
 }
 
-/// The context, as far as it is looked at. Without arguments.
-pub(super) fn context(asked: &Asked<'_>, reads: Reads, names: &Names) -> Result<Context, Unasked> {
+/// The context, as far as it is looked at.
+pub(super) fn context(
+    asked: &Asked<'_>,
+    arguments: Option<RestrictedExpression>,
+    reads: Reads,
+    common: &Common,
+) -> Result<Context, Unasked> {
     let Some(around) = &asked.around else { return Ok(Context::empty()) };
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
-    let mut pairs = vec![("method".to_owned(), text(asked.method))];
+    let mut pairs = Vec::with_capacity(8);
+    pairs.extend(arguments.map(|arguments| ("arguments".to_owned(), arguments)));
     if reads.address {
-        pairs.push(("address".to_owned(), RestrictedExpression::new_ip(address(around))));
+        pairs.push(("address".to_owned(), common.address(around.address)));
     }
     if reads.client {
-        let client = RestrictedExpression::new_entity_uid(uid(&names.client, around.client));
+        let client = RestrictedExpression::new_entity_uid(uid(&common.names.client, around.client));
         pairs.push(("client".to_owned(), client));
+    }
+    if reads.method {
+        pairs.push(("method".to_owned(), text(asked.method)));
+    }
+    if reads.read_only && asked.action == Action::Call {
+        pairs.push(("readOnly".to_owned(), RestrictedExpression::new_bool(asked.read_only)));
     }
     if reads.scopes {
         let scopes = around.scope.iter().map(|token| text(token.as_str()));
         pairs.push(("scopes".to_owned(), RestrictedExpression::new_set(scopes)));
     }
     if reads.time {
-        pairs.push(("time".to_owned(), RestrictedExpression::new_datetime(time(around)?)));
+        pairs.push(("time".to_owned(), common.time(around.now)?));
     }
-    if asked.action == Action::Call {
-        pairs.push(("readOnly".to_owned(), RestrictedExpression::new_bool(asked.read_only)));
-        let none: [(String, RestrictedExpression); 0] = [];
-        let none = RestrictedExpression::new_record(none).map_err(|_| Unasked)?;
-        pairs.push(("arguments".to_owned(), none));
-    }
-    Context::from_pairs(pairs).map_err(|_| Unasked)
+    if pairs.is_empty() { Ok(Context::empty()) } else { Context::from_pairs(pairs).map_err(|_| Unasked) }
 }
 
-/// The context with arguments, which must be what the schema says they are.
-pub(super) fn context_with(
+/// The context of a call with arguments that only the schema can tell.
+pub(super) fn context_by_schema(
     asked: &Asked<'_>,
     arguments: Value,
-    schema: &Schema,
-    action: &EntityUid,
+    common: &Common,
 ) -> Result<Context, Unasked> {
     let around = asked.around.as_ref().ok_or(Unasked)?;
     let scopes: Vec<&str> = around.scope.iter().map(|token| token.as_str()).collect();
+    let address = around.address.to_canonical().to_string();
     let whole = json!({
-        "address": { "__extn": { "fn": "ip", "arg": address(around) } },
+        "address": { "__extn": { "fn": "ip", "arg": address } },
         "arguments": arguments,
         "client": { "__entity": { "type": "Client", "id": around.client } },
         "method": asked.method,
         "readOnly": asked.read_only,
         "scopes": scopes,
-        "time": { "__extn": { "fn": "datetime", "arg": time(around)? } },
+        "time": { "__extn": { "fn": "datetime", "arg": second_text(around.now)? } },
     });
-    Context::from_json_value(whole, Some((schema, action))).map_err(|_| Unasked)
-}
-
-fn address(around: &Around<'_>) -> String {
-    around.address.to_canonical().to_string()
-}
-
-/// RFC 3339 with milliseconds, which is what Cedar reads.
-fn time(around: &Around<'_>) -> Result<String, Unasked> {
-    let now = jiff::Timestamp::from_microsecond(around.now.micros()).map_err(|_| Unasked)?;
-    Ok(now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string())
+    let action = common.names.action(asked.action);
+    let context = Context::from_json_value(whole, Some((&common.schema, &action))).map_err(|_| Unasked)?;
+    // Reading looks at types only as far as it needs them: `"5"` would be a number that is not 5.
+    context.validate(&common.schema, &action).map_err(|_| Unasked)?;
+    Ok(context)
 }

@@ -7,13 +7,13 @@
 //! An argument that arrives as something else than was declared cannot be judged, which goes against the caller. Must
 //! never let the file declare anything but types: what can be asked is ours.
 
-use std::collections::BTreeSet;
-
 use cedar_policy::{Schema, SchemaFragment};
 use serde_json::Value;
 
+use super::arguments::Names;
 use super::library::PolicyFile;
 use super::mistake::Mistake;
+use super::typed::Typed;
 
 /// The name of the file.
 pub(super) const FILE: &str = "arguments.cedarschema";
@@ -25,7 +25,8 @@ const OURS: &str = include_str!("../schema.cedarschema");
 #[derive(Debug)]
 pub(super) struct Declarations {
     pub(super) schema: Schema,
-    pub(super) names: BTreeSet<String>,
+    pub(super) names: Names,
+    pub(super) typed: Typed,
 }
 
 pub(super) fn read(files: &[PolicyFile]) -> Result<Declarations, Vec<Mistake>> {
@@ -39,11 +40,14 @@ pub(super) fn read(files: &[PolicyFile]) -> Result<Declarations, Vec<Mistake>> {
     let json = theirs.clone().to_json_value().map_err(|error| mistake(error.to_string()))?;
     let names = judge(&json).map_err(mistake)?;
     let schema = Schema::from_schema_fragments([fragment(OURS)?, theirs]);
-    Ok(Declarations { schema: schema.map_err(|error| mistake(error.to_string()))?, names })
+    let schema = schema.map_err(|error| mistake(error.to_string()))?;
+    // Not before the schema was made: that refuses a type that is in itself.
+    let typed = json.get("").map_or(Typed::Elsewhere, Typed::arguments);
+    Ok(Declarations { schema, names, typed })
 }
 
 /// The names of the arguments, if types are all that is declared, and no argument is demanded.
-fn judge(json: &Value) -> Result<BTreeSet<String>, String> {
+fn judge(json: &Value) -> Result<Names, String> {
     let spaces = json.as_object().map(|spaces| spaces.keys().map(String::as_str).collect::<Vec<_>>());
     let types = json.get("").unwrap_or(&Value::Null);
     let holds = |key: &str| types.get(key).and_then(Value::as_object).is_some_and(|held| !held.is_empty());

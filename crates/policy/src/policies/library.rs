@@ -8,16 +8,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use cedar_policy::{
-    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
-    ResourceConstraint, ValidationMode, Validator,
+    ActionConstraint, Effect, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, ResourceConstraint,
+    ValidationMode, Validator,
 };
 
 use super::action::{Action, Names};
+use super::common::Common;
+use super::lean::{Lean, Whom};
 use super::mistake::{Mistake, line_of};
-use super::reads::Reads;
-use super::slice::{Common, Policies};
+use super::slice::Policies;
+use super::typed::Typed;
 use super::{declarations, mistake};
-use crate::Person;
 
 /// A file of the operator's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,9 +66,8 @@ impl PartialEq for Library {
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) policy: Policy,
-    /// Its head alone: true of whatever it could be true of.
-    pub(super) head: Policy,
-    pub(super) reads: Reads,
+    /// Without what of its head is known to be so in a slice: whom it means, which action, and which MCP server.
+    pub(super) lean: Lean,
     pub(super) scope: Scope,
     pub(super) whom: Whom,
     id: Arc<str>,
@@ -75,52 +75,6 @@ pub(super) struct Loaded {
     line: usize,
     actions: Option<Vec<EntityUid>>,
     kind: Option<EntityTypeName>,
-}
-
-/// Whom the head of a policy means.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Whom {
-    Account(String),
-    Accounts,
-    Anybody,
-    Group(String),
-    User(String),
-    Users,
-}
-
-impl Whom {
-    /// What is not understood means anybody: then Cedar says.
-    fn of(policy: &Policy, names: &Names) -> Self {
-        let one = |uid: &EntityUid| {
-            let id = || uid.id().unescaped().to_owned();
-            match uid.type_name() {
-                kind if *kind == names.group => Self::Group(id()),
-                kind if *kind == names.service_account => Self::Account(id()),
-                kind if *kind == names.user => Self::User(id()),
-                _ => Self::Anybody,
-            }
-        };
-        match policy.principal_constraint() {
-            PrincipalConstraint::Any => Self::Anybody,
-            PrincipalConstraint::Is(kind) if kind == names.user => Self::Users,
-            PrincipalConstraint::Is(kind) if kind == names.service_account => Self::Accounts,
-            PrincipalConstraint::Is(_) => Self::Anybody,
-            PrincipalConstraint::Eq(uid)
-            | PrincipalConstraint::In(uid)
-            | PrincipalConstraint::IsIn(_, uid) => one(&uid),
-        }
-    }
-
-    pub(super) fn is(&self, person: &Person<'_>) -> bool {
-        match (self, person.service_account) {
-            (Self::Anybody, _) | (Self::Accounts, Some(_)) | (Self::Users, None) => true,
-            (Self::Account(name), Some(account)) => name == account,
-            (Self::Group(group), None) => person.groups.contains(group),
-            (Self::User(id), None) => *id == person.user.to_string(),
-            (Self::Accounts | Self::Account(_), None)
-            | (Self::Users | Self::Group(_) | Self::User(_), Some(_)) => false,
-        }
-    }
 }
 
 /// To what its head binds a policy.
@@ -180,7 +134,8 @@ impl Library {
         let validator = care.validates.then(|| Validator::new(declared.schema.clone()));
         let (mut policies, mut mistakes) = (Vec::new(), Vec::new());
         for file in files.iter().filter(|file| file.name != declarations::FILE) {
-            policies.extend(Reader { file, names: &names }.read(validator.as_ref(), &mut mistakes));
+            let reader = Reader { file, names: &names, typed: &declared.typed };
+            policies.extend(reader.read(validator.as_ref(), &mut mistakes));
         }
         judge_ids(&policies, &mut mistakes);
         for policy in &policies {
@@ -194,8 +149,7 @@ impl Library {
         }
         let text =
             files.iter().fold(String::new(), |text, file| text + &file.name + "\0" + &file.text + "\0");
-        let (schema, arguments) = (declared.schema, declared.names);
-        let common = Arc::new(Common { names, schema, arguments, text: text.clone() });
+        let common = Arc::new(Common::new(names, declared, text.clone()));
         let cut = |server: &KnownServer<'_>| {
             (server.name.to_owned(), Policies::cut(server.name, &policies, &common, care.remembers))
         };
@@ -233,6 +187,7 @@ impl Library {
 struct Reader<'a> {
     file: &'a PolicyFile,
     names: &'a Names,
+    typed: &'a Typed,
 }
 
 impl Reader<'_> {
@@ -279,15 +234,15 @@ impl Reader<'_> {
             None => format!("{}:{index}", self.file.name).into(),
         };
         let policy = policy.new_id(PolicyId::new(&id));
-        let head = head(&policy).map_err(mistake)?;
         let actions = match policy.action_constraint() {
             ActionConstraint::Any => None,
             ActionConstraint::In(actions) => Some(actions),
             ActionConstraint::Eq(action) => Some(vec![action]),
         };
         let (kind, scope) = self.scope(&policy).map_err(mistake)?;
-        let (reads, whom, file) = (Reads::of(&policy), Whom::of(&policy, self.names), self.file.name.clone());
-        Ok(Loaded { policy, head, reads, scope, whom, id, file, line, actions, kind })
+        let lean = Lean::of(&policy, self.names, self.typed).map_err(mistake)?;
+        let (whom, file) = (Whom::of(&policy, self.names), self.file.name.clone());
+        Ok(Loaded { policy, lean, scope, whom, id, file, line, actions, kind })
     }
 
     fn scope(&self, policy: &Policy) -> Result<(Option<EntityTypeName>, Scope), String> {
@@ -327,15 +282,6 @@ impl Reader<'_> {
         }
         mistakes
     }
-}
-
-/// The head of the policy alone.
-fn head(policy: &Policy) -> Result<Policy, String> {
-    let mut json = policy.to_json().map_err(|error| error.to_string())?;
-    if let Some(conditions) = json.get_mut("conditions") {
-        *conditions = serde_json::Value::Array(Vec::new());
-    }
-    Policy::from_json(Some(policy.id().clone()), json).map_err(|error| error.to_string())
 }
 
 /// `server`, or `server` and what stands behind the `/`; nothing for what is of no MCP server.

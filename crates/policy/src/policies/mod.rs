@@ -7,12 +7,16 @@
 mod action;
 mod arguments;
 mod asked;
+mod common;
 mod declarations;
+mod key;
+mod lean;
 mod library;
 mod mistake;
 mod reads;
 mod set;
 mod slice;
+mod typed;
 
 pub(crate) use action::Action;
 pub(crate) use asked::Asked;

@@ -12,23 +12,32 @@ use protocol::mcp::{CallKind, McpCall};
 use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
+use serde_json::json;
+
 use super::action::Names;
+use super::common::Common;
+use super::reads::Reads;
+use super::typed::Untold;
 use super::*;
 use crate::{Access, Around, Decision, Listed, Person, Question, ReadOnly, ServerRules, decide};
 
 const SERVERS: [KnownServer<'_>; 2] =
     [KnownServer { name: "notes", permits: true }, KnownServer { name: "wiki", permits: true }];
-const DECLARED: &str = "type Arguments = { amount?: Long, path?: String };";
+const DECLARED: &str = "type Place = { city: String, street?: String };
+    type Arguments = { amount?: Long, done?: Bool, path?: String, place?: Place, to?: Set<String>, all?: Set<Place> };";
+/// With types that only the schema can tell.
+const MORE: &str = "type Place = { city: String, street?: String };
+    type Arguments = { amount?: Long, done?: Bool, path?: String, place?: Place, to?: Set<String>, all?: Set<Place>,
+        from?: ipaddr, owner?: User };";
+/// The person who asks most.
+const ME: &str = "01010101-0101-0101-0101-010101010101";
 
-fn policy() -> impl Strategy<Value = String> {
-    let principal = prop_oneof![
-        Just("principal"),
-        Just("principal is User"),
-        Just("principal in Group::\"dev\""),
-        Just("principal == ServiceAccount::\"ci\""),
-    ];
-    // Action, resource and condition that fit each other: the others are refused when they are read.
-    let rest = prop_oneof![
+/// Action, resource and condition.
+type Rest = (&'static str, &'static str, &'static str);
+
+/// That fit each other: the others are refused when they are read.
+fn rest() -> impl Strategy<Value = Rest> {
+    prop_oneof![
         Just(("action", "resource", "")),
         Just(("action", "resource in McpServer::\"notes\"", "")),
         Just(("action", "resource in McpServer::\"wiki\"", "")),
@@ -61,7 +70,57 @@ fn policy() -> impl Strategy<Value = String> {
         )),
         Just(("action in [Action::\"call\", Action::\"get\"]", "resource", "resource.name like \"b*\"")),
         Just(("action == Action::\"read\"", "resource == Resource::\"notes/a\"", "")),
+    ]
+}
+
+/// Those that look at who asks, at what is asked for and at arguments in ways that slices could overlook.
+fn odd_rest() -> impl Strategy<Value = Rest> {
+    prop_oneof![
+        Just(("action", "resource is Tool in Prompt::\"notes/a\"", "")),
+        Just(("action == Action::\"call\"", "resource", "principal in Group::\"ops\"")),
+        Just(("action", "resource", "principal has email && principal.email like \"*@example.com\"",)),
+        Just((
+            "action == Action::\"call\"",
+            "resource",
+            "User::\"01010101-0101-0101-0101-010101010101\" in Group::\"dev\""
+        )),
+        Just(("action == Action::\"call\"", "resource", "Tool::\"notes/a\" in McpServer::\"notes\"")),
+        Just(("action == Action::\"call\"", "resource", "resource in McpServer::\"notes\"")),
+        Just(("action == Action::\"call\"", "resource", "context.time.toTime() > duration(\"12h\")")),
+        Just(("action in [Action::\"call\", Action::\"get\"]", "resource", "context has arguments")),
+        Just((
+            "action == Action::\"call\"",
+            "resource",
+            "context.arguments has place && context.arguments.place.city == \"Oslo\" \
+             || context.arguments has to && context.arguments.to.contains(\"a\")"
+        )),
+        Just((
+            "action == Action::\"call\"",
+            "resource in Tool::\"notes/b\"",
+            "context.arguments has from && context.arguments.from.isLoopback()"
+        )),
+        Just((
+            "action == Action::\"call\"",
+            "resource",
+            "context.arguments has owner && context.arguments.owner has email && context.arguments.owner.email like \"*\""
+        )),
+    ]
+}
+
+fn policy() -> impl Strategy<Value = String> {
+    let principal = prop_oneof![
+        Just("principal"),
+        Just("principal is User"),
+        Just("principal in Group::\"dev\""),
+        Just("principal == ServiceAccount::\"ci\""),
+        Just("principal is ServiceAccount"),
+        Just("principal is User in Group::\"ops\""),
+        Just("principal in User::\"01010101-0101-0101-0101-010101010101\""),
+        Just("principal == User::\"nobody\""),
+        Just("principal is ServiceAccount in Group::\"dev\""),
+        Just("principal == Group::\"dev\""),
     ];
+    let rest = prop_oneof![rest(), odd_rest()];
     (prop_oneof![Just("forbid"), Just("permit")], principal, rest, any::<bool>()).prop_map(
         |(effect, principal, (action, resource, condition), unless)| {
             let word = if unless { "unless" } else { "when" };
@@ -81,6 +140,8 @@ struct Ask {
     read_only: bool,
     scope: &'static str,
     groups: Vec<String>,
+    user: u8,
+    email: Option<&'static str>,
     account: bool,
     client: &'static str,
     address: &'static str,
@@ -105,21 +166,48 @@ fn ask() -> impl Strategy<Value = Ask> {
             "ping",
         ]),
         one_of(&["a", "b", "c"]),
-        prop::option::of(one_of(&["{}", r#"{"amount":1}"#, r#"{"amount":9}"#, r#"{"path":"a","x":1.5}"#])),
+        prop::option::of(one_of(&[
+            "{}",
+            r#"{"amount":1}"#,
+            r#"{"amount":9}"#,
+            r#"{"path":"a","x":1.5}"#,
+            r#"{"place":{"city":"Oslo"},"to":["a","b","a"]}"#,
+            r#"{"to":[],"from":"127.0.0.1"}"#,
+            r#"{"owner":{"type":"User","id":"01010101-0101-0101-0101-010101010101"},"amount":7}"#,
+        ])),
     );
     let way = (
         any::<bool>(),
         one_of(&["", "read", "read write"]),
         prop::collection::vec(one_of(&["dev", "ops"]).prop_map(str::to_owned), 0..3),
-        any::<bool>(),
+        (
+            1_u8..3,
+            prop::option::of(one_of(&["alice@example.com", "bob@example.org"])),
+            prop::bool::weighted(0.2),
+        ),
         one_of(&["one", "two"]),
         one_of(&["192.0.2.1", "2001:db8::1"]),
-        prop_oneof![Just(1_700_000_000), Just(1_800_000_000)],
+        prop_oneof![Just(1_700_000_000), Just(1_800_000_000), Just(1_800_000_001), Just(1_800_030_000)],
     );
     (call, way).prop_map(
-        |((server, method, name, arguments), (read_only, scope, groups, account, client, address, at))| {
+        |((server, method, name, arguments), (read_only, scope, groups, who, client, address, at))| {
             let arguments = arguments.filter(|_| method == "tools/call");
-            Ask { server, method, name, arguments, read_only, scope, groups, account, client, address, at }
+            let (user, email, account) = who;
+            Ask {
+                server,
+                method,
+                name,
+                arguments,
+                read_only,
+                scope,
+                groups,
+                user,
+                email,
+                account,
+                client,
+                address,
+                at,
+            }
         },
     )
 }
@@ -127,8 +215,8 @@ fn ask() -> impl Strategy<Value = Ask> {
 impl Ask {
     fn person(&self) -> Person<'_> {
         Person {
-            user: Id::from_bytes([1; 16]),
-            email: None,
+            user: Id::from_bytes([self.user; 16]),
+            email: self.email,
             groups: &self.groups,
             service_account: self.account.then_some("ci"),
         }
@@ -197,24 +285,22 @@ impl Ask {
     }
 
     /// What Cedar says with every policy and everything that could be looked at.
-    fn reference(&self, set: &PolicySet) -> (BTreeSet<String>, BTreeSet<String>) {
-        static NAMES: LazyLock<Names> = LazyLock::new(|| Names::new().unwrap());
-        static SCHEMA: LazyLock<cedar_policy::Schema> =
-            LazyLock::new(|| declarations::read(&files(&[])).unwrap().schema);
-        let (names, schema) = (&*NAMES, &*SCHEMA);
+    fn reference(&self, set: &PolicySet, declared: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+        let common = if declared == MORE { &*WITH_MORE } else { &*PLAIN };
         let call = self.call();
-        let (request, entities) = self.with(|person, around| {
+        let (request, ground) = self.with(|person, around| {
             let asked = self.asked(&call, person, around);
-            let declared = ["amount".to_owned(), "path".to_owned()].into();
             let context = if asked.action == Action::Call {
-                let arguments = arguments::declared(self.arguments, &declared).unwrap();
-                asked::context_with(&asked, arguments, schema, &names.action(Action::Call)).unwrap()
+                let arguments = arguments::declared(self.arguments, &common.arguments).unwrap();
+                asked::context_by_schema(&asked, arguments, common).unwrap()
             } else {
-                asked::context(&asked, reads::Reads::EVERYTHING, names).unwrap()
+                asked::context(&asked, None, Reads::EVERYTHING, common).unwrap()
             };
-            asked::put(&asked, self.server, names, context).unwrap()
+            let ground = asked::Ground::of(&asked, self.server, Reads::EVERYTHING, &common.names).unwrap();
+            (ground.put(common.names.action(asked.action), context).unwrap(), ground)
         });
-        let response = Authorizer::new().is_authorized(&request, set, &entities);
+        let entities = &ground.entities;
+        let response = Authorizer::new().is_authorized(&request, set, entities);
         let id = |id: &cedar_policy::PolicyId| set.annotation(id, "id").unwrap().to_owned();
         let failed = response.diagnostics().errors().map(|error| match error {
             cedar_policy::AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
@@ -229,22 +315,72 @@ impl Ask {
     }
 }
 
+const ASK: Ask = Ask {
+    server: "notes",
+    method: "tools/call",
+    name: "a",
+    arguments: None,
+    read_only: false,
+    scope: "read",
+    groups: Vec::new(),
+    user: 1,
+    email: None,
+    account: false,
+    client: "one",
+    address: "192.0.2.1",
+    at: 1_800_000_000,
+};
+
+/// Declared arguments with values of all kinds, as they are after they were read.
+fn arguments_of_any_kind() -> impl Strategy<Value = serde_json::Value> {
+    let leaf = prop::sample::select(vec![
+        json!(true),
+        json!(0),
+        json!(i64::MAX),
+        json!("a"),
+        json!("127.0.0.1"),
+        json!({"city": "Oslo"}),
+        json!({"type": "User", "id": ME}),
+    ]);
+    let value = leaf.prop_recursive(3, 8, 3, |inner| {
+        let names = one_of(&["city", "street", "amount"]).prop_map(str::to_owned);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(serde_json::Value::from),
+            prop::collection::btree_map(names, inner, 0..3).prop_map(|members| json!(members)),
+        ]
+    });
+    let names = one_of(&["all", "amount", "done", "from", "owner", "path", "place", "to"]);
+    prop::collection::btree_map(names.prop_map(str::to_owned), value, 0..4).prop_map(|all| json!(all))
+}
+
 fn numbered(policies: &[String]) -> String {
     policies.iter().enumerate().map(|(index, policy)| format!("@id(\"p{index}\") {policy}\n")).collect()
 }
 
-fn files(texts: &[String]) -> Vec<PolicyFile> {
+fn files(texts: &[String], declared: &str) -> Vec<PolicyFile> {
     let file = |name: &str, text: String| PolicyFile { name: name.to_owned(), text };
-    vec![file("arguments.cedarschema", DECLARED.to_owned()), file("a.cedar", texts.concat())]
+    vec![file("arguments.cedarschema", declared.to_owned()), file("a.cedar", texts.concat())]
 }
+
+fn common(declared: &str) -> Common {
+    let declarations = declarations::read(&files(&[], declared)).unwrap();
+    Common::new(Names::new().unwrap(), declarations, String::new())
+}
+
+static PLAIN: LazyLock<Common> = LazyLock::new(|| common(DECLARED));
+static WITH_MORE: LazyLock<Common> = LazyLock::new(|| common(MORE));
 
 /// With a permit for somebody who never asks: permits without any to come in are a mistake.
 const DOOR: &str =
     "@id(\"door\") permit (principal == User::\"nobody\", action == Action::\"connect\", resource);";
 
 fn library(text: &str, remembers: bool) -> Library {
+    library_with(text, remembers, DECLARED)
+}
+
+fn library_with(text: &str, remembers: bool, declared: &str) -> Library {
     let care = library::Care { remembers, validates: false };
-    Library::read_with(&files(&[format!("{text}{DOOR}")]), &SERVERS, care).unwrap()
+    Library::read_with(&files(&[format!("{text}{DOOR}")], declared), &SERVERS, care).unwrap()
 }
 
 fn rules(library: &Library, server: &str, groups: &[&str]) -> ServerRules {
@@ -253,20 +389,41 @@ fn rules(library: &Library, server: &str, groups: &[&str]) -> ServerRules {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
     #[test]
     fn slices_and_memory_change_no_answer(
         policies in prop::collection::vec(policy(), 0..12),
         asks in prop::collection::vec(ask(), 1..12),
+        declared in one_of(&[DECLARED, MORE]),
     ) {
-        let library = library(&numbered(&policies), true);
+        let library = library_with(&numbered(&policies), true, declared);
         let set: PolicySet = numbered(&policies).parse().unwrap();
         // Twice: what was remembered of one question must be the answer to no other.
         for ask in asks.iter().chain(&asks) {
             let sliced = ask.verdict(&library.concerning(ask.server));
-            prop_assert_eq!(sliced, ask.reference(&set), "{:?}", ask);
+            prop_assert_eq!(sliced, ask.reference(&set, declared), "{:?}", ask);
         }
+    }
+
+    /// What is told without the schema is what the schema tells.
+    #[test]
+    fn arguments_are_what_the_schema_says(value in arguments_of_any_kind()) {
+        let call = ASK.call();
+        ASK.with(|person, around| {
+            let asked = ASK.asked(&call, person, around);
+            let by_schema = |value| asked::context_by_schema(&asked, value, &WITH_MORE);
+            let of = |context: &cedar_policy::Context| context.get("arguments").unwrap();
+            match (WITH_MORE.typed.express(&value), by_schema(value)) {
+                (Ok(here), Ok(there)) => {
+                    let here = cedar_policy::Context::from_pairs([("arguments".to_owned(), here)]).unwrap();
+                    prop_assert_eq!(of(&here), of(&there));
+                }
+                (Err(Untold::Unfit), Err(_)) | (Err(Untold::Elsewhere), _) => {}
+                (here, there) => prop_assert!(false, "{here:?}, but {there:?}"),
+            }
+            Ok(())
+        })?;
     }
 
     #[test]

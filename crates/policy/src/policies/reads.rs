@@ -12,6 +12,8 @@ pub(super) struct Reads {
     pub(super) address: bool,
     pub(super) arguments: bool,
     pub(super) client: bool,
+    pub(super) method: bool,
+    pub(super) principal: bool,
     pub(super) read_only: bool,
     pub(super) resource: bool,
     pub(super) scopes: bool,
@@ -23,6 +25,8 @@ impl Reads {
         address: true,
         arguments: true,
         client: true,
+        method: true,
+        principal: true,
         read_only: true,
         resource: true,
         scopes: true,
@@ -41,6 +45,8 @@ impl Reads {
             address: self.address || other.address,
             arguments: self.arguments || other.arguments,
             client: self.client || other.client,
+            method: self.method || other.method,
+            principal: self.principal || other.principal,
             read_only: self.read_only || other.read_only,
             resource: self.resource || other.resource,
             scopes: self.scopes || other.scopes,
@@ -48,9 +54,9 @@ impl Reads {
         }
     }
 
-    /// Whether the same question has the same answer an hour later, from elsewhere, with other arguments.
+    /// Whether the same question has the same answer an hour later, with other arguments.
     pub(super) const fn keeps(self) -> bool {
-        !(self.address || self.arguments || self.time)
+        !(self.arguments || self.time)
     }
 
     fn walk(&mut self, value: &Value) {
@@ -59,8 +65,12 @@ impl Reads {
             Value::Object(members) => {
                 match members.get("Var").and_then(Value::as_str) {
                     Some("context") => *self = Self::EVERYTHING,
+                    Some("principal") => self.principal = true,
                     Some("resource") => self.resource = true,
                     Some(_) | None => {}
+                }
+                if let Some(literal) = members.get("__entity") {
+                    self.note_literal(literal.get("type").and_then(Value::as_str));
                 }
                 for (key, value) in members {
                     match (key.as_str(), context_attribute(value)) {
@@ -73,12 +83,22 @@ impl Reads {
         }
     }
 
+    /// Somebody or something by name: who is that, or what, may be who asks, or what is asked for.
+    fn note_literal(&mut self, kind: Option<&str>) {
+        match kind {
+            Some("Action" | "Client") => {}
+            Some("Group" | "ServiceAccount" | "User") => self.principal = true,
+            Some("McpServer" | "Prompt" | "Resource" | "Tool") => self.resource = true,
+            Some(_) | None => (self.principal, self.resource) = (true, true),
+        }
+    }
+
     fn note(&mut self, name: &str) {
         match name {
             "address" => self.address = true,
             "arguments" => self.arguments = true,
             "client" => self.client = true,
-            "method" => {}
+            "method" => self.method = true,
             "readOnly" => self.read_only = true,
             "scopes" => self.scopes = true,
             "time" => self.time = true,

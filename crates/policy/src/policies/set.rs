@@ -5,10 +5,12 @@
 //! and a permit does not.
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision, Effect, Entities, PolicyId, PolicySet, Request,
+    AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet, Request,
 };
 
-use super::library::{Loaded, Whom};
+use super::action::Action;
+use super::lean::ByWhom;
+use super::library::Loaded;
 use super::reads::Reads;
 use super::slice::Verdict;
 use crate::{Person, Rule};
@@ -22,70 +24,117 @@ pub(super) struct Set {
     pub(super) fearful: Option<Reading>,
 }
 
-/// One reading of them.
+/// One reading of them, in parts by whom their heads mean: most policies mean few people, and are asked of nobody else.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
+    parts: Vec<Part>,
+    by_whom: ByWhom,
+    /// What any of them looks at.
+    pub(super) reads: Reads,
+}
+
+/// The policies that mean the same people, ready to be asked.
+#[derive(Debug, Default)]
+struct Part {
     set: PolicySet,
-    /// Whom the heads of the policies mean.
-    whom: Vec<Whom>,
+    reads: Reads,
+}
+
+/// The parts that mean one person.
+#[derive(Debug)]
+pub(super) struct Meant<'a> {
+    parts: &'a [Part],
+    /// Their numbers.
+    pub(super) numbers: Vec<usize>,
+    /// What they look at.
     pub(super) reads: Reads,
 }
 
 impl Set {
-    pub(super) fn new<'a>(policies: impl Iterator<Item = &'a Loaded> + Clone) -> Self {
-        let looks = policies.clone().any(|policy| policy.reads.arguments);
-        let reading = |of: &dyn Fn(&Loaded) -> Option<(cedar_policy::Policy, Reads)>| {
+    pub(super) fn new<'a>(action: Action, policies: impl Iterator<Item = &'a Loaded> + Clone) -> Self {
+        // Nothing else has arguments, so that none are missing there.
+        let arguments = |policy: &Loaded| action == Action::Call && policy.lean.reads.arguments;
+        let reads = |policy: &Loaded| Reads { arguments: arguments(policy), ..policy.lean.reads };
+        let looks = policies.clone().any(arguments);
+        let reading = |of: &dyn Fn(&'a Loaded) -> Option<(&'a Policy, Reads)>| {
             let mut reading = Reading::default();
             for policy in policies.clone() {
                 if let Some((read, reads)) = of(policy) {
-                    reading.reads = reading.reads.with(reads);
-                    if !reading.whom.contains(&policy.whom) {
-                        reading.whom.push(policy.whom.clone());
-                    }
-                    // Ids are unique: that was judged when the files were read.
-                    drop(reading.set.add(read));
+                    reading.add(policy, read, reads);
                 }
             }
             reading
         };
-        let unsure = |policy: &Loaded, counts: Effect| match (policy.reads.arguments, policy.policy.effect())
-        {
-            (false, _) => Some((policy.policy.clone(), policy.reads)),
-            // A head looks at nothing behind it.
-            (true, effect) => (effect == counts).then(|| (policy.head.clone(), Reads::default())),
+        let unsure = |policy: &'a Loaded, counts: Effect| {
+            let lean = &policy.lean;
+            match (arguments(policy), policy.policy.effect()) {
+                (false, _) => Some((&lean.policy, reads(policy))),
+                (true, effect) => (effect == counts).then_some((&lean.head, lean.head_reads)),
+            }
         };
         Self {
-            exact: reading(&|policy| Some((policy.policy.clone(), policy.reads))),
+            exact: reading(&|policy| Some((&policy.lean.policy, reads(policy)))),
             hopeful: looks.then(|| reading(&|policy| unsure(policy, Effect::Permit))),
             fearful: looks.then(|| reading(&|policy| unsure(policy, Effect::Forbid))),
         }
     }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.exact.set.is_empty()
-    }
 }
 
 impl Reading {
-    /// Whether any head means this person. Most policies mean few people, and then nothing has to be asked.
-    pub(super) fn means(&self, person: &Person<'_>) -> bool {
-        self.whom.iter().any(|whom| whom.is(person))
-    }
-
-    /// What they say.
-    pub(super) fn judge(&self, request: &Request, entities: &Entities) -> Verdict {
-        let response = Authorizer::new().is_authorized(request, &self.set, entities);
-        // Cedar passes over a policy that fails; a forbid that does is one that forbids.
-        let failed = response.diagnostics().errors().filter_map(|error| match error {
-            AuthorizationError::PolicyEvaluationError(error) => self.if_forbid(error.policy_id()),
-        });
-        let reasons = response.diagnostics().reason().map(rule);
-        match response.decision() {
-            Decision::Allow => Verdict::new(failed.collect(), reasons.collect()),
-            Decision::Deny => Verdict::new(reasons.chain(failed).collect(), Vec::new()),
+    fn add(&mut self, policy: &Loaded, read: &Policy, reads: Reads) {
+        self.reads = self.reads.with(reads);
+        let number = self.by_whom.part_of(&policy.whom, self.parts.len());
+        if number == self.parts.len() {
+            self.parts.push(Part::default());
+        }
+        if let Some(part) = self.parts.get_mut(number) {
+            part.reads = part.reads.with(reads);
+            // Ids are unique: that was judged when the files were read.
+            drop(part.set.add(read.clone()));
         }
     }
 
+    /// Those that mean this person; `None` if none does.
+    pub(super) fn meant(&self, person: &Person<'_>) -> Option<Meant<'_>> {
+        let numbers = self.by_whom.meaning(person);
+        if numbers.is_empty() {
+            return None;
+        }
+        let meant = Meant { parts: &self.parts, numbers, reads: Reads::default() };
+        let reads = meant.parts().fold(Reads::default(), |reads, part| reads.with(part.reads));
+        Some(Meant { reads, ..meant })
+    }
+}
+
+impl Meant<'_> {
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.numbers.iter().filter_map(|number| self.parts.get(*number))
+    }
+
+    /// What they say. One that forbids is enough, and what permits is not told then.
+    pub(super) fn judge(&self, request: &Request, entities: &Entities) -> Verdict {
+        let (mut forbid, mut failed, mut permit) = (Vec::new(), Vec::new(), Vec::new());
+        for part in self.parts() {
+            let response = Authorizer::new().is_authorized(request, &part.set, entities);
+            // Cedar passes over a policy that fails; a forbid that does is one that forbids.
+            failed.extend(response.diagnostics().errors().filter_map(|error| match error {
+                AuthorizationError::PolicyEvaluationError(error) => part.if_forbid(error.policy_id()),
+            }));
+            let reasons = response.diagnostics().reason().map(rule);
+            match response.decision() {
+                Decision::Allow => permit.extend(reasons),
+                Decision::Deny => forbid.extend(reasons),
+            }
+        }
+        if !forbid.is_empty() {
+            permit.clear();
+        }
+        forbid.extend(failed);
+        Verdict::new(forbid, permit)
+    }
+}
+
+impl Part {
     fn if_forbid(&self, id: &PolicyId) -> Option<Rule> {
         let permits = self.set.policy(id).is_some_and(|policy| policy.effect() == Effect::Permit);
         (!permits).then(|| rule(id))

@@ -1,27 +1,29 @@
 //! The policies that concern one MCP server, and what is remembered of their answers.
 //!
 //! Cedar asks every policy of a set, so that a set must be small: one for each action, and one for each tool, prompt or
-//! resource that a policy names in its head. An answer is kept where nothing that changes from call to call was looked at,
-//! under everything that it could depend on. Must never answer from a slice of other files: each slice has its own memory.
+//! resource that a policy names in its head; and of these the parts that mean who asks. An answer is kept where nothing that
+//! changes from call to call was looked at, under everything that it could depend on. Must never answer from a slice of other files: each slice has its own memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use cedar_policy::Schema;
+use cedar_policy::{Context, RestrictedExpression};
 use quick_cache::sync::Cache;
 
-use super::action::{Action, Names};
+use super::action::Action;
 use super::arguments;
 use super::asked::{self, Asked, Unasked};
+use super::common::Common;
+use super::key::Key;
 use super::library::{Loaded, Scope};
-use super::set::{Reading, Set};
+use super::set::{Meant, Set};
+use super::typed::Untold;
 use crate::Rule;
 
 /// How many answers are kept for one MCP server.
 const KEPT: usize = 4096;
-/// A question that is longer is not remembered.
-const LONGEST_KEY: usize = 1024;
 
 /// What the policies say to one question: nothing, or the policies that decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +44,7 @@ impl Verdict {
         forbid.sort();
         forbid.dedup();
         permit.sort();
+        permit.dedup();
         Self(Some(Arc::new(Said { forbid, permit })))
     }
 
@@ -69,17 +72,6 @@ impl Verdict {
 /// The operator's policies that concern one MCP server. Without any, nothing is asked.
 #[derive(Clone, Default)]
 pub struct Policies(Option<Arc<Slice>>);
-
-/// What all MCP servers share.
-#[derive(Debug)]
-pub(super) struct Common {
-    pub(super) names: Names,
-    pub(super) schema: Schema,
-    /// The arguments that policies can look at.
-    pub(super) arguments: BTreeSet<String>,
-    /// The text of all files: whether two libraries are one.
-    pub(super) text: String,
-}
 
 struct Slice {
     common: Arc<Common>,
@@ -156,7 +148,7 @@ impl Parts {
                 Scope::Anything | Scope::Server(_) => true,
                 Scope::Named { name: its, .. } => name == Some(its),
             };
-            Set::new(concern.iter().filter(meets).copied())
+            Set::new(action, concern.iter().filter(meets).copied())
         };
         let named = names.into_iter().map(|name| (name.to_owned(), of(Some(name)))).collect();
         Some(Self { named, rest: of(None) })
@@ -169,88 +161,108 @@ impl Parts {
 
 impl Slice {
     fn ask(&self, (set, named): (&Set, bool), asked: &Asked<'_>) -> Verdict {
-        if set.is_empty() {
-            return Verdict::default();
-        }
-        let reading = match &set.hopeful {
-            Some(hopeful) if asked.listing => hopeful,
-            Some(_) | None => &set.exact,
+        let (reading, hoping) = match &set.hopeful {
+            Some(hopeful) if asked.listing => (hopeful, true),
+            Some(_) | None => (&set.exact, false),
         };
-        if !reading.means(asked.person) {
-            return Verdict::default();
-        }
-        let memory = self.remembered.as_ref().filter(|_| reading.reads.keeps());
-        // Of a set of its own the name is known; elsewhere it matters if somebody looks.
-        let matters = reading.reads.resource || named;
-        let Some((memory, key)) = memory.and_then(|memory| Some((memory, key(asked, matters)?))) else {
-            return self.answer(set, reading, asked);
+        let Some(meant) = reading.meant(asked.person) else { return Verdict::default() };
+        let memory = self.remembered.as_ref().filter(|_| meant.reads.keeps());
+        let Some((memory, key)) =
+            memory.and_then(|memory| Some((memory, key(asked, (named, hoping), &meant)?)))
+        else {
+            return self.answer(set, &meant, asked);
         };
         if let Some(known) = memory.get(key.as_slice()) {
             return known;
         }
-        let verdict = self.answer(set, reading, asked);
+        let verdict = self.answer(set, &meant, asked);
         memory.insert(key.into_boxed_slice(), verdict.clone());
         verdict
     }
 
-    fn answer(&self, set: &Set, reading: &Reading, asked: &Asked<'_>) -> Verdict {
-        self.try_answer(set, reading, asked)
-            .unwrap_or_else(|Unasked| Verdict::new(vec![Rule::own("policy_unanswered")], Vec::new()))
+    fn answer(&self, set: &Set, meant: &Meant<'_>, asked: &Asked<'_>) -> Verdict {
+        let answer = if meant.reads.arguments {
+            self.answer_with_arguments(set, meant, asked)
+        } else {
+            self.judge(meant, asked, None)
+        };
+        answer.unwrap_or_else(|Unasked| Verdict::new(vec![Rule::own("policy_unanswered")], Vec::new()))
     }
 
-    fn try_answer(&self, set: &Set, reading: &Reading, asked: &Asked<'_>) -> Result<Verdict, Unasked> {
+    fn answer_with_arguments(
+        &self,
+        set: &Set,
+        meant: &Meant<'_>,
+        asked: &Asked<'_>,
+    ) -> Result<Verdict, Unasked> {
         let common = &*self.common;
-        let with = |reading: &Reading, context| {
-            let (request, entities) = asked::put(asked, &self.server, &common.names, context)?;
-            Ok(reading.judge(&request, &entities))
+        let fear = || {
+            let fearful = set.fearful.as_ref().ok_or(Unasked)?;
+            fearful
+                .meant(asked.person)
+                .map_or_else(|| Ok(Verdict::default()), |meant| self.judge(&meant, asked, None))
         };
-        if !reading.reads.arguments {
-            return with(reading, asked::context(asked, reading.reads, &common.names)?);
+        let Ok(declared) = arguments::declared(asked.arguments, &common.arguments) else { return fear() };
+        match common.typed.express(&declared) {
+            Ok(arguments) => self.judge(meant, asked, Some(arguments)),
+            Err(Untold::Unfit) => fear(),
+            Err(Untold::Elsewhere) => match asked::context_by_schema(asked, declared, common) {
+                Ok(context) => self.judge_in(meant, asked, context),
+                Err(Unasked) => fear(),
+            },
         }
-        let declared = arguments::declared(asked.arguments, &common.arguments).map_err(|_| Unasked);
-        let action = common.names.action(asked.action);
-        match declared.and_then(|value| asked::context_with(asked, value, &common.schema, &action)) {
-            Ok(context) => with(reading, context),
-            Err(Unasked) => {
-                let fearful = set.fearful.as_ref().ok_or(Unasked)?;
-                with(fearful, asked::context(asked, fearful.reads, &common.names)?)
-            }
-        }
+    }
+
+    fn judge(
+        &self,
+        meant: &Meant<'_>,
+        asked: &Asked<'_>,
+        arguments: Option<RestrictedExpression>,
+    ) -> Result<Verdict, Unasked> {
+        self.judge_in(meant, asked, asked::context(asked, arguments, meant.reads, &self.common)?)
+    }
+
+    fn judge_in(&self, meant: &Meant<'_>, asked: &Asked<'_>, context: Context) -> Result<Verdict, Unasked> {
+        let ground = self.common.ground(asked, &self.server, meant.reads)?;
+        let request = ground.put(self.common.names.action(asked.action), context)?;
+        Ok(meant.judge(&request, &ground.entities))
     }
 }
 
-/// Everything that an answer can depend on, but for what forbids to keep it. Each part goes after its length, so that no
-/// two questions have one key.
-fn key(asked: &Asked<'_>, name_matters: bool) -> Option<Vec<u8>> {
-    let mut key = Vec::with_capacity(256);
-    let mut part = |bytes: &[u8]| {
-        key.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        key.extend_from_slice(bytes);
-    };
-    let person = asked.person;
-    part(asked.action.name().as_bytes());
-    part(&[u8::from(asked.read_only), u8::from(asked.listing)]);
-    part(if name_matters { asked.name.as_bytes() } else { b"" });
-    part(asked.method.as_bytes());
-    match person.service_account {
-        Some(name) => {
-            part(b"s");
-            part(name.as_bytes());
-        }
-        None => {
-            part(b"u");
-            part(person.user.as_bytes());
-            part(person.email.unwrap_or_default().as_bytes());
-            part(&[u8::from(person.email.is_some())]);
-            part(&u32::try_from(person.groups.len()).unwrap_or(u32::MAX).to_le_bytes());
-            person.groups.iter().for_each(|group| part(group.as_bytes()));
-        }
+/// Everything that an answer can depend on, but for what forbids to keep it: which policies are asked, and what they look at.
+fn key(asked: &Asked<'_>, (named, hoping): (bool, bool), meant: &Meant<'_>) -> Option<Vec<u8>> {
+    let (mut key, reads) = (Key::new(), meant.reads);
+    key.part(asked.action.name().as_bytes());
+    key.part(&[u8::from(named), u8::from(hoping)]);
+    // Of a set of its own the name says which; elsewhere it matters if somebody looks.
+    key.part(if named || reads.resource { asked.name.as_bytes() } else { b"" });
+    key.number(meant.numbers.len());
+    meant.numbers.iter().for_each(|number| key.number(*number));
+    if reads.principal {
+        key.person(asked.person);
+    }
+    if reads.method {
+        key.part(asked.method.as_bytes());
+    }
+    if reads.read_only {
+        key.part(&[u8::from(asked.read_only)]);
     }
     if let Some(around) = &asked.around {
-        part(around.client.as_bytes());
-        around.scope.iter().for_each(|token| part(token.as_str().as_bytes()));
+        if reads.address {
+            match around.address.to_canonical() {
+                IpAddr::V4(address) => key.part(&address.octets()),
+                IpAddr::V6(address) => key.part(&address.octets()),
+            }
+        }
+        if reads.client {
+            key.part(around.client.as_bytes());
+        }
+        if reads.scopes {
+            key.number(around.scope.iter().count());
+            around.scope.iter().for_each(|token| key.part(token.as_str().as_bytes()));
+        }
     }
-    (key.len() <= LONGEST_KEY).then_some(key)
+    key.finished()
 }
 
 impl PartialEq for Policies {

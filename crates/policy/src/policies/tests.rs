@@ -216,6 +216,17 @@ fn what_is_remembered_of_one_question_answers_no_other() {
             read.clone(),
         ),
         (
+            r#"context.address.isInRange(ip("192.0.2.0/24"))"#.to_owned(),
+            CALL,
+            Case { address: "198.51.100.1", ..CALL },
+        ),
+        (
+            r#"context.client == Client::"https://client.example""#.to_owned(),
+            CALL,
+            Case { client: "https://other.example", ..CALL },
+        ),
+        (format!(r#"User::"{bob}" in Group::"dev""#), Case { user: 2, ..CALL }, CALL),
+        (
             r#"principal in Group::"b""#.to_owned(),
             Case { groups: &["a", "b"], ..CALL },
             Case { groups: &["ab"], ..CALL },
@@ -321,6 +332,36 @@ fn arguments_can_be_asked_for_and_what_cannot_be_judged_goes_against_the_caller(
     }
     let large = format!(r#"{{"path": "{}"}}"#, "x".repeat(70_000));
     assert_eq!(Case { arguments: Some(&large), ..CALL }.at(&server), "deny dear");
+}
+
+/// Attacks PX-15: a value of another type is no other value.
+#[test]
+fn px_15_an_argument_of_another_type_is_one_that_cannot_be_judged() {
+    for (declared, condition, evil) in [
+        ("amount?: Long", "context.arguments.amount == 5", r#"{"amount": "5"}"#),
+        (
+            "amount?: Long, from?: ipaddr",
+            "context.arguments.amount == 5",
+            r#"{"amount": "5", "from": "::1"}"#,
+        ),
+        ("amount?: Set<Long>", "context.arguments.amount.contains(5)", r#"{"amount": ["5"]}"#),
+        ("amount?: String", r#"context.arguments.amount == "5""#, r#"{"amount": 5}"#),
+        ("amount?: { of?: Long }", "context.arguments.amount has of", r#"{"amount": {"Of": 5}}"#),
+    ] {
+        let cedar = format!(
+            r#"@id("f") forbid (principal, action == Action::"call", resource)
+               when {{ context.arguments has amount && {condition} }};"#
+        );
+        let mut all = files(&cedar);
+        all[0].text = format!("type Arguments = {{ {declared} }};");
+        let library = Library::read(&all, &SERVERS).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+        let notes = ServerRules {
+            policies: library.concerning("notes"),
+            ..ServerRules::new("notes", Access::Everyone)
+        };
+        assert_eq!(Case { arguments: Some(evil), ..CALL }.at(&notes), "deny f", "{declared}: {evil}");
+        assert_eq!(Case { arguments: Some("{}"), ..CALL }.at(&notes), "allow tool_writes", "{declared}");
+    }
 }
 
 #[test]
