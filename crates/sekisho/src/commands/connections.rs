@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &ConnectionsArguments) -> Result<ExitCode, Failure>
 }
 
 async fn list(arguments: &ListArguments) -> Result<String, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let store = wiring::open_existing_store(&config).await?;
     let user = match &arguments.user {
         Some(user) => Some(people::find_one(store.as_ref(), user).await?.id),
@@ -220,7 +220,7 @@ impl Line<'_> {
 }
 
 async fn end(arguments: &EndArguments) -> Result<String, Failure> {
-    let config = wiring::load(&arguments.config)?;
+    let config = wiring::load_to_tend(&arguments.config)?;
     let store = wiring::open_existing_store(&config).await?;
     let user = people::find_one(store.as_ref(), &arguments.user).await?;
     let who = people::name(&user);

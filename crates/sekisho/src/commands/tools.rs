@@ -96,7 +96,7 @@ struct Desk {
 
 impl Desk {
     async fn open(config: &ConfigArgument) -> Result<Self, Failure> {
-        let config = wiring::load(&config.config)?;
+        let config = wiring::load_to_tend(&config.config)?;
         let store = wiring::open_existing_store(&config).await?;
         Ok(Self { config, store, world: World::real() })
     }

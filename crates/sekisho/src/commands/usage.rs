@@ -77,7 +77,7 @@ impl From<By> for UsageBy {
 }
 
 pub(super) fn run(arguments: &UsageArguments) -> Result<ExitCode, Failure> {
-    let config = wiring::load(&arguments.config.config)?;
+    let config = wiring::load_to_tend(&arguments.config.config)?;
     wiring::runtime()?.block_on(async {
         let store = wiring::open_existing_store(&config).await?;
         super::audit::noted::note(&store, "usage", String::new()).await?;

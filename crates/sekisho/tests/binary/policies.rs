@@ -158,8 +158,18 @@ async fn an_answer_is_explained_with_the_policies_that_decided() {
     let odd = folder.path("policies").join("odd.cedar");
     std::fs::write(&odd, "forbid (").unwrap();
     assert_eq!(folder.run(&["policy", "check"]).status.code(), Some(2));
-    let output = folder.run(&["audit", "--limit", "1"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for tending in [
+        &["audit", "--limit", "1"][..],
+        &["audit", "export"],
+        &["audit", "hold", "list"],
+        &["audit", "verify"],
+        &["connections", "list"],
+        &["tools", "list"],
+        &["usage"],
+    ] {
+        let output = folder.run(tending);
+        assert_eq!(output.status.code(), Some(0), "{tending:?}: {}", text(&output.stderr));
+    }
     let output = folder.run(&["stop", "--user", "alice@example.com", "--block"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     std::fs::remove_file(odd).unwrap();

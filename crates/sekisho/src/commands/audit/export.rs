@@ -201,7 +201,7 @@ impl Out {
 }
 
 pub(super) async fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure> {
-    let config = wiring::load(&arguments.config.config)?;
+    let config = wiring::load_to_tend(&arguments.config.config)?;
     let store = wiring::open_existing_store(&config).await?;
     super::noted::note(&store, "export", String::new()).await?;
     let _lock = arguments.cursor.as_deref().map(locked).transpose()?;

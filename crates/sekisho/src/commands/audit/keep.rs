@@ -67,7 +67,7 @@ pub(super) struct ForgetArguments {
 }
 
 async fn open(config: &ConfigArgument) -> Result<(std::sync::Arc<Engine>, World), Failure> {
-    let config = wiring::load(&config.config)?;
+    let config = wiring::load_to_tend(&config.config)?;
     Ok((wiring::open_existing_store(&config).await?, World::real()))
 }
 
