@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use policy::PolicyFile;
 use serde_json::json;
 use store::{AuditFilter, AuditIntents as _, AuditRow, Queries as _};
 use testkit::client::deny;
@@ -149,6 +150,31 @@ async fn of_arguments_the_audit_keeps_what_the_operator_named_and_no_secret() ->
             .map_err(|error| error.to_string())?
             .is_empty()
     );
+    house.close().await
+}
+
+/// P-13, P-18: which policy forbade a call is told of every call in one place, whether its arguments are kept or not.
+#[tokio::test]
+async fn a_refused_call_whose_arguments_are_kept_names_the_policy_like_any_other() -> Verdict {
+    let kept = ("notes", "write", vec!["said"]);
+    let cedar = r#"@id("quiet") forbid (principal, action == Action::"call", resource);"#;
+    let policies = vec![PolicyFile { name: "a.cedar".to_owned(), text: cedar.to_owned() }];
+    let mut flow = Flow::with(Plan { kept_arguments: vec![kept], policies, ..Plan::default() }).await?;
+    let tokens = flow.tokens().await?;
+    for tool in ["write", "echo"] {
+        let call = json!({"name": tool, "arguments": {"said": "invoice 42"}});
+        assert_eq!(flow.house.call("notes", &tokens.access, "tools/call", call).await?.status, 403);
+    }
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let events = all(&house).await?;
+    let refused: Vec<&AuditRow> = events.iter().filter(|event| event.kind == "call_refused").collect();
+    assert_eq!(refused.len(), 2);
+    assert_eq!(refused.iter().filter(|event| event.detail.contains_key("arguments")).count(), 1);
+    for event in refused {
+        assert_eq!(event.reason.as_deref(), Some("policy:quiet"), "{event:?}");
+    }
     house.close().await
 }
 

@@ -208,6 +208,8 @@ pub struct AuditEvent {
     pub outcome: Outcome,
     /// Why, in snake case, from the enum of the endpoint.
     pub reason: Option<&'static str>,
+    /// The operator's policy that forbade it, as `policy:` and its id. It is the reason then.
+    pub policy: Option<String>,
     /// The reference of the sign-in it belongs to.
     pub reference: Option<Reference>,
     /// Who.
@@ -247,6 +249,7 @@ impl AuditEvent {
             kind,
             outcome,
             reason: None,
+            policy: None,
             reference: None,
             user: None,
             client_id: None,
@@ -347,7 +350,7 @@ fn row(event: &AuditEvent) -> Result<Row, StoreError> {
         event.at,
         event.kind.as_str(),
         event.outcome.as_str(),
-        event.reason,
+        event.policy.as_deref().or(event.reason),
         event.reference.as_ref().map(Reference::as_str),
         event.client_id.as_deref(),
         event.server.as_deref(),

@@ -190,6 +190,7 @@ fn row(record: &CallRecord, id: EventId, arguments: &str, entropy: &dyn Entropy)
     entropy.fill(&mut subject);
     let mut event = AuditEvent::new(id, record.at, kind, outcome);
     event.reason = record.reason;
+    event.policy = record.policy.as_deref().map(str::to_owned);
     event.user = Some(access.user);
     event.client_id = Some(access.client.as_str().to_owned());
     event.server = Some(who.server.name().to_owned());
@@ -205,7 +206,6 @@ fn row(record: &CallRecord, id: EventId, arguments: &str, entropy: &dyn Entropy)
         ("duration_ms", Some(record.duration.as_millis().to_string())),
         ("method", Some(record.method.clone())),
         ("name", record.name.clone()),
-        ("policy", record.policy.as_deref().map(str::to_owned)),
         ("status", Some(record.status.to_string())),
     ]
     .into_iter()
