@@ -8,6 +8,7 @@ mod backup;
 mod canaries;
 mod check;
 mod clients;
+mod connections;
 mod credentials;
 mod demo;
 mod descriptors;
