@@ -3,17 +3,17 @@
 //   SEKISHO_BIN=…/sekisho CONFORMANCE_SERVER=…/mcp_conformance_server node server.mjs
 //
 // The direct run must pass: it says what the fixture can. The run through the gateway must come to the same verdict on every
-// check, with policies that are asked about every call and every entry of a list, and with the audit. The suite has no
-// authorization: a token is obtained as a client would (registration, the pages, the code), and `bearer-shim.mjs` in front of
+// check, with policies that are asked about every call and every entry of a list, with tools that count only as they were
+// accepted (`tools = "approve"`), and with the audit. The suite has no authorization: a token is obtained as a client would (registration, the pages, the code), and `bearer-shim.mjs` in front of
 // the gateway adds it to every request.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { differences, ofStatus, resultsIn } from './compare.mjs';
 import { finish, test } from './report.mjs';
 import { resumption } from './resumption.mjs';
-import { freePort, serve, start, temporaryFolder } from './sekisho.mjs';
+import { binary, freePort, serve, start, temporaryFolder } from './sekisho.mjs';
 import { authorize } from './token.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
@@ -66,11 +66,47 @@ forbid (principal, action == Action::"call", resource in McpServer::"notes")
 when { context.arguments has force };
 `;
 
+/** What tools are listed there. */
+async function tools(url, accessToken) {
+  const answer = await fetch(url, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/list',
+      ...(accessToken ? { authorization: `Bearer ${accessToken}` } : {}),
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: { _meta: {
+      'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {}, 'io.modelcontextprotocol/clientInfo': { name: 'conformance', version: '1' },
+    } } }),
+  });
+  const text = await answer.text();
+  const data = text.startsWith('{') ? text : text.match(/^data: ?(.*)$/m)?.[1];
+  const names = JSON.parse(data ?? 'null')?.result?.tools?.map((tool) => tool.name);
+  assert.ok(names, `no list: ${answer.status} ${text}`);
+  return names.sort();
+}
+
+/** First contact: nothing is shown before somebody has accepted it; then everything is, at once. */
+async function accept({ direct, endpoint, accessToken, config }) {
+  const all = await tools(direct);
+  assert.deepEqual(await tools(endpoint, accessToken), [], 'what nobody accepted is shown');
+  const until = async (what, isSo) => {
+    const deadline = Date.now() + 15_000;
+    while (!(await isSo())) {
+      assert.ok(Date.now() < deadline, what);
+      await new Promise((wake) => setTimeout(wake, 100));
+    }
+  };
+  const command = (...words) => execFileSync(binary(), ['tools', ...words, '--config', config], { encoding: 'utf8' });
+  await until('the definitions are not known', () => all.every((name) => command('list').includes(name)));
+  command('accept', 'notes', '--all');
+  await until('what was accepted is not shown', async () => (await tools(endpoint, accessToken)).join() === all.join());
+}
+
 /** The fixture, and the gateway before it with the shim before that. */
 async function places() {
   const fixture = await start(process.env.CONFORMANCE_SERVER, [], { ready: /^listening (\S+)/m, log: log('fixture') });
   const port = await freePort(), sekisho = `http://localhost:${port}`;
-  await serve('server', `[[identity_provider]]
+  const running = await serve('server', `[[identity_provider]]
 id = "development"
 kind = "development"
 
@@ -78,15 +114,18 @@ kind = "development"
 name = "notes"
 url = "${fixture.said}"
 access = "everyone who may log in"
+tools = "approve"
 
 [policy]
 folder = "policies"
 `, { port, files: { 'policies/rules.cedar': POLICIES, 'policies/arguments.cedarschema': 'type Arguments = { force?: Bool };' } });
-  const { accessToken } = await authorize(sekisho, `${sekisho}/notes/mcp`);
+  const endpoint = `${sekisho}/notes/mcp`;
+  const { accessToken } = await authorize(sekisho, endpoint);
+  await accept({ direct: fixture.said, endpoint, accessToken, config: path.join(running.folder, 'sekisho.toml') });
   const shim = await start(process.execPath, [path.join(here, 'bearer-shim.mjs')], {
     env: { TOKEN: accessToken, TARGET: sekisho, BASE: '/notes' }, ready: /^listening (\S+)/m, log: log('shim'),
   });
-  return { direct: fixture.said, target: new URL(fixture.said).origin, through: `${shim.said}/mcp`, sekisho };
+  return { direct: fixture.said, target: new URL(fixture.said).origin, through: `${shim.said}/mcp`, sekisho, audit: running.audit };
 }
 
 /** What a broken gateway would look like: the comparison must see it, or all of the above proves nothing. */
@@ -111,6 +150,10 @@ try {
     await test(`${revision}, what the revision requires, and more`, () => same(at, ['--requirements', revision], too));
   for (const revision of ['2025-06-18', '2025-03-26'])
     await test(`${revision}, the whole suite`, () => same(at, ['--suite', 'all', '--spec-version', revision], ['server-session-lifecycle']));
+  await test('what the suite called is in the audit', async () => {
+    const calls = (await at.audit()).filter((event) => event.kind === 'call');
+    assert.ok(calls.length > 100, `${calls.length} calls`);
+  });
   await sabotaged(at);
   await resumption(at);
 } catch (error) {
