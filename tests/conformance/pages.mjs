@@ -9,12 +9,13 @@ import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { judge } from './axe.mjs';
 import { chromium } from './chromium.mjs';
 import { finish, test } from './report.mjs';
 import { binary, serve } from './sekisho.mjs';
 
-const PAGES = ['index', 'login', 'development', 'consent', 'consent-known', 'consent-several', 'approval', 'device', 'device-done', 'emergency', 'error', 'not-found'];
+const PAGES = ['index', 'login', 'development', 'consent', 'consent-known', 'consent-several', 'approval', 'device', 'device-done', 'connect', 'connections', 'connections-none', 'emergency', 'error', 'not-found'];
 
 const sections = `[clients]
 ask = ["client:careful"]
@@ -59,6 +60,19 @@ url = "http://127.0.0.1:9/mcp"
 access = "everyone who may log in"
 
 [[mcp_server]]
+name = "tracker"
+title = "Tracker"
+url = "http://127.0.0.1:9/mcp"
+access = "everyone who may log in"
+credential = "connection"
+
+[mcp_server.connection]
+kind = "github"
+client_id = "app"
+client_secret_file = "provider.secret"
+scopes = ["read:user", "repo"]
+
+[[mcp_server]]
 name = "wiki"
 title = "Wiki"
 url = "http://127.0.0.1:9/mcp"
@@ -92,6 +106,19 @@ async function deviceUrl(issuer) {
   return (await answer.json()).verification_uri_complete;
 }
 
+/** Accounts that she has connected, as they stand in the record: one of which not all was allowed, and one that is dead. What is sealed no page opens. */
+function connect(folder, person) {
+  const record = new DatabaseSync(path.join(folder, 'sekisho.db'));
+  const [{ id: user }] = record.prepare('SELECT id FROM users WHERE email = ?').all(person);
+  const now = Date.now() * 1000, put = record.prepare(`INSERT INTO connections (id, user_id, server, binding, scope, access_token, expires_at, generation,
+    created_at, refreshed_at, rotated_at, needs_sign_in, tries) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, 0)`);
+  for (const [server, missing, dead, ends] of [['tracker', 'repo', null, now + 3600e6], ['wiki', undefined, 'connection_refused_by_mcp_server', null]]) {
+    const binding = { at: 'http://127.0.0.1:9', binding: { issuer: 'https://github.com', client_id: 'app', resource: null }, missing };
+    put.run(randomBytes(16), user, server, JSON.stringify(binding), 'read:user', randomBytes(40), ends, now, now, now, dead);
+  }
+  return () => { record.exec('DELETE FROM connections'); record.close(); };
+}
+
 async function walk(browser, sekisho, callback, language) {
   const { url } = sekisho, seen = new Set();
   const look = (person, page) => judge(person, page, language, seen);
@@ -122,6 +149,14 @@ async function walk(browser, sekisho, callback, language) {
   await look(person, 'consent');
   await person.press('button[value=deny]');
   await look(person, 'device-done');
+  await person.goto(`${url}/connect/tracker`);
+  await look(person, 'connect');
+  await person.goto(`${url}/account/connections`);
+  await look(person, 'connections-none');
+  const disconnect = connect(sekisho.folder, 'alice@example.com');
+  await person.goto(`${url}/account/connections?connected=tracker`);
+  await look(person, 'connections');
+  disconnect();
   await person.goto(begun.replace(/redirect_uri=[^&]*/, 'redirect_uri=https%3A%2F%2Felsewhere.example%2F'));
   await look(person, 'error');
   await person.goto(`${url}/no-such-page`);
