@@ -155,6 +155,8 @@ async fn f_15_a_node_that_dies_between_answer_and_write_leaves_one_question_to_t
                 while !scene.town.nodes[0].is_dead() {
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
+                // Whoever asks from now on is heard.
+                gate.add_permits(MANY);
             };
             Ok::<_, String>(tokio::join!(calls, death).0)
         };
