@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use authorization_server::{Stopping, Target};
 use http::StatusCode;
+use http_body_util::BodyExt as _;
 use protocol::world::{Clock, Entropy};
 use serde_json::{Value, json};
-use store::{AuditKind, Connections as _, Failpoint, Queries as _};
+use store::{AuditEvent, AuditKind, Connections as _, Failpoint, Outcome, Queries as _};
 use testkit::browser::{Browser, Page};
 use testkit::house::{Connected, House, Plan};
 use testkit::http::Answer;
@@ -16,6 +17,8 @@ use testkit::world::{TestClock, TestEntropy};
 
 pub(super) type Done = Result<(), String>;
 
+/// How soon what was taken back must be over (product.md, P-2).
+const T: Duration = Duration::from_secs(5);
 /// How many calls come at once.
 const MANY: usize = 200;
 
@@ -351,6 +354,49 @@ async fn a_token_that_the_mcp_server_refuses_is_exchanged_once() -> Done {
     let counts = scene.remote.counts();
     assert_eq!((counts.refreshes, counts.unauthorized - before), (1, 1));
     scene.house.close().await
+}
+
+/// A stream goes on with the credential by which it was opened. P-2: it ends within T where that is taken back, here or by
+/// whoever else writes into the record.
+#[tokio::test]
+async fn streams_end_when_the_account_by_which_they_were_opened_is_connected_no_more() -> Done {
+    let clock = Arc::new(TestClock::default());
+    let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::PreRegistered).await?;
+    let connected = Some(Connected::beside("notes", &remote));
+    let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+    let (mut alice, mut bob) = (house.browser(), house.browser());
+    let (of_alice, of_bob) =
+        (token(&house, &mut alice, "alice").await?, token(&house, &mut bob, "bob").await?);
+    for (browser, token) in [(&mut alice, &of_alice), (&mut bob, &of_bob)] {
+        let link = link_in(&house.echo("notes", token).await?)?;
+        connect(browser, &link).await?;
+    }
+    let open = async |token: &str, method: &str, params: Value| {
+        let asked = house.call_request("notes", token, method, params)?;
+        let client = house.http.stream(asked).await?;
+        assert_eq!(client.status(), StatusCode::OK);
+        Ok::<_, String>((client, house.mcp.next_stream().await))
+    };
+    let call = || json!({"name": "stream", "arguments": {}});
+    let (_first, first) = open(&of_alice, "tools/call", call()).await?;
+    let (_second, second) = open(&of_alice, "subscriptions/listen", json!({})).await?;
+    let (mut third, of_another) = open(&of_bob, "tools/call", call()).await?;
+    let page = alice.open(&format!("{}/account/connections", house.issuer)).await?.page()?;
+    alice.submit(&page, page.form()?, None).await?.page()?;
+    for stream in [first, second] {
+        tokio::time::timeout(T, stream.closed()).await.map_err(|_| "it is open")?;
+    }
+    // Somebody else's goes on.
+    assert!(of_another.send("data: still here\n\n"));
+    assert!(tokio::time::timeout(T, third.frame()).await.map_err(|_| "no event")?.is_some());
+    // As `sekisho connections end` and other nodes do.
+    let living = house.store.list_connections(None, None).await.map_err(text)?;
+    let (entropy, now) = (TestEntropy::seeded(99), house.clock.now());
+    let event =
+        AuditEvent::new(protocol::id::Id::mint(now, &entropy), now, AuditKind::ConnectionEnded, Outcome::Ok);
+    assert!(house.store.end_connection(living[0].id, event).await.map_err(text)?);
+    tokio::time::timeout(T, of_another.closed()).await.map_err(|_| "it is open")?;
+    house.close().await
 }
 
 /// TK-35: a definite no is asked for once; from then on the person is told where to connect again, and can.

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use protocol::id::{Connection, Id};
 use protocol::mcp::{JsonRpcError, RequestId};
 use upstream::mcp_server::streamable_http::UpstreamError;
 
@@ -58,8 +59,8 @@ impl ResourceServer {
         if let Err(reason) = self.parts.audit.intend(&mut asked.entry).await {
             return Err(asked.refuse(reason));
         }
-        let answer = match self.send(&asked, &session, credentials).await {
-            Ok(answer) => answer,
+        let (answer, connection) = match self.send(&asked, &session, credentials).await {
+            Ok(answered) => answered,
             Err(reason) => return Err(self.without_credential(asked, &session, reason)),
         };
         let (head, body) = answer.into_parts();
@@ -76,9 +77,9 @@ impl ResourceServer {
         let body = if asked.list().is_some() && passage == Passage::Through(Media::Json) {
             self.give_list(asked, status, body).await?
         } else {
-            match self.enter(&asked, standing, passage, &body) {
+            match self.enter(&asked, (standing, connection), passage, &body).await {
                 Ok(stream) => self.through(asked, status, passage, (body, stream)),
-                Err(reason) => return Err(asked.refuse(reason)),
+                Err(reason) => return Err(self.without_credential(asked, &session, reason)),
             }
         };
         let mut response = Response::new(body);
@@ -89,18 +90,18 @@ impl ResourceServer {
 
     /// Sends the request. If the MCP server takes a person's credential no more, it is replaced, and the call goes up once
     /// again: a 401 says that it was not carried out (RFC 9110, section 15.5.2; RS-171). The same if it wants one of more
-    /// scope, and the person has one by now.
+    /// scope, and the person has one by now. With the answer comes the connection whose credential it was.
     async fn send(
         &self,
         asked: &Asked,
         session: &Session,
         credentials: Credentials,
-    ) -> Result<Response<Incoming>, CallReason> {
+    ) -> Result<(Response<Incoming>, Option<Id<Connection>>), CallReason> {
         let who = asked.who();
         let (line, user) = (who.server.line(), who.person.user);
         let request = request::build(asked, session, credentials.clone());
         let answer = line.send(request, user).await.map_err(reason)?;
-        let Some(held) = credentials.held.clone() else { return Ok(answer) };
+        let Some(held) = credentials.held.clone() else { return Ok((answer, None)) };
         let vault = self.vault();
         let next = if answer.status() == StatusCode::UNAUTHORIZED {
             drop(answer);
@@ -109,7 +110,7 @@ impl ResourceServer {
             drop(answer);
             vault.wider(&held, (user, &who.server), &challenge).await?
         } else {
-            return Ok(answer);
+            return Ok((answer, Some(held.id)));
         };
         let credentials = credentials.with(Arc::clone(&next));
         let request = request::build(asked, session, credentials);
@@ -120,7 +121,7 @@ impl ResourceServer {
         if let Some(challenge) = partial::too_little(answer.status(), answer.headers()) {
             vault.wider(&next, (user, &who.server), &challenge).await?;
         }
-        Ok(answer)
+        Ok((answer, Some(next.id)))
     }
 
     /// The session id of older clients, sealed. None for those of 2026-07-28, and none for a session that ends.
@@ -186,10 +187,10 @@ impl ResourceServer {
 
     /// A place among the open streams for an answer that may take long: events, or a body of unknown length, for
     /// there are MCP servers that stream JSON without an end.
-    fn enter(
+    async fn enter(
         &self,
         asked: &Asked,
-        standing: Option<Lease>,
+        (standing, connection): (Option<Lease>, Option<Id<Connection>>),
         passage: Passage,
         body: &Incoming,
     ) -> Result<Option<Stream>, CallReason> {
@@ -199,10 +200,18 @@ impl ResourceServer {
             Passage::Empty | Passage::InOurWords => return Ok(None),
         };
         let access = &asked.who().verdict.access;
+        let stands = standing.is_some();
         let lease = match standing {
             Some(lease) => lease,
             None => self.streams.enter(asked.who().clone(), true)?,
         };
+        if let Some(connection) = connection {
+            lease.carried_by(connection);
+            // Its credential may have been in memory for a while; a stream that stands would outlast that.
+            if stands && !self.vault().lives(connection).await? {
+                return Err(CallReason::ConnectionMissing);
+            }
+        }
         // Withdrawn while the MCP server was thinking: whoever withdrew it did not find this stream yet.
         if self.revocations.is_dead(access) || self.held_keys.disown(access) {
             return Err(CallReason::TokenRevoked);

@@ -1,5 +1,5 @@
 //! The streams that are open: each can be ended from outside, at once, when the access behind it is withdrawn
-//! (product.md, P-2 and P-16).
+//! (product.md, P-2 and P-16), or the connection by whose credential it was opened (P-15).
 //!
 //! A stream enters the registry first and asks the revocations second, so that one withdrawn in between is seen by
 //! either. Ending one takes what it reads from out of its hands, so that it ends although its client reads nothing.
@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
+use protocol::id::{Connection, Id};
 
 use crate::audit::Who;
 use crate::counts::Ending;
@@ -21,6 +22,8 @@ use crate::verdicts::Access;
 /// Why a stream is ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
+    /// The account by which it was opened is connected no more.
+    Disconnected,
     /// Nobody knows any more whether its access was withdrawn.
     Stale,
     /// The process is about to stop.
@@ -33,6 +36,7 @@ impl Cause {
     /// How the call is written down.
     pub(crate) const fn ending(self) -> (Ending, &'static str) {
         match self {
+            Self::Disconnected => (Ending::Revoked, "connection_ended"),
             Self::Stale => (Ending::Unavailable, "revocations_stale"),
             Self::Stopping => (Ending::Unavailable, "stopping"),
             Self::Withdrawn => (Ending::Revoked, "access_withdrawn"),
@@ -65,6 +69,8 @@ struct Stream {
     end: Arc<End>,
     /// It brings the answer to one call, after which it is over by itself.
     is_answer: bool,
+    /// By the credential of which the MCP server was asked.
+    connection: Option<Id<Connection>>,
 }
 
 /// Set once, from outside.
@@ -127,7 +133,7 @@ impl Streams {
         let number = open.next;
         open.next = number.wrapping_add(1);
         let end = Arc::new(End::default());
-        open.by_number.insert(number, Stream { who, end: Arc::clone(&end), is_answer });
+        open.by_number.insert(number, Stream { who, end: Arc::clone(&end), is_answer, connection: None });
         Ok(Lease { streams: Arc::clone(self), number, end, _held: held })
     }
 
@@ -166,6 +172,19 @@ impl Streams {
         }
     }
 
+    /// The connections by whose credentials streams are open.
+    pub(crate) fn connections(&self) -> Vec<Id<Connection>> {
+        let mut all: Vec<_> = self.lock().by_number.values().filter_map(|stream| stream.connection).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Ends those whose connection is over.
+    pub(crate) fn end_disconnected(&self, is_over: impl Fn(Id<Connection>) -> bool) {
+        self.end(Cause::Disconnected, |stream| stream.connection.is_some_and(&is_over));
+    }
+
     /// How many are open.
     pub(crate) fn len(&self) -> usize {
         self.lock().by_number.len()
@@ -187,6 +206,13 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// By the credential of which connection the MCP server was asked.
+    pub(crate) fn carried_by(&self, connection: Id<Connection>) {
+        if let Some(stream) = self.streams.lock().by_number.get_mut(&self.number) {
+            stream.connection = Some(connection);
+        }
+    }
+
     /// Set when the stream is to end.
     pub(crate) fn end(&self) -> &End {
         &self.end

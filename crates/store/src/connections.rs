@@ -11,7 +11,7 @@ use protocol::secret::{Hash, Sealed};
 use protocol::world::Timestamp;
 
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, AuditEvent, StoreError, audit_events};
 
@@ -161,6 +161,9 @@ pub trait Connections: Send + Sync {
     /// Ends a connection. Whether it lived.
     fn end_connection(&self, id: Id<Connection>, audit: AuditEvent) -> Answer<'_, bool>;
 
+    /// Which of these live.
+    fn list_living_connections(&self, ids: Vec<Id<Connection>>) -> Answer<'_, Vec<Id<Connection>>>;
+
     /// Those that ended and of which the provider may be told now, a few.
     fn list_ended_connections(&self, now: Timestamp) -> Answer<'_, Vec<ConnectionRecord>>;
 
@@ -195,6 +198,7 @@ statement_list! {
     LIST = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NULL AND id > $1 ORDER BY id LIMIT 100");
     LIST_OF_USER = concat!("SELECT ", columns!(), " FROM connections WHERE user_id = $1 AND ended_at IS NULL AND id > $2 \
         ORDER BY id LIMIT 100");
+    LIVING = "SELECT id FROM connections WHERE ended_at IS NULL AND id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     LIST_ENDED = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NOT NULL \
         AND COALESCE(claimed_until, 0) <= $1 ORDER BY ended_at LIMIT 20");
     PUT = "INSERT INTO connections (id, user_id, server, binding, account, scope, access_token, refresh_token, expires_at, \
@@ -346,6 +350,22 @@ impl Connections for Engine {
             let mut steps = vec![Step::one(END, params![audit.at, id])];
             audit_events::push(&mut steps, &audit)?;
             Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
+        })
+    }
+
+    fn list_living_connections(&self, ids: Vec<Id<Connection>>) -> Answer<'_, Vec<Id<Connection>>> {
+        /// So many the statement takes.
+        const AT_ONCE: usize = 10;
+        Box::pin(async move {
+            let mut living = Vec::new();
+            for some in ids.chunks(AT_ONCE) {
+                let last = some.last().into_iter().cycle();
+                let row = some.iter().chain(last).take(AT_ONCE).map(|id| Value::from(*id)).collect();
+                for row in self.many(LIVING, row).await? {
+                    living.push(Decoder::new("connections", row).id("id")?);
+                }
+            }
+            Ok(living)
         })
     }
 

@@ -139,7 +139,9 @@ async fn resource_server(
     let mut ways = plan::ways(&ground.plan, &mcp_url)?;
     let mut settings = plan::guarded(&ground.plan, &mcp_url, issuer)?;
     if let Some(connected) = &ground.plan.connected {
-        ways.insert(connected.server.to_owned(), connected.way()?);
+        if !connected.beside {
+            ways.insert(connected.server.to_owned(), connected.way()?);
+        }
         for server in settings.servers.iter_mut().filter(|server| server.name == connected.server) {
             server.assertion = false;
             server.assertion_audience.clone_from(&connected.url);

@@ -327,6 +327,7 @@ impl ResourceServer {
         vault.forget(user, server);
         if ended {
             vault.counts.count(Became::Ended);
+            self.streams.end_disconnected(|connection| connection == record.id);
         }
         Ok(ended)
     }

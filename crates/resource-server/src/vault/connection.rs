@@ -199,6 +199,11 @@ impl Vault {
         }
     }
 
+    /// Whether a connection lives, by the record.
+    pub(crate) async fn lives(&self, id: Id<Connection>) -> Result<bool, CallReason> {
+        Ok(!self.store.list_living_connections(vec![id]).await?.is_empty())
+    }
+
     /// Forgets what is in memory.
     pub(crate) fn forget(&self, user: Id<User>, server: &str) {
         self.known.remove(&(user, server.to_owned()));

@@ -1,6 +1,8 @@
 //! Connections that ended are taken back at who gave them (RFC 7009), from the record, so that neither a provider that is away
-//! nor a node that dies loses one: one at a time, over all nodes, further and further apart.
+//! nor a node that dies loses one: one at a time, over all nodes, further and further apart. And streams that were opened by
+//! them end, on every node within T (product.md, P-2).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,21 +27,52 @@ const LONGEST: Duration = Duration::from_secs(6 * 60 * 60);
 const GIVEN_UP: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 impl ResourceServer {
-    /// Has providers told of connections that ended, until then; a task that somebody must own. What was begun for a call is
-    /// waited for.
+    /// Has providers told of connections that ended, and ends their streams, until then; a task that somebody must own. What was
+    /// begun for a call is waited for.
     pub async fn tend_connections(&self, shutdown: CancellationToken) {
         let vault = self.vault();
-        while !shutdown.is_cancelled() {
-            if let Err(error) = self.revoke_ended().await {
-                tracing::warn!(%error, "connections that ended could not be read");
-            }
+        let pause = async || {
             tokio::select! {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(LOOK) => {}
             }
-        }
+        };
+        let revoking = async {
+            while !shutdown.is_cancelled() {
+                if let Err(error) = self.revoke_ended().await {
+                    tracing::warn!(%error, "connections that ended could not be read");
+                }
+                pause().await;
+            }
+        };
+        // Apart: a provider may take its time.
+        let ending = async {
+            while !shutdown.is_cancelled() {
+                if let Err(error) = self.end_streams_of_ended().await {
+                    tracing::warn!(%error, "it is not known which connections ended");
+                }
+                pause().await;
+            }
+        };
+        tokio::join!(revoking, ending);
         vault.tasks.close();
         vault.tasks.wait().await;
+    }
+
+    /// One look at which streams outlasted their connection. An end here is heard of at once; this is for those of other nodes
+    /// and of commands.
+    async fn end_streams_of_ended(&self) -> Result<(), StoreError> {
+        let open = self.streams.connections();
+        if open.is_empty() {
+            return Ok(());
+        }
+        let living: HashSet<_> =
+            self.vault().store.list_living_connections(open.clone()).await?.into_iter().collect();
+        let over: HashSet<_> = open.into_iter().filter(|id| !living.contains(id)).collect();
+        if !over.is_empty() {
+            self.streams.end_disconnected(|id| over.contains(&id));
+        }
+        Ok(())
     }
 
     /// One look at what ended.

@@ -26,6 +26,8 @@ pub struct Connected {
     pub url: String,
     /// Its authorization server.
     pub issuer: String,
+    /// Whether calls go to the house's own fake MCP server, which takes any credential.
+    pub beside: bool,
     secret: &'static str,
 }
 
@@ -38,7 +40,13 @@ impl Connected {
     #[must_use]
     pub fn to(server: &'static str, remote: &RemoteServer) -> Self {
         let (url, issuer) = (remote.url.clone(), remote.issuer().to_owned());
-        Self { server, url, issuer, secret: remote.client_secret() }
+        Self { server, url, issuer, beside: false, secret: remote.client_secret() }
+    }
+
+    /// The same, of an MCP server that stands in the house: it takes any credential, and streams.
+    #[must_use]
+    pub fn beside(server: &'static str, remote: &RemoteServer) -> Self {
+        Self { beside: true, ..Self::to(server, remote) }
     }
 
     /// What the house is told of it.
