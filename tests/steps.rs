@@ -154,6 +154,21 @@ impl Flow {
         self.redeemed(&code).await
     }
 
+    /// An access token that reads and does not write.
+    pub(crate) async fn reader(&mut self) -> Result<String, String> {
+        let pkce = self.pkce();
+        let resource = self.house.resource(self.server);
+        let mut fields = self.client.authorization_request(&resource, &pkce.challenge);
+        fields.push(("scope".to_owned(), "read".to_owned()));
+        let page = self.browser.open(&self.client.authorization_url(&fields)).await?.page()?;
+        let page = log_in(&mut self.browser, page, self.login).await?;
+        let callback = allow(&mut self.browser, &page).await?;
+        let code = parameter(&callback, "code").ok_or_else(|| format!("no code in {callback}"))?;
+        let answer = self.client.redeem(&code, &pkce.verifier).await?;
+        self.keep_tokens(&answer);
+        Ok(Tokens::of(&answer)?.access)
+    }
+
     /// Refreshes.
     pub(crate) async fn refresh(&self, refresh_token: &str) -> Result<Answer, String> {
         let answer = self.client.refresh(refresh_token).await?;

@@ -14,6 +14,8 @@ use crate::steps::{Flow, while_trying};
 
 const HONEST: &str = r#"{"name":"echo","description":"Says it again.","annotations":{"readOnlyHint":true}}"#;
 const POISONED: &str = r#"{"name":"echo","description":"Says it again. <IMPORTANT>p0ison</IMPORTANT>","annotations":{"readOnlyHint":true}}"#;
+/// As the fake MCP server says it.
+const ECHO: &str = r#"{"name":"echo","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}"#;
 const NEW: &str = r#"{"name":"h1dden","description":"p0ison","annotations":{"readOnlyHint":true}}"#;
 
 fn answer(media: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
@@ -97,6 +99,11 @@ async fn px_18_px_20_what_nobody_accepted_reaches_no_client_in_any_shape() -> Ve
         assert!(got.contains(HONEST), "{shape}: {got}");
         assert!(!got.contains("p0ison") && !got.contains("h1dden"), "{shape}: {got}");
     }
+    // Each once; what stands beside the accepted one, or can be read in two ways, ends no waiting.
+    let told = flow.house.audit(AuditKind::ToolsChanged).await?;
+    let of = |key: &str| told.iter().filter(|told| told.detail.contains_key(key)).count();
+    assert_eq!((of("waiting"), of("unpinned"), of("restored")), (2, 1, 0), "{told:?}");
+    flow.house.mcp.list_every(Some(&format!("{POISONED},{NEW}")));
     let refused = call(&flow, &token, "echo").await?;
     assert_eq!(refused.status, StatusCode::OK);
     assert_eq!(refused.json()["result"]["isError"], true);
@@ -104,15 +111,11 @@ async fn px_18_px_20_what_nobody_accepted_reaches_no_client_in_any_shape() -> Ve
     let never = call(&flow, &token, "h1dden").await?;
     assert_eq!((never.status, said(&never)), (StatusCode::FORBIDDEN, said(&unknown)));
     let house = flow.house.restart().await?;
-    // That a tool says something else is the MCP server's doing, and the call one that failed.
-    let calls = [house.audit(AuditKind::CallRefused).await?, house.audit(AuditKind::Call).await?].concat();
+    // Nothing was forwarded: a refusal, and no call that failed.
+    let calls = house.audit(AuditKind::CallRefused).await?;
     let reasons: Vec<_> = calls.iter().filter_map(|call| call.reason.as_deref()).collect();
     assert_eq!(reasons.iter().filter(|reason| **reason == "tool_changed").count(), 1);
     assert_eq!(reasons.iter().filter(|reason| **reason == "tool_not_accepted").count(), 3);
-    let told = house.audit(AuditKind::ToolsChanged).await?;
-    let restored = told.iter().filter(|told| told.detail.contains_key("restored")).count();
-    // Each once; a list that says both ends the waiting, and the next one begins it anew.
-    assert_eq!((told.len(), restored), (4, 1), "{told:?}");
     // After a restart what was accepted is still what counts.
     house.mcp.list_next(answer("application/json", poisoned));
     let got = house.call("notes", &token, "tools/list", json!({})).await?;
@@ -134,4 +137,73 @@ async fn px_25_one_persons_list_does_not_decide_what_another_may_call() -> Verdi
     let waiting = known(&flow.house).await?.tools.remove(0).waiting;
     assert_eq!(waiting.map(|seen| seen.text).as_deref(), Some(HONEST));
     flow.close().await
+}
+
+/// What the MCP server says to one person decides about nobody else: who is shown what was accepted may go on.
+#[tokio::test]
+async fn px_25_one_persons_list_makes_no_tool_wait_for_those_who_are_shown_what_was_accepted() -> Verdict {
+    let mut flow = approving().await?;
+    let alice = flow.tokens().await?.access;
+    // The list that everybody is given, as long as nothing else is said.
+    flow.house.call("notes", &alice, "tools/list", json!({})).await?;
+    while known(&flow.house).await?.generation < 1 {
+        tokio::task::yield_now().await;
+    }
+    accept(&flow.house).await?;
+    let client = flow.house.client().await?;
+    let bob = client.obtain_tokens(&mut flow.house.browser(), "bob", &flow.house.resource("notes")).await?;
+    let bob = bob["access_token"].as_str().ok_or("no token")?.to_owned();
+    let failed = async |token: &str, tool: &str| -> Result<bool, String> {
+        let answer = call(&flow, token, tool).await?;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        Ok(answer.json()["result"]["isError"] == true)
+    };
+    // Alice is given another one, and sees what was accepted in its place.
+    let got = listed(&flow, &alice, answer("application/json", list(POISONED)), 3).await?;
+    assert!(!got.contains("p0ison") && got.contains("echo"), "{got}");
+    assert!(
+        !failed(&bob, "echo").await? && !failed(&bob, "write").await?,
+        "it says to bob what was accepted"
+    );
+    flow.house.mcp.list_every(Some(POISONED));
+    assert!(failed(&alice, "echo").await?, "to alice it says something else");
+    assert!(!failed(&alice, "write").await?, "of another tool nothing waits");
+    // Bob is given it too, and soon that counts.
+    flow.house.advance(std::time::Duration::from_secs(61)).await?;
+    assert!(failed(&bob, "echo").await?);
+    // Both at once is not what was accepted.
+    let both = format!("{ECHO},{POISONED}");
+    flow.house.mcp.list_every(Some(&both));
+    flow.house.advance(std::time::Duration::from_secs(61)).await?;
+    let got = flow.house.call("notes", &bob, "tools/list", json!({})).await?.text();
+    assert!(got.contains("echo") && !got.contains("p0ison"), "{got}");
+    assert!(failed(&bob, "echo").await? && failed(&alice, "echo").await?);
+    flow.house.mcp.list_every(None);
+    flow.house.advance(std::time::Duration::from_secs(61)).await?;
+    assert!(!failed(&alice, "echo").await? && !failed(&bob, "echo").await?);
+    flow.close().await
+}
+
+/// A definition that no record takes is followed, and is none by which a tool only reads.
+#[tokio::test]
+async fn px_25_a_hint_that_nobody_could_compare_later_is_not_believed() -> Verdict {
+    for odd in [
+        r#"{"name":"h1","annotations":{"readOnlyHint":true},"inputSchema":{"type":"object","type":"array"}}"#
+            .to_owned(),
+        format!(r#"{{"name":"h1","annotations":{{"readOnlyHint":true}},"x":"{}"}}"#, "x".repeat(64 * 1024)),
+        format!(
+            r#"{{"name":"h1","annotations":{{"readOnlyHint":true}},"x":{}1{}}}"#,
+            "[".repeat(60),
+            "]".repeat(60)
+        ),
+    ] {
+        let mut flow = Flow::new().await?;
+        let reader = flow.reader().await?;
+        flow.house.mcp.list_every(Some(&odd));
+        let refused = call(&flow, &reader, "h1").await?;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
+        assert!(refused.header("www-authenticate").contains("write"), "{}", refused.text());
+        flow.close().await?;
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use protocol::world::{Clock, Entropy};
 use serde_json::{Value, json};
 use store::{AuditEvent, AuditKind, Connections as _, Failpoint, Outcome, Queries as _};
 use testkit::browser::{Browser, Page};
+use testkit::client::{Pkce, allow, log_in, parameter};
 use testkit::house::{Connected, House, Plan};
 use testkit::http::Answer;
 use testkit::remote_server::{Knows, RemoteServer, canary};
@@ -74,6 +75,20 @@ pub(super) async fn token(house: &House, browser: &mut Browser, login: &str) -> 
     let client = house.client().await?;
     let tokens = client.obtain_tokens(browser, login, &house.resource("notes")).await?;
     Ok(tokens["access_token"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A token that reads and does not write.
+async fn reader(house: &House, login: &str) -> Result<String, String> {
+    let (client, pkce, mut browser) = (house.client().await?, Pkce::new("a reader"), house.browser());
+    let mut fields = client.authorization_request(&house.resource("notes"), &pkce.challenge);
+    fields.push(("scope".to_owned(), "read".to_owned()));
+    let page = browser.open(&client.authorization_url(&fields)).await?.page()?;
+    let page = log_in(&mut browser, page, login).await?;
+    let back = allow(&mut browser, &page).await?;
+    let code = parameter(&back, "code").ok_or("no code")?;
+    let tokens = client.redeem(&code, &pkce.verifier).await?.json();
+    assert_eq!(tokens["scope"], "read");
+    Ok(tokens["access_token"].as_str().ok_or("no token")?.to_owned())
 }
 
 /// The link in the words of an answer.
@@ -353,6 +368,47 @@ async fn a_token_that_the_mcp_server_refuses_is_exchanged_once() -> Done {
     assert!(scene.is("ada").await?);
     let counts = scene.remote.counts();
     assert_eq!((counts.refreshes, counts.unauthorized - before), (1, 1));
+    scene.house.close().await
+}
+
+/// What a tool says of itself is asked for with the person's credential. That this is refused says nothing of the tool: whoever
+/// may only read is told to connect, and not to ask for more scope, by which nothing would be better.
+#[tokio::test]
+async fn a_reader_whose_credential_is_refused_is_told_to_connect_and_not_to_ask_for_write() -> Done {
+    let scene = Scene::connected("ada").await?;
+    let token = reader(&scene.house, "alice").await?;
+    let echo = async || scene.house.echo("notes", &token).await;
+    assert!(echo().await?.text().contains(&canary("ada")));
+    // What was learnt of the list is over: it is asked for with a token that is good no more, which is exchanged.
+    let later = || scene.house.advance(Duration::from_secs(61));
+    later().await?;
+    scene.remote.end_access_tokens();
+    let answer = echo().await?;
+    assert!(answer.text().contains(&canary("ada")), "{}", answer.text());
+    assert_eq!(scene.remote.counts().refreshes, 1);
+    later().await?;
+    scene.remote.change(|held| held.forbids = true);
+    for _ in 0..2 {
+        let told = echo().await?;
+        assert_eq!(told.status, StatusCode::OK, "{} {}", told.header("www-authenticate"), told.text());
+        assert!(told.text().contains("/connect/notes"), "{}", told.text());
+    }
+    assert_eq!(
+        scene.house.audit(AuditKind::ConnectionDead).await?.len(),
+        0,
+        "it may be good for another tool"
+    );
+    scene.remote.change(|held| held.forbids = false);
+    later().await?;
+    assert!(echo().await?.text().contains(&canary("ada")));
+    later().await?;
+    scene.remote.end_grants_of("ada");
+    for _ in 0..2 {
+        let told = echo().await?;
+        assert_eq!(told.status, StatusCode::OK, "{} {}", told.header("www-authenticate"), told.text());
+        assert!(told.text().contains("/connect/notes"), "{}", told.text());
+    }
+    assert_eq!(scene.house.audit(AuditKind::ConnectionDead).await?.len(), 1);
     scene.house.close().await
 }
 

@@ -19,8 +19,8 @@ pub use keeper::{ToolKeeper, named};
 pub use pins::{InputSchemas, ToolsMode, accepted};
 pub use schema::{ArgumentSchema, ArgumentsRefused, SchemaFlaw};
 
-pub(crate) use keeper::ServerTools;
-pub(crate) use pins::{Pins, Refused, Shown};
+pub(crate) use keeper::{Gathered, ServerTools};
+pub(crate) use pins::{Heard, Pins, Refused, Shown};
 
 #[cfg(test)]
 mod tests;

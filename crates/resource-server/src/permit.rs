@@ -67,9 +67,23 @@ impl Permit {
         }
     }
 
+    /// The tool that is called, if it was accepted and somebody is said something else of it.
+    pub(crate) fn tool_in_doubt(&self) -> Option<&str> {
+        let server = &self.asked.who().server;
+        let tool = match &self.asked.operation {
+            Operation::Call { call, .. } if call.method == "tools/call" => call.name.as_deref()?,
+            Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => return None,
+        };
+        (server.tools().may_call(server.settings().tools, tool) == Err(Refused::Changed)).then_some(tool)
+    }
+
+    pub(crate) const fn parts(&self) -> (&Asked, &Session) {
+        (&self.asked, &self.session)
+    }
+
     /// The same, if what is known of the tool lets it be called. Asked after the policy, so that who may not call it hears
-    /// of nothing else (attacks PX-20).
-    pub(crate) fn for_a_tool_that_counts(self) -> Result<Self, CallError> {
+    /// of nothing else (attacks PX-20). `is_accepted` if what it says to this person is what was accepted.
+    pub(crate) fn for_a_tool_that_counts(self, is_accepted: bool) -> Result<Self, CallError> {
         let server = &self.asked.who().server;
         let (tool, body) = match &self.asked.operation {
             Operation::Call { call, body } if call.method == "tools/call" => match &call.name {
@@ -81,11 +95,11 @@ impl Permit {
             }
         };
         let pins = server.tools().pins();
-        if let Err(refused) = pins.may_call(server.settings().tools, tool) {
-            return Err(self.asked.refuse(match refused {
-                Refused::Changed => CallReason::ToolChanged,
-                Refused::NeverAccepted => CallReason::ToolNotAccepted,
-            }));
+        match server.tools().may_call(server.settings().tools, tool) {
+            Err(Refused::Changed) if is_accepted => {}
+            Err(Refused::Changed) => return Err(self.asked.refuse(CallReason::ToolChanged)),
+            Err(Refused::NeverAccepted) => return Err(self.asked.refuse(CallReason::ToolNotAccepted)),
+            Ok(()) => {}
         }
         let checked = match server.settings().input_schemas {
             InputSchemas::Enforce => check_arguments(&pins, tool, body),

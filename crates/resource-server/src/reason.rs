@@ -452,6 +452,10 @@ impl CallReason {
 
     /// How it is counted.
     pub(crate) const fn ending(&self) -> Ending {
+        // Its doing, and yet nothing went there: the call was refused here.
+        if matches!(self, Self::ArgumentsUnchecked | Self::ToolChanged) {
+            return Ending::Refused;
+        }
         match self.blame() {
             Blame::House => Ending::Unavailable,
             Blame::Upstream => Ending::UpstreamFailed,

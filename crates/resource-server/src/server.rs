@@ -423,7 +423,7 @@ impl ResourceServer {
             None => read_only,
         };
         let now = self.clock.now();
-        let mut permit = Permit::ask(asked, session, read_only, now)?.for_a_tool_that_counts()?;
+        let mut permit = self.if_it_counts(Permit::ask(asked, session, read_only, now)?).await?;
         if !self.record_reading {
             permit.unrecorded_if_it_reads(read_only);
         }

@@ -4,7 +4,8 @@
 //! need not be written down before they are forwarded. A hint is good for a minute, and for the person in whose name the
 //! list was read: an MCP server may have another list for everybody, and who can put a tool on their own must not decide
 //! what others may call (attacks PX-25). After that, and for a tool that is not known, the list is read again, once for
-//! all of this person's calls that wait. A tool that stays unknown counts as one that writes.
+//! all of this person's calls that wait. A tool that stays unknown counts as one that writes. If the MCP server turns the
+//! person's own credential away, that is said, and not taken for a tool that writes.
 //! Must never take a hint from anything but the MCP server's own list.
 
 mod listing;
@@ -16,13 +17,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use policy::ReadOnly;
 use protocol::id::{Id, User};
 use protocol::world::{Clock, Entropy};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use self::listing::Flaw;
+pub(crate) use self::listing::Said;
 use crate::call::Asked;
 use crate::session::Session;
 use crate::vault::credential::Credentials;
@@ -46,24 +47,39 @@ pub(crate) struct Catalogue {
     entropy: Arc<dyn Entropy>,
     known: Cache<Id<User>, Arc<Known>, Bytes>,
     /// When the list was last read for a person. Held while it is: their other calls wait for what it brings.
-    reading: Cache<Id<User>, Arc<tokio::sync::Mutex<Option<Duration>>>>,
+    reading: Cache<Id<User>, Arc<tokio::sync::Mutex<Option<Tried>>>>,
     /// Calls of those who may write, of tools of which nothing was known.
     unknown: Cache<Id<User>, Arc<AtomicU64>>,
     /// When the MCP server last did not answer at all: then nobody needs to try, one after the other.
     unanswered: Mutex<Option<Duration>>,
 }
 
+/// The MCP server lets the person in no more with the credential that it was shown, which is their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TurnedAway {
+    /// 403: it is good, and not for this.
+    Forbidden,
+    /// 401: it is good no more.
+    Unauthorized,
+}
+
+/// The last reading for a person.
+#[derive(Debug, Clone, Copy)]
+struct Tried {
+    at: Duration,
+    forbidden: bool,
+}
+
 #[derive(Debug)]
 struct Known {
-    hints: HashMap<String, bool>,
+    said: HashMap<String, Said>,
     read_at: Duration,
 }
 
 impl Known {
-    fn hint(&self, tool: &str, now: Duration) -> Option<ReadOnly> {
+    fn said(&self, tool: &str, now: Duration) -> Option<Said> {
         let young = now.saturating_sub(self.read_at) < LIFE;
-        let hint = self.hints.get(tool).filter(|_| young)?;
-        Some(if *hint { ReadOnly::Yes } else { ReadOnly::No })
+        self.said.get(tool).filter(|_| young).copied()
     }
 }
 
@@ -73,8 +89,8 @@ struct Bytes;
 impl Weighter<Id<User>, Arc<Known>> for Bytes {
     fn weight(&self, _: &Id<User>, known: &Arc<Known>) -> u64 {
         /// What a name costs beside its letters.
-        const PLACE: usize = 48;
-        let names: usize = known.hints.keys().map(|name| name.len() + PLACE).sum();
+        const PLACE: usize = 80;
+        let names: usize = known.said.keys().map(|name| name.len() + PLACE).sum();
         u64::try_from(names + PLACE).unwrap_or(u64::MAX)
     }
 }
@@ -91,52 +107,76 @@ impl Catalogue {
         }
     }
 
-    /// What the tool says of itself to this caller, as far as we may believe it.
+    /// What the tool says of itself to this caller, as far as we may believe it; none, if it is not known.
     pub(crate) async fn find(
         &self,
         tool: &str,
         asked: &Asked,
         session: &Session,
         credentials: &Credentials,
-    ) -> ReadOnly {
+    ) -> Result<Option<Said>, TurnedAway> {
         let user = asked.who().person.user;
-        if let Some(hint) = self.known(user, tool) {
-            return hint;
+        if let Some(said) = self.recall(user, tool) {
+            return Ok(Some(said));
         }
         let Ok(reading) = self.reading.get_or_insert_with(&user, || Ok::<_, Flaw>(Arc::default())) else {
-            return ReadOnly::No;
+            return Ok(None);
         };
-        let mut tried_at = reading.lock().await;
-        if let Some(hint) = self.known(user, tool) {
-            return hint;
+        let mut tried = reading.lock().await;
+        if let Some(said) = self.recall(user, tool) {
+            return Ok(Some(said));
         }
         let now = self.clock.monotonic();
         let lately = |at: Duration| now.saturating_sub(at) < PAUSE;
-        if tried_at.is_some_and(lately) || self.unanswered().is_some_and(lately) {
-            return ReadOnly::No;
+        if let Some(last) = tried.filter(|last| lately(last.at)) {
+            return if last.forbidden { Err(TurnedAway::Forbidden) } else { Ok(None) };
         }
-        *tried_at = Some(now);
+        if self.unanswered().is_some_and(lately) {
+            return Ok(None);
+        }
+        *tried = Some(Tried { at: now, forbidden: false });
         let reading = listing::read(asked, session, credentials, &*self.entropy);
-        match tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Flaw::Unanswered)) {
-            Ok(hints) => {
-                let fresh = Arc::new(Known { hints, read_at: now });
+        let flaw = match tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Flaw::Unanswered)) {
+            Ok(said) => {
+                let fresh = Arc::new(Known { said, read_at: now });
                 self.known.insert(user, Arc::clone(&fresh));
-                fresh.hint(tool, now).unwrap_or(ReadOnly::No)
+                return Ok(fresh.said(tool, now));
             }
-            Err(flaw) => {
-                tracing::warn!(server = asked.who().server.name(), %flaw, "the list of tools cannot be read");
-                match flaw {
-                    Flaw::Unanswered => *self.unanswered() = Some(self.clock.monotonic()),
-                    Flaw::Malformed | Flaw::Refused | Flaw::TooLong => {}
-                }
-                ReadOnly::No
+            Err(flaw) => flaw,
+        };
+        tracing::warn!(server = asked.who().server.name(), %flaw, "the list of tools cannot be read");
+        // That of the house is no business of the person's.
+        let is_their_own = credentials.held.is_some();
+        match flaw {
+            Flaw::Forbidden if is_their_own => {
+                *tried = Some(Tried { at: now, forbidden: true });
+                Err(TurnedAway::Forbidden)
+            }
+            Flaw::Unauthorized if is_their_own => {
+                // Whoever waits comes with another one, or hears that there is none.
+                *tried = None;
+                Err(TurnedAway::Unauthorized)
+            }
+            Flaw::Unanswered => {
+                *self.unanswered() = Some(self.clock.monotonic());
+                Ok(None)
+            }
+            Flaw::Forbidden | Flaw::Malformed | Flaw::Refused | Flaw::TooLong | Flaw::Unauthorized => {
+                Ok(None)
             }
         }
     }
 
     /// What the tool said of itself to this person within the last minute; nobody is asked.
-    pub(crate) fn recall(&self, user: Id<User>, tool: &str) -> Option<ReadOnly> {
-        self.known(user, tool)
+    pub(crate) fn recall(&self, user: Id<User>, tool: &str) -> Option<Said> {
+        self.known.get(&user)?.said(tool, self.clock.monotonic())
+    }
+
+    /// Forgets what the list said to this person, who has just read it: it may say something else.
+    pub(crate) fn forget(&self, user: Id<User>) {
+        if self.known.remove(&user).is_some() {
+            self.reading.remove(&user);
+        }
     }
 
     /// Whether to ask on behalf of somebody who may call the tool either way: at every so many calls of which nothing is
@@ -144,10 +184,6 @@ impl Catalogue {
     pub(crate) fn is_worth_asking(&self, user: Id<User>) -> bool {
         let counted = self.unknown.get_or_insert_with(&user, || Ok::<_, Flaw>(Arc::default()));
         counted.is_ok_and(|count| count.fetch_add(1, Ordering::Relaxed) % MUCH == MUCH - 1)
-    }
-
-    fn known(&self, user: Id<User>, tool: &str) -> Option<ReadOnly> {
-        self.known.get(&user)?.hint(tool, self.clock.monotonic())
     }
 
     fn unanswered(&self) -> std::sync::MutexGuard<'_, Option<Duration>> {

@@ -77,6 +77,7 @@ struct State {
     connections: Mutex<usize>,
     odd: Mutex<VecDeque<Response<Bytes>>>,
     lists: Mutex<VecDeque<Response<Bytes>>>,
+    list: Mutex<Option<String>>,
     sessions: Mutex<usize>,
     flooded: AtomicUsize,
     dammed: Notify,
@@ -137,6 +138,12 @@ impl FakeMcpServer {
     /// The next `tools/list` is answered with this.
     pub fn list_next(&self, answer: Response<Bytes>) {
         lock(&self.state.lists).push_back(answer);
+    }
+
+    /// Every `tools/list` that nothing else was said for is answered with this, as the answer to what was asked; with `None`
+    /// as at the beginning.
+    pub fn list_every(&self, tools: Option<&str>) {
+        *lock(&self.state.list) = tools.map(str::to_owned);
     }
 
     /// The next stream that is opened by the tool `stream` or by a GET.
@@ -210,8 +217,13 @@ async fn answer(request: Request<Incoming>, state: Arc<State>) -> Result<Respons
             Ok(odd.map_or_else(|| status(StatusCode::INTERNAL_SERVER_ERROR), |odd| odd.map(full)))
         }
         ("tools/list", _) => {
-            let list = lock(&state.lists).pop_front();
-            Ok(list.map_or_else(|| result(&id, "tools/list", &message), |list| list.map(full)))
+            if let Some(list) = lock(&state.lists).pop_front() {
+                return Ok(list.map(full));
+            }
+            Ok(match lock(&state.list).clone() {
+                Some(tools) => full_list(&id, &tools),
+                None => result(&id, "tools/list", &message),
+            })
         }
         ("initialize", _) => Ok(in_session(&state, result(&id, "initialize", &message))),
         (method, _) => Ok(result(&id, method, &message)),
@@ -227,6 +239,14 @@ fn in_session(state: &State, mut response: Response<Body>) -> Response<Body> {
         number => format!("session-of-the-fake-server-{number}"),
     };
     response.headers_mut().extend(id.parse().ok().map(|id| (SESSION, id)));
+    response
+}
+
+/// The tools as they were written.
+fn full_list(id: &Value, tools: &str) -> Response<Body> {
+    let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"tools":[{tools}]}}}}"#);
+    let mut response = Response::new(full(Bytes::from(body)));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
     response
 }
 

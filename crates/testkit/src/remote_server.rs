@@ -81,6 +81,8 @@ pub struct Held {
     pub delay: Duration,
     /// Revocations are refused as of a client that it does not know.
     pub refuses_revocations: bool,
+    /// Its MCP endpoint lets nobody do anything: 403.
+    pub forbids: bool,
     /// A revocation ends everything that the person ever granted, as at GitHub and Google.
     pub revokes_all: bool,
     /// A refresh is answered only when a permit of this is given.
@@ -336,6 +338,7 @@ impl Held {
             token_members: serde_json::Map::new(),
             delay: Duration::ZERO,
             refuses_revocations: false,
+            forbids: false,
             revokes_all: false,
             gate: None,
             calls: Vec::new(),

@@ -1,5 +1,5 @@
 //! `/healthz`: the process lives. `/readyz`: it can do its work, that is, the record answers and takes writes, revocations are
-//! known (product.md, P-2), and our clock is that of the record (attacks.md, F-13). It says too whether the configuration in use
+//! known (product.md, P-2), it is known which tools were accepted, and our clock is that of the record (attacks.md, F-13). It says too whether the configuration in use
 //! is the one that was read last (attacks.md, F-30). Both answer in bounded time, to anybody, under any host.
 
 use std::sync::Arc;
@@ -41,13 +41,15 @@ pub(crate) async fn ready(Extension(visit): Extension<Arc<Visit>>) -> Response {
     let parts = &visit.front.parts;
     let store = visit.front.readiness.ask(async { parts.store.ready().await.is_ok() }).await;
     let revocations = parts.resource_server.ready();
-    let status = if store && revocations { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let tools = parts.resource_server.knows_tools();
+    let status = if store && revocations && tools { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = |good: bool| if good { "ok" } else { "unavailable" };
     let clock = if parts.resource_server.clock_differs() { "differs" } else { "ok" };
     // What was refused at a reload does not end what works: it is said, and the last good one goes on.
     let configuration = if visit.front.metrics.is_stale() { "refused" } else { "ok" };
     let all = serde_json::json!({
         "clock": clock, "configuration": configuration, "revocations": word(revocations), "store": word(store),
+        "tools": word(tools),
     });
     respond::json(status, &all)
 }

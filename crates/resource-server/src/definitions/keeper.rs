@@ -1,10 +1,12 @@
 //! Keeps what is known of tools: reads what other nodes and operators wrote, writes what is new (decision 29).
 //!
 //! What clients are shown never waits for a write: it is judged by what is known, and what is new is told to the keeper,
-//! which is a task of its own. What cannot be written now is told again with the next list that holds it. Must never write
+//! which is a task of its own. What cannot be written now is told again with the next list that holds it. What cannot be
+//! remembered at all (no room, or two readers could read two things) is written down once for each node, and from then on a call
+//! of the tool is held against what the caller's own list says. Must never write
 //! what is known already, and never more often than [`PAUSE`] lets a tool change that changes all the time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +21,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::pins::{Cause, Pin};
-use super::{Definition, Pins, ToolsMode};
+use super::{Heard, Pins, Refused, ToolsMode};
 use crate::lists::{Item, List};
 
 /// How often there is a look for what others wrote.
@@ -34,6 +36,8 @@ const AT_ONCE: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(60);
 /// Tools whose last change is remembered.
 const PACES: usize = 20_000;
+/// Tools of one MCP server of which is remembered that they say what cannot be remembered.
+const UNPINNED: usize = 4_000;
 /// Names in one audit event.
 const NAMES: usize = 20;
 
@@ -41,6 +45,8 @@ const NAMES: usize = 20;
 pub(crate) struct ServerTools {
     server: String,
     pins: ArcSwap<Pins>,
+    /// Tools that were seen to say what cannot be remembered, up to [`UNPINNED`].
+    unpinned: ArcSwap<HashSet<String>>,
     news: mpsc::Sender<News>,
 }
 
@@ -48,7 +54,31 @@ pub(crate) struct ServerTools {
 struct News {
     of: Arc<ServerTools>,
     mode: ToolsMode,
-    said: Vec<Definition>,
+    heard: Vec<Heard>,
+}
+
+/// What of one list is not known, and which tools stand on it.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    heard: Vec<Heard>,
+    tools: HashSet<String>,
+}
+
+impl Gathered {
+    /// Whether any tool stands on the list.
+    pub(crate) fn holds_tools(&self) -> bool {
+        !self.tools.is_empty()
+    }
+
+    /// A tool stands on the list. Whether it is the first of its name.
+    pub(crate) fn take(&mut self, mode: ToolsMode, name: &str, heard: Option<Heard>) -> bool {
+        let is_first = self.tools.insert(name.to_owned());
+        // Where changes are followed the first one is.
+        if is_first || mode == ToolsMode::Approve {
+            self.heard.extend(heard);
+        }
+        is_first
+    }
 }
 
 impl ServerTools {
@@ -58,18 +88,52 @@ impl ServerTools {
     }
 
     /// Tells the keeper. If it has too much to do, the next list brings it again.
-    pub(crate) fn tell(self: &Arc<Self>, mode: ToolsMode, said: Vec<Definition>) {
-        if !said.is_empty() {
-            let _ = self.news.try_send(News { of: Arc::clone(self), mode, said });
+    pub(crate) fn tell(self: &Arc<Self>, mode: ToolsMode, gathered: Gathered) {
+        let (mut heard, unpinned) = (gathered.heard, self.unpinned.load());
+        heard.retain(|heard| match heard {
+            Heard::Said(_) => true,
+            Heard::Unpinned(tool) => !unpinned.contains(tool) && unpinned.len() < UNPINNED,
+        });
+        if !heard.is_empty() {
+            let _ = self.news.try_send(News { of: Arc::clone(self), mode, heard });
         }
     }
 
     /// Tells the keeper what of a list that we asked for ourselves is not known.
     pub(crate) fn saw<'t>(self: &Arc<Self>, mode: ToolsMode, tools: impl Iterator<Item = &'t str>) {
         let pins = self.pins.load();
-        let items = tools.filter_map(|text| Item::read(List::Tools, text));
-        let news = items.filter_map(|item| pins.judge(mode, &item).1).collect();
-        self.tell(mode, news);
+        let mut gathered = Gathered::default();
+        for item in tools.filter_map(|text| Item::read(List::Tools, text)) {
+            gathered.take(mode, &item.name, pins.judge(mode, &item).1);
+        }
+        self.tell(mode, gathered);
+    }
+
+    /// Whether a tool may be called, as far as its definition goes.
+    pub(crate) fn may_call(&self, mode: ToolsMode, tool: &str) -> Result<(), Refused> {
+        self.pins.load().may_call(mode, tool)?;
+        match mode {
+            ToolsMode::Approve if self.unpinned.load().contains(tool) => Err(Refused::Changed),
+            ToolsMode::Approve | ToolsMode::Follow => Ok(()),
+        }
+    }
+
+    /// Whether what is in the record is known here.
+    pub(crate) fn are_read(&self) -> bool {
+        self.pins.load().generation().is_some()
+    }
+
+    /// Those of these tools of which it is news that they say what cannot be remembered.
+    fn notice(&self, tools: Vec<String>) -> Vec<String> {
+        let known = self.unpinned.load();
+        let mut news: Vec<_> = tools.into_iter().filter(|tool| !known.contains(tool)).collect();
+        news.sort_unstable();
+        news.dedup();
+        news.truncate(UNPINNED.saturating_sub(known.len()));
+        if !news.is_empty() {
+            self.unpinned.store(Arc::new(known.iter().chain(&news).cloned().collect()));
+        }
+        news
     }
 }
 
@@ -112,8 +176,12 @@ impl ToolKeeper {
     /// What is known of the tools of this MCP server: the same for every configuration that names it.
     pub(crate) fn server(&self, name: &str) -> Arc<ServerTools> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        let new =
-            || ServerTools { server: name.to_owned(), pins: ArcSwap::default(), news: self.tell.clone() };
+        let new = || ServerTools {
+            server: name.to_owned(),
+            pins: ArcSwap::default(),
+            unpinned: ArcSwap::default(),
+            news: self.tell.clone(),
+        };
         Arc::clone(servers.entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
     }
 
@@ -189,15 +257,17 @@ impl ToolKeeper {
     async fn write(&self, news: News) -> Result<(), StoreError> {
         let mut paces = self.turn.lock().await;
         let server = &news.of;
+        let mut unpinned = Vec::new();
         for _ in 0..TRIES {
             let pins = server.pins();
             let Some(generation) = pins.generation() else {
                 self.read_one(server).await?;
                 continue;
             };
-            let put = self.decide(&pins, &news, &paces);
+            let put;
+            (put, unpinned) = self.decide(&pins, &news, &paces);
             if put.is_empty() {
-                return Ok(());
+                break;
             }
             let change = ToolChange {
                 server: server.server.clone(),
@@ -208,19 +278,41 @@ impl ToolKeeper {
             };
             if self.store.change_tools(change).await? {
                 self.remember(server, &pins, put, &mut paces);
-                return Ok(());
+                break;
             }
             // Another node or an operator was first.
             self.read_one(server).await?;
         }
-        Ok(())
+        self.notice(server, unpinned).await
     }
 
-    /// What of the news is to be written.
-    fn decide(&self, pins: &Pins, news: &News, paces: &Paces) -> Vec<(String, Pin, Cause)> {
+    /// What cannot be remembered counts as changed from now on, and is written down.
+    async fn notice(&self, server: &ServerTools, unpinned: Vec<String>) -> Result<(), StoreError> {
+        let news = server.notice(unpinned);
+        let Some(names) = named(news.iter().map(String::as_str)) else { return Ok(()) };
+        tracing::warn!(
+            server = server.server,
+            tools = news.len(),
+            "tools of an mcp server say what cannot be remembered: see docs/tools.md"
+        );
+        let mut event = self.event(&server.server, &[]);
+        event.detail.insert("unpinned", names);
+        self.store.append_audit(vec![event]).await
+    }
+
+    /// What of the news is to be written, and which tools say what cannot be remembered.
+    fn decide(&self, pins: &Pins, news: &News, paces: &Paces) -> (Vec<(String, Pin, Cause)>, Vec<String>) {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
-        let (mut put, mut new): (Vec<(String, Pin, Cause)>, _) = (Vec::new(), (0, 0));
-        for said in &news.said {
+        let (mut put, mut unpinned): (Vec<(String, Pin, Cause)>, _) = (Vec::new(), Vec::new());
+        let mut size = pins.size();
+        for heard in &news.heard {
+            let said = match heard {
+                Heard::Said(said) => said,
+                Heard::Unpinned(tool) => {
+                    unpinned.push(tool.clone());
+                    continue;
+                }
+            };
             let name = said.name();
             if put.iter().any(|(tool, _, _)| tool == name) {
                 continue;
@@ -233,14 +325,16 @@ impl ToolKeeper {
             if !begins_to_wait && paces.get(&key).is_some_and(|pace| monotonic < pace.until) {
                 continue;
             }
-            let room = (new.0 + usize::from(known.is_none()), new.1 + said.text().len());
-            if pins.is_full(room) {
-                continue;
+            match size.with(known, &pin) {
+                Some(with) => size = with,
+                None => {
+                    unpinned.push(name.to_owned());
+                    continue;
+                }
             }
-            new = room;
             put.push((name.to_owned(), pin, cause));
         }
-        put
+        (put, unpinned)
     }
 
     fn remember(&self, server: &ServerTools, pins: &Pins, put: Vec<(String, Pin, Cause)>, paces: &mut Paces) {

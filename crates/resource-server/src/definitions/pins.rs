@@ -6,7 +6,10 @@
 //! | approved | it is hidden | what counted before is listed, calls are refused | the same | the same |
 //!
 //! A hint that becomes another one waits for somebody in either case. Until then of the old and the new one that counts
-//! which allows less. Must never let a definition count that a reader could take for another.
+//! which allows less. Refused are the calls of those to whom it says something else: who is shown what was accepted may call it
+//! all the same, so that what one person is shown takes nothing from others. A definition that cannot be remembered, because
+//! there is no room or two readers could read two things in it, is never taken for one that only reads.
+//! Must never let a definition count that a reader could take for another.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,8 +23,52 @@ use crate::lists::Item;
 
 /// Tools of one MCP server that are remembered.
 pub(super) const MOST_TOOLS: usize = 2_000;
-/// Bytes of all their definitions.
+/// Bytes of all their definitions; and once more of those that wait although another one was accepted, so that what is new
+/// leaves no change unseen.
 pub(super) const MOST_BYTES: usize = 8 * 1024 * 1024;
+
+/// How much is remembered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    tools: usize,
+    bytes: usize,
+    /// Bytes of what waits beside something that was accepted.
+    beside: usize,
+}
+
+impl Size {
+    /// So much with one tool more or otherwise; `None` if there is no room for that.
+    pub(super) fn with(self, known: Option<&Pin>, next: &Pin) -> Option<Self> {
+        let (old, new) = (known.map(Pin::size).unwrap_or_default(), next.size());
+        let then = Self {
+            tools: (self.tools + new.tools).saturating_sub(old.tools),
+            bytes: (self.bytes + new.bytes).saturating_sub(old.bytes),
+            beside: (self.beside + new.beside).saturating_sub(old.beside),
+        };
+        let fits = |now: usize, then: usize, most: usize| then <= most || then <= now;
+        let has_room = fits(self.tools, then.tools, MOST_TOOLS)
+            && fits(self.bytes, then.bytes, MOST_BYTES)
+            && fits(self.beside, then.beside, MOST_BYTES);
+        has_room.then_some(then)
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            tools: self.tools + other.tools,
+            bytes: self.bytes + other.bytes,
+            beside: self.beside + other.beside,
+        }
+    }
+}
+
+/// What the keeper should hear of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It says this, which is not known.
+    Said(Definition),
+    /// This tool says something that cannot be remembered.
+    Unpinned(String),
+}
 
 /// What becomes of definitions that are new or changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -113,12 +160,13 @@ impl Pin {
         self.waiting.as_ref().map(|seen| &seen.definition)
     }
 
-    fn bytes(&self) -> usize {
-        [self.accepted(), self.waiting()]
-            .into_iter()
-            .flatten()
-            .map(|definition| definition.text().len())
-            .sum()
+    fn size(&self) -> Size {
+        let length = |definition: Option<&Definition>| definition.map_or(0, |it| it.text().len());
+        let (accepted, waiting) = (length(self.accepted()), length(self.waiting()));
+        match self.accepted {
+            Some(_) => Size { tools: 1, bytes: accepted, beside: waiting },
+            None => Size { tools: 1, bytes: waiting, beside: 0 },
+        }
     }
 
     /// Whether a hint becomes another one by what is said now.
@@ -144,6 +192,10 @@ impl Pin {
         let is =
             |known: Option<&Definition>| known.is_some_and(|known| known.fingerprint() == said.fingerprint());
         if is(pin.accepted()) {
+            // What waits was said to somebody, and may be still.
+            if mode == ToolsMode::Approve {
+                return None;
+            }
             let restored = || Self { waiting: None, ..pin.clone() };
             return pin.waiting.is_some().then(|| (restored(), Cause::Restored));
         }
@@ -181,7 +233,7 @@ pub(crate) struct Pins {
     /// `None` until the record was read.
     generation: Option<u64>,
     tools: HashMap<String, Pin>,
-    bytes: usize,
+    size: Size,
 }
 
 /// Why a tool may not be called now.
@@ -197,8 +249,8 @@ impl Pins {
     pub(super) fn read(list: &ToolList) -> Self {
         let tools: HashMap<_, _> =
             list.tools.iter().map(|record| (record.tool.clone(), Pin::read(record))).collect();
-        let bytes = tools.values().map(Pin::bytes).sum();
-        Self { generation: Some(list.generation), tools, bytes }
+        let size = size_of(&tools);
+        Self { generation: Some(list.generation), tools, size }
     }
 
     /// The generation in the record, if it was read.
@@ -215,38 +267,48 @@ impl Pins {
         let mut next = self.clone();
         next.generation = self.generation.map(|generation| generation + 1);
         next.tools.extend(put);
-        next.bytes = next.tools.values().map(Pin::bytes).sum();
+        next.size = size_of(&next.tools);
         next
     }
 
-    /// Whether so much more of a tool that is not known has no room.
-    pub(super) fn is_full(&self, new: (usize, usize)) -> bool {
-        self.tools.len() + new.0 > MOST_TOOLS || self.bytes + new.1 > MOST_BYTES
+    /// How much is remembered.
+    pub(super) const fn size(&self) -> Size {
+        self.size
     }
 
-    /// What is shown of an item of the list; and the definition, if it is one that the keeper should hear of.
-    pub(crate) fn judge(&self, mode: ToolsMode, item: &Item<'_>) -> (Shown, Option<Definition>) {
+    /// Whether so many bytes of a tool that is not known have no room.
+    fn is_full(&self, bytes: usize) -> bool {
+        self.tools.len() >= MOST_TOOLS || self.size.bytes + bytes > MOST_BYTES
+    }
+
+    /// What is shown of an item of the list; and what the keeper should hear of it.
+    pub(crate) fn judge(&self, mode: ToolsMode, item: &Item<'_>) -> (Shown, Option<Heard>) {
+        let unpinned = || Heard::Unpinned(item.name.clone().into_owned());
         let Some(pin) = self.tools.get(&*item.name) else {
+            let has_room = !self.is_full(item.text.len());
+            let said = has_room.then(|| Definition::read(item.text).ok()).flatten();
             let shown = match mode {
                 ToolsMode::Approve => Shown::Nothing,
-                ToolsMode::Follow => {
-                    // What has no room is never pinned, and does not count as a tool that only reads.
-                    let read_only = item.read_only && !self.is_full((1, item.text.len()));
-                    Shown::AsItIs { read_only }
-                }
+                // What is never pinned does not count as a tool that only reads.
+                ToolsMode::Follow => Shown::AsItIs { read_only: item.read_only && said.is_some() },
             };
-            let has_room = !self.is_full((1, item.text.len()));
-            return (shown, has_room.then(|| Definition::read(item.text).ok()).flatten());
+            return (shown, Some(said.map_or_else(unpinned, Heard::Said)));
         };
         // Byte for byte as it was: nothing has to be read.
         let same = |known: Option<&Definition>| known.is_some_and(|known| **known.text() == *item.text);
-        if same(pin.accepted()) && pin.waiting.is_none() {
+        if same(pin.accepted()) && (pin.waiting.is_none() || mode == ToolsMode::Approve) {
             return (Shown::AsItIs { read_only: item.read_only }, None);
         }
         if same(pin.waiting()) && (mode == ToolsMode::Approve || pin.flips(item.read_only)) {
             return (pin.shown(mode, item), None);
         }
-        let Ok(said) = Definition::read(item.text) else { return (pin.shown(mode, item), None) };
+        let Ok(said) = Definition::read(item.text) else {
+            let shown = match pin.shown(mode, item) {
+                Shown::AsItIs { .. } => Shown::AsItIs { read_only: false },
+                shown @ (Shown::Instead(_) | Shown::Nothing) => shown,
+            };
+            return (shown, Some(unpinned()));
+        };
         let shown = match pin.accepted() {
             Some(accepted) if accepted.fingerprint() == said.fingerprint() => {
                 Shown::AsItIs { read_only: item.read_only }
@@ -254,7 +316,7 @@ impl Pins {
             Some(_) | None => pin.shown(mode, item),
         };
         let is_news = Pin::next(Some(pin), &said, mode, Timestamp::from_micros(0)).is_some();
-        (shown, is_news.then_some(said))
+        (shown, is_news.then_some(Heard::Said(said)))
     }
 
     /// Whether a tool may be called, as far as its definition goes.
@@ -280,7 +342,7 @@ impl Pins {
     /// What counts of what a tool says of itself to this caller, where the MCP server is followed.
     pub(crate) fn temper(&self, tool: &str, said: ReadOnly) -> ReadOnly {
         let Some(pin) = self.tools.get(tool) else {
-            return if self.is_full((1, 0)) { ReadOnly::No } else { said };
+            return if self.is_full(0) { ReadOnly::No } else { said };
         };
         let known = [pin.accepted(), pin.waiting()];
         if known.into_iter().flatten().all(Definition::read_only) { said } else { ReadOnly::No }
@@ -304,6 +366,10 @@ impl Pin {
             ToolsMode::Follow => Shown::AsItIs { read_only: item.read_only },
         }
     }
+}
+
+fn size_of(tools: &HashMap<String, Pin>) -> Size {
+    tools.values().map(Pin::size).fold(Size::default(), Size::plus)
 }
 
 /// What is known of a tool after an operator accepted what waits; `None` if nothing does.

@@ -266,7 +266,65 @@ async fn a_definition_that_can_be_read_in_two_ways_does_not_take_the_place_of_an
     // Of two of one name none is what nobody accepted, and it is not listed twice instead.
     let both = r#"{"name":"echo","description":"Says it again.","annotations":{"readOnlyHint":true}},{"name":"echo","description":"evil"}"#;
     assert_eq!(listed(&world, both).await, [said(READS)]);
-    assert_eq!(known(&world).await.tools[0].waiting, None, "the first of the two is the accepted one");
+    let waiting = known(&world).await.tools.remove(0).waiting.unwrap();
+    assert_eq!(waiting.text, r#"{"name":"echo","description":"evil"}"#, "and what nobody accepted waits");
+    let told = told(&world).await;
+    let unpinned = told.iter().filter_map(|row| row.detail.get("unpinned")).collect::<Vec<_>>();
+    assert_eq!(unpinned, ["echo"], "and so is what cannot be remembered written down");
+    assert_eq!(called(&world, "read").await, "tool_changed");
+    // The accepted one beside it ends nothing, in whatever order.
+    for both in [
+        both,
+        r#"{"name":"echo","description":"evil"},{"name":"echo","description":"Says it again.","annotations":{"readOnlyHint":true}}"#,
+    ] {
+        listed(&world, both).await;
+        assert!(known(&world).await.tools[0].waiting.is_some());
+        assert_eq!(called(&world, "read").await, "tool_changed");
+    }
+    listed(&world, READS).await;
+    world.clock.advance(Duration::from_secs(61));
+    world.server.revocations().read().await.unwrap();
+    assert_eq!(called(&world, "read").await, "answered", "to whom it says what was accepted");
+    assert!(known(&world).await.tools[0].waiting.is_some(), "to somebody it says something else");
+}
+
+/// Where there is no more room for what is new there still is for what changes, and what has none counts as changed.
+#[tokio::test]
+async fn a_change_is_held_however_much_is_known() {
+    let world = world(ToolsMode::Approve).await;
+    let all = |of: &str, length: usize| {
+        let text = of.repeat(length);
+        let tools = (0..140)
+            .map(|number| value!({ "name": format!("tool {number}"), "description": text }).to_string());
+        let tools = tools.collect::<Vec<_>>().join(",");
+        move |seen: &Seen| {
+            let asked = seen.json();
+            Some(if asked["method"] == "tools/list" {
+                json(&message(&asked["id"], &tools))
+            } else {
+                json("{}")
+            })
+        }
+    };
+    let list = async |of: &'static str, length: usize| {
+        world.upstream.answers(all(of, length));
+        // Larger than a page may be for a client: as it is asked for to decide.
+        let (_, _) = world.answered(post(&world.token(|_| {}), LIST)).await;
+        world.server.tools().write_all().await.unwrap();
+    };
+    // 140 of 28 KiB: nearly 4 MiB, which is a list.
+    list("a", 28 * 1024).await;
+    accept(&world).await;
+    for of in ["b", "c"] {
+        list(of, 28 * 1024).await;
+        let known = known(&world).await;
+        assert!(known.tools.iter().all(|tool| tool.accepted.is_some() && tool.waiting.is_some()), "{of}");
+    }
+    let call = async |tool: &str| match world.call(post(&world.token(|_| {}), &tools_call(tool))).await {
+        Ok(_) => "answered".to_owned(),
+        Err(error) => error.reason().to_owned(),
+    };
+    assert_eq!(call("tool 7").await, "tool_changed");
 }
 
 #[tokio::test]
@@ -282,7 +340,12 @@ async fn another_node_and_an_operator_are_heard() {
     other.read().await.unwrap();
     assert_eq!(&**there.pins().accepted("echo").unwrap().text(), READS);
     // Both see the change; what one wrote the other does not write again.
-    let news = || vec![super::Definition::read(CHANGED).unwrap()];
+    let news = || {
+        let mut gathered = super::Gathered::default();
+        let said = super::Heard::Said(super::Definition::read(CHANGED).unwrap());
+        gathered.take(ToolsMode::Approve, "echo", Some(said));
+        gathered
+    };
     world.server.servers.get("files").unwrap().tools().tell(ToolsMode::Approve, news());
     there.tell(ToolsMode::Approve, news());
     world.server.tools().write_all().await.unwrap();

@@ -4,7 +4,6 @@
 //! One question to the policy for each item. Must never show what a call would be refused for good, nor a definition that
 //! does not count.
 
-use std::collections::HashSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -16,7 +15,7 @@ use protocol::world::Timestamp;
 use super::{Item, List};
 use crate::audit::Who;
 use crate::call::Asked;
-use crate::definitions::{Definition, Pins, Shown};
+use crate::definitions::{Gathered, Pins, Shown, ToolsMode};
 use crate::permit;
 use crate::settings::Settings;
 
@@ -87,10 +86,8 @@ pub(crate) struct Sight {
 struct OfText {
     /// What was known of the tools when it began.
     pins: Option<Arc<Pins>>,
-    /// Tools on it.
-    tools: HashSet<String>,
-    /// What the keeper should hear of.
-    news: Vec<Definition>,
+    /// The tools on it, and what the keeper should hear of.
+    gathered: Gathered,
 }
 
 impl Sight {
@@ -121,14 +118,12 @@ impl Sight {
     fn pinned(&mut self, item: &Item<'_>) -> Shown {
         let server = &self.who.server;
         let pins = self.text.pins.get_or_insert_with(|| server.tools().pins());
-        let (shown, news) = pins.judge(server.settings().tools, item);
-        let is_first = self.text.tools.insert(item.name.clone().into_owned());
+        let mode = server.settings().tools;
+        let (shown, heard) = pins.judge(mode, item);
+        let is_first = self.text.gathered.take(mode, &item.name, heard);
         match shown {
             Shown::Instead(_) if !is_first => Shown::Nothing,
-            Shown::AsItIs { .. } | Shown::Instead(_) | Shown::Nothing => {
-                self.text.news.extend(news.filter(|_| is_first));
-                shown
-            }
+            Shown::AsItIs { .. } | Shown::Instead(_) | Shown::Nothing => shown,
         }
     }
 }
@@ -155,8 +150,12 @@ impl See for Sight {
     }
 
     fn judged(&mut self) {
-        let OfText { news, .. } = std::mem::take(&mut self.text);
+        let OfText { gathered, .. } = std::mem::take(&mut self.text);
         let server = &self.who.server;
-        server.tools().tell(server.settings().tools, news);
+        if gathered.holds_tools() && server.settings().tools == ToolsMode::Approve {
+            // What the list said before to this person may not be what it says.
+            server.catalogue().forget(self.who.person.user);
+        }
+        server.tools().tell(server.settings().tools, gathered);
     }
 }

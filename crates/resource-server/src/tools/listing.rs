@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use protocol::mcp::ProtocolVersion;
+use protocol::secret::Hash;
 use protocol::world::Entropy;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 use super::sse::Events;
 use crate::call::{Asked, Operation};
+use crate::definitions::{Definition, ToolsMode};
 use crate::forward::request;
 use crate::media::{Media, content_type};
 use crate::session::Session;
@@ -30,24 +32,40 @@ const NAMES: usize = 512 * 1024;
 /// Why there is no list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(super) enum Flaw {
+    #[error("the mcp server lets nobody in with this credential")]
+    Forbidden,
     #[error("the mcp server answers with an error")]
     Refused,
     #[error("the answer is not a list of tools")]
     Malformed,
     #[error("the list is too long")]
     TooLong,
+    #[error("the mcp server does not take the credential")]
+    Unauthorized,
     #[error("the mcp server does not answer")]
     Unanswered,
 }
 
-/// The hints of all tools on the list. Where a name stands twice, both must say so.
+/// What a tool says of itself to one person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Whether it says that it changes nothing.
+    pub(crate) read_only: bool,
+    /// Of its definition, where definitions are accepted; none, if the list says two things of it.
+    pub(crate) fingerprint: Option<Hash>,
+}
+
+/// What all tools on the list say. Where a name stands twice, both must say so. What cannot be remembered is not believed:
+/// nobody could tell later that it says something else.
 pub(super) async fn read(
     asked: &Asked,
     session: &Session,
     credentials: &Credentials,
     entropy: &dyn Entropy,
-) -> Result<HashMap<String, bool>, Flaw> {
-    let mut hints = HashMap::new();
+) -> Result<HashMap<String, Said>, Flaw> {
+    let server = &asked.who().server;
+    let mode = server.settings().tools;
+    let (mut all, mut tools) = (HashMap::new(), Vec::new());
     let mut cursor = None;
     for _ in 0..PAGES {
         let mut chance = [0; 8];
@@ -56,20 +74,22 @@ pub(super) async fn read(
         let id = format!("sekisho-{:016x}", u64::from_be_bytes(chance));
         let message = message(&id, asked, cursor.take());
         let request = request::build_list(asked, session, credentials.clone(), message);
-        let line = asked.who().server.line();
-        let answer = line.send(request, asked.who().person.user).await.map_err(|_| Flaw::Unanswered)?;
-        let page = page(answer, &id).await?;
-        let server = &asked.who().server;
-        server.tools().saw(server.settings().tools, page.tools.iter().map(|tool| tool.get()));
-        for (name, hint) in page.tools.iter().filter_map(|tool| hint(tool.get())) {
-            hints.entry(name).and_modify(|known| *known &= hint).or_insert(hint);
+        let answer = server.line().send(request, asked.who().person.user).await;
+        let page = page(answer.map_err(|_| Flaw::Unanswered)?, &id).await?;
+        for (name, said) in page.tools.iter().filter_map(|tool| said(tool.get(), mode)) {
+            all.entry(name).and_modify(|known: &mut Said| known.beside(said)).or_insert(said);
         }
-        if hints.len() > TOOLS || hints.keys().map(String::len).sum::<usize>() > NAMES {
+        if all.len() > TOOLS || all.keys().map(String::len).sum::<usize>() > NAMES {
             return Err(Flaw::TooLong);
         }
+        tools.extend(page.tools);
         match page.next_cursor {
             Some(next) => cursor = Some(next),
-            None => return Ok(hints),
+            None => {
+                // The whole of it: what stands on two pages stands twice.
+                server.tools().saw(mode, tools.iter().map(|tool| tool.get()));
+                return Ok(all);
+            }
         }
     }
     Err(Flaw::TooLong)
@@ -115,27 +135,37 @@ struct Answer {
 #[derive(Deserialize)]
 struct Tool {
     name: String,
-    #[serde(default)]
-    annotations: Annotations,
 }
 
-#[derive(Default, Deserialize)]
-struct Annotations {
-    #[serde(default, rename = "readOnlyHint")]
-    read_only: bool,
-}
-
-/// A tool that cannot be read says nothing of itself.
-fn hint(tool: &str) -> Option<(String, bool)> {
-    match serde_json::from_str::<Tool>(tool) {
-        Ok(tool) => Some((tool.name, tool.annotations.read_only)),
-        Err(_) => None,
+impl Said {
+    /// The same tool stands on the list once more, and says this.
+    fn beside(&mut self, other: Self) {
+        self.read_only &= other.read_only;
+        if self.fingerprint != other.fingerprint {
+            self.fingerprint = None;
+        }
     }
 }
 
+/// A tool that cannot be read says nothing of itself, and one whose name cannot be read is none.
+fn said(tool: &str, mode: ToolsMode) -> Option<(String, Said)> {
+    let Ok(definition) = Definition::read(tool) else {
+        let tool: Tool = serde_json::from_str(tool).ok()?;
+        return Some((tool.name, Said { read_only: false, fingerprint: None }));
+    };
+    let fingerprint = match mode {
+        ToolsMode::Approve => Some(definition.fingerprint()),
+        ToolsMode::Follow => None,
+    };
+    Some((definition.name().to_owned(), Said { read_only: definition.read_only(), fingerprint }))
+}
+
 async fn page(answer: Response<Incoming>, id: &str) -> Result<Page, Flaw> {
-    if !answer.status().is_success() {
-        return Err(Flaw::Refused);
+    match answer.status() {
+        status if status.is_success() => {}
+        StatusCode::FORBIDDEN => return Err(Flaw::Forbidden),
+        StatusCode::UNAUTHORIZED => return Err(Flaw::Unauthorized),
+        _ => return Err(Flaw::Refused),
     }
     match content_type(answer.headers()) {
         Some(Media::Events) => from_events(answer.into_body(), id).await,

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::world::Clock as _;
+use resource_server::definitions::ToolsMode;
 use store::{AuditFilter, AuditKind, Outcome, Queries, ToolDefinitions as _};
 
 use self::report::Report;
@@ -122,11 +123,20 @@ async fn record(config: &Config, report: &mut Report) {
 }
 
 /// What tools say of themselves, and waits until somebody accepts it.
-async fn tools(store: &store::Engine, report: &mut Report) {
+async fn tools(store: &store::Engine, config: &Config, report: &mut Report) {
     let servers = match store.list_tool_generations().await {
         Ok(servers) => servers,
         Err(error) => return report.bad("tools", error.to_string()),
     };
+    let approved = config.mcp_servers.iter().filter(|server| server.settings.tools == ToolsMode::Approve);
+    for name in approved.map(|server| &server.settings.name) {
+        if !servers.iter().any(|(known, _)| known == name) {
+            let said = format!(
+                "nothing is known of the tools of {name} yet, so nobody can call one: they can be accepted (`sekisho tools accept {name}`) once a client has asked for the list"
+            );
+            report.note("tools", said);
+        }
+    }
     for (server, _) in servers {
         let Ok(list) = store.list_tools(&server).await else { continue };
         let waiting = list.tools.iter().filter(|tool| tool.waiting.is_some()).count();
@@ -204,7 +214,7 @@ async fn opened(store: &store::Engine, masters: &KeyRing<MasterKey>, config: &Co
         Err(error) => report.bad("keys", error.to_string()),
     }
     last_reading(store, report).await;
-    tools(store, report).await;
+    tools(store, config, report).await;
     if let Ok(counts) = store.counts().await {
         report.note(
             "store",

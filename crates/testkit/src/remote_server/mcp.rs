@@ -26,6 +26,9 @@ impl Desk {
             );
         };
         let tool = message["params"]["name"].as_str().unwrap_or_default();
+        if held.forbids {
+            return self.challenge(403, None, "write");
+        }
         if tool == "write" && !access.scope.split(' ').any(|scope| scope == held.needs) {
             held.counts.insufficient += 1;
             return self.challenge(403, Some("insufficient_scope"), held.needs);
