@@ -311,14 +311,55 @@ impl Holds {
 /// How often a page is read again when another node, or a new hold, was in between.
 const TRIES: u32 = 8;
 
+/// What of one page may go.
+struct Portion {
+    steps: Vec<Step>,
+    /// How many rows of the audit go with it.
+    rows: u64,
+    /// Where the page ended, and whether nothing comes after it.
+    end: Place,
+    is_last: bool,
+}
+
+/// Goes through what is too old, page by page.
+struct Pages<'e> {
+    engine: &'e Engine,
+    place: Place,
+    removed: u64,
+    tries: u32,
+    are_over: bool,
+}
+
+impl<'e> Pages<'e> {
+    const fn of(engine: &'e Engine) -> Self {
+        Self { engine, place: FIRST, removed: 0, tries: 0, are_over: false }
+    }
+
+    /// Removes what may go of the page, and goes on to the next; or stays, if the holds were others by then.
+    async fn remove(&mut self, portion: Portion) -> Result<(), StoreError> {
+        let Portion { steps, rows, end, is_last } = portion;
+        if steps.is_empty() || matches!(self.engine.write(Write::new(steps).long()).await?, Written::Done(_))
+        {
+            (self.place, self.removed, self.tries) = (end, self.removed + rows, 0);
+            self.are_over = is_last;
+            return Ok(());
+        }
+        self.tries += 1;
+        if self.tries > TRIES {
+            return Err(StoreError::unavailable("holds changed again and again while old rows were removed"));
+        }
+        Ok(())
+    }
+}
+
 /// Events that are rows of their own; each has personal data of its own.
 async fn remove_events(engine: &Engine, sql: &'static str, before: Timestamp) -> Result<u64, StoreError> {
-    let (mut place, mut removed, mut tries) = (FIRST, 0, 0);
-    loop {
-        let holds = Holds::read(engine).await?;
-        let rows = engine.many(sql, params![place.0, place.1, before, EVENTS]).await?;
+    let mut pages = Pages::of(engine);
+    while !pages.are_over {
+        let (holds, mut end) = (Holds::read(engine).await?, pages.place);
+        let rows = engine.many(sql, params![end.0, end.1, before, EVENTS]).await?;
         let is_last = rows.len() < EVENTS as usize;
-        let (mut steps, mut events, mut end) = (Vec::new(), Vec::new(), place);
+        let (mut steps, mut events) = (Vec::new(), Vec::new());
         for row in rows {
             let mut row = Decoder::new("audit_events", row);
             let (id, at) = (row.id("id")?, row.time("at")?);
@@ -330,39 +371,23 @@ async fn remove_events(engine: &Engine, sql: &'static str, before: Timestamp) ->
             steps.extend(subject.map(|subject| Step::any(REMOVE_SUBJECT, params![subject])));
             events.push(Step::one(REMOVE_EVENT, params![at, id, holds.count, holds.last]));
         }
-        let portion = events.len() as u64;
+        let rows = events.len() as u64;
         steps.extend(events);
-        if !write(engine, steps).await? {
-            tries += 1;
-            if tries > TRIES {
-                return Err(StoreError::unavailable(
-                    "holds changed again and again while old rows were removed",
-                ));
-            }
-            continue;
-        }
-        (place, removed, tries) = (end, removed + portion, 0);
-        if is_last {
-            return Ok(removed);
-        }
+        pages.remove(Portion { steps, rows, end, is_last }).await?;
     }
-}
-
-/// Whether it was done. What is nothing is.
-async fn write(engine: &Engine, steps: Vec<Step>) -> Result<bool, StoreError> {
-    Ok(steps.is_empty() || matches!(engine.write(Write::new(steps).long()).await?, Written::Done(_)))
+    Ok(pages.removed)
 }
 
 /// Blocks that are wholly too old; one of which any call is held stays whole. Then the names that no call has any more.
 async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreError> {
     let first_holds = Holds::read(engine).await?;
-    let (mut place, mut removed, mut tries) = (FIRST, 0, 0);
     let mut still_named: HashSet<[u8; 16]> = HashSet::new();
-    loop {
-        let holds = Holds::read(engine).await?;
-        let rows = engine.many(OLD_BLOCKS, params![place.0, place.1, before, BLOCKS]).await?;
+    let mut pages = Pages::of(engine);
+    while !pages.are_over {
+        let (holds, mut end) = (Holds::read(engine).await?, pages.place);
+        let rows = engine.many(OLD_BLOCKS, params![end.0, end.1, before, BLOCKS]).await?;
         let is_last = rows.len() < BLOCKS as usize;
-        let (mut steps, mut end) = (Vec::new(), place);
+        let mut steps = Vec::new();
         for row in rows {
             let block = Block::decode(row)?;
             end = (block.last_at, block.id);
@@ -376,27 +401,15 @@ async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreE
             let row = params![block.last_at, block.id, holds.count, holds.last];
             steps.push(Step::one(REMOVE_BLOCK, row));
         }
-        let portion = steps.len() as u64;
-        if !write(engine, steps).await? {
-            tries += 1;
-            if tries > TRIES {
-                return Err(StoreError::unavailable(
-                    "holds changed again and again while old rows were removed",
-                ));
-            }
-            continue;
-        }
-        (place, removed, tries) = (end, removed + portion, 0);
-        if is_last {
-            break;
-        }
+        let rows = steps.len() as u64;
+        pages.remove(Portion { steps, rows, end, is_last }).await?;
     }
     // Otherwise the next time: what a hold that came in between covers may be named by what was looked at before.
     if Holds::read(engine).await?.is_as(&first_holds) {
         // A block that is not wholly too old was not looked at, and names whom its first call was of.
         remove_shared(engine, before.minus(SPAN), &first_holds, &still_named).await?;
     }
-    Ok(removed)
+    Ok(pages.removed)
 }
 
 /// Names that calls shared, all of which are gone: none that began later has them.
