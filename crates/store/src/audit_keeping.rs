@@ -3,7 +3,8 @@
 //!
 //! Must never remove what no seal covers, nor before a seal says that it may go.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use protocol::id::{AuditEvent as EventOf, Id, User};
 use protocol::world::Timestamp;
@@ -19,6 +20,8 @@ use crate::{Answer, AuditEvent, AuditEvents as _, StoreError};
 /// Rows per write, and blocks per reading.
 const EVENTS: u32 = 500;
 const BLOCKS: u32 = 16;
+/// How long after a call others may have its name, where that is not written beside the name.
+const SHARED: Duration = Duration::from_secs(60 * 60);
 
 /// What must not go, whatever its age. What is `None` is not asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +146,9 @@ statement_list! {
     COUNT_BLOCKS = "SELECT COUNT(*) FROM audit_blocks";
     OLD_SUBJECTS = "SELECT id, used_until FROM audit_subjects WHERE used_until IS NOT NULL AND (used_until, id) > ($1, $2) \
         AND used_until <= $3 ORDER BY used_until, id LIMIT $4";
+    // Of the release before the column, which writes beside this one while nodes are upgraded: nobody else would remove it.
+    SHARE_SUBJECT = "UPDATE audit_subjects SET used_until = $1 WHERE id = $2 AND used_until IS NULL \
+        AND NOT EXISTS (SELECT 1 FROM sign_ins WHERE id = $2)";
     REMOVE_SUBJECT = "DELETE FROM audit_subjects WHERE id = $1";
     REMOVE_SHARED = unless_held_since!("DELETE FROM audit_subjects WHERE id = $1", "$2", "$3");
     REMOVE_EVENT = unless_held_since!("DELETE FROM audit_events WHERE at = $1 AND id = $2", "$3", "$4");
@@ -387,7 +393,7 @@ async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreE
         let (holds, mut end) = (Holds::read(engine).await?, pages.place);
         let rows = engine.many(OLD_BLOCKS, params![end.0, end.1, before, BLOCKS]).await?;
         let is_last = rows.len() < BLOCKS as usize;
-        let mut steps = Vec::new();
+        let (mut blocks, mut named) = (Vec::new(), BTreeMap::new());
         for row in rows {
             let block = Block::decode(row)?;
             end = (block.last_at, block.id);
@@ -399,9 +405,16 @@ async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreE
                 continue;
             }
             let row = params![block.last_at, block.id, holds.count, holds.last];
-            steps.push(Step::one(REMOVE_BLOCK, row));
+            blocks.push(Step::one(REMOVE_BLOCK, row));
+            // In the order of time: the last one counts.
+            named.extend(unpacked.subjects().map(|subject| (subject, block.last_at.plus(SHARED))));
         }
-        let rows = steps.len() as u64;
+        let rows = blocks.len() as u64;
+        let mut steps: Vec<_> = named
+            .into_iter()
+            .map(|(subject, until)| Step::any(SHARE_SUBJECT, params![until, subject]))
+            .collect();
+        steps.extend(blocks);
         pages.remove(Portion { steps, rows, end, is_last }).await?;
     }
     // Otherwise the next time: what a hold that came in between covers may be named by what was looked at before.

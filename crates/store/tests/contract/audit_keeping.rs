@@ -17,6 +17,7 @@ use crate::fixtures::*;
 contract! {
     every_kind_goes_with_its_class_and_with_no_other,
     what_is_not_sealed_or_not_old_stays,
+    a_name_that_the_release_before_wrote_goes_with_its_calls,
     what_is_held_stays_until_the_hold_ends,
     a_name_goes_when_no_call_has_it_any_more,
     a_name_stays_while_a_block_that_began_before_has_it,
@@ -170,6 +171,23 @@ async fn a_name_stays_while_a_block_that_began_before_has_it(store: Opened) {
     let subjects = async || store.counts().await.unwrap().audit_subjects;
     assert_eq!((remove(before).await, subjects().await), (0, 2));
     assert_eq!((remove(before.plus(MINUTE)).await, subjects().await), (1, 1));
+}
+
+/// While nodes are upgraded one after the other, the release before writes names without saying until when they are shared.
+async fn a_name_that_the_release_before_wrote_goes_with_its_calls(store: Opened) {
+    let calls = vec![call(1, OLD, 1, "docs"), call(2, OLD.plus(Duration::from_secs(3)), 2, "docs")];
+    store.append_blocks(&AuditBlock::pack(calls), &[subject(1), subject(2)].map(shared), &[]).await.unwrap();
+    store.tamper("UPDATE audit_subjects SET used_until = NULL").await;
+    seal_all(&store).await;
+    let remove = async |before| store.remove_audit(AuditClass::Block, before).await.unwrap();
+    let subjects = async || store.counts().await.unwrap().audit_subjects;
+    assert_eq!((remove(OLD).await, subjects().await), (0, 2));
+    assert_eq!(
+        (remove(OLD.plus(MINUTE)).await, subjects().await),
+        (1, 2),
+        "another call of the hour may have it"
+    );
+    assert_eq!((remove(NOW).await, subjects().await), (0, 0));
 }
 
 async fn what_is_held_stays_until_the_hold_ends(store: Opened) {
