@@ -296,3 +296,59 @@ async fn check_says_whether_the_keys_of_a_platform_can_be_had_and_refuses_a_rule
     let said = text(&with(&platform.issuer, "repository=acme/app").stdout);
     assert!(said.contains("BAD   workload issuer"), "{said}");
 }
+
+/// Names and addresses do not cross a network in clear because a letter was left out.
+#[test]
+fn a_collector_elsewhere_is_told_over_tls_unless_somebody_says_otherwise() {
+    let folder = Folder::new("http://127.0.0.1:1/mcp");
+    let plain = std::fs::read_to_string(folder.config()).unwrap();
+    let telemetry = |lines: &str| {
+        std::fs::write(folder.config(), format!("{plain}[telemetry]\naudit = true\n{lines}")).unwrap();
+        let output = folder.run(&["check"]);
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let (code, said) = telemetry("otlp_endpoint = \"http://collector.corp.example:4318\"\n");
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("otlp_endpoint") && said.contains("allow_http"), "{said}");
+    for allowed in [
+        "otlp_endpoint = \"http://127.0.0.1:1\"\n",
+        "otlp_endpoint = \"https://127.0.0.1:1\"\n",
+        "otlp_endpoint = \"http://localhost:1\"\n",
+    ] {
+        let (code, said) = telemetry(allowed);
+        assert_eq!(code, Some(3), "it is tried, and nobody is there: {said}");
+        assert!(said.contains("collector"), "{said}");
+    }
+    let (code, said) = telemetry("allow_http = true\notlp_endpoint = \"http://collector.invalid:4318\"\n");
+    assert_eq!(code, Some(3), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_tries_the_collector_with_nothing_in_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        for answer in ["200 OK", "401 Unauthorized"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut buffer = vec![0; 16 * 1024];
+            let read = stream.read(&mut buffer).await.unwrap();
+            let asked = String::from_utf8_lossy(&buffer[..read]).to_ascii_lowercase();
+            assert!(
+                asked.starts_with("post /v1/logs") && asked.contains("application/x-protobuf"),
+                "{asked}"
+            );
+            let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let server = FakeMcpServer::start().await.unwrap();
+    let folder = Folder::new(&server.url);
+    add(&folder, &format!("[telemetry]\naudit = true\notlp_endpoint = \"http://{address}\"\n"));
+    let output = folder.run(&["check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("takes the audit"), "{}", text(&output.stdout));
+    let output = folder.run(&["check"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("401"), "{}", text(&output.stdout));
+}

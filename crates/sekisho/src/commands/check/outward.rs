@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::{Request, Response, StatusCode, Uri};
 use protocol::world::Clock;
+use upstream::collector::CollectorError;
 use upstream::connectors::oidc::CLOCK_SKEW;
 use upstream::egress::{Fetcher, Limits};
 use upstream::key_sets::{KeySets, KeySource};
@@ -30,8 +31,9 @@ const ALIKE: u64 = 5;
 
 /// Asks everybody at once, and tells what came of it in the order of the configuration.
 pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Report) {
-    let (own, issuers, providers, servers, keys) = tokio::join!(
+    let (own, collector, issuers, providers, servers, keys) = tokio::join!(
         public_url(config, trusts),
+        collector(config, trusts),
         issuers::examine(config, trusts),
         join_all(
             config.identity_providers.iter().map(|provider| identity_provider(config, provider, trusts))
@@ -40,8 +42,39 @@ pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Repor
         join_all(config.pre_registered.iter().map(|client| keys_of_client(config, client, trusts))),
     );
     report.append(own);
+    report.append(collector);
     let found = providers.into_iter().chain(issuers).chain(servers).chain(keys);
     found.for_each(|found| report.append(found));
+}
+
+/// Whether the collector takes what it will get: nothing, for now.
+async fn collector(config: &Config, trusts: &Trusts) -> Report {
+    const WHAT: &str = "collector";
+    let mut report = Report::default();
+    let Some(telemetry) = &config.telemetry else { return report };
+    let collector = match wiring::telemetry::collector(config, trusts) {
+        Ok(Some(collector)) => collector,
+        Ok(None) => return report,
+        Err(failure) => {
+            report.bad(WHAT, failure.to_string());
+            return report;
+        }
+    };
+    let settings = &telemetry.settings;
+    let mut say = |what: &str, answer: Result<u64, CollectorError>| match answer {
+        Ok(_) => report.good(WHAT, format!("{} takes {what}", settings.otlp_endpoint)),
+        Err(error) => report.bad(WHAT, format!("{what} to {}: {error}", settings.otlp_endpoint)),
+    };
+    if settings.audit {
+        say("the audit", collector.send_logs(&[]).await);
+    }
+    if settings.traces {
+        say("spans", collector.send_spans(&[]).await);
+    }
+    if !settings.audit && !settings.traces {
+        report.note(WHAT, "it is sent nothing: neither `audit` nor `traces` is set");
+    }
+    report
 }
 
 /// Whether the public URL leads to this Sekisho from here. Nothing need run, and from here is not from everywhere.
