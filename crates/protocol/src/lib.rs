@@ -12,6 +12,7 @@ pub mod oauth;
 pub mod oidc;
 pub mod secevent;
 pub mod secret;
+pub mod strict_json;
 #[cfg(test)]
 mod test_world;
 pub mod world;

@@ -16,10 +16,13 @@ use thiserror::Error;
 
 use super::{
     ApplicationType, ClientId, Destination, ErrorCode, GrantType, HttpsUrl, RedirectPolicy, RedirectUri,
-    RedirectUriError, ResponseType, Scope, ScopeError, StrictJsonError, TokenEndpointAuthMethod, UriFlaw,
-    VerifiedRedirectUri,
+    RedirectUriError, ResponseType, Scope, ScopeError, TokenEndpointAuthMethod, UriFlaw, VerifiedRedirectUri,
 };
 use crate::secret::Hash;
+use crate::strict_json::StrictJsonError;
+
+/// How deep values may lie in each other.
+const DEEPEST: usize = 16;
 
 /// The metadata of one client. Made by [`ClientMetadata::parse_registration`] and [`ClientMetadata::of_machine`], or read from
 /// a document.

@@ -5,13 +5,12 @@
 //! only be the same for us: members are sorted by the bytes of their names, and numbers stand as `serde_json` writes them.
 //! Must never give a fingerprint to a text that two readers could read in two ways: a member that stands twice.
 
-use std::cell::Cell;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use protocol::secret::Hash;
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use protocol::strict_json::{self, StrictJsonError};
+use serde_json::Value;
 use thiserror::Error;
 
 use super::schema::{ArgumentSchema, SchemaFlaw};
@@ -138,11 +137,11 @@ pub(super) fn parse(text: &str) -> Result<Value, Unreadable> {
 
 /// The same for arguments, which are bounded elsewhere.
 pub(super) fn parse_arguments(text: &str) -> Result<Value, Unreadable> {
-    let flaw = Cell::new(Unreadable::Syntax);
-    let mut json = serde_json::Deserializer::from_str(text);
-    let value = Strict { depth: 0, flaw: &flaw }.deserialize(&mut json).map_err(|_| flaw.get())?;
-    json.end().map_err(|_| Unreadable::Syntax)?;
-    if value.is_object() { Ok(value) } else { Err(Unreadable::Syntax) }
+    strict_json::object(text.as_bytes(), DEEPEST).map(Value::Object).map_err(|flaw| match flaw {
+        StrictJsonError::Malformed | StrictJsonError::NotAnObject => Unreadable::Syntax,
+        StrictJsonError::Repeated => Unreadable::Repeated,
+        StrictJsonError::TooDeep => Unreadable::TooDeep,
+    })
 }
 
 /// The form that is hashed.
@@ -187,88 +186,6 @@ fn write(value: &Value, to: &mut Vec<u8>) {
 fn text(text: &str, to: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = serde_json::to_writer(to, text);
-}
-
-/// Reads a value and refuses members that stand twice.
-#[derive(Clone, Copy)]
-struct Strict<'f> {
-    depth: usize,
-    flaw: &'f Cell<Unreadable>,
-}
-
-impl Strict<'_> {
-    fn refuse<E: de::Error>(self, flaw: Unreadable) -> E {
-        self.flaw.set(flaw);
-        E::custom(flaw)
-    }
-
-    fn deeper<E: de::Error>(self) -> Result<Self, E> {
-        if self.depth == DEEPEST {
-            return Err(self.refuse(Unreadable::TooDeep));
-        }
-        Ok(Self { depth: self.depth + 1, ..self })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| self.refuse(Unreadable::Syntax))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let seed = self.deeper()?;
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(seed)? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let seed = self.deeper()?;
-        let mut object = Map::new();
-        while let Some(name) = members.next_key::<String>()? {
-            let member = members.next_value_seed(seed)?;
-            if object.insert(name, member).is_some() {
-                return Err(self.refuse(Unreadable::Repeated));
-            }
-        }
-        Ok(Value::Object(object))
-    }
 }
 
 #[cfg(test)]

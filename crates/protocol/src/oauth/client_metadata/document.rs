@@ -10,12 +10,14 @@ use thiserror::Error;
 
 use super::registration::{self, Members};
 use super::{
-    ClientMetadata, MetadataError, MetadataFlaw, PublishedKeys, RedirectUrisFlaw, display_name, inline_keys,
+    ClientMetadata, DEEPEST, MetadataError, MetadataFlaw, PublishedKeys, RedirectUrisFlaw, display_name,
+    inline_keys,
 };
 use crate::oauth::{
     ApplicationType, ClientId, GrantType, HttpsUrl, HttpsUrlError, RedirectPolicy, RedirectUri,
-    RedirectUriError, ResponseType, Scope, TokenEndpointAuthMethod, strict_json, uri,
+    RedirectUriError, ResponseType, Scope, TokenEndpointAuthMethod, uri,
 };
+use crate::strict_json;
 
 /// "5 kilobytes" (section 8.7).
 pub const LARGEST_DOCUMENT: usize = 5 * 1024;
@@ -60,7 +62,7 @@ pub(super) fn parse(
     if body.len() > LARGEST_DOCUMENT {
         return Err(MetadataFlaw::TooLarge.into());
     }
-    let members = strict_json::object(body).map_err(MetadataFlaw::Json)?;
+    let members = strict_json::object(body, DEEPEST).map_err(MetadataFlaw::Json)?;
     if members.get("client_id").and_then(Value::as_str) != Some(id.as_str()) {
         return Err(DocumentFlaw::ClientId);
     }
@@ -92,7 +94,7 @@ pub(super) fn parse(
 
 /// What was kept of a client with [`ClientMetadata::to_json`], its keys included. A registration has none.
 pub(super) fn parse_kept(body: &[u8], policy: &RedirectPolicy) -> Result<ClientMetadata, DocumentFlaw> {
-    let members = strict_json::object(body).map_err(MetadataFlaw::Json)?;
+    let members = strict_json::object(body, DEEPEST).map_err(MetadataFlaw::Json)?;
     Ok(ClientMetadata { keys: keys(&members)?, ..registration::parse(body, policy)? })
 }
 

@@ -4,11 +4,14 @@
 
 use serde_json::{Map, Value};
 
-use super::{ClientMetadata, MetadataError, MetadataFlaw, RedirectUrisFlaw, display_name, inline_keys};
+use super::{
+    ClientMetadata, DEEPEST, MetadataError, MetadataFlaw, RedirectUrisFlaw, display_name, inline_keys,
+};
 use crate::oauth::{
     ApplicationType, Destination, GrantType, RedirectPolicy, RedirectUri, ResponseType, Scope,
-    TokenEndpointAuthMethod, strict_json, uri,
+    TokenEndpointAuthMethod, uri,
 };
+use crate::strict_json;
 
 /// The largest body that is read.
 const MAX_BODY: usize = 64 * 1024;
@@ -25,7 +28,7 @@ pub(super) fn parse(body: &[u8], policy: &RedirectPolicy) -> Result<ClientMetada
     if body.len() > MAX_BODY {
         return Err(MetadataFlaw::TooLarge.into());
     }
-    let members = strict_json::object(body).map_err(MetadataFlaw::Json)?;
+    let members = strict_json::object(body, DEEPEST).map_err(MetadataFlaw::Json)?;
     let application_type =
         named(&members, "application_type", ApplicationType::parse, MetadataFlaw::ApplicationType)?;
     let redirect_uris = redirect_uris(&members, policy, application_type)?;

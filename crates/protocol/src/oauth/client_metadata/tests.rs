@@ -234,9 +234,9 @@ fn a_hostile_body_is_refused_quickly() {
         ("[".repeat(10_000), StrictJsonError::TooDeep),
         (
             r#"{"redirect_uris":["https://a.example/"],"redirect_uris":["https://b.example/"]}"#.into(),
-            StrictJsonError::Malformed,
+            StrictJsonError::Repeated,
         ),
-        (r#"{"redirect_uris":["https://a.example/"],"x":1,"\u0078":1}"#.into(), StrictJsonError::Malformed),
+        (r#"{"redirect_uris":["https://a.example/"],"x":1,"\u0078":1}"#.into(), StrictJsonError::Repeated),
         (r#"{"redirect_uris":["https://a.example/"],"x":1e999}"#.into(), StrictJsonError::Malformed),
     ] {
         assert_eq!(parse(&body).unwrap_err(), MetadataFlaw::Json(reason).into());

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::oauth::StrictJsonError;
+use crate::strict_json::StrictJsonError;
 
 const ID: &str = "https://client.example/mcp.json";
 
@@ -120,7 +120,7 @@ fn it_is_read_strictly_and_up_to_its_size() {
     let read = |text: &str| {
         ClientMetadata::parse_document(text.as_bytes(), &ClientId::parse(ID).unwrap(), &policy())
     };
-    assert_eq!(read(&twice), Err(MetadataFlaw::Json(StrictJsonError::Malformed).into()));
+    assert_eq!(read(&twice), Err(MetadataFlaw::Json(StrictJsonError::Repeated).into()));
     for text in ["[]", "null", "\"x\"", "", "{", "<html>"] {
         assert!(read(text).is_err(), "{text}");
     }

@@ -1,46 +1,53 @@
 //! JSON objects, read strictly: a document that two parsers could read differently is refused.
 //!
-//! A name that occurs twice (in whatever spelling of its letters), a number that no double can hold and a
-//! depth over 16 are errors at every level. It must never recurse deeper than that.
+//! A name that occurs twice (in whatever spelling of its letters), a number that no double can hold and values that lie
+//! too deep in each other are errors at every level. It must never recurse deeper than that.
 
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use thiserror::Error;
-
-/// The deepest nesting that is read.
-const MAX_DEPTH: usize = 16;
 
 /// Why bytes are not a JSON object with one reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum StrictJsonError {
-    /// Not JSON, or JSON with a repeated name or a number out of range.
-    #[error("not json, or a name in it is repeated")]
+    /// Not JSON, or JSON with a number out of range.
+    #[error("not json")]
     Malformed,
     /// JSON, but not an object.
     #[error("not a json object")]
     NotAnObject,
-    /// Nested more than 16 deep.
+    /// A name in it is repeated: one reader takes the first, another the last.
+    #[error("a name in it is repeated")]
+    Repeated,
+    /// Nested too deeply.
     #[error("nested too deeply")]
     TooDeep,
 }
 
-/// Reads an object.
-pub(super) fn object(bytes: &[u8]) -> Result<Map<String, Value>, StrictJsonError> {
-    if !is_shallow(bytes) {
+/// Reads an object in which values lie no deeper in each other than `deepest`, the object counted.
+///
+/// # Errors
+/// [`StrictJsonError`] if it is none with one reading.
+pub fn object(bytes: &[u8], deepest: usize) -> Result<Map<String, Value>, StrictJsonError> {
+    if !is_shallow(bytes, deepest) {
         return Err(StrictJsonError::TooDeep);
     }
-    match serde_json::from_slice::<Strict>(bytes) {
-        Ok(Strict(Value::Object(members))) => Ok(members),
+    let repeated = Cell::new(false);
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = Strict { repeated: &repeated }.deserialize(&mut json);
+    match read.and_then(|value| json.end().map(|()| value)) {
+        Ok(Value::Object(members)) => Ok(members),
         Ok(_) => Err(StrictJsonError::NotAnObject),
+        Err(_) if repeated.get() => Err(StrictJsonError::Repeated),
         Err(_) => Err(StrictJsonError::Malformed),
     }
 }
 
 /// Counts brackets outside of strings, before anything recurses.
-fn is_shallow(bytes: &[u8]) -> bool {
+fn is_shallow(bytes: &[u8], deepest: usize) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in bytes {
         match byte {
@@ -51,25 +58,20 @@ fn is_shallow(bytes: &[u8]) -> bool {
             b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
             _ => {}
         }
-        if depth > MAX_DEPTH {
+        if depth > deepest {
             return false;
         }
     }
     true
 }
 
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
-    }
+/// Reads a value and refuses names that are repeated.
+#[derive(Clone, Copy)]
+struct Strict<'r> {
+    repeated: &'r Cell<bool>,
 }
 
-#[derive(Clone, Copy)]
-struct StrictVisitor;
-
-impl<'de> DeserializeSeed<'de> for StrictVisitor {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -77,7 +79,7 @@ impl<'de> DeserializeSeed<'de> for StrictVisitor {
     }
 }
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,6 +126,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if object.contains_key(&name) {
+                self.repeated.set(true);
                 return Err(A::Error::custom("a name is repeated"));
             }
             let value = members.next_value_seed(self)?;
@@ -136,6 +139,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn object(bytes: &[u8]) -> Result<Map<String, Value>, StrictJsonError> {
+        super::object(bytes, 16)
+    }
 
     fn error(text: &str) -> StrictJsonError {
         object(text.as_bytes()).unwrap_err()
@@ -157,7 +164,7 @@ mod tests {
             r#"{"x":{"a":1,"a":2}}"#,
             r#"{"x":[{"a":1,"a":2}]}"#,
         ] {
-            assert_eq!(error(text), StrictJsonError::Malformed, "{text}");
+            assert_eq!(error(text), StrictJsonError::Repeated, "{text}");
         }
         assert!(object(br#"{"a":1,"A":1}"#).is_ok());
     }
