@@ -1,5 +1,6 @@
 //! What must hold when nodes die, cables break, clocks jump and everybody comes at once (attacks.md, 2.2 to 2.4).
 
+mod apart;
 mod backend;
 mod breaker;
 pub(crate) mod chance;

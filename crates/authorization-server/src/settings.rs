@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use policy::ServerRules;
 use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, ScopeToken};
+use protocol::world::between_nodes;
 use store::PendingCaps;
 
 use crate::authorize::PushedRules;
@@ -174,7 +175,7 @@ impl Default for Lifetimes {
             access_token: Duration::from_secs(10 * 60),
             authorization: Duration::from_secs(10 * 60),
             browser_session: Duration::from_secs(12 * 60 * 60),
-            code: Duration::from_secs(60),
+            code: const { between_nodes(Duration::from_secs(60)) },
             grant: Duration::from_secs(180 * DAY),
             grant_idle: Duration::from_secs(30 * DAY),
         }

@@ -3,6 +3,7 @@
 //! They are given once, at the front door, and handed down. Nothing here reads a clock or a random source,
 //! and nothing anywhere else may.
 
+mod apart;
 mod steady;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use apart::{CLOCK_MAY_DIFFER, between_nodes};
 pub use steady::Steady;
 
 const MICROS_PER_SECOND: i64 = 1_000_000;

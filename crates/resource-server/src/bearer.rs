@@ -16,7 +16,7 @@ use protocol::jose::{Algorithm, Expect, VerifyingKeys, claimed_expiry};
 use protocol::keys::Keys;
 use protocol::oauth::{ClientId, Scope};
 use protocol::secret::Hash;
-use protocol::world::{Clock, Timestamp};
+use protocol::world::{Clock, Timestamp, between_nodes};
 
 use store::Timeline;
 
@@ -30,7 +30,7 @@ const LONGEST: usize = 8 * 1024;
 /// We issue none with more.
 const MOST_ACTORS: usize = 4;
 /// How far another node's clock may be ahead of ours.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = between_nodes(Duration::from_secs(60));
 /// RFC 9068, section 4, and only this: not our refresh tokens, identity assertions or anybody's ID tokens.
 const EXPECTED: Expect<'static> =
     Expect { typ: Some(&["at+jwt"]), algorithms: &[Algorithm::Es256, Algorithm::Rs256] };

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use protocol::id::{Grant, Id, User};
-use protocol::world::Timestamp;
+use protocol::world::{Timestamp, between_nodes};
 
 use crate::audit_events::{self, AuditEvent, AuditKind, AuditSubject, Outcome};
 use crate::codec::Decoder;
@@ -19,7 +19,7 @@ use crate::{Answer, StoreError};
 type EventId = Id<protocol::id::AuditEvent>;
 
 /// A node that was not heard of for so long is gone: it tells of itself four times as often.
-pub(crate) const GONE_AFTER: Duration = Duration::from_secs(60);
+pub(crate) const GONE_AFTER: Duration = between_nodes(Duration::from_secs(60));
 /// Ids per statement, as many as `COMPLETE` has parameters.
 const IDS_AT_ONCE: usize = 16;
 /// Calls that are settled in one write.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use protocol::oauth::pushed_request::{self, PushedAuthorizationResponse, PushedRequest};
 use protocol::oauth::{AuthorizationRequest, ClientId, Form, Parameter};
 use protocol::secret::Hash;
-use protocol::world::Timestamp;
+use protocol::world::{Timestamp, between_nodes};
 use store::{ReplayKind, SignInStep};
 
 pub use error::PushError;
@@ -23,11 +23,11 @@ use crate::pages::Caller;
 use crate::token::TokenHeaders;
 
 /// How long a `request_uri` is good: the browser follows at once (RFC 9126, section 2.2: "between 5 and 600 seconds").
-const LIFE: Duration = Duration::from_secs(90);
+const LIFE: Duration = between_nodes(Duration::from_secs(90));
 /// The longest request that is sealed: what comes of it stands in a URL.
 const LONGEST: usize = 8 * 1024;
 /// How far the clock of the node that sealed it may be ahead of ours.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = between_nodes(Duration::from_secs(60));
 /// Where it is, below the issuer: what proofs name.
 const PATH: &str = "/oauth/par";
 const PLACE: [&[u8]; 2] = [b"authorization", b"request_uri"];

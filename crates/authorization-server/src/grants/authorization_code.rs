@@ -13,7 +13,7 @@ use protocol::oauth::{
     ClientId, CodeVerifier, DpopMode, ErrorCode, GrantType, Scope, TokenResponse, TokenType, refresh_token,
 };
 use protocol::secret::{Hash, Secret};
-use protocol::world::Timestamp;
+use protocol::world::{Timestamp, between_nodes};
 use store::{
     AuditKind, AuthorizationRecord, AuthorizationState, EndGrant, GrantRecord, Outcome, Redeem,
     RedeemOutcome, StoreError,
@@ -31,7 +31,7 @@ use crate::token::TokenError;
 /// How often a code may be tried with something wrong beside it (attacks.md, D-2).
 pub(crate) const MOST_ATTEMPTS: u32 = 3;
 /// A second redemption within this time is a lost answer or an impatient client, not a theft (attacks.md, D-3).
-pub(crate) const REPLAY_TOLERANCE: Duration = Duration::from_secs(10);
+pub(crate) const REPLAY_TOLERANCE: Duration = between_nodes(Duration::from_secs(10));
 
 /// Why a code buys nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use protocol::keys::{KeyId, KeyRing, Keys, MasterKey};
-use protocol::world::{Clock, Entropy, Freshness, Timestamp};
+use protocol::world::{CLOCK_MAY_DIFFER, Clock, Entropy, Freshness, Timestamp};
 use store::{KeyPurpose, KeyRecord, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::reseal::Sealing;
 use super::{Change, KeysError, Rotated, When, lifecycle, load_or_create, open};
-use crate::grants::CLOCKS_APART;
 
 /// How often the keys are read. With what a reading may take, it is less than the T of product.md, P-2.
 const EVERY: Duration = Duration::from_secs(2);
@@ -55,7 +54,7 @@ impl Default for KeeperSettings {
             lead_time: Duration::from_secs(10 * 60),
             freshness: Duration::from_secs(5),
             rs256: false,
-            clocks_apart: Some(CLOCKS_APART),
+            clocks_apart: Some(CLOCK_MAY_DIFFER),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use protocol::id::{Id, User};
 use protocol::secret::{Hash, Sealed, Secret};
-use protocol::world::{Entropy, Timestamp};
+use protocol::world::{Entropy, Timestamp, between_nodes};
 use store::{Asked, NewIdentity, NewOfflineAccess, OfflineAccessRecord, Once, ReplayKind, StoreError};
 use upstream::connectors::offline::{Absence, Absent, OfflineToken, Present};
 use upstream::connectors::{Connector, ConnectorError, Identity, Malformation};
@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_secs(15 * 60);
 /// How long a client waits for it.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a claim holds: far longer than anybody waits.
-const CLAIM: Duration = Duration::from_secs(60);
+const CLAIM: Duration = between_nodes(Duration::from_secs(60));
 /// When a provider that did not answer is asked again.
 const LATER: Duration = Duration::from_secs(60);
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use protocol::id::{Grant, Id, SignIn as SignInId};
 use protocol::secret::Hash;
-use protocol::world::Timestamp;
+use protocol::world::{Timestamp, between_nodes};
 use quick_cache::sync::Cache;
 
 use super::{NewSignIn, NextStep, PartOf, SignInEvent, SignInFilter, SignInStep, SignInWrite, StepOf};
@@ -47,7 +47,7 @@ const EVERY: Duration = Duration::from_millis(500);
 const GATHER: u32 = 4;
 /// So many at once, and again those that began this long before: clocks differ, and commits come late.
 const GATHERED: u32 = 100;
-const APART: Duration = Duration::from_secs(15);
+const APART: Duration = between_nodes(Duration::from_secs(15));
 const LONGEST_NAME: usize = 80;
 
 /// Something that was seen before there was an attempt to which it belongs.

@@ -11,14 +11,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::keys::{KeyId, KeyRing, SealingKey};
 use crate::secret::Sealed;
-use crate::world::{Entropy, Timestamp};
+use crate::world::{Entropy, Timestamp, between_nodes};
 
 /// How long one is handed out. All who ask meanwhile get the same, so that a key seals one a minute and not one a request.
 const HANDED_OUT: Duration = Duration::from_secs(60);
 /// How long one is taken.
-const TAKEN: Duration = Duration::from_secs(5 * 60);
+const TAKEN: Duration = between_nodes(Duration::from_secs(5 * 60));
 /// How far the clock of the node that made it may be ahead of ours.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = between_nodes(Duration::from_secs(60));
 const PLACE: [&[u8]; 2] = [b"dpop", b"nonce"];
 
 /// The nonce that is handed out at the moment.
