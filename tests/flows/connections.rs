@@ -15,6 +15,9 @@ use testkit::house::{Connected, House, Plan};
 use testkit::http::Answer;
 use testkit::remote_server::{Knows, RemoteServer, canary};
 use testkit::world::{TestClock, TestEntropy};
+use tokio::sync::Semaphore;
+
+use crate::record::on_postgres;
 
 pub(super) type Done = Result<(), String>;
 
@@ -37,10 +40,14 @@ pub(super) fn text(error: impl std::fmt::Display) -> String {
 
 impl Scene {
     pub(super) async fn new() -> Result<Self, String> {
-        let clock = Arc::new(TestClock::default());
-        let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::PreRegistered).await?;
+        Self::over(Plan::default()).await
+    }
+
+    async fn over(plan: Plan) -> Result<Self, String> {
+        let clock = Arc::clone(&plan.clock) as Arc<dyn Clock>;
+        let remote = RemoteServer::start(clock, Knows::PreRegistered).await?;
         let connected = Some(Connected::to("notes", &remote));
-        let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+        let house = House::with(Plan { connected, ..plan }).await?;
         let mut browser = house.browser();
         let token = token(&house, &mut browser, "alice").await?;
         Ok(Self { house, remote, browser, token })
@@ -48,11 +55,23 @@ impl Scene {
 
     /// The same, where the person has connected the account of that name.
     pub(super) async fn connected(account: &str) -> Result<Self, String> {
-        let mut scene = Self::new().await?;
+        Self::connected_over(Plan::default(), account).await
+    }
+
+    async fn connected_over(plan: Plan, account: &str) -> Result<Self, String> {
+        let mut scene = Self::over(plan).await?;
         scene.remote.sign_in(account);
         let link = scene.link().await?;
         connect(&mut scene.browser, &link).await?;
         Ok(scene)
+    }
+
+    /// Two hours later, when what the provider gave is over; the person's client has another token of ours.
+    async fn later(&mut self) -> Result<(), String> {
+        self.house.advance(Duration::from_secs(2 * 60 * 60)).await?;
+        let mut browser = self.browser.clone();
+        self.token = token(&self.house, &mut browser, "alice").await?;
+        Ok(())
     }
 
     pub(super) async fn echo(&self) -> Result<Answer, String> {
@@ -615,5 +634,95 @@ async fn a_person_sees_and_ends_what_is_connected() -> Done {
     // A form of another site, or without the page's own token, does nothing.
     let page = scene.browser.open(&url).await?.page()?;
     assert!(page.forms().is_empty());
+    scene.house.close().await
+}
+
+/// Waits until a refresh is at the provider, which does not answer it.
+async fn held(gate: &Arc<Semaphore>) {
+    // Ours, the provider's, and that of the request that waits.
+    while Arc::strong_count(gate) < 3 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// F-15: a provider thinks for longer than a claim holds, so that another node takes it over and is refused. The pair that comes
+/// late is the one that counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f_15_a_pair_that_comes_after_its_claim_was_taken_over_is_not_lost() -> Done {
+    on_postgres(|url| async move {
+        let mut scene = Scene::connected_over(Plan { postgres: Some(url), ..Plan::default() }, "ada").await?;
+        scene.later().await?;
+        let second = scene.house.second_node().await?;
+        let gate = scene.remote.hold_refreshes();
+        let other = async {
+            held(&gate).await;
+            let refusal = (400, json!({"error": "invalid_grant"}));
+            scene.remote.change(|held| (held.gate, held.token_answers) = (None, [refusal].into()));
+            scene.house.advance(Duration::from_secs(61)).await?;
+            second.read().await?;
+            let told = second.echo("notes", &scene.token).await?;
+            assert!(told.text().contains("/connect/notes"), "{}", told.text());
+            gate.add_permits(1);
+            Ok::<_, String>(())
+        };
+        let (first, other) = tokio::join!(scene.echo(), other);
+        other?;
+        let first = first?.text();
+        assert!(first.contains(&canary("ada")), "{first}");
+        let after = second.echo("notes", &scene.token).await?.text();
+        assert!(after.contains(&canary("ada")), "{after}");
+        let counts = scene.remote.counts();
+        assert_eq!((counts.refreshes, counts.reuses, counts.revocations), (1, 0, 0));
+        second.close().await?;
+        scene.house.close().await
+    })
+    .await
+}
+
+/// The same while the person connects again: at a provider that ends everything with one token, what came late is not taken
+/// back, or it would end what they have just connected.
+#[tokio::test]
+async fn what_comes_too_late_is_not_taken_back_while_another_connection_stands_for_it() -> Done {
+    let mut scene = Scene::connected("ada").await?;
+    scene.later().await?;
+    scene.remote.change(|held| held.revokes_all = true);
+    let gate = scene.remote.hold_refreshes();
+    let mut browser = scene.browser.clone();
+    let link = format!("{}/connect/notes", scene.house.issuer);
+    let again = async {
+        held(&gate).await;
+        connect(&mut browser, &link).await?;
+        scene.house.advance(Duration::from_secs(61)).await?;
+        // The one before ended and is superseded: nothing is left of it.
+        scene.house.resource_server.revoke_ended().await.map_err(text)?;
+        gate.add_permits(1);
+        Ok::<_, String>(())
+    };
+    let (_, again) = tokio::join!(scene.echo(), again);
+    again?;
+    assert!(scene.is("ada").await?);
+    assert_eq!(scene.remote.counts().revocations, 0);
+    scene.house.close().await
+}
+
+/// To look for a provider may take longer than a claim holds: it is not claimed before.
+#[tokio::test]
+async fn nothing_is_claimed_while_a_provider_is_looked_for() -> Done {
+    let mut scene = Scene::connected("ada").await?;
+    scene.later().await?;
+    // A node that has not yet asked who the provider is.
+    scene.house = scene.house.restart().await?;
+    scene.remote.change(|held| held.issuer = Some("https://elsewhere.example".to_owned()));
+    assert_eq!(scene.echo().await?.status, StatusCode::SERVICE_UNAVAILABLE);
+    let all = scene.house.store.list_connections(None, None).await.map_err(text)?;
+    assert_eq!(all.iter().map(|one| one.claimed_until).collect::<Vec<_>>(), [None]);
+    scene.remote.change(|held| held.issuer = None);
+    // Somebody who asked in the background may have heard the lie last.
+    let mut answer = scene.echo().await?;
+    for _ in 0..3 {
+        scene.house.advance(Duration::from_secs(6)).await?;
+        answer = scene.echo().await?;
+    }
+    assert!(answer.text().contains(&canary("ada")), "{} {}", answer.status, answer.text());
     scene.house.close().await
 }

@@ -94,6 +94,9 @@ pub enum ConnectOutcome {
 pub enum Renewed {
     /// It gave others.
     Given(GivenTokens),
+    /// The same to somebody whose claim was taken over meanwhile: they count if the tokens are still those of this
+    /// generation, for then nobody has newer ones.
+    Late(GivenTokens, u32),
     /// It takes these no more, for this reason; with the event that says so.
     Refused(&'static str, Box<AuditEvent>),
     /// It did not answer: nobody asks again before that time.
@@ -193,6 +196,19 @@ macro_rules! end_connections {
     };
 }
 
+/// A new pair: whatever was said of the one before is over.
+macro_rules! renew {
+    ($of:literal) => {
+        // The refresh token comes first: by its column the parameter gets its type on PostgreSQL.
+        concat!(
+            "UPDATE connections SET access_token = $1, refresh_token = COALESCE($2, refresh_token), \
+             rotated_at = CASE WHEN $2 IS NULL THEN rotated_at ELSE $3 END, expires_at = $4, scope = COALESCE($5, scope), \
+             generation = generation + 1, refreshed_at = $3, needs_sign_in = NULL, claim = NULL, claimed_until = NULL \
+             WHERE id = $6 AND ", $of, " RETURNING ended_at"
+        )
+    };
+}
+
 statement_list! {
     FIND = concat!("SELECT ", columns!(), " FROM connections WHERE user_id = $1 AND server = $2 AND ended_at IS NULL");
     LIST = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NULL AND id > $1 ORDER BY id LIMIT 100");
@@ -208,11 +224,8 @@ statement_list! {
     // Whoever saw an older state of it claims nothing.
     CLAIM = "UPDATE connections SET claim = $1, claimed_until = $2 WHERE id = $3 AND generation = $4 \
         AND COALESCE(claimed_until, 0) <= $5 AND COALESCE(ended_at, 0) = $6 AND (needs_sign_in IS NULL OR ended_at IS NOT NULL)";
-    // The refresh token comes first: by its column the parameter gets its type on PostgreSQL.
-    RENEW = "UPDATE connections SET access_token = $1, refresh_token = COALESCE($2, refresh_token), \
-        rotated_at = CASE WHEN $2 IS NULL THEN rotated_at ELSE $3 END, expires_at = $4, scope = COALESCE($5, scope), \
-        generation = generation + 1, refreshed_at = $3, claim = NULL, claimed_until = NULL \
-        WHERE id = $6 AND claim = $7 RETURNING ended_at";
+    RENEW = renew!("claim = $7");
+    RENEW_LATE = renew!("generation = $7");
     REFUSE = "UPDATE connections SET needs_sign_in = $1, claim = NULL, claimed_until = NULL \
         WHERE id = $2 AND claim = $3 RETURNING ended_at";
     LEAVE = "UPDATE connections SET claim = NULL, claimed_until = $1 WHERE id = $2 AND claim = $3 RETURNING ended_at";
@@ -307,6 +320,11 @@ impl Connections for Engine {
                     let (scope, refresh) = (given.scope.as_deref(), given.refresh_token.as_ref());
                     let row = params![&given.access_token, refresh, now, given.expires_at, scope, id, claim];
                     Step::one(RENEW, row)
+                }
+                Renewed::Late(given, seen) => {
+                    let (scope, refresh) = (given.scope.as_deref(), given.refresh_token.as_ref());
+                    let row = params![&given.access_token, refresh, now, given.expires_at, scope, id, *seen];
+                    Step::one(RENEW_LATE, row)
                 }
                 Renewed::Refused(reason, _) => Step::one(REFUSE, params![*reason, id, claim]),
                 Renewed::Silent(until) => Step::one(LEAVE, params![*until, id, claim]),

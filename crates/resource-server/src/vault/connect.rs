@@ -17,7 +17,7 @@ use store::{
     StoreError,
 };
 use thiserror::Error;
-use upstream::oauth_client::{Attempt, Leg, OauthClient, OauthClientError, Revoked, Tokens};
+use upstream::oauth_client::{Attempt, Leg, OauthClient, OauthClientError, Tokens};
 
 use super::connection::{Bound, Vault, missing_scope, origin};
 use super::counts::Became;
@@ -288,15 +288,7 @@ impl ResourceServer {
             }
             Ok(ConnectOutcome::Gone) => ConnectError::Stopped,
         };
-        // It is written nowhere: nobody could take it back later.
-        let revoked = Revoked {
-            access_token: &tokens.access_token,
-            refresh_token: tokens.refresh_token.as_ref(),
-            binding: &tokens.binding,
-        };
-        if let Err(error) = client.revoke(revoked).await {
-            tracing::warn!(server = server.name(), %error, "what was given could not be taken back");
-        }
+        vault.take_back(attempt.user, client, &tokens).await;
         Err(error)
     }
 

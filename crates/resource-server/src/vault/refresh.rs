@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use protocol::id::{Id, User};
 use protocol::secret::{Hash, Secret};
-use protocol::world::Timestamp;
+use protocol::world::{Timestamp, between_nodes};
 use store::{AuditEvent, AuditKind, ConnectionRecord, Outcome, RenewOutcome, Renewed};
-use upstream::oauth_client::{OauthClient, OauthClientError, Revoked, Tokens};
+use upstream::oauth_client::{OauthClient, OauthClientError, Tokens};
 
 use super::connection::{Held, PATIENCE, Vault, bound, granted};
 use super::counts::Became;
 use crate::mcp_server::McpServer;
 use crate::reason::CallReason;
 
-/// How long a claim holds: longer than a provider may think.
-const LEASE: Duration = Duration::from_secs(60);
+/// How long a claim holds: longer than one request may take, by every clock.
+const LEASE: Duration = between_nodes(Duration::from_secs(60));
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(100);
 /// The pauses before a new pair is written again.
@@ -74,6 +74,11 @@ impl Vault {
         client: &OauthClient,
         must: bool,
     ) -> Result<(), CallReason> {
+        // Before it is claimed: to look for a provider can take longer than a claim holds.
+        if let Err(error) = client.prepare().await {
+            tracing::warn!(server = record.server, reason = error.reason(), %error, "a provider was not found");
+            return Err(CallReason::ConnectionUnavailable);
+        }
         let claim = Secret::random("", &*self.entropy).hash();
         let now = self.clock.now();
         if !self.store.claim_connection(record.clone(), claim, now.plus(LEASE), now).await? {
@@ -117,19 +122,19 @@ impl Vault {
             }
             RenewOutcome::Lost => {}
         }
-        // Written by a write whose answer was lost, or somebody else had a turn since: to revoke this would end what is in use.
-        let found = self.store.find_connection(record.user, &record.server).await?;
-        if found.is_some_and(|found| found.id == record.id) {
-            return Ok(());
+        // Somebody else had a turn since. If they were given nothing, this is the pair that counts.
+        let late = Renewed::Late(self.seal(record.id, &tokens), record.generation);
+        match self.write(record, claim, late).await? {
+            RenewOutcome::Ended | RenewOutcome::Written => {
+                self.counts.count(Became::Refreshed);
+                return Ok(());
+            }
+            RenewOutcome::Lost => {}
         }
-        tracing::warn!(server = record.server, "a refreshed credential came too late and is revoked");
-        let revoked = Revoked {
-            access_token: &tokens.access_token,
-            refresh_token: tokens.refresh_token.as_ref(),
-            binding: &tokens.binding,
-        };
-        if let Err(error) = client.revoke(revoked).await {
-            tracing::warn!(server = record.server, %error, "it could not be revoked");
+        // Written by a write whose answer was lost, or they were: to revoke this would end what is in use.
+        let found = self.store.find_connection(record.user, &record.server).await?;
+        if found.is_none_or(|found| found.id != record.id) {
+            self.take_back(record.user, client, &tokens).await;
         }
         Ok(())
     }
@@ -163,9 +168,15 @@ impl Vault {
         let now = self.clock.now();
         if let Some(reason) = end_of(record.tokens.expires_at, error, now) {
             let event = self.event(record, AuditKind::ConnectionDead, reason);
-            self.counts.count(Became::Dead);
-            self.write(record, claim, Renewed::Refused(reason, Box::new(event))).await?;
-            return Err(CallReason::ConnectionDead);
+            let refused = Renewed::Refused(reason, Box::new(event));
+            return match self.write(record, claim, refused).await? {
+                RenewOutcome::Ended | RenewOutcome::Written => {
+                    self.counts.count(Became::Dead);
+                    Err(CallReason::ConnectionDead)
+                }
+                // Whoever had it before us came back with another pair.
+                RenewOutcome::Lost => Ok(()),
+            };
         }
         let pause = if error.is_passing() { PAUSE } else { LONG_PAUSE };
         let until: Timestamp = now.plus(pause);

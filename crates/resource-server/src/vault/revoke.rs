@@ -6,10 +6,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::id::{Id, User};
 use protocol::secret::{Hash, Secret};
+use protocol::world::between_nodes;
 use store::{AuditKind, ConnectionRecord, StoreError};
 use tokio_util::sync::CancellationToken;
-use upstream::oauth_client::{OauthClient, Revoked};
+use upstream::oauth_client::{Binding, OauthClient, Revoked, Tokens};
 
 use super::connection::{Vault, bound};
 use super::counts::Became;
@@ -18,7 +20,7 @@ use crate::server::ResourceServer;
 /// How often the record is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a claim holds.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = between_nodes(Duration::from_secs(60));
 /// The first pause after a provider did not answer; each is twice the one before.
 const PAUSE: Duration = Duration::from_secs(10);
 /// The longest.
@@ -103,15 +105,42 @@ impl Vault {
     /// everything which they gave a client for a person when one of its tokens is revoked: GitHub, Google and Auth0 say so of
     /// themselves. What the person has just connected must not end with what was there before.
     async fn is_superseded(&self, ended: &ConnectionRecord) -> Result<bool, StoreError> {
-        let Some(before) = bound(ended).map(|bound| bound.binding) else { return Ok(false) };
-        let living = self.store.list_connections(Some(ended.user), None).await?;
+        match bound(ended) {
+            Some(before) => self.stands_for(ended.user, &before.binding).await,
+            None => Ok(false),
+        }
+    }
+
+    async fn stands_for(&self, user: Id<User>, before: &Binding) -> Result<bool, StoreError> {
+        let living = self.store.list_connections(Some(user), None).await?;
         let is_same = |one: &ConnectionRecord| {
             bound(one).is_some_and(|now| {
-                (now.binding.issuer, now.binding.client_id)
-                    == (before.issuer.clone(), before.client_id.clone())
+                now.binding.issuer == before.issuer && now.binding.client_id == before.client_id
             })
         };
         Ok(living.iter().any(is_same))
+    }
+
+    /// What a provider gave and is written nowhere, so that nobody could take it back later, is taken back at once; unless
+    /// that would end what is in use, or nobody can tell whether it would.
+    pub(super) async fn take_back(&self, user: Id<User>, client: &OauthClient, tokens: &Tokens) {
+        let server = client.server_name();
+        match self.stands_for(user, &tokens.binding).await {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => {
+                tracing::warn!(server, %error, "what came too late is not taken back: it may be in use");
+                return;
+            }
+        }
+        let revoked = Revoked {
+            access_token: &tokens.access_token,
+            refresh_token: tokens.refresh_token.as_ref(),
+            binding: &tokens.binding,
+        };
+        if let Err(error) = client.revoke(revoked).await {
+            tracing::warn!(server, %error, "what came too late could not be taken back");
+        }
     }
 
     async fn revoke(

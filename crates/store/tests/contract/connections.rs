@@ -15,6 +15,8 @@ contract! {
     connecting_again_ends_the_connection_before,
     of_many_who_want_to_refresh_one_does,
     a_new_pair_is_written_whole_by_the_holder_of_the_claim_alone,
+    a_new_pair_ends_what_was_said_of_the_one_before,
+    a_pair_that_comes_late_counts_while_nobody_has_a_newer_one,
     a_refresh_token_that_is_not_exchanged_stays,
     a_provider_that_says_no_is_not_asked_again,
     another_binding_is_written_for_what_was_seen_alone,
@@ -183,6 +185,44 @@ async fn a_new_pair_is_written_whole_by_the_holder_of_the_claim_alone(store: Ope
     assert_eq!(renew(claim).await.unwrap(), RenewOutcome::Lost, "once");
     let stale = store.claim_connection(seen, hash("claim", 3), later.plus(MINUTE), later).await.unwrap();
     assert!(!stale, "by what was seen before nobody claims it");
+}
+
+async fn a_new_pair_ends_what_was_said_of_the_one_before(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    let seen = connected(&store, 1, ada, "notes").await;
+    let claim = hash("claim", 1);
+    assert!(store.claim_connection(seen.clone(), claim, NOW.plus(MINUTE), NOW).await.unwrap());
+    let refused = event(AuditKind::ConnectionDead);
+    assert!(store.mark_connection(seen.id, 0, "refused", refused).await.unwrap());
+    let renewed = store.renew_connection(seen.id, claim, Renewed::Given(given(2)), NOW).await.unwrap();
+    assert_eq!(renewed, RenewOutcome::Written);
+    assert_eq!(found(&store, ada, "notes").await.unwrap().needs_sign_in, None);
+}
+
+async fn a_pair_that_comes_late_counts_while_nobody_has_a_newer_one(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    let seen = connected(&store, 1, ada, "notes").await;
+    let (first, second) = (hash("claim", 1), hash("claim", 2));
+    let (later, last) = (NOW.plus(MINUTE), NOW.plus(2 * MINUTE));
+    assert!(store.claim_connection(seen.clone(), first, later, NOW).await.unwrap());
+    assert!(store.claim_connection(seen.clone(), second, last, later).await.unwrap(), "taken over");
+    let renew = |claim, renewed| store.renew_connection(seen.id, claim, renewed, later);
+    assert_eq!(renew(first, Renewed::Given(given(2))).await.unwrap(), RenewOutcome::Lost);
+    assert_eq!(renew(first, Renewed::Late(given(2), 0)).await.unwrap(), RenewOutcome::Written);
+    // Whoever took over is told nothing good of the old one, which is nobody's any more.
+    let refused = || Renewed::Refused("rejected", Box::new(event(AuditKind::ConnectionDead)));
+    assert_eq!(renew(second, refused()).await.unwrap(), RenewOutcome::Lost);
+    let now = found(&store, ada, "notes").await.unwrap();
+    assert_eq!((now.generation, now.claimed_until, now.needs_sign_in.as_deref()), (1, None, None));
+    assert_eq!(now.tokens, given(2));
+    assert_eq!(renew(second, Renewed::Late(given(3), 0)).await.unwrap(), RenewOutcome::Lost, "it is older");
+    // In the other order it is alive again.
+    assert!(store.claim_connection(now.clone(), first, last, later).await.unwrap());
+    assert!(store.claim_connection(now, second, last.plus(MINUTE), last).await.unwrap());
+    assert_eq!(renew(second, refused()).await.unwrap(), RenewOutcome::Written);
+    assert_eq!(renew(first, Renewed::Late(given(4), 1)).await.unwrap(), RenewOutcome::Written);
+    let now = found(&store, ada, "notes").await.unwrap();
+    assert_eq!((now.tokens, now.needs_sign_in), (given(4), None));
 }
 
 async fn a_refresh_token_that_is_not_exchanged_stays(store: Opened) {

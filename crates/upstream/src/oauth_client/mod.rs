@@ -251,6 +251,14 @@ impl OauthClient {
         self.judged(&server, &client, tokens).await
     }
 
+    /// Learns who authorizes there, if nobody has lately: what is asked next is one request, and soon over.
+    ///
+    /// # Errors
+    /// [`OauthClientError`].
+    pub async fn prepare(&self) -> Result<(), OauthClientError> {
+        self.server().await.map(drop)
+    }
+
     /// Looks anew who authorizes there, because a challenge of the MCP server says something that may be new (CL-011); not more
     /// often than every 30 seconds.
     ///
