@@ -237,6 +237,9 @@ statement_list! {
     END_OF_ALL = end_connections!("");
     END_OF_SERVER = end_connections!(" AND server = $2");
     END_OF_USER = end_connections!(" AND user_id = $2");
+    // Not ended: the providers would be told to revoke what is in use where the backup was taken.
+    RESTORED = "UPDATE connections SET needs_sign_in = 'connection_restored', claim = NULL, claimed_until = NULL \
+        WHERE ended_at IS NULL";
     FORGET = "DELETE FROM connections WHERE id = $1 AND claim = $2 AND ended_at IS NOT NULL";
     POSTPONE = "UPDATE connections SET tries = tries + 1, claim = NULL, claimed_until = $1 \
         WHERE id = $2 AND claim = $3 AND ended_at IS NOT NULL";

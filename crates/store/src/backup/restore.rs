@@ -3,7 +3,9 @@
 //! What was revoked after the backup was taken must not come back to life. So every grant is ended, every session and
 //! sign-in under way dropped, every signing key withdrawn (a token's times are of the clocks of nodes, a withdrawn key is
 //! not), every approval of a client and every initial access token taken back, an entry for the whole issuer made, and the epoch counted. Who presents what was good before is sent to sign in,
-//! and is told apart from a thief by the time at which the grants were ended.
+//! and is told apart from a thief by the time at which the grants were ended. A connected account stays, so that it can be
+//! taken back at its provider when another takes its place, but is used no more: it may have been disconnected since, and a
+//! refresh token that was exchanged since would be taken for a stolen one.
 
 use std::path::PathBuf;
 
@@ -13,8 +15,8 @@ use super::{BackupError, Contents, Progress};
 use crate::engine::{Engine, EngineConfig, Step, Write, params};
 use crate::statements::statement_list;
 use crate::{
-    AuditEvent, KeyPurpose, KeyRecord, Revocation, StoreError, audit_events, client_rules, keys,
-    registration_tokens, revocations, stop,
+    AuditEvent, KeyPurpose, KeyRecord, Revocation, StoreError, audit_events, client_rules, connecting,
+    connections, keys, registration_tokens, revocations, stop,
 };
 
 /// A restore.
@@ -83,6 +85,8 @@ impl Restore {
         let mut steps = vec![
             Step::any(client_rules::DISALLOW_ALL, params![]),
             Step::any(stop::OFFLINE_OF_ALL, params![]),
+            Step::any(connecting::END_OF_ALL, params![]),
+            Step::any(connections::RESTORED, params![]),
             Step::any(stop::SESSIONS_OF_ALL, params![]),
             Step::any(EMERGENCY_LOGINS_OF_ALL, params![]),
             Step::any(stop::CONSENTS_OF_ALL, params![]),

@@ -15,11 +15,12 @@ use protocol::world::Timestamp;
 use rusqlite::types::Value;
 use store::{
     AuditEvents as _, AuditFilter, AuditKind, Authorizations as _, BackupError, BrowserSessions as _,
-    ClientRecord, Clients as _, Engine, EngineConfig, Grants as _, KeyPurpose, KeyRecord, KeysRecord as _,
-    Maintenance as _, Progress, Queries as _, Restore, Restored, RevocationKind, Revocations as _, Rotate,
-    RotateOutcome, Users as _,
+    ClientRecord, Clients as _, ConnectingRecords as _, Connections as _, Engine, EngineConfig, Grants as _,
+    KeyPurpose, KeyRecord, KeysRecord as _, Maintenance as _, Progress, Queries as _, Restore, Restored,
+    RevocationKind, Revocations as _, Rotate, RotateOutcome, Users as _,
 };
 
+use crate::connections::{attempt, connected};
 use crate::engines::{Opened, contract, on_empty_postgres, on_empty_sqlite};
 use crate::fixtures::*;
 
@@ -188,6 +189,9 @@ async fn everything_that_was_allowed_is_ended_and_everything_that_was_forbidden_
     let blocked = revocation(RevocationKind::Client, bad.as_str());
     let tombstone = ClientRecord { kind: bad.kind(), client_id: bad.clone(), ..client() };
     store.block_client(tombstone, blocked.clone(), event(AuditKind::ClientBlocked)).await.unwrap();
+    let account = connected(&store, 50, id(1), "notes").await;
+    assert!(store.claim_connection(account, hash("claim", 1), LATER, NOW).await.unwrap());
+    assert!(store.put_connecting(attempt(51, id(1), "ledger"), 20).await.unwrap());
     store.tamper("UPDATE users SET disabled_at = 1").await;
     assert!(store.last_restore().await.unwrap().is_none());
     back_up(&store, &folder.path("backup")).await;
@@ -207,6 +211,12 @@ async fn everything_that_was_allowed_is_ended_and_everything_that_was_forbidden_
         let signs = matches!(key.purpose, KeyPurpose::Signing | KeyPurpose::SigningRs256);
         assert_eq!(key.withdrawn_at.is_some(), signs && !is_new, "{key:?}");
     }
+    let account = new.find_connection(id(1), "notes").await.unwrap().unwrap();
+    let told = (account.needs_sign_in.as_deref(), account.claimed_until);
+    assert_eq!(told, (Some("connection_restored"), None), "it may have been disconnected since");
+    assert!(!new.claim_connection(account, hash("claim", 2), LATER.plus(DAY), LATER).await.unwrap());
+    assert_eq!(new.find_connecting(hash("state", 51)).await.unwrap(), None);
+    assert_eq!(new.list_ended_connections(LATER).await.unwrap(), [], "no provider hears of a drill");
     let revoked = new.list_revocations(LATER).await.unwrap();
     assert_eq!(revoked[0].kind, RevocationKind::Issuer);
     let all = new.list_revocations(NOW.minus(DAY)).await.unwrap();
