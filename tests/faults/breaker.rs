@@ -137,3 +137,28 @@ async fn f_16_no_fault_of_one_client_or_person_closes_an_mcp_server_to_others() 
     scene.told(AuditKind::CircuitOpened, 1).await?;
     scene.flow.close().await
 }
+
+/// It is well again, but for the calls of one person, who makes them as soon as it is allowed.
+#[tokio::test]
+async fn f_16_nobody_alone_keeps_an_mcp_server_closed_that_is_back() -> Verdict {
+    let mut scene = Scene::new().await?;
+    let alice = scene.flow.tokens().await?;
+    let bob = scene.another("bob").await?;
+    scene.wire.set(Fault::Cut);
+    for tokens in [&alice, &bob].into_iter().cycle().take(6) {
+        assert_eq!(scene.call(tokens, "echo").await?.status, StatusCode::BAD_GATEWAY);
+    }
+    scene.wire.set(Fault::None);
+    for (pause, expected) in [
+        (5, StatusCode::INTERNAL_SERVER_ERROR),
+        (10, StatusCode::SERVICE_UNAVAILABLE),
+        (5, StatusCode::INTERNAL_SERVER_ERROR),
+        (5, StatusCode::INTERNAL_SERVER_ERROR),
+    ] {
+        scene.flow.house.advance(Duration::from_secs(pause)).await?;
+        assert_eq!(scene.call(&alice, "odd").await?.status, expected, "after {pause} s");
+    }
+    assert_eq!(scene.call(&bob, "echo").await?.status, StatusCode::OK, "at once");
+    assert_eq!(scene.circuit(), Circuit::Closed);
+    scene.flow.close().await
+}

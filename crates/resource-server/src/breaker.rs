@@ -3,7 +3,8 @@
 //! It opens after failures in a row: no connection, no answer in time, a broken or unreadable one, a status of 500 and above.
 //! Any other answer shows that the MCP server is there, a refusal of somebody's credential too; a call that its client gave up
 //! shows nothing. No one person can open it for others: of failures that a call itself may have caused, one person's count
-//! for at most half of what is needed. After a pause one call is let through to try; the pause grows while that fails.
+//! for at most half of what is needed. After a pause one call is let through to try; the pause grows while that fails. Nor can
+//! one person keep it open: who tried in vain lets others go first, and by failing again puts nothing off for them.
 //! Pure but for its lock: time is handed in. Must never be the reason why an MCP server that answers is not called.
 
 use std::num::NonZeroU32;
@@ -84,16 +85,19 @@ pub(crate) struct Breaker {
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Closed(Row),
-    /// Nothing is sent until then.
+    /// Nothing is sent until then, and by the person who tried in vain not for a pause longer.
     Open {
         until: Duration,
         pauses: u32,
+        vain: Option<Id<User>>,
     },
-    /// A call tries, since then.
+    /// A call of this person tries, since then; before it one tried in vain.
     HalfOpen {
         since: Duration,
         pauses: u32,
         probe: u64,
+        who: Id<User>,
+        vain: Option<Id<User>>,
     },
 }
 
@@ -155,33 +159,41 @@ impl Breaker {
         self.settings == other.settings
     }
 
-    /// Lets a call through, or says when to come again; and what changed by that.
-    pub(crate) fn enter(self: &Arc<Self>, now: Duration) -> (Result<Try, Duration>, Option<Turned>) {
+    /// Lets a call of this person through, or says when to come again; and what changed by that.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        user: Id<User>,
+        now: Duration,
+    ) -> (Result<Try, Duration>, Option<Turned>) {
         let pass = |probe| Ok(Try { breaker: Arc::clone(self), probe, is_over: false });
         let Some(settings) = self.settings else { return (pass(None), None) };
         let mut state = self.lock();
-        let (until, pauses, turned) = match &*state {
+        let (until, pauses, vain, turned) = match &*state {
             State::Closed(_) => return (pass(None), None),
-            State::Open { until, pauses } => (*until, *pauses, Some(Turned(Circuit::HalfOpen))),
+            State::Open { until, pauses, vain } => (*until, *pauses, *vain, Some(Turned(Circuit::HalfOpen))),
             // A call that tries may take long, and it may be one that always does: after a pause another one tries.
-            State::HalfOpen { since, pauses, .. } => (since.saturating_add(settings.pause), *pauses, None),
+            State::HalfOpen { since, pauses, who, .. } => {
+                (since.saturating_add(settings.pause), *pauses, Some(*who), None)
+            }
         };
+        let until = if vain == Some(user) { until.saturating_add(settings.pause) } else { until };
         if now < until {
             return (Err(until.saturating_sub(now)), None);
         }
         let probe = self.probes.fetch_add(1, Ordering::Relaxed);
-        *state = State::HalfOpen { since: now, pauses, probe };
+        *state = State::HalfOpen { since: now, pauses, probe, who: user, vain };
         (pass(Some(probe)), turned)
     }
 
-    /// How long nobody will be let through, if that is so now. Lets nobody through itself.
-    pub(crate) fn closed_for(&self, now: Duration) -> Option<Duration> {
+    /// How long this person will not be let through, if that is so now. Lets nobody through itself.
+    pub(crate) fn closed_for(&self, user: Id<User>, now: Duration) -> Option<Duration> {
         let pause = self.settings?.pause;
-        let until = match &*self.lock() {
+        let (until, vain) = match &*self.lock() {
             State::Closed(_) => return None,
-            State::HalfOpen { since, .. } => since.saturating_add(pause),
-            State::Open { until, .. } => *until,
+            State::HalfOpen { since, who, .. } => (since.saturating_add(pause), Some(*who)),
+            State::Open { until, vain, .. } => (*until, *vain),
         };
+        let until = if vain == Some(user) { until.saturating_add(pause) } else { until };
         until.checked_sub(now).filter(|wait| !wait.is_zero())
     }
 
@@ -209,7 +221,7 @@ impl Breaker {
                     None
                 }
                 Showed::Away | Showed::Failed(_) => {
-                    row.add(showed, &settings, now).then(|| open(&settings, 0, now))
+                    row.add(showed, &settings, now).then(|| open(&settings, 0, None, now))
                 }
             },
             // Any call that tries may find it well; only the last of them may find that it is not, so that one that hangs does
@@ -217,8 +229,15 @@ impl Breaker {
             (State::HalfOpen { .. }, Some(_)) if showed == Showed::Alive => {
                 Some(State::Closed(Row::default()))
             }
-            (State::HalfOpen { pauses, probe: last, .. }, Some(probe)) if *last == probe => {
-                Some(open(&settings, pauses.saturating_add(1), now))
+            (State::HalfOpen { pauses, probe: last, vain, .. }, Some(probe)) if *last == probe => {
+                Some(match showed {
+                    // It may be this person's call that it does not bear: the next one's shows it.
+                    Showed::Failed(user) if *vain == Some(user) => {
+                        State::Open { until: now, pauses: *pauses, vain: *vain }
+                    }
+                    Showed::Failed(user) => open(&settings, pauses.saturating_add(1), Some(user), now),
+                    Showed::Alive | Showed::Away => open(&settings, pauses.saturating_add(1), None, now),
+                })
             }
             // A call that was on its way when it opened, or a try that was overtaken, tells of another time.
             (State::Closed(_) | State::HalfOpen { .. } | State::Open { .. }, None | Some(_)) => None,
@@ -236,12 +255,12 @@ impl Breaker {
         Some(Turned(circuit))
     }
 
-    /// A try that showed nothing: the next call tries at once.
+    /// A try that showed nothing: the next call of somebody else tries at once.
     fn gave_up(&self, probe: u64) {
         let mut state = self.lock();
         match &*state {
-            State::HalfOpen { since, pauses, probe: last } if *last == probe => {
-                *state = State::Open { until: *since, pauses: *pauses };
+            State::HalfOpen { since, pauses, probe: last, who, .. } if *last == probe => {
+                *state = State::Open { until: *since, pauses: *pauses, vain: Some(*who) };
             }
             State::Closed(_) | State::HalfOpen { .. } | State::Open { .. } => {}
         }
@@ -257,9 +276,9 @@ impl Row {
     const NONE: Self = Self { away: 0, people: Vec::new(), last: Duration::ZERO };
 }
 
-fn open(settings: &BreakerSettings, pauses: u32, now: Duration) -> State {
+fn open(settings: &BreakerSettings, pauses: u32, vain: Option<Id<User>>, now: Duration) -> State {
     let times = 1_u32.checked_shl(pauses).unwrap_or(LONGEST).min(LONGEST);
-    State::Open { until: now.saturating_add(settings.pause.saturating_mul(times)), pauses }
+    State::Open { until: now.saturating_add(settings.pause.saturating_mul(times)), pauses, vain }
 }
 
 impl Try {

@@ -69,9 +69,9 @@ impl Line {
         }
     }
 
-    /// How long nothing will be sent, if that is so now.
-    pub(crate) fn closed_for(&self) -> Option<Duration> {
-        self.breaker.closed_for(self.clock.monotonic())
+    /// How long nothing of this person will be sent, if that is so now.
+    pub(crate) fn closed_for(&self, user: Id<User>) -> Option<Duration> {
+        self.breaker.closed_for(user, self.clock.monotonic())
     }
 
     /// Sends a request in the name of this person.
@@ -80,7 +80,7 @@ impl Line {
         request: Request<Full<Bytes>>,
         user: Id<User>,
     ) -> Result<Response<Incoming>, Unanswered> {
-        let (entered, turned) = self.breaker.enter(self.clock.monotonic());
+        let (entered, turned) = self.breaker.enter(user, self.clock.monotonic());
         self.tell(turned, None);
         let tried = entered.map_err(Unanswered::Open)?;
         let answer = self.client.send(request).await;

@@ -400,7 +400,7 @@ impl ResourceServer {
             return Err(asked.refuse(CallReason::PersonNotAllowed));
         }
         // At once: to find out what a tool is would be to wait for an MCP server that does not answer.
-        if let Some(wait) = asked.who().server.line().closed_for() {
+        if let Some(wait) = asked.who().server.line().closed_for(asked.who().verdict.access.user) {
             return Err(asked.refuse(CallReason::CircuitOpen(wait)));
         }
         asked.signer = match self.signer(&asked).await {

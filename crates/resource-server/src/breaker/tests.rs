@@ -20,7 +20,7 @@ fn at(seconds: u64) -> Duration {
 }
 
 fn go(breaker: &Arc<Breaker>, showed: Showed, seconds: u64) -> Option<Circuit> {
-    let (entered, entering) = breaker.enter(at(seconds));
+    let (entered, entering) = breaker.enter(user(9), at(seconds));
     assert_eq!(entering, None);
     entered.unwrap().showed(showed, at(seconds)).map(|turned| turned.0)
 }
@@ -39,11 +39,11 @@ fn opened(failures: u32, seconds: u64) -> Arc<Breaker> {
 fn it_opens_after_failures_in_a_row_and_refuses_at_once_until_the_pause_is_over() {
     let breaker = opened(3, 0);
     assert_eq!((breaker.circuit(), breaker.opened()), (Circuit::Open, 1));
-    assert_eq!(breaker.enter(at(0)).0.unwrap_err(), 5 * SECOND);
-    assert_eq!(breaker.enter(at(4)).0.unwrap_err(), SECOND);
-    let (probe, turned) = breaker.enter(at(5));
+    assert_eq!(breaker.enter(user(9), at(0)).0.unwrap_err(), 5 * SECOND);
+    assert_eq!(breaker.enter(user(9), at(4)).0.unwrap_err(), SECOND);
+    let (probe, turned) = breaker.enter(user(9), at(5));
     assert_eq!(turned, Some(Turned(Circuit::HalfOpen)));
-    assert_eq!(breaker.enter(at(5)).0.unwrap_err(), 5 * SECOND, "one call tries");
+    assert_eq!(breaker.enter(user(8), at(5)).0.unwrap_err(), 5 * SECOND, "one call tries");
     assert_eq!(probe.unwrap().showed(Showed::Alive, at(6)), Some(Turned(Circuit::Closed)));
     assert_eq!(go(&breaker, Showed::Away, 6), None, "counted anew");
 }
@@ -79,52 +79,71 @@ fn one_person_alone_never_opens_it() {
 fn the_pause_grows_while_the_try_fails_and_is_short_again_after_an_answer() {
     let breaker = opened(1, 0);
     let mut now = at(0);
-    for pause in [5, 10, 20, 40, 40] {
-        assert_eq!(breaker.enter(now).0.unwrap_err(), pause * SECOND);
+    for (pause, who) in [(5, 1), (10, 2), (20, 1), (40, 2), (40, 1)] {
+        assert_eq!(breaker.enter(user(9), now).0.unwrap_err(), pause * SECOND);
         now += pause * SECOND;
-        let (probe, _) = breaker.enter(now);
-        assert_eq!(probe.unwrap().showed(Showed::Failed(user(1)), now), Some(Turned(Circuit::Open)));
+        let (probe, _) = breaker.enter(user(who), now);
+        assert_eq!(probe.unwrap().showed(Showed::Failed(user(who)), now), Some(Turned(Circuit::Open)));
     }
     assert_eq!(breaker.opened(), 1, "it is the same outage");
     now += 40 * SECOND;
-    let (probe, _) = breaker.enter(now);
+    let (probe, _) = breaker.enter(user(9), now);
     assert_eq!(probe.unwrap().showed(Showed::Alive, now), Some(Turned(Circuit::Closed)));
-    let (entered, _) = breaker.enter(now);
+    let (entered, _) = breaker.enter(user(9), now);
     assert_eq!(entered.unwrap().showed(Showed::Away, now), Some(Turned(Circuit::Open)));
-    assert_eq!((breaker.enter(now).0.unwrap_err(), breaker.opened()), (5 * SECOND, 2));
+    assert_eq!((breaker.enter(user(9), now).0.unwrap_err(), breaker.opened()), (5 * SECOND, 2));
+}
+
+/// The MCP server is well, but for the calls of one person, who makes them as soon as it is allowed.
+#[test]
+fn one_person_alone_does_not_keep_it_open() {
+    let breaker = opened(2, 0);
+    let (probe, _) = breaker.enter(user(1), at(5));
+    assert_eq!(probe.unwrap().showed(Showed::Failed(user(1)), at(5)), Some(Turned(Circuit::Open)));
+    assert_eq!(breaker.enter(user(1), at(15)).0.unwrap_err(), 5 * SECOND, "others go first");
+    for second in [20, 25, 30] {
+        let (probe, _) = breaker.enter(user(1), at(second));
+        assert_eq!(probe.unwrap().showed(Showed::Failed(user(1)), at(second)), Some(Turned(Circuit::Open)));
+        assert_eq!(breaker.closed_for(user(2), at(second)), None, "that puts nothing off for others");
+        assert_eq!(breaker.enter(user(1), at(second)).0.unwrap_err(), 5 * SECOND);
+    }
+    let (probe, _) = breaker.enter(user(2), at(30));
+    assert_eq!(probe.unwrap().showed(Showed::Alive, at(30)), Some(Turned(Circuit::Closed)));
 }
 
 #[test]
 fn a_try_that_is_given_up_shows_nothing_and_the_next_call_tries() {
     let breaker = opened(1, 0);
-    for _ in 0..3 {
-        let (probe, _) = breaker.enter(at(5));
+    for who in 1..=3 {
+        let (probe, _) = breaker.enter(user(who), at(5));
         drop(probe.unwrap());
         assert_eq!(breaker.circuit(), Circuit::Open);
+        assert_eq!(breaker.enter(user(who), at(6)).0.unwrap_err(), 4 * SECOND, "others first");
     }
     // In the closed state too: who gives up is no failure.
     let closed = self::breaker(1);
-    drop(closed.enter(at(0)).0.unwrap());
+    drop(closed.enter(user(9), at(0)).0.unwrap());
     assert_eq!(closed.circuit(), Circuit::Closed);
 }
 
 #[test]
 fn a_try_that_hangs_is_overtaken_and_undoes_nothing() {
     let breaker = opened(1, 0);
-    let (hanging, _) = breaker.enter(at(5));
-    let (next, turned) = breaker.enter(at(10));
+    let (hanging, _) = breaker.enter(user(9), at(5));
+    assert_eq!(breaker.enter(user(9), at(10)).0.unwrap_err(), 5 * SECOND, "it may be this person's doing");
+    let (next, turned) = breaker.enter(user(8), at(10));
     assert_eq!(turned, None, "it is half open already");
     assert_eq!(hanging.unwrap().showed(Showed::Failed(user(1)), at(11)), None);
     assert_eq!(next.unwrap().showed(Showed::Alive, at(12)), Some(Turned(Circuit::Closed)));
-    let (late, _) = opened(1, 0).enter(at(5));
+    let (late, _) = opened(1, 0).enter(user(9), at(5));
     drop(late);
 }
 
 #[test]
 fn what_was_on_its_way_before_tells_of_another_time() {
     let breaker = breaker(2);
-    let (before, _) = breaker.enter(at(0));
-    let (also, _) = breaker.enter(at(0));
+    let (before, _) = breaker.enter(user(9), at(0));
+    let (also, _) = breaker.enter(user(9), at(0));
     for _ in 0..2 {
         let _ = go(&breaker, Showed::Away, 0);
     }
@@ -144,7 +163,7 @@ fn without_settings_it_never_opens() {
 /// What may happen next in the model.
 #[derive(Debug, Clone, Copy)]
 enum Event {
-    Enter,
+    Enter(u8),
     /// The call of this place shows this.
     Show(usize, u8),
     GiveUp(usize),
@@ -153,7 +172,7 @@ enum Event {
 
 fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
-        4 => Just(Event::Enter),
+        4 => (2_u8..5).prop_map(Event::Enter),
         4 => (0_usize..8, 0_u8..5).prop_map(|(place, showed)| Event::Show(place, showed)),
         1 => (0_usize..8).prop_map(Event::GiveUp),
         2 => (0_u64..20).prop_map(Event::Wait),
@@ -187,14 +206,14 @@ proptest! {
         for event in events {
             match event {
                 Event::Wait(seconds) => now += Duration::from_secs(seconds),
-                Event::Enter => {
+                Event::Enter(who) => {
                     let before = breaker.circuit();
-                    let (entered, turned) = breaker.enter(now);
+                    let (entered, turned) = breaker.enter(user(who), now);
                     if before == Circuit::HalfOpen && entered.is_ok() {
                         prop_assert!(entered_at.is_none_or(|at| now >= at + 5 * SECOND));
                     }
                     if let Err(wait) = &entered {
-                        prop_assert!(before != Circuit::Closed && *wait <= 40 * SECOND && *wait > Duration::ZERO);
+                        prop_assert!(before != Circuit::Closed && *wait <= 45 * SECOND && *wait > Duration::ZERO);
                     }
                     if before != Circuit::Closed && entered.is_ok() {
                         entered_at = Some(now);
@@ -226,7 +245,7 @@ proptest! {
             }
             prop_assert_eq!(stands, breaker.circuit());
         }
-        let (entered, _) = breaker.enter(now + 40 * SECOND);
+        let (entered, _) = breaker.enter(user(9), now + 40 * SECOND);
         prop_assert!(entered.is_ok());
         let _ = entered.unwrap().showed(Showed::Alive, now + 40 * SECOND);
         prop_assert_eq!(breaker.circuit(), Circuit::Closed);
