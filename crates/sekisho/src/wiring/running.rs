@@ -10,6 +10,7 @@ use protocol::keys::Keys;
 use resource_server::{Keep, Sealer};
 use store::{AuditClass, Store, Timeline};
 use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::{ConnectionLimits, Fronts, TrustedProxies};
@@ -27,6 +28,8 @@ use crate::config::audit::Audit;
 
 /// How often what has expired is removed from the record.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// By how much a tick is late when this process was held, and not only busy.
+const HELD: Duration = Duration::from_secs(10);
 
 /// A Sekisho that runs.
 #[derive(Debug)]
@@ -250,11 +253,16 @@ fn keep(audit: &Audit) -> Keep {
 /// Removes what has expired, now and then, until told to stop.
 async fn sweep(shared: Shared, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    // A process that was held makes up for nothing (attacks.md, F-13).
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looked = shared.world.clock.monotonic();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
+        let before = std::mem::replace(&mut looked, shared.world.clock.monotonic());
+        let was_held = looked.saturating_sub(before) > SWEEP_EVERY.saturating_add(HELD);
         if let Err(error) = shared.store.sweep(shared.world.clock.earliest()).await {
             tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
         }
@@ -268,6 +276,10 @@ async fn sweep(shared: Shared, stop: CancellationToken) {
                     break;
                 }
             }
+        }
+        if was_held {
+            // Others may have been as well, and neither they nor we were heard of since: nobody is taken for gone.
+            continue;
         }
         match shared.store.settle_intents(shared.world.clock.earliest()).await {
             Ok(0) => {}
