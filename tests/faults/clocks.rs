@@ -1,6 +1,6 @@
 //! F-13: clocks that jump, clocks that lie apart, and a process that is held and let go on.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use authorization_server::keys::KeeperSettings;
@@ -11,6 +11,7 @@ use testkit::outcomes::{Verdict, rs401, tok400};
 use testkit::world::TestClock;
 
 use super::chance::{Stopwatch, say};
+use super::pair::until;
 use super::players::{Players, T};
 use super::town::Town;
 use crate::record::on_postgres;
@@ -115,7 +116,16 @@ async fn apart(seconds: i64) -> Verdict {
             // Not at the beginning, when everything is read.
             pass(Duration::from_secs(10)).await?;
             let held = players.family(here).await?;
-            let (answered, next) = players.refresh(there, &held).await;
+            // A node that reads the record again says when to come back, and a client does.
+            let last = Mutex::new((Answered::Unknown, None));
+            until(async || {
+                let answer = players.refresh(there, &held).await;
+                let is_known = answer.0 != Answered::Unknown;
+                *last.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+                is_known
+            })
+            .await?;
+            let (answered, next) = last.into_inner().unwrap_or_else(PoisonError::into_inner);
             let next = next.ok_or_else(|| format!("refreshed by another clock: {answered:?}"))?;
             // Issued ahead of time, a token is not good yet; never is it good for longer.
             let issued = players.family(here).await?;
