@@ -4,6 +4,7 @@ mod audit;
 mod bound;
 mod clients;
 mod connections;
+mod credentials;
 mod cross_app_access;
 mod device;
 mod documents;

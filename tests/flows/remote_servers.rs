@@ -51,6 +51,7 @@ impl Scene {
             url: server.url.clone(),
             resource: None,
             kind: Kind::Mcp,
+            token_endpoint: None,
             authorization_server: by_hand.then(|| server.issuer().to_owned()),
             client: by_hand.then(|| server.pre_registered()),
             registration: Registration::Any,

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use protocol::jose::claims::{ActorClaims, IdentityAssertionClaims};
 use protocol::keys::Keys;
+use protocol::secret::Secret;
 use protocol::world::Clock;
 
 use crate::audit::Who;
@@ -67,7 +68,9 @@ impl Assertions {
         {
             return Ok(known.value.clone());
         }
-        let value = self.sign(who)?;
+        let token = self.sign(who, &who.server.settings().assertion_audience)?;
+        let mut value = HeaderValue::try_from(token).map_err(|_| CallReason::AssertionUnsigned)?;
+        value.set_sensitive(true);
         let until = now.saturating_add(LIFE - LEFT);
         let audience = who.server.settings().assertion_audience.clone();
         let made = Assertion { value: value.clone(), audience, person: Arc::clone(&who.person), until };
@@ -75,12 +78,17 @@ impl Assertions {
         Ok(value)
     }
 
-    fn sign(&self, who: &Who) -> Result<HeaderValue, CallReason> {
+    /// The same for somebody else: the authorization server of an MCP server, which exchanges it (RFC 8693).
+    pub(crate) fn about(&self, who: &Who, audience: &str) -> Result<Secret, CallReason> {
+        self.sign(who, audience).map(Secret::new)
+    }
+
+    fn sign(&self, who: &Who, audience: &str) -> Result<String, CallReason> {
         let access = &who.verdict.access;
         let now = self.clock.now();
         let claims = IdentityAssertionClaims {
             iss: self.issuer.clone(),
-            aud: who.server.settings().assertion_audience.clone(),
+            aud: audience.to_owned(),
             sub: access.user.to_string(),
             iat: now.secs(),
             exp: now.plus(LIFE).secs(),
@@ -94,10 +102,7 @@ impl Assertions {
             act: chained(&access.actors),
         };
         let keys = self.keys.load();
-        let token = keys.signing.active().sign(TYP, &claims).map_err(|_| CallReason::AssertionUnsigned)?;
-        let mut value = HeaderValue::try_from(token).map_err(|_| CallReason::AssertionUnsigned)?;
-        value.set_sensitive(true);
-        Ok(value)
+        keys.signing.active().sign(TYP, &claims).map_err(|_| CallReason::AssertionUnsigned)
     }
 }
 

@@ -5,7 +5,6 @@
 pub(crate) mod request;
 pub(crate) mod response;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,7 +28,7 @@ use crate::reason::CallReason;
 use crate::server::ResourceServer;
 use crate::session::Session;
 use crate::streams::Lease;
-use crate::vault::credential::Credentials;
+use crate::vault::credential::{Behind, Credentials};
 use crate::vault::{partial, told};
 
 const INTERNAL: i64 = -32603;
@@ -88,7 +87,7 @@ impl ResourceServer {
         Ok(response)
     }
 
-    /// Sends the request. If the MCP server takes a person's credential no more, it is replaced, and the call goes up once
+    /// Sends the request. If the MCP server takes a credential no more, it is replaced, and the call goes up once
     /// again: a 401 says that it was not carried out (RFC 9110, section 15.5.2; RS-171). The same if it wants one of more
     /// scope, and the person has one by now. With the answer comes the connection whose credential it was.
     async fn send(
@@ -101,27 +100,30 @@ impl ResourceServer {
         let (line, user) = (who.server.line(), who.person.user);
         let request = request::build(asked, session, credentials.clone());
         let answer = line.send(request, user).await.map_err(reason)?;
-        let Some(held) = credentials.held.clone() else { return Ok((answer, None)) };
+        let Some(behind) = credentials.behind.clone() else { return Ok((answer, None)) };
         let vault = self.vault();
-        let next = if answer.status() == StatusCode::UNAUTHORIZED {
+        let wider = |answer: &Response<Incoming>| partial::too_little(answer.status(), answer.headers());
+        let next = if answer.status() == StatusCode::UNAUTHORIZED && !self.is_hopeless(&behind) {
             drop(answer);
-            vault.instead_of(&held, user, &who.server).await?
-        } else if let Some(challenge) = partial::too_little(answer.status(), answer.headers()) {
+            self.instead_of(&behind, who).await?
+        } else if let (Behind::Connection(held), Some(challenge)) = (&behind, wider(&answer)) {
             drop(answer);
-            vault.wider(&held, (user, &who.server), &challenge).await?
+            Behind::Connection(vault.wider(held, (user, &who.server), &challenge).await?)
         } else {
-            return Ok((answer, Some(held.id)));
+            behind.answered(answer.status());
+            return Ok((answer, behind.connection()));
         };
-        let credentials = credentials.with(Arc::clone(&next));
-        let request = request::build(asked, session, credentials);
+        let request = request::build(asked, session, credentials.with(next.clone()));
         let answer = line.send(request, user).await.map_err(reason)?;
+        next.answered(answer.status());
+        let Behind::Connection(held) = next else { return Ok((answer, None)) };
         if answer.status() == StatusCode::UNAUTHORIZED {
-            return vault.give_up(&next, user, &who.server).await;
+            return vault.give_up(&held, user, &who.server).await;
         }
-        if let Some(challenge) = partial::too_little(answer.status(), answer.headers()) {
-            vault.wider(&next, (user, &who.server), &challenge).await?;
+        if let Some(challenge) = wider(&answer) {
+            vault.wider(&held, (user, &who.server), &challenge).await?;
         }
-        Ok((answer, Some(next.id)))
+        Ok((answer, Some(held.id)))
     }
 
     /// The session id of older clients, sealed. None for those of 2026-07-28, and none for a session that ends.

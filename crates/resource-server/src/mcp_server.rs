@@ -84,7 +84,7 @@ impl McpServer {
     pub(crate) const fn oauth_client(&self) -> Option<&Arc<OauthClient>> {
         match &self.settings.credential {
             Credential::Connection(provider) => Some(&provider.0),
-            Credential::Fixed(_) | Credential::None => None,
+            Credential::Fixed(_) | Credential::None | Credential::Obtained(_) => None,
         }
     }
 

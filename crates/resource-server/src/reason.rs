@@ -14,6 +14,7 @@ use protocol::mcp::CallRefused;
 use protocol::oauth::ErrorCode;
 use store::StoreError;
 use thiserror::Error;
+use upstream::oauth_client::OauthClientError;
 
 use crate::counts::Ending;
 use crate::limits::LimitReached;
@@ -102,6 +103,9 @@ pub enum CallReason {
     /// The body is not declared as JSON in UTF-8.
     #[error("the body is not declared as json in utf-8")]
     ContentTypeUnsupported,
+    /// The credential that the MCP server wants cannot be obtained.
+    #[error("the credential for the mcp server cannot be obtained: {0}")]
+    Credential(OauthClientError),
     /// A header that mirrors the body holds characters that no header may hold.
     #[error("an mcp header holds characters that it may not hold")]
     HeaderRefused,
@@ -263,6 +267,7 @@ impl CallReason {
             Self::ConnectionTooNarrow => "connection_too_narrow",
             Self::ConnectionUnavailable => "connection_unavailable",
             Self::ContentTypeUnsupported => "content_type_unsupported",
+            Self::Credential(error) => error.reason(),
             Self::HeaderRefused => "header_refused",
             Self::LimitReached(reached) => reached.exhausted.reason(),
             Self::ListTooLarge => "list_too_large",
@@ -314,6 +319,7 @@ impl CallReason {
 
     /// The status (MCP authorization, "Error Handling"; RFC 9110, section 15).
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line for each reason")]
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::AuthorizationRepeated
@@ -343,6 +349,7 @@ impl CallReason {
             Self::ConnectionDead
             | Self::ConnectionMissing
             | Self::ConnectionTooNarrow
+            | Self::Credential(OauthClientError::Rejected(_))
             | Self::PersonNotAllowed
             | Self::ScopeInsufficient
             | Self::ToolNotAccepted => StatusCode::FORBIDDEN,
@@ -353,7 +360,8 @@ impl CallReason {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ContentTypeUnsupported => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::AssertionUnsigned => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::ListTooLarge
+            Self::Credential(OauthClientError::Malformed(_) | OauthClientError::Obstacle(_))
+            | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::UpstreamBroken
             | Self::UpstreamEncoded
@@ -365,6 +373,7 @@ impl CallReason {
             Self::AuditUnavailable
             | Self::CircuitOpen(_)
             | Self::ConnectionUnavailable
+            | Self::Credential(OauthClientError::Unreachable(_))
             | Self::RevocationsStale
             | Self::StoreUnavailable(_)
             | Self::StreamsExhausted => StatusCode::SERVICE_UNAVAILABLE,
@@ -387,6 +396,7 @@ impl CallReason {
 
     /// What the client is told: the shape and the code.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line for each reason")]
     pub const fn code(&self) -> CallCode {
         match self {
             // RFC 6750, section 3.1: no error code where the request had no authentication at all.
@@ -410,7 +420,9 @@ impl CallReason {
             }
             Self::ProofNonceNeeded => CallCode::OAuth(ErrorCode::UseDpopNonce),
             // Of a tool that is hidden nobody is to hear that there is one (attacks PX-20).
-            Self::PersonNotAllowed | Self::ToolNotAccepted => CallCode::OAuth(ErrorCode::AccessDenied),
+            Self::Credential(OauthClientError::Rejected(_))
+            | Self::PersonNotAllowed
+            | Self::ToolNotAccepted => CallCode::OAuth(ErrorCode::AccessDenied),
             Self::ArgumentsRefused | Self::ArgumentsUnchecked | Self::ToolChanged => CallCode::ToolError,
             Self::ScopeInsufficient => CallCode::OAuth(ErrorCode::InsufficientScope),
             Self::ConnectionDead | Self::ConnectionMissing | Self::ConnectionTooNarrow => {
@@ -432,6 +444,11 @@ impl CallReason {
             | Self::CircuitOpen(_)
             | Self::LimitReached(_)
             | Self::ConnectionUnavailable
+            | Self::Credential(
+                OauthClientError::Malformed(_)
+                | OauthClientError::Obstacle(_)
+                | OauthClientError::Unreachable(_),
+            )
             | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::PersonCallsExhausted

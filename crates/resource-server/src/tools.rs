@@ -146,7 +146,7 @@ impl Catalogue {
         };
         tracing::warn!(server = asked.who().server.name(), %flaw, "the list of tools cannot be read");
         // That of the house is no business of the person's.
-        let is_their_own = credentials.held.is_some();
+        let is_their_own = credentials.behind.is_some();
         match flaw {
             Flaw::Forbidden if is_their_own => {
                 *tried = Some(Tried { at: now, forbidden: true });

@@ -5,6 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod counts;
 pub(crate) mod credential;
 mod link;
+pub(crate) mod obtained;
 pub(crate) mod partial;
 pub(crate) mod question;
 mod refresh;

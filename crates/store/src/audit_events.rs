@@ -82,6 +82,8 @@ audit_kinds! {
     ConnectionMade = "connection_made";
     /// A connection was not made.
     ConnectionRefused = "connection_refused";
+    /// A credential for an MCP server was asked for, to be held in memory: by an exchange, for example. It was given, or not.
+    CredentialObtained = "credential_obtained";
     /// A person said no to a client.
     ConsentDenied = "consent_denied";
     /// A person said yes to a client.

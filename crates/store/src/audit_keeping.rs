@@ -134,7 +134,7 @@ statement_list! {
     END = "DELETE FROM audit_holds WHERE id = $1";
     LIST = "SELECT id, user_id, server, since, until, reason, created_at FROM audit_holds ORDER BY created_at, id";
     OLD_CALLS = too_old!("IN ('call', 'call_refused')");
-    OLD_TOKENS = too_old!("IN ('refresh_repeated', 'token_issued', 'token_refreshed')");
+    OLD_TOKENS = too_old!("IN ('credential_obtained', 'refresh_repeated', 'token_issued', 'token_refreshed')");
     OLD_SIGN_INS = too_old!("IN ('authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', \
         'sign_in', 'sign_in_refused', 'sign_out')");
     OLD_SECURITY = too_old!("NOT IN ('call', 'call_refused', 'refresh_repeated', 'token_issued', 'token_refreshed', \

@@ -64,8 +64,12 @@ impl AuditClass {
             AuditKind::SignInRefused,
             AuditKind::SignOut,
         ];
-        const TOKENS: [AuditKind; 3] =
-            [AuditKind::RefreshRepeated, AuditKind::TokenIssued, AuditKind::TokenRefreshed];
+        const TOKENS: [AuditKind; 4] = [
+            AuditKind::CredentialObtained,
+            AuditKind::RefreshRepeated,
+            AuditKind::TokenIssued,
+            AuditKind::TokenRefreshed,
+        ];
         let is_one_of = |kinds: &[AuditKind]| kinds.iter().any(|one| one.as_str() == kind);
         if is_one_of(&[AuditKind::Call, AuditKind::CallRefused]) {
             Self::Call

@@ -96,6 +96,7 @@ fn made(
         resource: None,
         kind: Kind::Mcp,
         authorization_server: named.cloned(),
+        token_endpoint: None,
         client,
         registration: Registration::Any,
         scope: Scope::default(),

@@ -6,6 +6,7 @@
 mod counts;
 mod grants;
 mod mcp;
+mod metadata;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -85,10 +86,12 @@ pub struct Held {
     pub forbids: bool,
     /// A revocation ends everything that the person ever granted, as at GitHub and Google.
     pub revokes_all: bool,
-    /// A refresh is answered only when a permit of this is given.
+    /// What is no code is answered only when a permit of this is given.
     pub gate: Option<Arc<Semaphore>>,
     /// Everything that reached the MCP endpoint: `Authorization`, and the body.
     pub calls: Vec<(String, Value)>,
+    /// Every form that reached the token endpoint.
+    pub token_requests: Vec<HashMap<String, String>>,
     clients: HashMap<String, Client>,
     codes: HashMap<String, Code>,
     access: HashMap<String, Access>,
@@ -342,6 +345,7 @@ impl Held {
             revokes_all: false,
             gate: None,
             calls: Vec::new(),
+            token_requests: Vec::new(),
             clients,
             codes: HashMap::new(),
             access: HashMap::new(),
@@ -424,50 +428,6 @@ impl Desk {
             (&Method::POST, "/revoke") => self.revoke(asked),
             _ => Reply::status(404),
         }
-    }
-
-    fn resource_metadata(&self) -> Reply {
-        let mut held = lock(&self.held);
-        held.counts.metadata += 1;
-        Reply::json(
-            200,
-            &json!({"resource": format!("{}/mcp", self.origin), "authorization_servers": [self.origin],
-                "scopes_supported": held.scopes, "bearer_methods_supported": ["header"]}),
-        )
-    }
-
-    fn server_metadata(&self) -> Reply {
-        let mut held = lock(&self.held);
-        held.counts.metadata += 1;
-        let at = |path: &str| format!("{}{path}", self.origin);
-        let mut document = json!({
-            "issuer": held.issuer.as_ref().unwrap_or(&self.origin),
-            "authorization_endpoint": at("/authorize"),
-            "token_endpoint": at("/token"),
-            "revocation_endpoint": at("/revoke"),
-            "scopes_supported": held.scopes,
-            "response_types_supported": ["code"],
-            "grant_types_supported": ["authorization_code", "refresh_token",
-                "urn:ietf:params:oauth:grant-type:token-exchange"],
-            "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
-            "code_challenge_methods_supported": ["S256"],
-            "authorization_response_iss_parameter_supported": true,
-        });
-        match self.knows {
-            Knows::Documents => document["client_id_metadata_document_supported"] = true.into(),
-            Knows::Dynamic => document["registration_endpoint"] = at("/register").into(),
-            Knows::IdJag => {
-                document["grant_types_supported"] = json!([
-                    "authorization_code",
-                    "refresh_token",
-                    "urn:ietf:params:oauth:grant-type:jwt-bearer"
-                ]);
-                document["authorization_grant_profiles_supported"] =
-                    json!(["urn:ietf:params:oauth:grant-profile:id-jag"]);
-            }
-            Knows::PreRegistered => {}
-        }
-        Reply::json(200, &document)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use policy::ReadOnly;
 
 use super::ToolsMode;
@@ -13,6 +14,7 @@ use crate::reason::CallReason;
 use crate::server::ResourceServer;
 use crate::session::Session;
 use crate::tools::{Said, TurnedAway};
+use crate::vault::credential::Behind;
 
 impl ResourceServer {
     /// What counts of what a tool says of itself. Where definitions are accepted, that of the accepted one, and nobody is
@@ -85,17 +87,24 @@ impl ResourceServer {
             Ok(said) => return Ok(said),
             Err(turned_away) => turned_away,
         };
-        let held = match (turned_away, &credentials.held) {
-            (TurnedAway::Unauthorized, Some(held)) => Arc::clone(held),
+        let behind = match (turned_away, &credentials.behind) {
+            (TurnedAway::Unauthorized, Some(behind)) if !self.is_hopeless(behind) => behind.clone(),
+            // The call itself hears why.
+            (TurnedAway::Forbidden | TurnedAway::Unauthorized, Some(Behind::Obtained(_))) => return Ok(None),
             (TurnedAway::Forbidden | TurnedAway::Unauthorized, _) => return Err(CallReason::ConnectionDead),
         };
-        let (vault, user) = (self.vault(), who.verdict.access.user);
-        let next = vault.instead_of(&held, user, &who.server).await?;
-        let credentials = credentials.with(Arc::clone(&next));
-        match catalogue.find(tool, asked, session, &credentials).await {
-            Ok(said) => Ok(said),
-            Err(TurnedAway::Forbidden) => Err(CallReason::ConnectionDead),
-            Err(TurnedAway::Unauthorized) => vault.give_up(&next, user, &who.server).await,
+        let next = self.instead_of(&behind, who).await?;
+        let credentials = credentials.with(next.clone());
+        match (catalogue.find(tool, asked, session, &credentials).await, next) {
+            (Ok(said), next) => {
+                next.answered(StatusCode::OK);
+                Ok(said)
+            }
+            (Err(_), Behind::Obtained(_)) => Ok(None),
+            (Err(TurnedAway::Forbidden), Behind::Connection(_)) => Err(CallReason::ConnectionDead),
+            (Err(TurnedAway::Unauthorized), Behind::Connection(held)) => {
+                self.vault().give_up(&held, who.verdict.access.user, &who.server).await
+            }
         }
     }
 }

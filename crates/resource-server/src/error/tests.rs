@@ -3,6 +3,7 @@ use protocol::jose::dpop::ProofError;
 use protocol::mcp::McpCall;
 use protocol::oauth::ErrorCode;
 use store::StoreError;
+use upstream::oauth_client::{Malformed, OauthClientError, Obstacle, Place, Rejection};
 
 use super::*;
 use crate::limits::{Exhausted, LimitReached};
@@ -15,6 +16,7 @@ fn of_the_mcp_server() -> Vec<Row> {
     use Blame::Upstream;
     vec![
         (CallReason::CircuitOpen(Duration::from_secs(3)), "circuit_open", 503, "-32603", Upstream),
+        (CallReason::Credential(Obstacle::Scope.into()), "connection_scope_refused", 502, "-32603", Upstream),
         (CallReason::ListTooLarge, "list_too_large", 502, "-32603", Upstream),
         (CallReason::ListUnreadable, "list_unreadable", 502, "-32603", Upstream),
         (CallReason::UpstreamBroken, "upstream_broken", 502, "-32603", Upstream),
@@ -138,8 +140,21 @@ fn every_reason_has_its_status_code_and_blame() {
 fn the_table_has_a_row_for_every_reason() {
     let source = include_str!("../reason.rs");
     let names = source.split("pub const fn status").next().unwrap().matches("=> \"").count();
-    // `LimitReached`, `MessageRefused`, `ProofInvalid` and `Signature` take their names from the refusal.
-    assert_eq!(table().len(), names + 4);
+    // `Credential`, `LimitReached`, `MessageRefused`, `ProofInvalid` and `Signature` take their names from the refusal.
+    assert_eq!(table().len(), names + 5);
+}
+
+#[test]
+fn a_credential_that_is_not_to_be_had_is_told_by_who_says_so() {
+    for (error, status, expected, blame) in [
+        (OauthClientError::from(Malformed::Token), 502, "-32603", Blame::Upstream),
+        (Rejection::Grant.into(), 403, "access_denied", Blame::User),
+        (OauthClientError::Unreachable(Place::Token), 503, "-32603", Blame::Upstream),
+    ] {
+        let reason = CallReason::Credential(error);
+        let told = (reason.status().as_u16(), code(reason.code()), reason.blame(), reason.reason());
+        assert_eq!(told, (status, expected.to_owned(), blame, error.reason()));
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Whose doing it is that a call is not answered.
 
+use upstream::oauth_client::OauthClientError;
+
 use super::{Blame, CallReason};
 
 impl CallReason {
@@ -17,6 +19,7 @@ impl CallReason {
             | Self::ConnectionDead
             | Self::ConnectionMissing
             | Self::ConnectionTooNarrow
+            | Self::Credential(OauthClientError::Rejected(_))
             | Self::PersonCallsExhausted
             | Self::PersonNotAllowed
             | Self::PersonStopped
@@ -27,6 +30,11 @@ impl CallReason {
             Self::ArgumentsUnchecked
             | Self::CircuitOpen(_)
             | Self::ConnectionUnavailable
+            | Self::Credential(
+                OauthClientError::Malformed(_)
+                | OauthClientError::Obstacle(_)
+                | OauthClientError::Unreachable(_),
+            )
             | Self::ListTooLarge
             | Self::ListUnreadable
             | Self::ToolChanged

@@ -24,6 +24,9 @@ impl CallReason {
             CallCode::JsonRpc(INTERNAL) if matches!(self, Self::CircuitOpen(_)) => {
                 "The MCP server behind the gateway is out of order at the moment. Try again later."
             }
+            CallCode::JsonRpc(INTERNAL) if matches!(self, Self::Credential(_)) => {
+                "The gateway cannot get the credential that the MCP server wants. Nothing was done."
+            }
             CallCode::OAuth(code) => code.sentence(),
             CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListTooLarge) => crate::lists::TOO_LARGE,
             CallCode::JsonRpc(INTERNAL) if matches!(self, Self::ListUnreadable) => crate::lists::UNREADABLE,

@@ -24,6 +24,7 @@ use upstream::oauth_client::{Binding, Tokens};
 
 use super::counts::{Became, ConnectionCounts};
 use super::credential::UpstreamCredential;
+use super::obtained::Shelf;
 use crate::mcp_server::McpServer;
 use crate::reason::CallReason;
 
@@ -114,6 +115,8 @@ pub(crate) struct Vault {
     /// What was begun for a call and goes on without it: a refresh whose answer must not be lost with its caller.
     pub(crate) tasks: TaskTracker,
     pub(crate) counts: Arc<ConnectionCounts>,
+    /// What is held in memory alone.
+    pub(crate) shelf: Shelf,
     known: Cache<Place, Known>,
 }
 
@@ -127,6 +130,7 @@ impl Vault {
         Self {
             store,
             keys,
+            shelf: Shelf::new(Arc::clone(&clock)),
             clock,
             entropy,
             tasks: TaskTracker::new(),
@@ -211,6 +215,7 @@ impl Vault {
 
     /// Somebody was stopped: nothing of theirs is in memory any more.
     pub(crate) fn hear(&self, revocation: &Revocation) {
+        self.shelf.hear(revocation);
         match revocation.kind {
             RevocationKind::Client | RevocationKind::Grant => {}
             RevocationKind::Issuer | RevocationKind::Resource => self.known.clear(),
@@ -268,7 +273,7 @@ impl Vault {
         Ok(Arc::new(Held {
             id: record.id,
             generation: record.generation,
-            credential: UpstreamCredential::of_person(&access).ok_or(CallReason::ConnectionUnavailable)?,
+            credential: UpstreamCredential::bearer(&access).ok_or(CallReason::ConnectionUnavailable)?,
             at: bound(record).ok_or(CallReason::ConnectionMissing)?.at,
             stale_at: stale_at(record),
             read_at: self.clock.monotonic(),

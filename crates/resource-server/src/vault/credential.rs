@@ -6,12 +6,14 @@
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use protocol::id::{Connection, Id};
 use protocol::secret::Secret;
 use thiserror::Error;
-use upstream::oauth_client::OauthClient;
+use upstream::oauth_client::{OauthClient, OauthClientError};
 
 use super::connection::Held;
+use super::obtained::{Obtained, Source};
 use super::question::{self, Subject};
 use super::told::{self, ToConnect};
 use crate::audit::Who;
@@ -138,6 +140,8 @@ pub enum Credential {
     Fixed(FixedCredential),
     /// The person's own, of the account that they connected at this provider.
     Connection(Provider),
+    /// One that is obtained when it is needed, for each person or for all, and held in memory.
+    Obtained(Source),
 }
 
 /// Where people connect accounts for an MCP server. Two are the same if they are one.
@@ -160,8 +164,8 @@ pub(crate) struct UpstreamCredential {
 }
 
 impl UpstreamCredential {
-    /// The access token of a connection (RFC 6750, section 2.1).
-    pub(super) fn of_person(token: &Secret) -> Option<Self> {
+    /// An access token (RFC 6750, section 2.1).
+    pub(super) fn bearer(token: &Secret) -> Option<Self> {
         let mut value = token.expose(|token| HeaderValue::try_from(format!("{BEARER} {token}"))).ok()?;
         value.set_sensitive(true);
         Some(Self { name: AUTHORIZATION, value })
@@ -179,14 +183,48 @@ impl From<&FixedCredential> for UpstreamCredential {
 pub(crate) struct Credentials {
     assertion: Option<HeaderValue>,
     credential: Option<UpstreamCredential>,
-    /// The connection of which the credential is.
-    pub(crate) held: Option<Arc<Held>>,
+    /// What has to be done about it if the MCP server does not take it.
+    pub(crate) behind: Option<Behind>,
+}
+
+/// Of what a credential is that can be had anew.
+#[derive(Debug, Clone)]
+pub(crate) enum Behind {
+    /// A person's connection.
+    Connection(Arc<Held>),
+    /// It was obtained for this.
+    Obtained(Arc<Obtained>),
+}
+
+impl Behind {
+    fn credential(&self) -> Option<UpstreamCredential> {
+        match self {
+            Self::Connection(held) => Some(held.credential.clone()),
+            Self::Obtained(obtained) => obtained.credential(),
+        }
+    }
+
+    /// The connection, if it is one.
+    pub(crate) fn connection(&self) -> Option<Id<Connection>> {
+        match self {
+            Self::Connection(held) => Some(held.id),
+            Self::Obtained(_) => None,
+        }
+    }
+
+    /// What the MCP server says of a call with it.
+    pub(crate) fn answered(&self, status: StatusCode) {
+        match self {
+            Self::Obtained(obtained) if status != StatusCode::UNAUTHORIZED => obtained.taken(),
+            Self::Connection(_) | Self::Obtained(_) => {}
+        }
+    }
 }
 
 impl Credentials {
-    /// The same with another credential of the person's.
-    pub(crate) fn with(self, held: Arc<Held>) -> Self {
-        Self { credential: Some(held.credential.clone()), held: Some(held), ..self }
+    /// The same with this credential.
+    pub(crate) fn with(self, behind: Behind) -> Self {
+        Self { credential: behind.credential(), behind: Some(behind), ..self }
     }
 
     /// Writes them among the headers of a request.
@@ -205,15 +243,35 @@ impl ResourceServer {
     pub(crate) async fn credentials(&self, who: &Who) -> Result<Credentials, CallReason> {
         let settings = who.server.settings();
         let assertion = if settings.assertion { Some(self.assertions.value(who)?) } else { None };
-        let nothing = Credentials { assertion, credential: None, held: None };
+        let nothing = Credentials { assertion, credential: None, behind: None };
         Ok(match &settings.credential {
             Credential::None => nothing,
             Credential::Fixed(fixed) => {
                 Credentials { credential: Some(UpstreamCredential::from(fixed)), ..nothing }
             }
             Credential::Connection(_) => {
-                nothing.with(self.vault().find(who.verdict.access.user, &who.server).await?)
+                let held = self.vault().find(who.verdict.access.user, &who.server).await?;
+                nothing.with(Behind::Connection(held))
             }
+            Credential::Obtained(source) => nothing.with(Behind::Obtained(self.obtained(who, source).await?)),
+        })
+    }
+
+    /// Whether the MCP server would take another one as little as this.
+    pub(crate) fn is_hopeless(&self, behind: &Behind) -> bool {
+        match behind {
+            Behind::Connection(_) => false,
+            Behind::Obtained(obtained) => obtained.is_hopeless(self.clock.monotonic()),
+        }
+    }
+
+    /// Another in the place of one that the MCP server takes no more.
+    pub(crate) async fn instead_of(&self, behind: &Behind, who: &Who) -> Result<Behind, CallReason> {
+        Ok(match behind {
+            Behind::Connection(held) => {
+                Behind::Connection(self.vault().instead_of(held, who.person.user, &who.server).await?)
+            }
+            Behind::Obtained(obtained) => Behind::Obtained(self.obtained_instead(obtained, who).await?),
         })
     }
 
@@ -225,6 +283,14 @@ impl ResourceServer {
         session: &Session,
         reason: CallReason,
     ) -> CallError {
+        if let CallReason::Credential(OauthClientError::Rejected(why)) = reason {
+            let body = told::refused(&asked, &asked.who().server.settings().title, why);
+            let error = asked.refuse(reason);
+            return match body {
+                Some(body) => error.saying(body),
+                None => error,
+            };
+        }
         let more = matches!(reason, CallReason::ConnectionTooNarrow);
         if !more && !matches!(reason, CallReason::ConnectionMissing | CallReason::ConnectionDead) {
             return asked.refuse(reason);

@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use protocol::mcp::{CallKind, RequestId};
 use serde_json::{Value, json};
+use upstream::oauth_client::Rejection;
 
 use crate::call::{Asked, Operation};
 use crate::reason::NOT_CONNECTED;
@@ -78,6 +79,30 @@ fn words(to: &ToConnect<'_>) -> String {
         "{title} needs an account of yours to be connected first. Open {url} in your browser, signed in as yourself, and then \
          try again."
     )
+}
+
+/// The result of a tool whose MCP server gives the person no credential: a model can do nothing about it but say so.
+pub(crate) fn refused(asked: &Asked, title: &str, why: Rejection) -> Option<Bytes> {
+    let Operation::Call { call, .. } = &asked.operation else { return None };
+    let CallKind::Request(id) = &call.kind else { return None };
+    let remedy = match why {
+        Rejection::SignInNeeded => {
+            "The person has to sign in at the gateway again: disconnect it in your application, and connect it anew."
+        }
+        Rejection::AccessDenied
+        | Rejection::Forgotten
+        | Rejection::Grant
+        | Rejection::Moved
+        | Rejection::Request => "An administrator of the gateway finds the reason in its audit.",
+    };
+    let words = format!(
+        "Nothing was done: whoever decides about access to {title} gives none in the name of this person. {remedy}"
+    );
+    let mut told = json!({ "content": [{ "type": "text", "text": words }], "isError": true });
+    if call.modern {
+        told["resultType"] = "complete".into();
+    }
+    (call.method == "tools/call").then(|| result(id, &told))
 }
 
 /// Whether the `initialize` of an older client declares URL elicitation (MCP 2025-11-25, "Capabilities").

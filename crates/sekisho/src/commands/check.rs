@@ -62,9 +62,10 @@ async fn examine(config: &Config, file: &Path) -> Report {
     public_url(config, &mut report);
     doors::examine(config, &mut report);
     files::examine(config, file, &mut report);
-    credentials::examine(config, &mut report);
+    let trusts = Trusts::default();
+    credentials::examine(config, &trusts, &mut report).await;
     record(config, &mut report).await;
-    outward::examine(config, &Trusts::default(), &mut report).await;
+    outward::examine(config, &trusts, &mut report).await;
     report
 }
 

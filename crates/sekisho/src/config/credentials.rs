@@ -18,6 +18,8 @@ pub enum CredentialForm {
     Assertion,
     /// The person's own, of the account that they connected.
     Connection,
+    /// What a token endpoint gives for the person.
+    Exchange,
     /// The same secret for everybody.
     Fixed,
     /// Nothing.
@@ -52,30 +54,7 @@ impl FixedConfig {
         self.settings.scheme.as_deref().map(|scheme| if scheme == "off" { "" } else { scheme })
     }
 
-    /// Reads `[mcp_server.fixed]`, which is there if, and only if, the credential is of that form.
-    pub(super) fn read(server: &mut Section<'_>, form: Option<CredentialForm>) -> Option<Option<Self>> {
-        let read = server.table("fixed").map(Self::read_one);
-        let wanted = match form? {
-            CredentialForm::Fixed => true,
-            CredentialForm::Assertion | CredentialForm::Connection | CredentialForm::None => false,
-        };
-        match read {
-            Some(read) if wanted => read.map(Some),
-            None if !wanted && !server.has("fixed") => Some(None),
-            Some(_) | None => {
-                let (key, problem) = if wanted {
-                    ("credential", "needs [mcp_server.fixed] with the secret")
-                } else {
-                    ("fixed", "is of use only with credential = \"fixed\"")
-                };
-                let both = "both credential = \"fixed\" and [mcp_server.fixed], or neither";
-                server.mistake(key, problem, both);
-                None
-            }
-        }
-    }
-
-    fn read_one(mut section: Section<'_>) -> Option<Self> {
+    pub(super) fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = FixedSettings::read(&mut section);
         let value = SecretSource::read(&mut section, "value", true);
         section.finish();
@@ -117,29 +96,39 @@ pub struct ConnectionConfig {
 }
 
 impl ConnectionConfig {
-    /// Reads `[mcp_server.connection]`, which may be left out, and is of use with that form only.
-    pub(super) fn read(server: &mut Section<'_>, form: Option<CredentialForm>) -> Option<Option<Self>> {
-        let read = server.table("connection").map(Self::read_one);
-        let wanted = match form? {
-            CredentialForm::Connection => true,
-            CredentialForm::Assertion | CredentialForm::Fixed | CredentialForm::None => false,
-        };
-        match read {
-            Some(read) if wanted => read.map(Some),
-            Some(_) => {
-                let both = "credential = \"connection\", or no [mcp_server.connection]";
-                server.mistake("connection", "is of use only with credential = \"connection\"", both);
-                None
-            }
-            None => Some(None),
-        }
-    }
-
-    fn read_one(mut section: Section<'_>) -> Option<Self> {
+    pub(super) fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = ConnectionSettings::read(&mut section);
         let client_secret = SecretSource::read(&mut section, "client_secret", false);
         section.finish();
         Some(Self { settings: settings?, client_secret: client_secret? })
+    }
+}
+
+/// Reads the table that one form of credential has, which is there only with that form, and then always unless it `may_be_missing`.
+pub(super) fn table<'a, T>(
+    server: &mut Section<'a>,
+    form: Option<CredentialForm>,
+    (name, its, may_be_missing): (&str, CredentialForm, bool),
+    read: fn(Section<'a>) -> Option<T>,
+) -> Option<Option<T>> {
+    let there = server.has(name);
+    let read = server.table(name).map(read);
+    let wanted = form? == its;
+    match read {
+        Some(read) if wanted => read.map(Some),
+        // What is no table was told already.
+        None if there => None,
+        None if !wanted || may_be_missing => Some(None),
+        Some(_) | None => {
+            let (key, problem) = if wanted {
+                ("credential", format!("needs [mcp_server.{name}]"))
+            } else {
+                (name, format!("is of use only with credential = \"{name}\""))
+            };
+            let both = format!("both credential = \"{name}\" and [mcp_server.{name}], or neither");
+            server.mistake(key, problem, &both);
+            None
+        }
     }
 }
 
@@ -168,9 +157,10 @@ pub(super) fn form(value: &DeValue<'_>) -> Result<CredentialForm, String> {
     match parse::text(value)?.as_str() {
         "assertion" => Ok(CredentialForm::Assertion),
         "connection" => Ok(CredentialForm::Connection),
+        "exchange" => Ok(CredentialForm::Exchange),
         "fixed" => Ok(CredentialForm::Fixed),
         "none" => Ok(CredentialForm::None),
-        _ => Err("is none of the four".to_owned()),
+        _ => Err("is none of these words".to_owned()),
     }
 }
 

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::clients::standing;
 use super::credentials::{self, ConnectionConfig, CredentialForm, FixedConfig};
+use super::exchange::ExchangeConfig;
 use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
@@ -62,8 +63,9 @@ settings! {
         message_signatures: SignatureMode = "'off'", "\"off\", \"optional\" or \"required\"", message_signatures;
         /// What the MCP server is sent to say who asks; never the client's token. `assertion`: a signed identity assertion
         /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `connection`: the person's own
-        /// account at its provider, which they connect once, by `[mcp_server.connection]`. `none`: nothing.
-        credential: CredentialForm = "'assertion'", "\"assertion\", \"connection\", \"fixed\" or \"none\"", credentials::form;
+        /// account at its provider, which they connect once, by `[mcp_server.connection]`. `exchange`: what a token endpoint gives
+        /// for the person, by `[mcp_server.exchange]`. `none`: nothing.
+        credential: CredentialForm = "'assertion'", "\"assertion\", \"connection\", \"exchange\", \"fixed\" or \"none\"", credentials::form;
         /// Whether the identity assertion is sent beside another credential. It names the person, so that it is for MCP servers
         /// of the house.
         assertion: Option<bool> = optional, "true or false", parse::boolean;
@@ -134,6 +136,8 @@ pub struct McpServerConfig {
     pub introspection_secret: Option<SecretSource>,
     /// `[mcp_server.connection]`, if the credential is of that form.
     pub connection: Option<ConnectionConfig>,
+    /// `[mcp_server.exchange]`, if the credential is of that form.
+    pub exchange: Option<ExchangeConfig>,
     /// `[mcp_server.fixed]`, if the credential is of that form.
     pub fixed: Option<FixedConfig>,
     /// `[[mcp_server.limits]]`.
@@ -201,8 +205,7 @@ impl McpServerConfig {
         let introspection_secret = SecretSource::read(&mut section, "introspection_secret", false);
         let outbound_proxy = OutboundProxyChoice::read(&mut section);
         let form = settings.as_ref().map(|settings| settings.credential);
-        let connection = ConnectionConfig::read(&mut section, form);
-        let fixed = FixedConfig::read(&mut section, form);
+        let credentials = Credentials::read(&mut section, form);
         let limits = ServerLimit::read_all(&mut section);
         let breaker = Breaker::read_one(&mut section);
         let scopes = ServerScope::read_all(&mut section);
@@ -216,18 +219,38 @@ impl McpServerConfig {
             .as_ref()
             .is_some_and(|settings| judge_tls(&section, settings) && judge_assertion(&section, settings));
         section.finish();
+        let Credentials { connection, exchange, fixed } = credentials?;
         let whole = Self {
             settings: settings?,
             access: access?,
             introspection_secret: introspection_secret?,
-            connection: connection?,
-            fixed: fixed?,
+            connection,
+            exchange,
+            fixed,
             limits: limits?,
             breaker: breaker?,
             scopes: scopes?,
             outbound_proxy: outbound_proxy?,
         };
         Some(whole).filter(|_| judged && bound && !reserved)
+    }
+}
+
+/// The table of the form of credential, if it has one.
+struct Credentials {
+    connection: Option<ConnectionConfig>,
+    exchange: Option<ExchangeConfig>,
+    fixed: Option<FixedConfig>,
+}
+
+impl Credentials {
+    fn read(server: &mut Section<'_>, form: Option<CredentialForm>) -> Option<Self> {
+        use CredentialForm::{Connection, Exchange, Fixed};
+        use credentials::table;
+        let connection = table(server, form, ("connection", Connection, true), ConnectionConfig::read_one);
+        let exchange = table(server, form, ("exchange", Exchange, false), ExchangeConfig::read_one);
+        let fixed = table(server, form, ("fixed", Fixed, false), FixedConfig::read_one);
+        Some(Self { connection: connection?, exchange: exchange?, fixed: fixed? })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod client_id_metadata_documents;
 pub mod clients;
 pub mod consent;
 pub mod credentials;
+pub mod exchange;
 pub mod former_public_urls;
 pub mod house;
 pub mod identity_providers;

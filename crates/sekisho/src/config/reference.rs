@@ -7,6 +7,7 @@ use super::client_id_metadata_documents::ClientIdMetadataDocuments;
 use super::clients::{Clients, PreRegistered};
 use super::consent::Consent;
 use super::credentials::{ConnectionSettings, FixedSettings};
+use super::exchange::ExchangeSettings;
 use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
 use super::identity_providers::{
@@ -52,6 +53,7 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     ServerScope::REFERENCE,
     FixedSettings::REFERENCE,
     ConnectionSettings::REFERENCE,
+    ExchangeSettings::REFERENCE,
     ServerLimit::REFERENCE,
     Breaker::REFERENCE,
     OutboundProxy::REFERENCE,
@@ -91,7 +93,8 @@ the top of the file (required), `previous_master_key_…` beside it while the re
 to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
 `directory_key_…` in that of Google, `secret_…` in `[[client]]`, `authorization_…` in `[telemetry]`,
 `introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
-the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, `client_secret_…` in `[mcp_server.connection]`, and `password_…` in `[outbound_proxy]`.
+the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, `client_secret_…` in `[mcp_server.connection]`
+and `[mcp_server.exchange]`, and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

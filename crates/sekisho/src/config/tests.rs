@@ -537,11 +537,28 @@ fn a_credential_is_of_one_form_and_whole() {
     let bare = server(&fixed("", "value_env = \"KEY\"\nheader = \"X-Key\"\nscheme = \"off\""));
     assert!(!bare.is_sent_an_assertion());
     assert_eq!(bare.fixed.expect("there").scheme(), Some(""));
+    let exchange = |more: &str| {
+        let keys =
+            "authorization_server = \"https://sts.example\"\nclient_id = \"us\"\nclient_secret_env = \"S\"\n";
+        format!("{}\n[mcp_server.exchange]\n{keys}{more}\n", with("credential = \"exchange\""))
+    };
+    assert!(!server(&exchange("resource = \"off\"\naudience = \"notes\"")).is_sent_an_assertion());
     for (text, key) in [
         (with("credential = \"vault\""), "mcp_server[0].credential"),
         (with("credential = \"fixed\""), "mcp_server[0].credential"),
         (format!("{GOOD}\n[mcp_server.connection]\n"), "mcp_server[0].connection"),
         (with("assertion = false"), "mcp_server[0].assertion"),
+        (with("credential = \"exchange\""), "mcp_server[0].credential"),
+        (format!("{GOOD}\n[mcp_server.exchange]\n"), "mcp_server[0].exchange"),
+        (exchange("").replace("client_id = \"us\"\n", ""), "mcp_server[0].exchange.client_id"),
+        (exchange("").replace("https://sts", "http://sts"), "mcp_server[0].exchange.authorization_server"),
+        (exchange("token_endpoint = \"http://sts.example/\""), "mcp_server[0].exchange.token_endpoint"),
+        (exchange("client_authentication = \"none\""), "mcp_server[0].exchange.client_authentication"),
+        (exchange("resource = \"notes\""), "mcp_server[0].exchange.resource"),
+        (
+            exchange("").replace("client_secret_env = \"S\"\n", ""),
+            "mcp_server[0].exchange.client_secret_file",
+        ),
         (format!("{GOOD}{}", table("value_env = \"KEY\"")), "mcp_server[0].fixed"),
         (fixed("", ""), "mcp_server[0].fixed.value_file"),
         (fixed("", "value = \"secret\"\nvalue_env = \"KEY\""), "mcp_server[0].fixed.value"),

@@ -52,7 +52,7 @@ written! {
     Text: String, SocketAddr, IpNet, Timestamp, Challenge, CredentialForm, FirstChallenge, Service, web::ForwardedHeader, upstream::oauth_client::Kind, upstream::oauth_client::Registration,
         upstream::route::Http2,
         authorization_server::AccessTokenAlgorithm, authorization_server::DeviceFlow, authorization_server::HostPattern, authorization_server::Named, authorization_server::NewPeople, authorization_server::Platform, authorization_server::Registration,
-        authorization_server::Standing, authorization_server::UnknownHosts, protocol::message_signature::SignatureMode, protocol::oauth::DpopMode, resource_server::Per, resource_server::definitions::InputSchemas,
+        authorization_server::Standing, authorization_server::UnknownHosts, protocol::message_signature::SignatureMode, protocol::oauth::DpopMode, protocol::oauth::TokenEndpointAuthMethod, resource_server::Per, resource_server::definitions::InputSchemas,
         resource_server::definitions::ToolsMode, DpopReplays;
     Time: Duration;
     Url: Url;

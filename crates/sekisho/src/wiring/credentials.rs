@@ -17,13 +17,21 @@ use crate::config::secrets::SecretSource;
 
 /// The credential that one MCP server is sent.
 pub fn of(config: &Config, shared: &Shared, server: &McpServerConfig) -> Result<Credential, Failure> {
-    match (server.settings.credential, &server.fixed) {
-        (CredentialForm::Fixed, Some(secret)) => fixed(server, secret).map(Credential::Fixed),
-        (CredentialForm::Connection, _) => {
+    match server.settings.credential {
+        CredentialForm::Assertion | CredentialForm::None => Ok(Credential::None),
+        CredentialForm::Connection => {
             let client = shared.providers.of(config, shared, server)?;
             Ok(Credential::Connection(Provider(client)))
         }
-        (CredentialForm::Assertion | CredentialForm::Fixed | CredentialForm::None, _) => Ok(Credential::None),
+        CredentialForm::Exchange => {
+            let at_hand = (&shared.world.clock, shared.trusts.as_ref());
+            shared.givers.of(config, server, at_hand).map(Credential::Obtained)
+        }
+        // That its table is there was seen to when the file was read.
+        CredentialForm::Fixed => match &server.fixed {
+            Some(secret) => fixed(server, secret).map(Credential::Fixed),
+            None => Ok(Credential::None),
+        },
     }
 }
 

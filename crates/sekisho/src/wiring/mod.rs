@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod descriptors;
 pub mod documents;
 pub mod front;
+pub mod givers;
 pub mod listeners;
 pub mod master_keys;
 pub mod mcp_servers;

@@ -17,6 +17,7 @@ use upstream::key_sets::{KeySets, KeySource};
 
 use super::assembly::Ways;
 use super::documents::Documents;
+use super::givers::Givers;
 use super::providers::Providers;
 use super::{
     Trusts, World, client_policy, connectors, mcp_servers, provider_signals, telemetry, trusted_issuers,
@@ -45,6 +46,8 @@ pub struct Shared {
     pub world: World,
     /// What is seen of sign-ins.
     pub timeline: Arc<Timeline>,
+    /// Who gives what is held in memory alone.
+    pub givers: Arc<Givers>,
     /// Where people connect accounts.
     pub providers: Arc<Providers>,
     /// Whom we believe over TLS.

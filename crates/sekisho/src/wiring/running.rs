@@ -76,6 +76,7 @@ pub async fn start(config: &Config, world: World, listeners: Vec<TcpListener>) -
         registrations,
         world,
         timeline,
+        givers: Arc::default(),
         providers: Arc::default(),
         trusts: Arc::default(),
         documents: Arc::default(),

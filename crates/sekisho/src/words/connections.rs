@@ -217,7 +217,7 @@ pub(super) const WORDS: &[Words] = &[
         "connection_target_refused",
         "The authorization server refuses the resource.",
         "RFC 8707, section 2",
-        "Look at `url` and `resource`.",
+        "Look at `url`, `resource` and `audience`.",
     ),
     says(
         "connection_grant_not_offered",
@@ -239,9 +239,9 @@ pub(super) const WORDS: &[Words] = &[
     ),
     says(
         "connection_grant_refused",
-        "The code or the refresh token is not good, or not any more.",
+        "The code, the refresh token or the assertion is not good, or not any more.",
         "RFC 6749, section 5.2",
-        "Connect again.",
+        "Connect again. Where Sekisho's own assertions are exchanged: the authorization server has to believe them, and know the person.",
     ),
     says(
         "connection_authorization_server_moved",

@@ -6,11 +6,12 @@ use std::time::Duration;
 use protocol::oauth::Scope;
 use protocol::secret::Secret;
 use protocol::world::Clock;
-use resource_server::{Credential, Provider};
+use resource_server::{Credential, Giver, Provider, Source};
 use upstream::egress::Fetcher;
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::oauth_client::{
-    InMemory, Kind, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, Registration, Ways,
+    InMemory, Kind, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, Registration, Target,
+    TokenExchange, Ways,
 };
 use upstream::trust::Trust;
 
@@ -29,6 +30,16 @@ pub struct Connected {
     /// Whether calls go to the house's own fake MCP server, which takes any credential.
     pub beside: bool,
     secret: &'static str,
+    form: Form,
+}
+
+/// Which credential it wants.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// The person's own connection.
+    Connection,
+    /// One that our word about the person is exchanged for.
+    Exchange,
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -40,13 +51,19 @@ impl Connected {
     #[must_use]
     pub fn to(server: &'static str, remote: &RemoteServer) -> Self {
         let (url, issuer) = (remote.url.clone(), remote.issuer().to_owned());
-        Self { server, url, issuer, beside: false, secret: remote.client_secret() }
+        Self { server, url, issuer, beside: false, secret: remote.client_secret(), form: Form::Connection }
     }
 
     /// The same, of an MCP server that stands in the house: it takes any credential, and streams.
     #[must_use]
     pub fn beside(server: &'static str, remote: &RemoteServer) -> Self {
         Self { beside: true, ..Self::to(server, remote) }
+    }
+
+    /// The same, where our word about a person is exchanged for a token of theirs.
+    #[must_use]
+    pub fn exchanging(self) -> Self {
+        Self { form: Form::Exchange, ..self }
     }
 
     /// What the house is told of it.
@@ -59,6 +76,7 @@ impl Connected {
             resource: None,
             kind: Kind::Mcp,
             authorization_server: Some(self.issuer.clone()),
+            token_endpoint: None,
             client: Some(client),
             registration: Registration::Any,
             scope: Scope::default(),
@@ -74,9 +92,14 @@ impl Connected {
             registrations: Arc::new(InMemory::default()),
             ways: Ways { egress: Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?)), guarded: None },
         };
-        OauthClient::new(settings, world)
-            .map(|client| Credential::Connection(Provider(Arc::new(client))))
-            .map_err(text)
+        let client = OauthClient::new(settings, world).map_err(text)?;
+        Ok(match self.form {
+            Form::Connection => Credential::Connection(Provider(Arc::new(client))),
+            Form::Exchange => {
+                let exchange = TokenExchange::new(client, Target::default()).map_err(text)?;
+                Credential::Obtained(Source(Arc::new(Giver::Exchange(exchange))))
+            }
+        })
     }
 
     /// The way to it.

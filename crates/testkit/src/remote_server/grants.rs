@@ -95,7 +95,8 @@ impl Desk {
         let form = asked.form();
         let (delay, gate, instead) = {
             let mut held = lock(&self.held);
-            let gate = held.gate.clone().filter(|_| field(&form, "grant_type") == "refresh_token");
+            let gate = held.gate.clone().filter(|_| field(&form, "grant_type") != "authorization_code");
+            held.token_requests.push(form.clone());
             (held.delay, gate, held.token_answers.pop_front())
         };
         self.came.notify_waiters();
@@ -136,7 +137,9 @@ impl Desk {
             }
             EXCHANGE => {
                 let claims = claims(field(form, "subject_token"));
-                let mut reply = self.at_once(held, claims["sub"].as_str(), form, &client_id);
+                let lives = claims["exp"].as_i64().is_some_and(|exp| exp > self.clock.now().secs());
+                let person = claims["sub"].as_str().filter(|_| lives && claims["aud"] == self.origin);
+                let mut reply = self.at_once(held, person, form, &client_id);
                 if reply.status == 200 {
                     let mut answer: Value = serde_json::from_str(&reply.body).unwrap_or_default();
                     answer["issued_token_type"] = "urn:ietf:params:oauth:token-type:access_token".into();

@@ -296,6 +296,30 @@ fn described(document: ServerDocument, issuer: &str, assume_pkce: bool) -> Resul
     })
 }
 
+/// One of which the operator named the token endpoint, such as an organisation's token service: no browser ever goes there, and
+/// nobody is asked. A client with a secret authenticates by `client_secret_basic` (RFC 6749, section 2.3.1), unless it was said
+/// otherwise.
+pub(super) fn named(settings: &OauthClientSettings) -> Option<Result<Server, OauthClientError>> {
+    let endpoint = settings.token_endpoint.as_deref()?;
+    let Some(url) = usable(endpoint, false) else { return Some(Err(Obstacle::Metadata.into())) };
+    Some(Ok(Server {
+        issuer: settings.authorization_server.clone().unwrap_or_else(|| endpoint.to_owned()),
+        authorization_endpoint: url.clone(),
+        token_endpoint: url,
+        registration_endpoint: None,
+        revocation_endpoint: None,
+        methods: vec!["client_secret_basic".to_owned()],
+        sends_iss: false,
+        takes_documents: false,
+        offers_offline_access: false,
+        resource: Some(settings.expected_resource().to_owned()),
+        scope: Scope::default(),
+        quirks: Quirks::default(),
+        is_named: true,
+        fresh: FRESH,
+    }))
+}
+
 /// MCP 2025-03-26, authorization, 2.3.3: endpoints that are known without metadata. PKCE is a must there.
 fn undescribed(issuer: &str) -> Result<Server, OauthClientError> {
     let origin = usable(issuer, false).ok_or(Obstacle::Address)?.origin().ascii_serialization();

@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use challenge::Challenge;
 pub use error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
-pub use exchange::SubjectTokenType;
+pub use exchange::{SubjectTokenType, Target, TokenExchange};
 pub use id_jag::IdentityAssertions;
 pub use minted::{GithubAppSettings, GoogleAccountSettings, MintError, MintedToken, Minter};
 pub use registration::{InMemory, Known, NotKept, RegisteredClient, Registrations};
@@ -113,7 +113,11 @@ impl OauthClient {
     pub fn new(settings: OauthClientSettings, world: OauthWorld) -> Result<Self, OauthClientSettingsError> {
         settings.verify()?;
         // The accounts are reached at hosts that we name ourselves; what an MCP server's documents name is not.
-        let named = [Some(settings.url.as_str()), settings.authorization_server.as_deref()];
+        let named = [
+            Some(settings.url.as_str()),
+            settings.authorization_server.as_deref(),
+            settings.token_endpoint.as_deref(),
+        ];
         let mut reach = Reach::new(world.ways, settings.deadline, named);
         if let Some(Ok(server)) = accounts::account(&settings) {
             reach.also(&server);
@@ -274,7 +278,7 @@ impl OauthClient {
     }
 
     async fn discover(&self) -> Result<Server, OauthClientError> {
-        if let Some(server) = accounts::account(&self.settings) {
+        if let Some(server) = accounts::account(&self.settings).or_else(|| discovery::named(&self.settings)) {
             return server;
         }
         let clock = &*self.clock;

@@ -65,6 +65,8 @@ pub struct OauthClientSettings {
     pub kind: Kind,
     /// The issuer, if the operator names it; for the accounts of a company's own GitHub, its address.
     pub authorization_server: Option<String>,
+    /// The token endpoint, if the operator names it: then nobody is asked who authorizes.
+    pub token_endpoint: Option<String>,
     /// The client that was registered by hand.
     pub client: Option<PreRegistered>,
     /// In which ways it may come to know us.
@@ -106,6 +108,9 @@ pub enum OauthClientSettingsError {
     /// A secret without the issuer that it was made for.
     #[error("a `client_secret_file` belongs to one issuer: name it by `authorization_server`")]
     SecretForWhom,
+    /// The token endpoint is no URL that is protected.
+    #[error("`token_endpoint` is https (http only on loopback), without fragment")]
+    TokenEndpoint,
 }
 
 impl OauthClientSettings {
@@ -122,6 +127,9 @@ impl OauthClientSettings {
         let issuer = |text: &str| usable(text, false).is_some_and(|url| url.query().is_none());
         if !self.authorization_server.as_deref().is_none_or(issuer) {
             return Err(Wrong::Issuer);
+        }
+        if self.token_endpoint.as_deref().is_some_and(|text| usable(text, false).is_none()) {
+            return Err(Wrong::TokenEndpoint);
         }
         let addresses = [&self.redirect_uri, &self.document_url].into_iter().chain(&self.other_document_urls);
         if addresses.into_iter().any(|address| usable(address, false).is_none()) {
@@ -181,6 +189,7 @@ pub(super) mod tests {
             resource: None,
             kind,
             authorization_server: None,
+            token_endpoint: None,
             client: None,
             registration: Registration::Any,
             scope: Scope::default(),
@@ -212,6 +221,10 @@ pub(super) mod tests {
         for bad in ["http://as.example", "https://as.example?x", "https://u@as.example", "as"] {
             let settings = OauthClientSettings { authorization_server: Some(bad.to_owned()), ..good() };
             assert_eq!(settings.verify(), Err(Wrong::Issuer), "{bad}");
+        }
+        for bad in ["http://as.example/token", "https://as.example/token#", "token"] {
+            let settings = OauthClientSettings { token_endpoint: Some(bad.to_owned()), ..good() };
+            assert_eq!(settings.verify(), Err(Wrong::TokenEndpoint), "{bad}");
         }
         let settings = OauthClientSettings { redirect_uri: "http://sekisho.example/c".to_owned(), ..good() };
         assert_eq!(settings.verify(), Err(Wrong::OurAddress));

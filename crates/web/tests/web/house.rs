@@ -206,6 +206,7 @@ fn account(clock: &Arc<dyn Clock>, pages_url: &str) -> Credential {
         url: "http://127.0.0.1:9/mcp".to_owned(),
         resource: None,
         kind: Kind::Github,
+        token_endpoint: None,
         authorization_server: None,
         client: Some(PreRegistered { client_id: "app".to_owned(), client_secret, method: None }),
         registration: Registration::Any,

@@ -1,16 +1,18 @@
 //! What MCP servers are sent to say who asks, and how old it is (product.md, P-15).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::world::Clock as _;
+use protocol::world::Clock;
 
 use super::report::Report;
 use crate::config::Config;
-use crate::config::credentials::FixedConfig;
-use crate::wiring::credentials;
+use crate::config::credentials::{CredentialForm, FixedConfig};
+use crate::config::mcp_servers::McpServerConfig;
+use crate::wiring::{Trusts, credentials, givers};
 use crate::world::SystemClock;
 
-pub(super) fn examine(config: &Config, report: &mut Report) {
+pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Report) {
     let now = SystemClock::default().now();
     for server in &config.mcp_servers {
         let what = format!("MCP server {}", server.settings.name);
@@ -20,6 +22,26 @@ pub(super) fn examine(config: &Config, report: &mut Report) {
                 Err(failure) => report.bad(&what, failure.to_string()),
             }
         }
+        match server.settings.credential {
+            CredentialForm::Assertion
+            | CredentialForm::Connection
+            | CredentialForm::Fixed
+            | CredentialForm::None => {}
+            CredentialForm::Exchange => giver(config, server, trusts, report).await,
+        }
+    }
+}
+
+/// Whether whoever gives the credential is there.
+async fn giver(config: &Config, server: &McpServerConfig, trusts: &Trusts, report: &mut Report) {
+    let what = format!("credential of MCP server {}", server.settings.name);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    match givers::one(config, server, (&clock, trusts)) {
+        Ok(giver) => match giver.check().await {
+            Ok(sentence) => report.good(&what, sentence),
+            Err(error) => report.bad(&what, error.to_string()),
+        },
+        Err(failure) => report.bad(&what, failure.to_string()),
     }
 }
 

@@ -113,6 +113,8 @@ fn secret_files(config: &Config) -> BTreeSet<PathBuf> {
     sources.extend(config.mcp_servers.iter().filter_map(|server| Some(&server.fixed.as_ref()?.value)));
     let connections = config.mcp_servers.iter().filter_map(|server| server.connection.as_ref());
     sources.extend(connections.filter_map(|connection| connection.client_secret.as_ref()));
+    let exchanges = config.mcp_servers.iter().filter_map(|server| server.exchange.as_ref());
+    sources.extend(exchanges.map(|exchange| &exchange.client_secret));
     sources.extend(config.pre_registered.iter().filter_map(|client| client.secret.as_ref()));
     sources.extend(config.identity_providers.iter().flat_map(|provider| provider.kind.secrets()));
     let own = config.mcp_servers.iter().filter_map(|server| match &server.outbound_proxy {

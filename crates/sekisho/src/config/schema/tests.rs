@@ -148,6 +148,15 @@ outbound_proxy = "off"
 credential = "fixed"
 [mcp_server.fixed]
 value_file = "board.key"
+[[mcp_server]]
+name = "desk"
+url = "http://desk.internal:8000/mcp"
+access = ["group:engineering"]
+credential = "exchange"
+[mcp_server.exchange]
+authorization_server = "https://sts.example.com"
+client_id = "sekisho"
+client_secret_file = "sts.secret"
 [[mcp_server.limits]]
 tool = "search"
 per = "person"

@@ -174,6 +174,7 @@ impl Remote {
             resource: None,
             kind: Kind::Mcp,
             authorization_server: None,
+            token_endpoint: None,
             client: None,
             registration: Registration::Any,
             scope: Scope::default(),
