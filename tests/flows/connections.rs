@@ -158,6 +158,21 @@ async fn a_person_connects_an_account_and_is_that_account_there() -> Done {
     scene.house.close().await
 }
 
+/// P-15: the person sees which account it is, as its provider calls it.
+#[tokio::test]
+async fn a_connected_account_is_called_as_its_provider_calls_it() -> Done {
+    let mut scene = Scene::new().await?;
+    scene
+        .remote
+        .change(|held| drop(held.token_members.insert("workspace_name".to_owned(), json!("Notes of Ada"))));
+    let link = scene.link().await?;
+    let page = connect(&mut scene.browser, &link).await?;
+    assert!(page.words().contains("Notes of Ada"), "{}", page.words());
+    let all = scene.house.store.list_connections(None, None).await.map_err(text)?;
+    assert_eq!(all[0].account.as_deref(), Some("Notes of Ada"));
+    scene.house.close().await
+}
+
 /// RS-131, RS-132, RS-153: what was declared decides how it is told.
 #[tokio::test]
 async fn a_client_is_told_in_the_way_that_it_declared() -> Done {

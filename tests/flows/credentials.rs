@@ -1,4 +1,4 @@
-//! Credentials that the gateway obtains when a call needs them, and holds in memory alone: by token exchange.
+//! Credentials that the gateway obtains when a call needs them, and holds in memory alone: by token exchange, by ID-JAGs, and from a mint.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +7,16 @@ use authorization_server::{Stopping, Target};
 use http::StatusCode;
 use protocol::world::Clock;
 use serde_json::json;
-use store::{AuditKind, Outcome};
+use store::{AuditKind, Outcome, Users as _};
 use testkit::house::{Connected, House, Plan};
 use testkit::http::Answer;
+use testkit::identity_providers::{AppConnection, Brand, IdentityProvider};
+use testkit::remote_server::github_app::INSTALLED;
 use testkit::remote_server::{Knows, RemoteServer, canary};
 use testkit::world::{TestClock, TestEntropy};
 
 use super::machines::claims;
+use crate::abroad::Abroad;
 
 type Done = Result<(), String>;
 
@@ -46,6 +49,29 @@ impl Scene {
         Ok(Self { house, remote })
     }
 
+    /// Where Sekisho itself is trusted as an identity provider would be.
+    async fn by_id_jags() -> Result<Self, String> {
+        let clock = Arc::new(TestClock::default());
+        let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::IdJag).await?;
+        let connected = Some(Connected::to("notes", &remote).by_id_jags(None));
+        let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+        Ok(Self { house, remote })
+    }
+
+    async fn minting() -> Result<Self, String> {
+        let clock = Arc::new(TestClock::default());
+        let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::GithubApp).await?;
+        let connected = Some(Connected::to("notes", &remote).minting(&remote)?);
+        let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+        Ok(Self { house, remote })
+    }
+
+    /// Whether the MCP server takes the call for one of the app.
+    async fn serves_the_app(&self, caller: &Caller) -> Result<bool, String> {
+        let answer = self.echo(caller).await?;
+        Ok(answer.status == StatusCode::OK && answer.text().contains(&canary(INSTALLED)))
+    }
+
     async fn caller(&self, login: &str) -> Result<Caller, String> {
         let client = self.house.client().await?;
         let mut browser = self.house.browser();
@@ -65,6 +91,20 @@ impl Scene {
         Ok(answer.status == StatusCode::OK && answer.text().contains(&canary(&caller.id)))
     }
 
+    async fn stop(&self, caller: &Caller) -> Done {
+        let user = caller.id.parse().map_err(text)?;
+        let record = self.house.store.find_user(user).await.map_err(text)?.ok_or("no such person")?;
+        let entropy = TestEntropy::seeded(99);
+        let stopping = Stopping {
+            clock: &*self.house.time,
+            entropy: &entropy,
+            issuer: &self.house.issuer,
+            store: self.house.store.as_ref(),
+        };
+        stopping.stop(&Target::User(Box::new(record)), false, None).await.map_err(text)?;
+        self.house.read().await
+    }
+
     /// Ends as every test here does: nothing that was given or shown stands anywhere in clear, and no token of a client was shown
     /// to the MCP server or its authorization server (I-6, I-9, PX-05).
     async fn close(self, callers: &[&Caller]) -> Done {
@@ -80,7 +120,9 @@ impl Scene {
             );
         }
         for form in &forms {
-            self.house.remember_secret(form.get("subject_token").map_or("no subject token", String::as_str));
+            for name in ["assertion", "subject_token"] {
+                self.house.remember_secret(form.get(name).map_or("nothing of that name", String::as_str));
+            }
         }
         self.house.close().await
     }
@@ -231,19 +273,158 @@ async fn what_is_held_ends_with_the_person() -> Done {
     let alice = scene.caller("alice").await?;
     assert!(scene.serves(&alice).await?);
     let before = scene.remote.counts().calls;
-    let user = alice.id.parse().map_err(text)?;
-    let record = store::Users::find_user(scene.house.store.as_ref(), user).await.map_err(text)?;
-    let record = record.ok_or("no such person")?;
-    let entropy = TestEntropy::seeded(99);
-    let stopping = Stopping {
-        clock: &*scene.house.time,
-        entropy: &entropy,
-        issuer: &scene.house.issuer,
-        store: scene.house.store.as_ref(),
-    };
-    stopping.stop(&Target::User(Box::new(record)), false, None).await.map_err(text)?;
-    scene.house.read().await?;
+    scene.stop(&alice).await?;
     assert_eq!(scene.echo(&alice).await?.status, StatusCode::UNAUTHORIZED);
     assert_eq!(scene.remote.counts().calls, before);
     scene.close(&[&alice]).await
+}
+
+/// P-15: a token of the app is minted once for everybody, anew before it ends, and once more if the MCP server takes it no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_an_app_is_minted_for_everybody_and_anew_before_it_ends() -> Done {
+    let scene = Scene::minting().await?;
+    let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+    scene.remote.change(|held| held.delay = Duration::from_millis(50));
+    let all = async |expected: usize, callers: [&Caller; 2]| {
+        let calls = (0..MANY).map(|number| scene.serves_the_app(callers[number % 2]));
+        for served in futures_util::future::join_all(calls).await {
+            assert!(served?);
+        }
+        assert_eq!(scene.remote.counts().exchanges, expected);
+        Ok::<_, String>(())
+    };
+    all(1, [&alice, &bob]).await?;
+    // GitHub's tokens live for an hour; those of the house for ten minutes.
+    scene.house.advance(Duration::from_secs(59 * 60 + 1)).await?;
+    let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+    all(2, [&alice, &bob]).await?;
+    scene.remote.end_access_tokens();
+    all(3, [&alice, &bob]).await?;
+    let told = scene.house.audit(AuditKind::CredentialObtained).await?;
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|event| event.user.is_none() && event.detail["giver"] == "minted"), "{told:?}");
+    let assertions = scene.remote.change(|held| held.assertions.clone());
+    assert!(assertions.iter().all(|one| !one.contains(&alice.token) && !one.contains(&bob.token)));
+    scene.close(&[&alice, &bob]).await
+}
+
+/// What GitHub refuses is told for what it is, and not asked for in a loop.
+#[tokio::test]
+async fn what_a_mint_refuses_is_told_and_not_asked_for_in_a_loop() -> Done {
+    let scene = Scene::minting().await?;
+    let alice = scene.caller("alice").await?;
+    for (status, expected, reason) in [
+        (401, StatusCode::BAD_GATEWAY, "connection_key_unusable"),
+        (404, StatusCode::OK, "connection_grant_refused"),
+        (422, StatusCode::BAD_GATEWAY, "connection_scope_refused"),
+        (503, StatusCode::SERVICE_UNAVAILABLE, "connection_token_endpoint_unreachable"),
+    ] {
+        scene
+            .remote
+            .change(|held| held.token_answers.push_back((status, json!({"message": "words of a stranger"}))));
+        for _ in 0..3 {
+            let told = scene.echo(&alice).await?;
+            assert_eq!(told.status, expected, "{status}: {}", told.text());
+            assert!(!told.text().contains("words of a stranger"), "{}", told.text());
+        }
+        let events = scene.house.audit(AuditKind::CredentialObtained).await?;
+        assert_eq!(events[0].reason.as_deref(), Some(reason));
+        scene.house.advance(Duration::from_secs(11)).await?;
+    }
+    assert_eq!(scene.remote.change(|held| held.assertions.len()), 4);
+    assert!(scene.serves_the_app(&alice).await?, "and nothing is lost by it");
+    scene.close(&[&alice]).await
+}
+
+/// The MCP extension, with Sekisho in the place of the identity provider: an ID-JAG of its own buys the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_id_jag_of_our_own_buys_a_token_where_sekisho_is_trusted() -> Done {
+    let scene = Scene::by_id_jags().await?;
+    let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+    scene.remote.change(|held| held.delay = Duration::from_millis(50));
+    let calls = (0..MANY).map(|number| scene.serves(if number % 2 == 0 { &alice } else { &bob }));
+    for served in futures_util::future::join_all(calls).await {
+        assert!(served?);
+    }
+    assert_eq!(scene.remote.counts().exchanges, 2, "one for each");
+    let asked = scene.remote.change(|held| held.token_requests[0].clone());
+    assert_eq!(asked["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
+    let said = claims(&asked["assertion"])?;
+    for (name, value) in [
+        ("iss", json!(scene.house.issuer)),
+        ("aud", json!(scene.remote.issuer())),
+        ("client_id", json!(testkit::remote_server::CLIENT_ID)),
+        ("resource", json!(scene.remote.url)),
+        ("email", serde_json::Value::Null),
+    ] {
+        assert_eq!(said[name], value, "{name}");
+    }
+    let header = asked["assertion"].split('.').next().unwrap_or_default();
+    let header = claims(&format!("x.{header}"))?;
+    assert_eq!((&header["typ"], &header["alg"]), (&json!("oauth-id-jag+jwt"), &json!("ES256")));
+    assert!(said["jti"].is_string() && said["exp"].as_i64() > said["iat"].as_i64());
+    // It is renewed, and obtained once more when it is refused.
+    scene.house.advance(Duration::from_secs(9 * 60 + 10)).await?;
+    assert!(scene.serves(&alice).await?);
+    scene.remote.end_access_tokens();
+    assert!(scene.serves(&alice).await?);
+    assert_eq!(scene.remote.counts().exchanges, 4);
+    scene.close(&[&alice, &bob]).await
+}
+
+/// What is held is the person's whatever client they call by; when they were stopped it is held no more.
+#[tokio::test]
+async fn what_was_obtained_for_a_person_is_forgotten_when_they_are_stopped() -> Done {
+    let scene = Scene::by_id_jags().await?;
+    let first = scene.caller("alice").await?;
+    let second = scene.caller("alice").await?;
+    assert!(scene.serves(&first).await? && scene.serves(&second).await?);
+    assert_eq!(scene.remote.counts().exchanges, 1);
+    scene.stop(&first).await?;
+    assert_eq!(scene.echo(&first).await?.status, StatusCode::UNAUTHORIZED);
+    scene.house.advance(Duration::from_secs(2)).await?;
+    let again = scene.caller("alice").await?;
+    assert!(scene.serves(&again).await?);
+    assert_eq!(scene.remote.counts().exchanges, 2, "nothing was left of the first");
+    scene.close(&[&first, &second, &again]).await
+}
+
+/// Enterprise-managed authorization whole: the person's identity provider gives the ID-JAG, by what it gave at their sign-in.
+#[tokio::test]
+async fn an_id_jag_of_the_persons_identity_provider_buys_a_token() -> Done {
+    let clock = Arc::new(TestClock::default());
+    let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::IdJag).await?;
+    let okta = IdentityProvider::start(Brand::Okta, &clock).await?;
+    let connection = AppConnection {
+        audience: remote.issuer().to_owned(),
+        client_id: testkit::remote_server::CLIENT_ID.to_owned(),
+        resources: vec![remote.url.clone()],
+        scopes: vec!["read".to_owned(), "write".to_owned()],
+    };
+    okta.change(|held| held.connections = vec![connection]);
+    let connected = Some(Connected::to("notes", &remote).by_id_jags(Some(&okta.url)));
+    let mut plan = Plan { clock, connected, ..Plan::default() };
+    plan.connectors.push(okta.connector_with("idp", |given| given.recheck = true)?);
+    let house = House::with(plan).await?;
+    let client = house.client().await?;
+    let abroad = Abroad { house, provider: okta, client };
+    let token = abroad.tokens().await?.access;
+    let answer = abroad.house.echo("notes", &token).await?;
+    assert!(answer.status == StatusCode::OK && answer.text().contains("canary-of-"), "{}", answer.text());
+    assert_eq!(remote.counts().exchanges, 1);
+    // Who signed in elsewhere has nothing there to be asked by.
+    let mut browser = abroad.house.browser();
+    let client = abroad.house.client().await?;
+    let tokens = client.obtain_tokens(&mut browser, "alice", &abroad.house.resource("notes")).await?;
+    let alice = tokens["access_token"].as_str().unwrap_or_default();
+    let told = abroad.house.echo("notes", alice).await?;
+    assert!(told.text().contains("sign in at the gateway again"), "{}", told.text());
+    let events = abroad.house.audit(AuditKind::CredentialObtained).await?;
+    assert_eq!(events[0].reason.as_deref(), Some("connection_sign_in_needed"));
+    let (calls, forms) = remote.change(|held| (held.calls.clone(), held.token_requests.clone()));
+    assert!(!format!("{calls:?} {forms:?}").contains(&token));
+    for secret in remote.secrets() {
+        abroad.house.remember_secret(&secret);
+    }
+    abroad.house.close().await
 }

@@ -11,8 +11,10 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use protocol::jose::claims::{ActorClaims, IdentityAssertionClaims};
 use protocol::keys::Keys;
+use protocol::oauth::identity_assertion::{IdentityAssertionGrantClaims, IssuedGrantClaims};
 use protocol::secret::Secret;
 use protocol::world::Clock;
+use upstream::oauth_client::Addressed;
 
 use crate::audit::Who;
 use crate::people::Person;
@@ -81,6 +83,32 @@ impl Assertions {
     /// The same for somebody else: the authorization server of an MCP server, which exchanges it (RFC 8693).
     pub(crate) fn about(&self, who: &Who, audience: &str) -> Result<Secret, CallReason> {
         self.sign(who, audience).map(Secret::new)
+    }
+
+    /// An ID-JAG of our own about the caller (draft-ietf-oauth-identity-assertion-authz-grant, section 3.1). `with_address`: the
+    /// authorization server finds people by their address.
+    pub(crate) fn id_jag(
+        &self,
+        who: &Who,
+        to: &Addressed,
+        (jti, with_address): (String, bool),
+    ) -> Result<Secret, CallReason> {
+        let now = self.clock.now();
+        let claims = IssuedGrantClaims {
+            iss: self.issuer.clone(),
+            sub: who.verdict.access.user.to_string(),
+            aud: to.issuer.clone(),
+            client_id: to.client_id.clone(),
+            jti,
+            iat: now.secs(),
+            exp: now.plus(LIFE).secs(),
+            resource: to.resource.clone(),
+            scope: (!to.scope.is_empty()).then(|| to.scope.to_string()),
+            email: who.person.email.clone().filter(|_| with_address),
+        };
+        let keys = self.keys.load();
+        let signed = keys.signing.active().sign(IdentityAssertionGrantClaims::TYPE, &claims);
+        signed.map(Secret::new).map_err(|_| CallReason::AssertionUnsigned)
     }
 
     fn sign(&self, who: &Who, audience: &str) -> Result<String, CallReason> {

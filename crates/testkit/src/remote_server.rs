@@ -4,6 +4,7 @@
 //! comes twice, says in every answer whose it is (a canary), and counts everything. It is honest until a test makes it lie.
 
 mod counts;
+pub mod github_app;
 mod grants;
 mod mcp;
 mod metadata;
@@ -36,6 +37,8 @@ use url::form_urlencoded;
 
 pub use counts::Counts;
 
+use github_app::AppKey;
+
 /// Our client where it was registered by hand.
 pub const CLIENT_ID: &str = "sekisho-by-hand";
 const CLIENT_SECRET: &str = "secret-of-sekisho-by-hand";
@@ -47,6 +50,8 @@ pub enum Knows {
     Documents,
     /// By dynamic registration.
     Dynamic,
+    /// It knows a GitHub App, whose installation tokens it takes.
+    GithubApp,
     /// By hand, and it takes ID-JAGs in place of a browser.
     IdJag,
     /// By hand.
@@ -90,6 +95,8 @@ pub struct Held {
     pub gate: Option<Arc<Semaphore>>,
     /// Everything that reached the MCP endpoint: `Authorization`, and the body.
     pub calls: Vec<(String, Value)>,
+    /// Every `Authorization` that reached the API for apps.
+    pub assertions: Vec<String>,
     /// Every form that reached the token endpoint.
     pub token_requests: Vec<HashMap<String, String>>,
     clients: HashMap<String, Client>,
@@ -146,6 +153,7 @@ pub struct RemoteServer {
 }
 
 struct Desk {
+    app_key: Option<AppKey>,
     clock: Arc<dyn Clock>,
     held: Mutex<Held>,
     knows: Knows,
@@ -219,7 +227,8 @@ impl RemoteServer {
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let origin = format!("http://{address}");
         let held = Mutex::new(Held::new(knows));
-        let desk = Arc::new(Desk { clock, held, knows, origin, came: Notify::new() });
+        let app_key = if knows == Knows::GithubApp { Some(AppKey::generate()?) } else { None };
+        let desk = Arc::new(Desk { app_key, clock, held, knows, origin, came: Notify::new() });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&desk)));
         Ok(Self { url: format!("{}/mcp", desk.origin), desk, _tasks: tasks })
@@ -309,6 +318,14 @@ impl RemoteServer {
         PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret, method: None }
     }
 
+    /// The private key of the app, in PEM.
+    ///
+    /// # Errors
+    /// If it knows no app.
+    pub fn app_key(&self) -> Result<String, String> {
+        self.desk.app_key.as_ref().ok_or("it knows no app")?.pem()
+    }
+
     /// The secret of that client, for a file.
     #[must_use]
     pub fn client_secret(&self) -> &'static str {
@@ -325,7 +342,7 @@ impl Held {
         };
         let clients = match knows {
             Knows::PreRegistered | Knows::IdJag => HashMap::from([(CLIENT_ID.to_owned(), by_hand)]),
-            Knows::Documents | Knows::Dynamic => HashMap::new(),
+            Knows::Documents | Knows::Dynamic | Knows::GithubApp => HashMap::new(),
         };
         Self {
             person: "ada".to_owned(),
@@ -345,6 +362,7 @@ impl Held {
             revokes_all: false,
             gate: None,
             calls: Vec::new(),
+            assertions: Vec::new(),
             token_requests: Vec::new(),
             clients,
             codes: HashMap::new(),
@@ -426,6 +444,9 @@ impl Desk {
             (&Method::POST, "/register") if self.knows == Knows::Dynamic => self.register(asked),
             (&Method::POST, "/token") => self.token(asked).await,
             (&Method::POST, "/revoke") => self.revoke(asked),
+            (&Method::POST, path) if path.starts_with("/app/installations/") && self.app_key.is_some() => {
+                self.installation_token(asked).await
+            }
             _ => Reply::status(404),
         }
     }

@@ -4,8 +4,8 @@
 //! Nothing of it may be believed until [`IdentityAssertionGrantClaims::EXPECTED_TYPE`] and the signature have been judged. Time, audience and repetition are judged by the
 //! caller, who has a clock and a record.
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::jose::claims::{Audience, present, present_seconds, seconds};
@@ -65,6 +65,33 @@ pub struct IdentityAssertionGrantClaims {
     pub authorization_details: Option<IgnoredAny>,
 }
 
+/// The claims of an ID-JAG that we issue ourselves, to an authorization server that takes us for an identity provider.
+#[derive(Debug, Clone, Serialize)]
+pub struct IssuedGrantClaims {
+    /// Our issuer identifier.
+    pub iss: String,
+    /// Our own id of the person.
+    pub sub: String,
+    /// The authorization server, and nobody beside it.
+    pub aud: String,
+    /// The client that will present it: ours there.
+    pub client_id: String,
+    /// Its own id.
+    pub jti: String,
+    /// When it was made, in seconds since 1970.
+    pub iat: i64,
+    /// When it ends, in seconds since 1970.
+    pub exp: i64,
+    /// The MCP server.
+    pub resource: String,
+    /// The scope at most; absent if that is left to the authorization server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The person's address, if they are to be found by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+}
+
 /// What an ID-JAG says of itself, for whoever asked for one and carries it on. Nothing is verified: good to see that it is what
 /// was asked for, and for nothing else.
 #[derive(Debug, Clone, Deserialize)]
@@ -85,7 +112,9 @@ pub struct ClaimedGrant {
 
 impl IdentityAssertionGrantClaims {
     /// What the `typ` of an ID-JAG must be. A JWT of any other type is none, whatever it says (RFC 8725, section 3.11).
-    pub const EXPECTED_TYPE: &[&str] = &["oauth-id-jag+jwt"];
+    pub const EXPECTED_TYPE: &[&str] = &[Self::TYPE];
+    /// The `typ` of an ID-JAG.
+    pub const TYPE: &str = "oauth-id-jag+jwt";
 }
 
 impl ClaimedGrant {

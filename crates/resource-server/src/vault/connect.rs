@@ -268,7 +268,7 @@ impl ResourceServer {
             user: attempt.user,
             server: attempt.server.clone(),
             binding: serde_json::to_string(&bound).map_err(|_| ConnectError::SealBroken)?,
-            account: None,
+            account: tokens.account.clone(),
             tokens: vault.seal(id, &tokens),
         };
         let event = vault.told(AuditKind::ConnectionMade, Outcome::Ok, attempt.user, server.name());

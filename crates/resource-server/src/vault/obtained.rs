@@ -10,12 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use protocol::id::{Grant, Id, User};
+use protocol::id::{Id, User};
 use protocol::secret::Secret;
 use protocol::world::{Clock, Timestamp};
 use quick_cache::sync::Cache;
 use store::{AuditKind, Outcome, Revocation, RevocationKind};
-use upstream::oauth_client::{Malformed, OauthClientError, Place as Where, TokenExchange};
+use upstream::identity_assertion::Subject;
+use upstream::oauth_client::{
+    IdentityAssertions, Malformed, Minter, OauthClientError, OwnAssertions, Place as Where, Rejection,
+    TokenExchange,
+};
 
 use super::connection::PATIENCE;
 use super::credential::UpstreamCredential;
@@ -45,7 +49,23 @@ const HOPELESS: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub enum Giver {
     /// A token endpoint, in exchange for our word about the person (RFC 8693).
-    Exchange(TokenExchange),
+    Exchange(Box<TokenExchange>),
+    /// The MCP server's authorization server, for an ID-JAG that the person's identity provider gives.
+    IdJag {
+        /// The connector of the identity provider.
+        connector: String,
+        /// The way from there.
+        at: Box<IdentityAssertions>,
+    },
+    /// The same, for an ID-JAG of our own.
+    OwnIdJag {
+        /// Where it is presented.
+        at: Box<OwnAssertions>,
+        /// Whether it tells the person's address.
+        with_address: bool,
+    },
+    /// A mint: the same credential for everybody, short-lived.
+    Minted(Box<Minter>),
 }
 
 impl Giver {
@@ -56,6 +76,11 @@ impl Giver {
     pub async fn check(&self) -> Result<String, OauthClientError> {
         match self {
             Self::Exchange(exchange) => exchange.check().await,
+            Self::IdJag { at, .. } => at.check().await,
+            Self::OwnIdJag { at, .. } => at.check().await,
+            Self::Minted(minter) => {
+                minter.mint().await.map(|_| "a token was minted, as it will be for calls".to_owned())
+            }
         }
     }
 
@@ -63,6 +88,8 @@ impl Giver {
     const fn name(&self) -> &'static str {
         match self {
             Self::Exchange(_) => "exchange",
+            Self::IdJag { .. } | Self::OwnIdJag { .. } => "id_jag",
+            Self::Minted(_) => "minted",
         }
     }
 }
@@ -83,8 +110,7 @@ impl Eq for Source {}
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Caller {
     user: Id<User>,
-    /// The grant, its scope, and who acts for the person: an assertion says all that.
-    grant: Id<Grant>,
+    /// The grant, its scope, and who acts for the person, if that is said.
     more: String,
 }
 
@@ -92,7 +118,8 @@ struct Caller {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Place {
     server: String,
-    caller: Caller,
+    /// Nobody, if it is the same for all.
+    caller: Option<Caller>,
 }
 
 impl Place {
@@ -100,12 +127,17 @@ impl Place {
         let (server, access) = (who.server.name().to_owned(), &who.verdict.access);
         let caller = match giver {
             Giver::Exchange(_) => {
-                let mut more = access.scope.to_string();
+                let mut more = format!("{} {}", access.grant, access.scope);
                 for actor in &access.actors {
                     more.push_str(&format!(" {}", actor.grant));
                 }
-                Caller { user: access.user, grant: access.grant, more }
+                Some(Caller { user: access.user, more })
             }
+            // An ID-JAG tells the person and nothing of their client here.
+            Giver::IdJag { .. } | Giver::OwnIdJag { .. } => {
+                Some(Caller { user: access.user, more: String::new() })
+            }
+            Giver::Minted(_) => None,
         };
         Self { server, caller }
     }
@@ -155,9 +187,10 @@ impl Obtained {
 
     fn is_for(&self, wanted: &Wanted<'_>) -> bool {
         let person = &wanted.who.person;
+        let is_of_person = || Arc::ptr_eq(&self.person, person) || self.person.is_described_as(person);
         self.source == *wanted.source
             && self.at == wanted.who.server.origin()
-            && (Arc::ptr_eq(&self.person, person) || self.person.is_described_as(person))
+            && (self.place.caller.is_none() || is_of_person())
     }
 
     fn is_fresh(&self, clock: &dyn Clock) -> bool {
@@ -217,7 +250,8 @@ impl Shelf {
             RevocationKind::Client | RevocationKind::Issuer | RevocationKind::Resource => self.known.clear(),
             RevocationKind::User => {
                 let user = revocation.id.parse::<Id<User>>().ok();
-                self.known.retain(|place, _| Some(place.caller.user) != user);
+                self.known
+                    .retain(|place, _| place.caller.as_ref().is_none_or(|caller| Some(caller.user) != user));
             }
         }
         self.stops.fetch_add(1, Ordering::AcqRel);
@@ -317,10 +351,40 @@ impl ResourceServer {
                 let assertion = self.assertions.about(wanted.who, exchange.issuer())?;
                 exchange.obtain(&assertion).await.map(|tokens| (tokens.access_token, tokens.expires_in))
             }
+            Giver::IdJag { connector, at } => match self.subject(wanted.who, connector).await? {
+                Some(subject) => {
+                    at.obtain(subject, None).await.map(|tokens| (tokens.access_token, tokens.expires_in))
+                }
+                None => Err(Rejection::SignInNeeded.into()),
+            },
+            Giver::OwnIdJag { at, with_address } => {
+                let jti = Id::<()>::mint(asked_at, &*self.vault().entropy).to_string();
+                let id_jag = self.assertions.id_jag(wanted.who, at.addressed(), (jti, *with_address))?;
+                at.obtain(&id_jag).await.map(|tokens| (tokens.access_token, tokens.expires_in))
+            }
+            Giver::Minted(minter) => {
+                minter.mint().await.map(|minted| (minted.token, Some(minted.ends.since(asked_at))))
+            }
         };
         let outcome = given.and_then(|given| good(&given, asked_at));
         self.write_down(wanted, outcome.as_ref().err().copied()).await;
         Ok(outcome)
+    }
+
+    /// What the identity provider gave at the sign-in to be asked by later; nothing, if the person signed in elsewhere, or before
+    /// that was kept.
+    async fn subject(&self, who: &Who, connector: &str) -> Result<Option<Subject>, CallReason> {
+        let vault = self.vault();
+        let kept = vault.store.list_offline_access(who.verdict.access.user).await?;
+        let Some(record) = kept.into_iter().find(|one| one.connector == connector) else { return Ok(None) };
+        let context: [&[u8]; 3] = [b"offline_access", b"sealed", record.id.as_bytes()];
+        let opened = vault.keys.load().sealing.open(&context, &record.sealed);
+        let Ok(opened) = opened else {
+            tracing::error!(connector, "what an identity provider is asked by does not open");
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&opened).ok().map(str::to_owned);
+        Ok(text.map(|text| Subject::RefreshToken(Secret::new(text))))
     }
 
     /// The event of it. The call has one of its own, so that one which cannot be written loses nobody's trace.
@@ -337,8 +401,12 @@ impl ResourceServer {
         let access = &wanted.who.verdict.access;
         let mut event = self.vault().told(AuditKind::CredentialObtained, outcome, access.user, server);
         event.reason = error.map(OauthClientError::reason);
-        event.client_id = Some(access.client.as_str().to_owned());
-        event.grant = Some(access.grant);
+        if wanted.place.caller.is_some() {
+            event.client_id = Some(access.client.as_str().to_owned());
+            event.grant = Some(access.grant);
+        } else {
+            event.user = None;
+        }
         event.detail.insert("giver", giver.to_owned());
         if let Err(error) = self.parts.store.append_audit(vec![event]).await {
             tracing::error!(server, %error, "that a credential was obtained could not be written down");

@@ -22,6 +22,10 @@ pub enum CredentialForm {
     Exchange,
     /// The same secret for everybody.
     Fixed,
+    /// What the MCP server's authorization server gives for an ID-JAG.
+    IdJag,
+    /// The short-lived one of an app, for everybody.
+    Minted,
     /// Nothing.
     None,
 }
@@ -159,6 +163,8 @@ pub(super) fn form(value: &DeValue<'_>) -> Result<CredentialForm, String> {
         "connection" => Ok(CredentialForm::Connection),
         "exchange" => Ok(CredentialForm::Exchange),
         "fixed" => Ok(CredentialForm::Fixed),
+        "id_jag" => Ok(CredentialForm::IdJag),
+        "minted" => Ok(CredentialForm::Minted),
         "none" => Ok(CredentialForm::None),
         _ => Err("is none of these words".to_owned()),
     }

@@ -12,7 +12,9 @@ use url::Url;
 use super::clients::standing;
 use super::credentials::{self, ConnectionConfig, CredentialForm, FixedConfig};
 use super::exchange::ExchangeConfig;
+use super::id_jag::IdJagConfig;
 use super::mcp_server_limits::{Breaker, ServerLimit};
+use super::minted::MintedConfig;
 use super::outbound_proxy::OutboundProxyChoice;
 use super::parse;
 use super::reader::Section;
@@ -64,8 +66,10 @@ settings! {
         /// What the MCP server is sent to say who asks; never the client's token. `assertion`: a signed identity assertion
         /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `connection`: the person's own
         /// account at its provider, which they connect once, by `[mcp_server.connection]`. `exchange`: what a token endpoint gives
-        /// for the person, by `[mcp_server.exchange]`. `none`: nothing.
-        credential: CredentialForm = "'assertion'", "\"assertion\", \"connection\", \"exchange\", \"fixed\" or \"none\"", credentials::form;
+        /// for the person, by `[mcp_server.exchange]`. `id_jag`: what the MCP server's authorization server gives for an
+        /// ID-JAG about the person, by `[mcp_server.id_jag]`. `minted`: a short-lived token of an app, the same for everybody, by
+        /// `[mcp_server.minted]`. `none`: nothing.
+        credential: CredentialForm = "'assertion'", "\"assertion\", \"connection\", \"exchange\", \"fixed\", \"id_jag\", \"minted\" or \"none\"", credentials::form;
         /// Whether the identity assertion is sent beside another credential. It names the person, so that it is for MCP servers
         /// of the house.
         assertion: Option<bool> = optional, "true or false", parse::boolean;
@@ -140,6 +144,10 @@ pub struct McpServerConfig {
     pub exchange: Option<ExchangeConfig>,
     /// `[mcp_server.fixed]`, if the credential is of that form.
     pub fixed: Option<FixedConfig>,
+    /// `[mcp_server.id_jag]`, if the credential is of that form.
+    pub id_jag: Option<IdJagConfig>,
+    /// `[mcp_server.minted]`, if the credential is of that form.
+    pub minted: Option<MintedConfig>,
     /// `[[mcp_server.limits]]`.
     pub limits: Vec<ServerLimit>,
     /// `[mcp_server.breaker]`.
@@ -219,7 +227,7 @@ impl McpServerConfig {
             .as_ref()
             .is_some_and(|settings| judge_tls(&section, settings) && judge_assertion(&section, settings));
         section.finish();
-        let Credentials { connection, exchange, fixed } = credentials?;
+        let Credentials { connection, exchange, fixed, id_jag, minted } = credentials?;
         let whole = Self {
             settings: settings?,
             access: access?,
@@ -227,6 +235,8 @@ impl McpServerConfig {
             connection,
             exchange,
             fixed,
+            id_jag,
+            minted,
             limits: limits?,
             breaker: breaker?,
             scopes: scopes?,
@@ -241,16 +251,26 @@ struct Credentials {
     connection: Option<ConnectionConfig>,
     exchange: Option<ExchangeConfig>,
     fixed: Option<FixedConfig>,
+    id_jag: Option<IdJagConfig>,
+    minted: Option<MintedConfig>,
 }
 
 impl Credentials {
     fn read(server: &mut Section<'_>, form: Option<CredentialForm>) -> Option<Self> {
-        use CredentialForm::{Connection, Exchange, Fixed};
+        use CredentialForm::{Connection, Exchange, Fixed, IdJag, Minted};
         use credentials::table;
         let connection = table(server, form, ("connection", Connection, true), ConnectionConfig::read_one);
         let exchange = table(server, form, ("exchange", Exchange, false), ExchangeConfig::read_one);
         let fixed = table(server, form, ("fixed", Fixed, false), FixedConfig::read_one);
-        Some(Self { connection: connection?, exchange: exchange?, fixed: fixed? })
+        let minted = table(server, form, ("minted", Minted, false), MintedConfig::read_one);
+        let id_jag = table(server, form, ("id_jag", IdJag, false), IdJagConfig::read_one);
+        Some(Self {
+            connection: connection?,
+            exchange: exchange?,
+            fixed: fixed?,
+            id_jag: id_jag?,
+            minted: minted?,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use super::credentials::{ConnectionSettings, FixedSettings};
 use super::exchange::ExchangeSettings;
 use super::former_public_urls::FormerPublicUrl;
 use super::house::House;
+use super::id_jag::IdJagSettings;
 use super::identity_providers::{
     Atlassian, Auth0, Entra, ExamplePerson, GitHub, Google, IdentityProvider, Keycloak, Oidc, Okta,
     Registered,
@@ -20,6 +21,7 @@ use super::listeners::{Acme, Listener, TlsFiles};
 use super::master_key::KeyServiceSettings;
 use super::mcp_server_limits::{Breaker, ServerLimit};
 use super::mcp_servers::McpServer;
+use super::minted::MintedSettings;
 use super::outbound_proxy::OutboundProxy;
 use super::policy::Policy;
 use super::scopes::ServerScope;
@@ -54,6 +56,8 @@ pub(super) const SECTIONS: &[SectionReference] = &[
     FixedSettings::REFERENCE,
     ConnectionSettings::REFERENCE,
     ExchangeSettings::REFERENCE,
+    IdJagSettings::REFERENCE,
+    MintedSettings::REFERENCE,
     ServerLimit::REFERENCE,
     Breaker::REFERENCE,
     OutboundProxy::REFERENCE,
@@ -93,8 +97,8 @@ the top of the file (required), `previous_master_key_…` beside it while the re
 to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_provider]]`,
 `directory_key_…` in that of Google, `secret_…` in `[[client]]`, `authorization_…` in `[telemetry]`,
 `introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
-the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, `client_secret_…` in `[mcp_server.connection]`
-and `[mcp_server.exchange]`, and `password_…` in `[outbound_proxy]`.
+the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, `client_secret_…` in `[mcp_server.connection]`,
+`[mcp_server.exchange]` and `[mcp_server.id_jag]`, `private_key_…` in `[mcp_server.minted]`, and `password_…` in `[outbound_proxy]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

@@ -19,7 +19,7 @@ use super::written::Written;
 
 /// Secrets: in which table, under which name, and what may stand in their place. Each is `NAME_file`, `NAME_env` or
 /// `NAME_command`.
-const SECRETS: [(&str, &str, Option<&str>); 16] = [
+const SECRETS: [(&str, &str, Option<&str>); 18] = [
     ("", "master_key", Some("master_key")),
     ("", "previous_master_key", Some("previous_master_key")),
     ("master_key", "secret_id", None),
@@ -34,6 +34,8 @@ const SECRETS: [(&str, &str, Option<&str>); 16] = [
     ("mcp_server.fixed", "value", None),
     ("mcp_server.connection", "client_secret", None),
     ("mcp_server.exchange", "client_secret", None),
+    ("mcp_server.id_jag", "client_secret", None),
+    ("mcp_server.minted", "private_key", None),
     ("outbound_proxy", "password", None),
     ("mcp_server.outbound_proxy", "password", None),
 ];

@@ -542,6 +542,17 @@ fn a_credential_is_of_one_form_and_whole() {
             "authorization_server = \"https://sts.example\"\nclient_id = \"us\"\nclient_secret_env = \"S\"\n";
         format!("{}\n[mcp_server.exchange]\n{keys}{more}\n", with("credential = \"exchange\""))
     };
+    let id_jag = |more: &str| {
+        let whole = exchange(more).replace("credential = \"exchange\"", "credential = \"id_jag\"");
+        whole.replace("[mcp_server.exchange]", "[mcp_server.id_jag]")
+    };
+    assert!(server(&id_jag("tell_address = true")).id_jag.expect("there").settings.tell_address);
+    let minted = |more: &str| {
+        let keys = "app_id = \"Iv1\"\ninstallation_id = 7\nprivate_key_env = \"K\"\n";
+        format!("{}\n[mcp_server.minted]\n{keys}{more}\n", with("credential = \"minted\""))
+    };
+    let whole = server(&minted("permissions = [\"issues:write\"]")).minted.expect("there");
+    assert_eq!(whole.permissions(), [("issues".to_owned(), "write".to_owned())]);
     assert!(!server(&exchange("resource = \"off\"\naudience = \"notes\"")).is_sent_an_assertion());
     for (text, key) in [
         (with("credential = \"vault\""), "mcp_server[0].credential"),
@@ -554,6 +565,18 @@ fn a_credential_is_of_one_form_and_whole() {
         (exchange("").replace("https://sts", "http://sts"), "mcp_server[0].exchange.authorization_server"),
         (exchange("token_endpoint = \"http://sts.example/\""), "mcp_server[0].exchange.token_endpoint"),
         (exchange("client_authentication = \"none\""), "mcp_server[0].exchange.client_authentication"),
+        (with("credential = \"id_jag\""), "mcp_server[0].credential"),
+        (id_jag("identity_provider = \"x\"\ntell_address = true"), "mcp_server[0].id_jag.tell_address"),
+        (
+            id_jag("identity_provider = \"x\"\ntoken_endpoint = \"https://a.example/t\""),
+            "mcp_server[0].id_jag.token_endpoint",
+        ),
+        (with("credential = \"minted\""), "mcp_server[0].credential"),
+        (minted("").replace("app_id = \"Iv1\"\n", ""), "mcp_server[0].minted.app_id"),
+        (minted("permissions = [\"issues\"]"), "mcp_server[0].minted.permissions"),
+        (minted("permissions = [\"issues:all\"]"), "mcp_server[0].minted.permissions"),
+        (minted("kind = \"mint\""), "mcp_server[0].minted.kind"),
+        (minted("api_url = \"http://api.example\""), "mcp_server[0].minted.api_url"),
         (exchange("resource = \"notes\""), "mcp_server[0].exchange.resource"),
         (
             exchange("").replace("client_secret_env = \"S\"\n", ""),

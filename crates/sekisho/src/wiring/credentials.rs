@@ -23,7 +23,7 @@ pub fn of(config: &Config, shared: &Shared, server: &McpServerConfig) -> Result<
             let client = shared.providers.of(config, shared, server)?;
             Ok(Credential::Connection(Provider(client)))
         }
-        CredentialForm::Exchange => {
+        CredentialForm::Exchange | CredentialForm::IdJag | CredentialForm::Minted => {
             let at_hand = (&shared.world.clock, shared.trusts.as_ref());
             shared.givers.of(config, server, at_hand).map(Credential::Obtained)
         }

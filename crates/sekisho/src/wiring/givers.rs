@@ -12,17 +12,21 @@ use protocol::world::Clock;
 use resource_server::{Giver, Source};
 use upstream::egress::Fetcher;
 use upstream::guarded::{GuardedFetcher, GuardedSettings};
+use upstream::identity_assertion::{ClientProof, Peer};
 use upstream::oauth_client::{
-    InMemory, Kind, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, Registration, Target,
-    TokenExchange, Ways,
+    GithubAppSettings, InMemory, Kind, Minter, OauthClient, OauthClientSettings, OauthClientSettingsError,
+    OauthWorld, OwnAssertions, PreRegistered, Registration, Target, TokenExchange, Ways,
 };
 use upstream::trust::Trust;
 
-use super::Trusts;
+use super::{Trusts, connectors};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::exchange::ExchangeConfig;
+use crate::config::id_jag::IdJagConfig;
+use crate::config::identity_providers::{IdentityProviderConfig, IdentityProviderKind};
 use crate::config::mcp_servers::McpServerConfig;
+use crate::config::minted::MintedConfig;
 use crate::config::outbound_proxy::OutboundProxyConfig;
 
 /// How long one answer may take.
@@ -36,6 +40,8 @@ pub type AtHand<'a> = (&'a Arc<dyn Clock>, &'a Trusts);
 struct MadeFrom {
     url: String,
     exchange: Option<ExchangeConfig>,
+    id_jag: Option<(IdJagConfig, Option<IdentityProviderConfig>)>,
+    minted: Option<MintedConfig>,
     secret: Hash,
     trust: Trust,
     proxy: Option<OutboundProxyConfig>,
@@ -58,6 +64,12 @@ impl Givers {
         let from = MadeFrom {
             url: server.settings.url.to_string(),
             exchange: server.exchange.clone(),
+            id_jag: server.id_jag.clone().map(|id_jag| {
+                let named = id_jag.settings.identity_provider.as_ref();
+                let provider = named.and_then(|id| provider(config, id)).cloned();
+                (id_jag, provider)
+            }),
+            minted: server.minted.clone(),
             secret: secret.hash(),
             trust: trusts.of(config, "https://", server.settings.ca_file.as_deref())?,
             proxy: config.outbound_proxy.clone(),
@@ -76,10 +88,15 @@ impl Givers {
 
 /// What it is asked with.
 fn secret(server: &McpServerConfig) -> Result<Secret, Failure> {
-    match &server.exchange {
-        Some(exchange) => Ok(exchange.client_secret.load("the secret of our client at a token endpoint")?),
-        None => Err(wrong(server, "nobody gives its credential")),
+    let nobody = || wrong(server, "nobody gives its credential");
+    if let Some(exchange) = &server.exchange {
+        return Ok(exchange.client_secret.load("the secret of our client at a token endpoint")?);
     }
+    if let Some(id_jag) = &server.id_jag {
+        return Ok(id_jag.client_secret.load("the secret of our client at an authorization server")?);
+    }
+    let minted = server.minted.as_ref().ok_or_else(nobody)?;
+    Ok(minted.private_key.load("the private key of an app")?)
 }
 
 fn make(
@@ -88,9 +105,11 @@ fn make(
     secret: Secret,
     at_hand: AtHand<'_>,
 ) -> Result<Giver, Failure> {
-    match &server.exchange {
-        Some(exchange) => one_that_exchanges(config, server, (exchange, secret), at_hand),
-        None => Err(wrong(server, "nobody gives its credential")),
+    match (&server.exchange, &server.id_jag, &server.minted) {
+        (Some(exchange), _, _) => one_that_exchanges(config, server, (exchange, secret), at_hand),
+        (None, Some(id_jag), _) => one_for_id_jags(config, server, (id_jag, secret), at_hand),
+        (None, None, Some(minted)) => one_that_mints(config, server, (minted, secret), at_hand),
+        (None, None, None) => Err(wrong(server, "nobody gives its credential")),
     }
 }
 
@@ -126,7 +145,87 @@ fn one_that_exchanges(
     let client = OauthClient::new(settings, world(config, server, at_hand)?);
     let target = Target { audience: written.audience.clone(), without_resource };
     let made = client.and_then(|client| TokenExchange::new(client, target));
-    made.map(Giver::Exchange).map_err(|error| wrong(server, format!("exchange: {error}")))
+    made.map(|exchange| Giver::Exchange(Box::new(exchange)))
+        .map_err(|error| wrong(server, format!("exchange: {error}")))
+}
+
+fn provider<'a>(config: &'a Config, id: &str) -> Option<&'a IdentityProviderConfig> {
+    config.identity_providers.iter().find(|provider| provider.settings.id == id)
+}
+
+fn one_for_id_jags(
+    config: &Config,
+    server: &McpServerConfig,
+    (id_jag, secret): (&IdJagConfig, Secret),
+    at_hand: AtHand<'_>,
+) -> Result<Giver, Failure> {
+    let written = &id_jag.settings;
+    let settings = OauthClientSettings {
+        resource: written.resource.clone(),
+        authorization_server: Some(written.authorization_server.clone()),
+        token_endpoint: written.token_endpoint.clone(),
+        client: Some(PreRegistered {
+            client_id: written.client_id.clone(),
+            client_secret: Some(Arc::new(secret)),
+            method: written.client_authentication,
+        }),
+        scope: Scope::parse(&written.scopes.join(" ")).map_err(|error| wrong(server, error))?,
+        ..settings(config, server)
+    };
+    let told = |error: OauthClientSettingsError| wrong(server, format!("id_jag: {error}"));
+    let client = OauthClient::new(settings, world(config, server, at_hand)?).map_err(told)?;
+    let Some(id) = &written.identity_provider else {
+        let at = Box::new(OwnAssertions::new(client).map_err(told)?);
+        return Ok(Giver::OwnIdJag { at, with_address: written.tell_address });
+    };
+    let (_, trusts) = at_hand;
+    let at = client.identity_assertions(peer(config, server, id, trusts)?).map_err(told)?;
+    Ok(Giver::IdJag { connector: id.clone(), at: Box::new(at) })
+}
+
+/// Who we are at the identity provider that gives the ID-JAGs.
+fn peer(config: &Config, server: &McpServerConfig, id: &str, trusts: &Trusts) -> Result<Peer, Failure> {
+    let wrong = |what: &str| wrong(server, format!("id_jag: {what} `{id}`"));
+    let provider = provider(config, id).ok_or_else(|| wrong("there is no [[identity_provider]]"))?;
+    let IdentityProviderKind::OpenId(openid, registration) = &provider.kind else {
+        return Err(wrong("no OpenID provider is the [[identity_provider]]"));
+    };
+    if !registration.settings.recheck {
+        return Err(wrong(
+            "what it is asked by is kept only with `recheck = true` of the [[identity_provider]]",
+        ));
+    }
+    let secret = registration.client_secret.as_ref().ok_or_else(|| wrong("a client secret is missing at"))?;
+    let issuer = connectors::issuer(provider, openid)?;
+    let route = trusts.route(config, &issuer, registration.settings.ca_file.as_deref())?;
+    Ok(Peer {
+        client_id: registration.settings.client_id.clone(),
+        egress: Arc::new(Fetcher::new(route)),
+        issuer,
+        proof: ClientProof::Post(secret.load("the client secret at the identity provider")?),
+    })
+}
+
+fn one_that_mints(
+    config: &Config,
+    server: &McpServerConfig,
+    (minted, private_key): (&MintedConfig, Secret),
+    at_hand: AtHand<'_>,
+) -> Result<Giver, Failure> {
+    let written = &minted.settings;
+    let settings = GithubAppSettings {
+        api_url: written.api_url.clone(),
+        app_id: written.app_id.clone(),
+        installation_id: written.installation_id,
+        private_key,
+        permissions: minted.permissions(),
+        repositories: written.repositories.clone(),
+    };
+    let OauthWorld { clock, ways, .. } = world(config, server, at_hand)?;
+    let minter = Minter::github(settings, ways.egress, clock, DEADLINE);
+    minter
+        .map(|minter| Giver::Minted(Box::new(minter)))
+        .map_err(|error| wrong(server, format!("minted: {error}")))
 }
 
 /// What all clients without a browser have in common.

@@ -8,14 +8,17 @@ use protocol::secret::Secret;
 use protocol::world::Clock;
 use resource_server::{Credential, Giver, Provider, Source};
 use upstream::egress::Fetcher;
+use upstream::identity_assertion::{ClientProof, Peer};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
 use upstream::oauth_client::{
-    InMemory, Kind, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, Registration, Target,
-    TokenExchange, Ways,
+    GithubAppSettings, InMemory, Kind, Minter, OauthClient, OauthClientSettings, OauthWorld, OwnAssertions,
+    PreRegistered, Registration, Target, TokenExchange, Ways,
 };
 use upstream::trust::Trust;
 
 use super::Built;
+use crate::identity_providers;
+use crate::remote_server::github_app::{APP, INSTALLATION};
 use crate::remote_server::{CLIENT_ID, RemoteServer};
 
 /// Which one, and where.
@@ -34,12 +37,16 @@ pub struct Connected {
 }
 
 /// Which credential it wants.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Form {
     /// The person's own connection.
     Connection,
     /// One that our word about the person is exchanged for.
     Exchange,
+    /// One that is given for an ID-JAG: of this identity provider, or of our own.
+    IdJag(Option<String>),
+    /// An installation token of a GitHub App, whose key this is.
+    Minted(String),
 }
 
 fn text(error: impl std::fmt::Display) -> String {
@@ -64,6 +71,20 @@ impl Connected {
     #[must_use]
     pub fn exchanging(self) -> Self {
         Self { form: Form::Exchange, ..self }
+    }
+
+    /// The same, where ID-JAGs are taken: those of the Okta at this URL, whose people sign in by the connector `idp`, or ours.
+    #[must_use]
+    pub fn by_id_jags(self, okta: Option<&str>) -> Self {
+        Self { form: Form::IdJag(okta.map(str::to_owned)), ..self }
+    }
+
+    /// The same, where the tokens of a GitHub App are taken.
+    ///
+    /// # Errors
+    /// If it knows no app.
+    pub fn minting(self, remote: &RemoteServer) -> Built<Self> {
+        Ok(Self { form: Form::Minted(remote.app_key()?), ..self })
     }
 
     /// What the house is told of it.
@@ -92,14 +113,46 @@ impl Connected {
             registrations: Arc::new(InMemory::default()),
             ways: Ways { egress: Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?)), guarded: None },
         };
+        if let Form::Minted(key) = &self.form {
+            return self.minted(key, world);
+        }
         let client = OauthClient::new(settings, world).map_err(text)?;
-        Ok(match self.form {
-            Form::Connection => Credential::Connection(Provider(Arc::new(client))),
+        Ok(match &self.form {
+            Form::Connection | Form::Minted(_) => Credential::Connection(Provider(Arc::new(client))),
+            Form::IdJag(None) => {
+                let at = Box::new(OwnAssertions::new(client).map_err(text)?);
+                Credential::Obtained(Source(Arc::new(Giver::OwnIdJag { at, with_address: false })))
+            }
+            Form::IdJag(Some(okta)) => {
+                let provider = Peer {
+                    client_id: identity_providers::CLIENT_ID.to_owned(),
+                    egress: Arc::new(Fetcher::new(&Trust::new(&[]).map_err(text)?)),
+                    issuer: okta.clone(),
+                    proof: ClientProof::Post(Secret::new(identity_providers::CLIENT_SECRET.to_owned())),
+                };
+                let at = Box::new(client.identity_assertions(provider).map_err(text)?);
+                let connector = "idp".to_owned();
+                Credential::Obtained(Source(Arc::new(Giver::IdJag { connector, at })))
+            }
             Form::Exchange => {
                 let exchange = TokenExchange::new(client, Target::default()).map_err(text)?;
-                Credential::Obtained(Source(Arc::new(Giver::Exchange(exchange))))
+                Credential::Obtained(Source(Arc::new(Giver::Exchange(Box::new(exchange)))))
             }
         })
+    }
+
+    fn minted(&self, key: &str, world: OauthWorld) -> Built<Credential> {
+        let settings = GithubAppSettings {
+            api_url: self.issuer.clone(),
+            app_id: APP.to_owned(),
+            installation_id: INSTALLATION,
+            private_key: Secret::new(key.to_owned()),
+            permissions: vec![("issues".to_owned(), "write".to_owned())],
+            repositories: vec!["notes".to_owned()],
+        };
+        let minter = Minter::github(settings, world.ways.egress, world.clock, Duration::from_secs(10));
+        let minter = Giver::Minted(Box::new(minter.map_err(text)?));
+        Ok(Credential::Obtained(Source(Arc::new(minter))))
     }
 
     /// The way to it.

@@ -233,11 +233,19 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
         return Reply::json(status, &json!({"error": "invalid_grant"}));
     };
     let access_token = desk.token(held, "access-");
+    // Okta gives a refresh token if `offline_access` is asked for (developer.okta.com/docs/guides/refresh-tokens).
+    let asked_scope = code.asked.get("scope").map(String::as_str).unwrap_or_default();
+    let lasting = desk.brand == Brand::Okta && asked_scope.split(' ').any(|one| one == "offline_access");
+    let refresh_token = lasting.then(|| desk.refresh_token(held, "okta-lasting-"));
     match desk.sign(held.key_id, &claims(desk, held, &code)) {
-        Ok(id_token) => Reply::json(
-            200,
-            &json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 3599, "id_token": id_token}),
-        ),
+        Ok(id_token) => {
+            let mut answer = json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 3599,
+                "id_token": id_token});
+            if let Some(refresh_token) = refresh_token {
+                answer["refresh_token"] = refresh_token.into();
+            }
+            Reply::json(200, &answer)
+        }
         Err(_) => Reply::status(500),
     }
 }
@@ -253,11 +261,20 @@ fn cross_app_access(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
         return refused("unsupported_grant_type");
     }
     let is_id_token = asked.field("subject_token_type") == "urn:ietf:params:oauth:token-type:id_token";
-    let Some(subject) =
-        Some(asked.field("subject_token")).filter(|_| is_id_token).and_then(|token| desk.own(token))
-    else {
-        return refused("invalid_grant");
+    let is_refresh_token =
+        asked.field("subject_token_type") == "urn:ietf:params:oauth:token-type:refresh_token";
+    let presented = asked.field("subject_token");
+    let subject = if is_id_token {
+        desk.own(presented)
+    } else if is_refresh_token && held.refresh_tokens.iter().any(|known| known == presented) {
+        // The same as of an ID token that is given now; the refresh token stays good.
+        let now = desk.clock.now().secs();
+        let issuer = format!("{}{}", desk.url, Place::of(desk.brand).issuer);
+        Some(json!({"iss": issuer, "aud": CLIENT_ID, "exp": now + 60, "sub": held.person["sub"]}))
+    } else {
+        None
     };
+    let Some(subject) = subject else { return refused("invalid_grant") };
     let (now, issuer) = (desk.clock.now().secs(), format!("{}{}", desk.url, Place::of(desk.brand).issuer));
     let lives = subject["exp"].as_i64().is_some_and(|exp| exp > now);
     if subject["iss"] != issuer.as_str() || subject["aud"] != CLIENT_ID || !lives {

@@ -245,7 +245,7 @@ impl Desk {
 }
 
 impl Held {
-    fn family(&mut self) -> usize {
+    pub(super) fn family(&mut self) -> usize {
         let family = self.families.len();
         self.families.insert(family, true);
         family

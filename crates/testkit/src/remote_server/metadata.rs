@@ -44,7 +44,7 @@ impl Desk {
                 document["authorization_grant_profiles_supported"] =
                     json!(["urn:ietf:params:oauth:grant-profile:id-jag"]);
             }
-            Knows::PreRegistered => {}
+            Knows::GithubApp | Knows::PreRegistered => {}
         }
         Reply::json(200, &document)
     }

@@ -89,6 +89,18 @@ impl IdentityAssertionClient {
         }
     }
 
+    /// Whether both say that they are whom we mean, and that ID-JAGs are taken. Nothing is said about anybody.
+    ///
+    /// # Errors
+    /// [`IdentityAssertionError`].
+    pub async fn check(&self) -> Result<(), IdentityAssertionError> {
+        let at = |step| move |trouble| IdentityAssertionError { step, trouble };
+        let idp = self.identity_provider.described(|_| true);
+        self.in_time(idp).await.map_err(at(Step::IdentityProvider))?;
+        let there = self.authorization_server.described(Described::may_take_id_jags);
+        self.in_time(there).await.map(|_| ()).map_err(at(Step::AuthorizationServer))
+    }
+
     /// Both exchanges, one after the other.
     ///
     /// # Errors

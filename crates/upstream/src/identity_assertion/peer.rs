@@ -144,9 +144,23 @@ impl Known {
         &self,
         described: &Described,
         fields: &[(&str, &str)],
-        (name, secret): (&str, &Secret),
+        proof: (&str, &Secret),
         deadline: Duration,
     ) -> Result<Response<Bytes>, Trouble> {
+        let request = self.request(described, fields, proof)?;
+        let limits = Limits { total: deadline, max_body: LARGEST };
+        self.peer.egress.fetch(request, limits).await.map_err(|error| match error {
+            FetchError::TooLarge => Trouble::OtherAnswer,
+            FetchError::TimedOut | FetchError::Unreachable => Trouble::Unreachable,
+        })
+    }
+
+    fn request(
+        &self,
+        described: &Described,
+        fields: &[(&str, &str)],
+        (name, secret): (&str, &Secret),
+    ) -> Result<Request<Bytes>, Trouble> {
         let mut form = Serializer::new(String::new());
         form.extend_pairs(fields);
         secret.expose(|secret| form.append_pair(name, secret));
@@ -161,12 +175,7 @@ impl Known {
                 secret.expose(|secret| form.append_pair("client_secret", secret));
             }
         }
-        let request = request.body(Bytes::from(form.finish())).map_err(|_| Trouble::Metadata)?;
-        let limits = Limits { total: deadline, max_body: LARGEST };
-        self.peer.egress.fetch(request, limits).await.map_err(|error| match error {
-            FetchError::TooLarge => Trouble::OtherAnswer,
-            FetchError::TimedOut | FetchError::Unreachable => Trouble::Unreachable,
-        })
+        request.body(Bytes::from(form.finish())).map_err(|_| Trouble::Metadata)
     }
 }
 

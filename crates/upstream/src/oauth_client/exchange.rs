@@ -1,12 +1,10 @@
 //! Token exchange at an MCP server's own authorization server (RFC 8693): what the person has elsewhere, for a token there.
 
-use bytes::Bytes;
-use http::Request;
 use protocol::oauth::Scope;
 use protocol::secret::Secret;
 
 use super::OauthClient;
-use super::error::{OauthClientError, Obstacle, Place};
+use super::error::OauthClientError;
 use super::settings::OauthClientSettingsError;
 use super::token::{Asked, Tokens, ask};
 
@@ -109,10 +107,7 @@ impl TokenExchange {
     /// # Errors
     /// [`OauthClientError`].
     pub async fn check(&self) -> Result<String, OauthClientError> {
-        let server = self.client.server().await?;
-        let endpoint = server.token_endpoint.as_str();
-        let request = Request::get(endpoint).body(Bytes::new()).map_err(|_| Obstacle::Metadata)?;
-        self.client.reach.ask(Place::Token, request).await?;
+        let endpoint = self.client.reached().await?;
         Ok(format!("somebody answers at {endpoint}, where assertions about people are exchanged"))
     }
 

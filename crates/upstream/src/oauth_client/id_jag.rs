@@ -10,10 +10,12 @@ use protocol::secret::Secret;
 use super::OauthClient;
 use super::error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
 use super::settings::OauthClientSettingsError;
-use super::token::{Binding, Tokens, bounded};
+use super::token::{Asked, Binding, Tokens, ask, bounded};
 use crate::identity_assertion::{
     ClientProof, IdentityAssertionClient, IdentityAssertionError, Peer, Step, Subject, Trouble, Wanted,
 };
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// The way from one identity provider to one MCP server.
 #[derive(Debug)]
@@ -61,7 +63,89 @@ impl OauthClient {
     }
 }
 
+/// For whom an ID-JAG of ours is, and for what.
+#[derive(Debug)]
+pub struct Addressed {
+    /// The authorization server.
+    pub issuer: String,
+    /// Our client there.
+    pub client_id: String,
+    /// The MCP server.
+    pub resource: String,
+    /// The scope at most; empty to leave it to the authorization server.
+    pub scope: Scope,
+}
+
+/// Where ID-JAGs that we issue ourselves buy access tokens: at an authorization server that trusts us as it would an identity
+/// provider.
+#[derive(Debug)]
+pub struct OwnAssertions {
+    addressed: Addressed,
+    client: OauthClient,
+}
+
+impl OwnAssertions {
+    /// By this client, which was registered by hand at an authorization server that the operator has named.
+    ///
+    /// # Errors
+    /// [`OauthClientSettingsError`] unless it was.
+    pub fn new(client: OauthClient) -> Result<Self, OauthClientSettingsError> {
+        let settings = &client.settings;
+        let registered = settings.client.as_ref().ok_or(OauthClientSettingsError::ClientMissing)?;
+        let addressed = Addressed {
+            issuer: settings.authorization_server.clone().ok_or(OauthClientSettingsError::SecretForWhom)?,
+            client_id: registered.client_id.clone(),
+            resource: settings.expected_resource().to_owned(),
+            scope: settings.scope.clone(),
+        };
+        Ok(Self { addressed, client })
+    }
+
+    /// For whom an ID-JAG has to be.
+    #[must_use]
+    pub const fn addressed(&self) -> &Addressed {
+        &self.addressed
+    }
+
+    /// Whether somebody answers at the token endpoint, in words for the operator. Nothing is said about anybody.
+    ///
+    /// # Errors
+    /// [`OauthClientError`].
+    pub async fn check(&self) -> Result<String, OauthClientError> {
+        let endpoint = self.client.reached().await?;
+        Ok(format!("somebody answers at {endpoint}, where ID-JAGs of Sekisho are presented"))
+    }
+
+    /// An access token for the person whom the ID-JAG is about (RFC 7523, section 2.1).
+    ///
+    /// # Errors
+    /// [`OauthClientError`].
+    pub async fn obtain(&self, id_jag: &Secret) -> Result<Tokens, OauthClientError> {
+        let server = self.client.server().await?;
+        let client = self.client.known(&server).await?;
+        let scope = self.addressed.scope.to_string();
+        let mut fields = vec![("grant_type", JWT_BEARER), ("resource", self.addressed.resource.as_str())];
+        if !scope.is_empty() {
+            fields.push(("scope", scope.as_str()));
+        }
+        let asked = Asked { fields, secrets: vec![("assertion", id_jag)] };
+        let tokens = ask(&self.client.reach, &server, &client, &asked, &self.addressed.scope).await?;
+        // Section 4.4.3: the next one is had by another ID-JAG.
+        Ok(Tokens { refresh_token: None, ..tokens })
+    }
+}
+
 impl IdentityAssertions {
+    /// Whether both sides are there, in words for the operator. Nothing is said about anybody.
+    ///
+    /// # Errors
+    /// [`OauthClientError`].
+    pub async fn check(&self) -> Result<String, OauthClientError> {
+        self.client.check().await.map_err(told)?;
+        let issuer = &self.binding.issuer;
+        Ok(format!("the identity provider and {issuer} answer, where its ID-JAGs are presented"))
+    }
+
     /// A token for the person whom the identity provider gave this for.
     ///
     /// # Errors
@@ -76,6 +160,7 @@ impl IdentityAssertions {
             expires_in: Some(bounded(granted.expires_in)),
             scope: granted.scope,
             binding: self.binding.clone(),
+            account: None,
         })
     }
 }

@@ -24,6 +24,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use protocol::oauth::form::Form;
 use protocol::oauth::{CodeChallenge, CodeVerifier, Scope, ScopeToken};
 use protocol::secret::Secret;
@@ -33,7 +35,7 @@ use serde::{Deserialize, Serialize};
 pub use challenge::Challenge;
 pub use error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
 pub use exchange::{SubjectTokenType, Target, TokenExchange};
-pub use id_jag::IdentityAssertions;
+pub use id_jag::{Addressed, IdentityAssertions, OwnAssertions};
 pub use minted::{GithubAppSettings, GoogleAccountSettings, MintError, MintedToken, Minter};
 pub use registration::{InMemory, Known, NotKept, RegisteredClient, Registrations};
 pub use revocation::{Revocated, Revoked};
@@ -271,6 +273,15 @@ impl OauthClient {
     pub async fn look_again(&self) -> Result<(), OauthClientError> {
         let seen = self.server().await?;
         self.server.newer(&seen, INTERVAL, self.discover()).await.map(|_| ())
+    }
+
+    /// The token endpoint, at which somebody answers.
+    async fn reached(&self) -> Result<String, OauthClientError> {
+        let server = self.server().await?;
+        let endpoint = server.token_endpoint.as_str();
+        let request = Request::get(endpoint).body(Bytes::new()).map_err(|_| Obstacle::Metadata)?;
+        self.reach.ask(Place::Token, request).await?;
+        Ok(endpoint.to_owned())
     }
 
     async fn server(&self) -> Result<Arc<Server>, OauthClientError> {

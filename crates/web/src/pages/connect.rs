@@ -63,6 +63,7 @@ struct Connections<'a> {
 struct Line<'a> {
     server: &'a str,
     title: &'a str,
+    account: Option<&'a str>,
     scope: String,
     missing: String,
     created: String,
@@ -82,6 +83,7 @@ pub(crate) fn connections(
     let lines = connections.iter().map(|one| Line {
         server: &one.server,
         title: &one.title,
+        account: one.account.as_deref(),
         scope: one.scope.join(" "),
         missing: one.missing.join(" "),
         created: moment(one.created_at),

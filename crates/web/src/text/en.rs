@@ -67,6 +67,7 @@ pub(super) static TEXT: Text = Text {
     connections_done: "The account is connected. Go back to your application and try again.",
     connection_allowed: "Allowed there",
     connection_missing: "Not allowed there",
+    connection_account: "Account there",
     connection_made: "Connected",
     connection_rotated: "Last exchanged",
     connection_expires: "Good until",

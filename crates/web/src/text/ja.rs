@@ -67,6 +67,7 @@ pub(super) static TEXT: Text = Text {
     connections_done: "アカウントを接続しました。アプリケーションに戻ってもう一度お試しください。",
     connection_allowed: "許可されている権限",
     connection_missing: "許可されていない権限",
+    connection_account: "接続先のアカウント",
     connection_made: "接続日時",
     connection_rotated: "最終更新",
     connection_expires: "有効期限",

@@ -144,6 +144,7 @@ pub(crate) struct Text {
     pub(crate) connections_done: &'static str,
     pub(crate) connection_allowed: &'static str,
     pub(crate) connection_missing: &'static str,
+    pub(crate) connection_account: &'static str,
     pub(crate) connection_made: &'static str,
     pub(crate) connection_rotated: &'static str,
     pub(crate) connection_expires: &'static str,

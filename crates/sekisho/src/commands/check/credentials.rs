@@ -27,7 +27,9 @@ pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Repor
             | CredentialForm::Connection
             | CredentialForm::Fixed
             | CredentialForm::None => {}
-            CredentialForm::Exchange => giver(config, server, trusts, report).await,
+            CredentialForm::Exchange | CredentialForm::IdJag | CredentialForm::Minted => {
+                giver(config, server, trusts, report).await;
+            }
         }
     }
 }

@@ -157,6 +157,25 @@ credential = "exchange"
 authorization_server = "https://sts.example.com"
 client_id = "sekisho"
 client_secret_file = "sts.secret"
+[[mcp_server]]
+name = "lab"
+url = "http://lab.internal:8000/mcp"
+access = ["group:engineering"]
+credential = "id_jag"
+[mcp_server.id_jag]
+authorization_server = "https://lab.example.com"
+client_id = "sekisho"
+client_secret_file = "lab.secret"
+[[mcp_server]]
+name = "forge"
+url = "http://forge.internal:8000/mcp"
+access = ["group:engineering"]
+credential = "minted"
+[mcp_server.minted]
+app_id = "Iv23li"
+installation_id = 7
+private_key_file = "app.pem"
+permissions = ["issues:write"]
 [[mcp_server.limits]]
 tool = "search"
 per = "person"

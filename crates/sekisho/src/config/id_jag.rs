@@ -1,0 +1,66 @@
+//! `[mcp_server.id_jag]`: where an ID-JAG about a person buys a token of the MCP server's (enterprise-managed authorization).
+
+use protocol::oauth::TokenEndpointAuthMethod;
+
+use super::exchange::method;
+use super::parse;
+use super::reader::Section;
+use super::secrets::SecretSource;
+use super::settings::settings;
+
+settings! {
+    /// With `credential = "id_jag"`: an ID-JAG about the person, from their identity provider or from Sekisho itself, is presented to the
+    /// MCP server's authorization server, and calls carry the access token that it gives (MCP extension
+    /// `io.modelcontextprotocol/enterprise-managed-authorization`; docs/who-is-calling.md). It is held in memory until shortly before it ends. The secret
+    /// of the client comes from `client_secret_file`, …`_env` or …`_command`.
+    IdJagSettings = "[mcp_server.id_jag]" {
+        /// The issuer of the MCP server's authorization server, byte for byte.
+        authorization_server: String = required, "a URL", parse::issuer;
+        /// Who gives the ID-JAGs: the `id` of an `[[identity_provider]]` with `recheck = true`, which has to know Sekisho's client at the
+        /// authorization server. Left out: Sekisho, which the authorization server has to trust as it would an identity provider.
+        identity_provider: Option<String> = optional, "an id", parse::text;
+        /// The token endpoint, if the metadata does not lead to it. Only without `identity_provider`.
+        token_endpoint: Option<String> = optional, "a URL", parse::issuer;
+        /// The client that was registered at the authorization server for Sekisho.
+        client_id: String = required, "an id", parse::text;
+        /// How the client authenticates (RFC 6749, section 2.3.1). Left out: as the metadata says, or else in the header.
+        client_authentication: Option<TokenEndpointAuthMethod> = optional, "\"client_secret_basic\" or \"client_secret_post\"", method;
+        /// What is asked for. Left out: what the authorization server gives by itself.
+        scopes: Vec<String> = "[]", "a list of scopes", parse::texts;
+        /// The resource identifier of the MCP server, if it is not its `url`.
+        resource: Option<String> = optional, "a URL", parse::text;
+        /// Whether an ID-JAG of Sekisho's own tells the person's e-mail address, for an authorization server that finds people by it.
+        tell_address: bool = "false", "true or false", parse::boolean;
+    }
+}
+
+/// `[mcp_server.id_jag]`, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdJagConfig {
+    /// Its settings.
+    pub settings: IdJagSettings,
+    /// The secret of the client.
+    pub client_secret: SecretSource,
+}
+
+impl IdJagConfig {
+    pub(super) fn read_one(mut section: Section<'_>) -> Option<Self> {
+        let settings = IdJagSettings::read(&mut section);
+        let client_secret = SecretSource::read(&mut section, "client_secret", true);
+        let theirs = settings.as_ref().is_some_and(|settings| settings.identity_provider.is_some());
+        let mut fits = true;
+        for key in ["tell_address", "token_endpoint"] {
+            if theirs && section.has(key) {
+                section.mistake(
+                    key,
+                    "is of use only where Sekisho gives the ID-JAGs",
+                    "no identity_provider",
+                );
+                fits = false;
+            }
+        }
+        section.finish();
+        let whole = Self { settings: settings?, client_secret: client_secret?? };
+        Some(whole).filter(|_| fits)
+    }
+}
