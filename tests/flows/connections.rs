@@ -133,6 +133,19 @@ pub(super) async fn revoked(remote: &RemoteServer) {
     }
 }
 
+/// What is in memory costs no visit to the record: a call goes on while not one read of it is answered.
+#[tokio::test]
+async fn a_credential_in_memory_costs_no_visit_to_the_record() -> Done {
+    let scene = Scene::connected("ada").await?;
+    assert!(scene.is("ada").await?, "from here on it is in memory");
+    scene.house.store.fail_at(Some(Failpoint::BeforeRead));
+    for _ in 0..3 {
+        assert!(scene.is("ada").await?);
+    }
+    scene.house.store.fail_at(None);
+    Ok(())
+}
+
 /// From no connection to an answer, and what each kind of client is told before.
 #[tokio::test]
 async fn a_person_connects_an_account_and_is_that_account_there() -> Done {
