@@ -52,7 +52,7 @@ const PARTS: [(&str, &str); 12] = [
     (
         "machines",
         "Sekisho with its SQLite file has one core, the load generator the other; 32 connections. \
-         ID-JAGs and proofs are signed before (ES256).",
+         ID-JAGs and proofs are signed before.",
     ),
     (
         "audit",

@@ -11,6 +11,7 @@ use protocol::mcp::{CallKind, McpCall};
 use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
+use crate::flows::{CONNECTIONS, Session};
 use crate::load::{Target, now, repeat};
 use crate::peer::Peer;
 use crate::pin::Core;
@@ -62,18 +63,22 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
             table.row(&what, &format!("{own}; Cedar with all of them {whole}: {ratio:.0} ×"), "5 µs");
         }
     }
-    let (rules, mut rounds) = (rules(1_000, Kind::Kept)?, Rounds::default());
-    for _ in 0..plan.rounds.saturating_mul(4) {
-        rounds.push(list(&rules)?);
+    for (kind, how) in [(Kind::Kept, "remembered for those who ask again"), (Kind::Fresh, "each judged anew")]
+    {
+        let (rules, mut rounds) = (rules(1_000, kind)?, Rounds::default());
+        for _ in 0..plan.rounds.saturating_mul(4) {
+            rounds.push(list(&rules)?);
+        }
+        let what = format!("which of {TOOLS} tools are shown, 1000 policies; {how}");
+        table.row(&what, &rounds.show("ms", 3), "1 ms");
     }
-    table.row(&format!("which of {TOOLS} tools are shown, 1000 policies"), &rounds.show("ms", 3), "–");
     through(plan, table).await
 }
 
-/// The list through Sekisho and through a proxy that reads nothing.
+/// Lists and calls through Sekisho and through a proxy that reads nothing.
 async fn through(plan: &Plan, table: &mut Table) -> Outcome<()> {
     let folder = tempfile::TempDir::new().map_err(|error| error.to_string())?;
-    let text: String = (0..1_000).map(|index| one(index, Kind::Kept, SERVER)).collect();
+    let text: String = (0..1_000).map(everybodys).collect();
     std::fs::write(folder.path().join("a.cedar"), text).map_err(|error| error.to_string())?;
     let upstream = Peer::start_self(&["upstream"], Core::Load).await?;
     let bare = Peer::start_self(&["passthrough", &upstream.url], Core::Measured).await?;
@@ -101,7 +106,55 @@ async fn through(plan: &Plan, table: &mut Table) -> Outcome<()> {
         &format!("{own} of CPU; bare hyper {least}; {added:.2} ms more for one that waits"),
         "1 ms",
     );
+    let free = Product::start(&Setup::new(&upstream.url)).await?;
+    checked(plan, &bare, [(&product, &session), (&free, &flows::sign_in(&free).await?)], table).await
+}
+
+/// Calls with everything that is on, beside those that no policy judges, and beside a proxy that reads nothing.
+async fn checked(
+    plan: &Plan,
+    bare: &Peer,
+    [judged, free]: [(&Product, &Session); 2],
+    table: &mut Table,
+) -> Outcome<()> {
+    let [mut with, mut without, mut least] = [(); 3].map(|()| Line::default());
+    let (mut ratio, mut policies) = (Rounds::default(), Rounds::default());
+    let of = |session: &Session| calls::checked(session);
+    for _ in 0..plan.rounds.saturating_mul(2) {
+        let there = Target::of(&bare.url)?;
+        let work = repeat(&there, calls::call("/mcp", None), CONNECTIONS, plan.seconds);
+        let plain = least.round(bare, work).await?;
+        let work = repeat(&free.0.target, of(free.1), CONNECTIONS, plan.seconds);
+        let unjudged = without.round(&free.0.peer, work).await?;
+        let work = repeat(&judged.0.target, of(judged.1), CONNECTIONS, plan.seconds);
+        let whole = with.round(&judged.0.peer, work).await?;
+        ratio.push(whole / plain);
+        policies.push(whole - unjudged);
+    }
+    table.row(
+        "call with policies (1000, one of its 6 looks at the time), audit and metrics, 32 connections: CPU",
+        &format!(
+            "{}; bare hyper {}: {}",
+            with.cpu.show("µs", 1),
+            least.cpu.show("µs", 1),
+            ratio.show("×", 2)
+        ),
+        "2 × bare hyper",
+    );
+    table.row(
+        "what the policies are of that",
+        &format!("{}; without any a call is {}", policies.show("µs", 1), without.cpu.show("µs", 1)),
+        "5 µs",
+    );
     Ok(())
+}
+
+/// As [`one`], but those of the MCP server mean everybody, and one of them looks at the time.
+fn everybodys(index: usize) -> String {
+    let kind = if index == 0 { Kind::Fresh } else { Kind::Kept };
+    let whom = format!("principal in Group::\"g{index}\"");
+    let text = one(index, kind, SERVER);
+    if index < HANDFUL { text.replace(&whom, "principal") } else { text }
 }
 
 /// One of the policies: the first of them are of the MCP server that is asked.
@@ -166,8 +219,13 @@ fn decisions(rules: &ServerRules, number: u32) -> Outcome<f64> {
     let (arguments, read_only) = (Some(r#"{"text":"a few words to look for","amount":12}"#), ReadOnly::No);
     let each = number.div_ceil(u32::from(PEOPLE));
     let begun = now();
+    let mut millis = 0;
     people(|person, around| {
         for _ in 0..each {
+            // A thousand calls in a second: what is kept of a second is made anew in the next.
+            millis += 1;
+            let now = Timestamp::from_micros(around.now.micros() + millis * 1_000);
+            let around = Around { now, ..around };
             let question =
                 Question::MayCall { call: &call, arguments, person, read_only, around, server: rules };
             if !matches!(policy::decide(&question), Decision::Allow { .. }) {
