@@ -114,3 +114,26 @@ async fn the_audit_is_sealed_and_verified_beside_a_running_sekisho() {
         assert!(ran(&folder, &verify, 2).contains("holds no checkpoint of this record"), "{lies}");
     }
 }
+
+/// What was exported stays, whatever becomes of the cursor and whatever file is named by mistake.
+#[test]
+fn an_export_empties_no_file() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    folder.serve().kill();
+    let (to, at, mine) = (folder.path("events.jsonl"), folder.path("cursor"), folder.path("notes.txt"));
+    let export = |to: &std::path::Path, code: i32| {
+        let (to, at) = (to.to_str().unwrap(), at.to_str().unwrap());
+        ran(&folder, &["audit", "export", "--cursor", at, "--to", to], code)
+    };
+    std::fs::write(&mine, "mine").unwrap();
+    assert!(export(&mine, 2).contains("there is something in the file"));
+    export(&to, 0);
+    // More than the cursor knows of, as if it were an old one.
+    let seen = std::fs::read_to_string(&to).unwrap() + "{\"id\":\"of a later export\"}\n";
+    std::fs::write(&to, &seen).unwrap();
+    std::fs::remove_file(&at).unwrap();
+    assert!(export(&to, 2).contains("there is something in the file"));
+    assert!(!at.exists(), "no cursor that would pass for the one of that file");
+    assert_eq!(std::fs::read_to_string(&to).unwrap(), seen);
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
+}
