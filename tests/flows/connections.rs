@@ -347,6 +347,22 @@ async fn cb_15_nobody_connects_an_account_for_somebody_else() -> Done {
     scene.house.close().await
 }
 
+/// Nobody is sent to the provider of an MCP server that they may not use.
+#[tokio::test]
+async fn who_may_not_use_an_mcp_server_connects_no_account_for_it() -> Done {
+    let clock = Arc::new(TestClock::default());
+    let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::PreRegistered).await?;
+    let connected = Some(Connected::to("ledger", &remote));
+    let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+    for (login, status) in [("alice", StatusCode::FORBIDDEN), ("dario", StatusCode::OK)] {
+        let mut browser = house.browser();
+        token(&house, &mut browser, login).await?;
+        let page = browser.open(&format!("{}/connect/ledger", house.issuer)).await?.page()?;
+        assert_eq!(page.answer.status, status, "{login}: {}", page.words());
+    }
+    house.close().await
+}
+
 /// Whoever opens a link without being signed in signs in, and comes to the same page.
 #[tokio::test]
 async fn a_link_leads_through_the_sign_in_and_on() -> Done {
@@ -498,6 +514,10 @@ async fn streams_end_when_the_account_by_which_they_were_opened_is_connected_no_
     let event =
         AuditEvent::new(protocol::id::Id::mint(now, &entropy), now, AuditKind::ConnectionEnded, Outcome::Ok);
     assert!(house.store.end_connection(living[0].id, event).await.map_err(text)?);
+    // One that would stand is not opened any more, though the credential may be in memory yet.
+    let listen = house.call("notes", &of_bob, "subscriptions/listen", json!({}));
+    let told = tokio::time::timeout(T, listen).await.map_err(|_| "it was opened")??;
+    assert!(told.text().contains("/connect/notes"), "{}", told.text());
     tokio::time::timeout(T, of_another.closed()).await.map_err(|_| "it is open")?;
     house.close().await
 }

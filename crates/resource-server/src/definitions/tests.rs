@@ -373,6 +373,21 @@ async fn a_tool_that_changes_all_the_time_is_written_ever_more_seldom() {
     assert_eq!(told(&world).await.len(), 6);
 }
 
+/// … but that it begins to wait is never put off: from then on of two hints that counts which allows less.
+#[tokio::test]
+async fn that_a_tool_begins_to_wait_is_written_however_often_it_changed() {
+    let world = world(ToolsMode::Follow).await;
+    listed(&world, READS).await;
+    for _ in 0..20 {
+        listed(&world, CHANGED).await;
+        listed(&world, READS).await;
+    }
+    assert_eq!(told(&world).await.len(), 5, "it is not written any more");
+    listed(&world, WRITES).await;
+    assert_eq!(known(&world).await.tools[0].waiting.as_ref().unwrap().text, WRITES);
+    assert_eq!(called(&world, "read").await, "scope_insufficient");
+}
+
 #[tokio::test]
 async fn a_list_without_end_fills_no_record() {
     let world = world(ToolsMode::Follow).await;

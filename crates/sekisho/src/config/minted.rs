@@ -17,7 +17,7 @@ settings! {
         /// The client id of the GitHub App, or its number.
         app_id: String = required, "an id", parse::text;
         /// The number of the installation, as it stands in the address of its page at GitHub.
-        installation_id: u64 = required, "a whole number", parse::number::<1, 9_007_199_254_740_991>;
+        installation_id: u64 = required, "1 to 999999999999", parse::number::<1, 999_999_999_999>;
         /// What the tokens may do, if less than the installation.
         permissions: Vec<String> = "[]", "a list of NAME:LEVEL, such as \"issues:write\"", permissions;
         /// The repositories that they may touch, if not all of the installation.

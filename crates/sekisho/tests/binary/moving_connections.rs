@@ -1,4 +1,4 @@
-//! Accounts that people connected while the house had another name (product.md, P-23).
+//! Accounts that people connected while the house had another name (product.md, P-23), or the MCP server stood elsewhere.
 
 use std::sync::Arc;
 
@@ -92,4 +92,33 @@ async fn what_people_connected_under_one_name_of_the_house_goes_on_under_each() 
         assert_eq!(counts.registrations, if knows == Knows::Dynamic { 2 } else { 0 }, "one for each name");
         running.kill();
     }
+}
+
+/// A credential was given for one place (product.md, P-15): whatever the configuration says later, it goes to no other, neither
+/// from memory nor from the record.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_for_an_mcp_server_does_not_move_with_it() {
+    let clock = Arc::new(TestClock::default()) as Arc<dyn Clock>;
+    let here = RemoteServer::start(Arc::clone(&clock), Knows::Dynamic).await.unwrap();
+    let elsewhere = RemoteServer::start(clock, Knows::Dynamic).await.unwrap();
+    let folder = Folder::new(&here.url);
+    let issuer = folder.issuer.clone();
+    let config = std::fs::read_to_string(folder.config()).unwrap() + "credential = \"connection\"\n";
+    std::fs::write(folder.config(), &config).unwrap();
+    let running = folder.serve();
+    here.sign_in("ada");
+    let mut alice = Person::at(&issuer, "alice").await;
+    alice.connect(&issuer).await;
+    let answer = alice.echo(&issuer).await;
+    assert!(answer.text().contains(&canary("ada")), "{}", answer.text());
+    std::fs::write(folder.config(), config.replace(&here.url, &elsewhere.url)).unwrap();
+    running.send("-HUP");
+    running.says("was read again and is in use");
+    for _ in 0..2 {
+        let told = alice.echo(&issuer).await;
+        assert!(told.text().contains("/connect/notes"), "{}", told.text());
+    }
+    let came = elsewhere.change(|held| held.calls.clone());
+    assert!(came.iter().all(|(authorization, _)| authorization.is_empty()), "{came:?}");
+    running.kill();
 }

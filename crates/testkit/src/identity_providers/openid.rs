@@ -253,6 +253,23 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 
+/// Whom the exchange is about: of an ID token, or of a refresh token of this client, which stays good.
+fn subject_of(desk: &Desk, held: &Held, asked: &Asked) -> Option<Value> {
+    let presented = asked.field("subject_token");
+    match asked.field("subject_token_type") {
+        "urn:ietf:params:oauth:token-type:id_token" => desk.own(presented),
+        "urn:ietf:params:oauth:token-type:refresh_token" => {
+            let is_known = held.refresh_tokens.iter().any(|known| known == presented);
+            let (now, issuer) =
+                (desk.clock.now().secs(), format!("{}{}", desk.url, Place::of(desk.brand).issuer));
+            // The same as of an ID token that is given now.
+            is_known
+                .then(|| json!({"iss": issuer, "aud": CLIENT_ID, "exp": now + 60, "sub": held.person["sub"]}))
+        }
+        _ => None,
+    }
+}
+
 /// An ID-JAG for an ID token of this client, where the administrator connected the apps.
 fn cross_app_access(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
     let refused = |error: &str| Reply::json(400, &json!({"error": error, "error_description": "refused"}));
@@ -260,21 +277,7 @@ fn cross_app_access(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
     if !supports || asked.field("requested_token_type") != ID_JAG {
         return refused("unsupported_grant_type");
     }
-    let is_id_token = asked.field("subject_token_type") == "urn:ietf:params:oauth:token-type:id_token";
-    let is_refresh_token =
-        asked.field("subject_token_type") == "urn:ietf:params:oauth:token-type:refresh_token";
-    let presented = asked.field("subject_token");
-    let subject = if is_id_token {
-        desk.own(presented)
-    } else if is_refresh_token && held.refresh_tokens.iter().any(|known| known == presented) {
-        // The same as of an ID token that is given now; the refresh token stays good.
-        let now = desk.clock.now().secs();
-        let issuer = format!("{}{}", desk.url, Place::of(desk.brand).issuer);
-        Some(json!({"iss": issuer, "aud": CLIENT_ID, "exp": now + 60, "sub": held.person["sub"]}))
-    } else {
-        None
-    };
-    let Some(subject) = subject else { return refused("invalid_grant") };
+    let Some(subject) = subject_of(desk, held, asked) else { return refused("invalid_grant") };
     let (now, issuer) = (desk.clock.now().secs(), format!("{}{}", desk.url, Place::of(desk.brand).issuer));
     let lives = subject["exp"].as_i64().is_some_and(|exp| exp > now);
     if subject["iss"] != issuer.as_str() || subject["aud"] != CLIENT_ID || !lives {
