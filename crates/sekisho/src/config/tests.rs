@@ -537,6 +537,28 @@ fn a_credential_is_of_one_form_and_whole() {
     let bare = server(&fixed("", "value_env = \"KEY\"\nheader = \"X-Key\"\nscheme = \"off\""));
     assert!(!bare.is_sent_an_assertion());
     assert_eq!(bare.fixed.expect("there").scheme(), Some(""));
+    for (text, key) in [
+        (with("credential = \"vault\""), "mcp_server[0].credential"),
+        (with("credential = \"fixed\""), "mcp_server[0].credential"),
+        (format!("{GOOD}\n[mcp_server.connection]\n"), "mcp_server[0].connection"),
+        (with("assertion = false"), "mcp_server[0].assertion"),
+        (format!("{GOOD}{}", table("value_env = \"KEY\"")), "mcp_server[0].fixed"),
+        (fixed("", ""), "mcp_server[0].fixed.value_file"),
+        (fixed("", "value = \"secret\"\nvalue_env = \"KEY\""), "mcp_server[0].fixed.value"),
+        (fixed("", "value_env = \"KEY\"\nheader = \"Host\""), "mcp_server[0].fixed.header"),
+        (fixed("", "value_env = \"KEY\"\nheader = \"a b\""), "mcp_server[0].fixed.header"),
+        (fixed("", "value_env = \"KEY\"\nscheme = \"a b\""), "mcp_server[0].fixed.scheme"),
+        (fixed("", "value_env = \"KEY\"\nmax_age = \"1h\""), "mcp_server[0].fixed.max_age"),
+    ] {
+        let found = mistakes(&text);
+        assert!(found.iter().any(|(_, at, _)| at == key), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn a_credential_that_is_obtained_has_its_table_and_whoever_gives_it_is_named() {
+    let with = |more: &str| GOOD.replacen("[[mcp_server]]\n", &format!("[[mcp_server]]\n{more}\n"), 1);
+    let server = |text: &str| parse(text).expect(text).mcp_servers.remove(0);
     let exchange = |more: &str| {
         let keys =
             "authorization_server = \"https://sts.example\"\nclient_id = \"us\"\nclient_secret_env = \"S\"\n";
@@ -555,10 +577,6 @@ fn a_credential_is_of_one_form_and_whole() {
     assert_eq!(whole.permissions(), [("issues".to_owned(), "write".to_owned())]);
     assert!(!server(&exchange("resource = \"off\"\naudience = \"notes\"")).is_sent_an_assertion());
     for (text, key) in [
-        (with("credential = \"vault\""), "mcp_server[0].credential"),
-        (with("credential = \"fixed\""), "mcp_server[0].credential"),
-        (format!("{GOOD}\n[mcp_server.connection]\n"), "mcp_server[0].connection"),
-        (with("assertion = false"), "mcp_server[0].assertion"),
         (with("credential = \"exchange\""), "mcp_server[0].credential"),
         (format!("{GOOD}\n[mcp_server.exchange]\n"), "mcp_server[0].exchange"),
         (exchange("").replace("client_id = \"us\"\n", ""), "mcp_server[0].exchange.client_id"),
@@ -582,13 +600,6 @@ fn a_credential_is_of_one_form_and_whole() {
             exchange("").replace("client_secret_env = \"S\"\n", ""),
             "mcp_server[0].exchange.client_secret_file",
         ),
-        (format!("{GOOD}{}", table("value_env = \"KEY\"")), "mcp_server[0].fixed"),
-        (fixed("", ""), "mcp_server[0].fixed.value_file"),
-        (fixed("", "value = \"secret\"\nvalue_env = \"KEY\""), "mcp_server[0].fixed.value"),
-        (fixed("", "value_env = \"KEY\"\nheader = \"Host\""), "mcp_server[0].fixed.header"),
-        (fixed("", "value_env = \"KEY\"\nheader = \"a b\""), "mcp_server[0].fixed.header"),
-        (fixed("", "value_env = \"KEY\"\nscheme = \"a b\""), "mcp_server[0].fixed.scheme"),
-        (fixed("", "value_env = \"KEY\"\nmax_age = \"1h\""), "mcp_server[0].fixed.max_age"),
     ] {
         let found = mistakes(&text);
         assert!(found.iter().any(|(_, at, _)| at == key), "{text}: {found:?}");

@@ -57,7 +57,6 @@ impl Bench {
 
 pub(super) async fn verify(arguments: &VerifyArguments) -> Result<ExitCode, Failure> {
     let bench = Bench::open(&arguments.config.config).await?;
-    super::noted::note(&bench.store, "verify", String::new()).await?;
     let keys = bench.verifying();
     let kept = arguments.checkpoint.as_ref().map(|file| kept(file, &keys)).transpose()?;
     let told = Told::new("seals verified");
@@ -65,6 +64,8 @@ pub(super) async fn verify(arguments: &VerifyArguments) -> Result<ExitCode, Fail
         verify_audit(bench.store.as_ref(), &keys, kept.as_ref(), &|done, all| told.tell(done, all)).await;
     told.finish();
     let found = found?;
+    // After the look, so that it does not count itself among what is not sealed yet; before it is shown.
+    super::noted::note(&bench.store, "verify", String::new()).await?;
     if arguments.json {
         print(&format!("{}\n", json(&found)))?
     } else {

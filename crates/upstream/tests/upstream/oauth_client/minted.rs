@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::secret::Secret;
-use protocol::world::{Clock as _, Timestamp};
+use protocol::world::Timestamp;
 use serde_json::{Value, json};
 use upstream::oauth_client::{GithubAppSettings, GoogleAccountSettings, Minter, Obstacle, Rejection};
 
