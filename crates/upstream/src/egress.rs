@@ -25,7 +25,9 @@ use crate::route::Route;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Providers are asked rarely: a few idle connections, for a short while.
 const IDLE_CONNECTIONS: usize = 2;
-const IDLE: Duration = Duration::from_secs(15);
+/// Shorter than the five seconds after which common HTTP servers close an idle connection: a request sent into a
+/// connection that is being closed may not be repeated, and a sign-in would be lost with it.
+const IDLE: Duration = Duration::from_secs(4);
 /// Largest head of an answer over HTTP/1.1.
 const HEAD: usize = 64 * 1024;
 
