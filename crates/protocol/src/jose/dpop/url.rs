@@ -31,12 +31,24 @@ fn normalized(url: &str) -> Option<String> {
         return None;
     }
     let authority = authority.to_ascii_lowercase();
-    let host = match authority.rsplit_once(':') {
-        // A colon inside the brackets of an IPv6 address is not before a port.
-        Some((host, port)) if !port.contains(']') && (port.is_empty() || port == default_port) => host,
-        Some(_) | None => authority.as_str(),
-    };
+    let (host, port) = host_and_port(&authority)?;
+    let host =
+        if port.is_none_or(|port| port.is_empty() || port == default_port) { host } else { &authority };
     Some(format!("{scheme}://{host}{}", normalized_path(path)?))
+}
+
+/// The two parts of "host [ ":" port ]" (RFC 3986, section 3.2): a colon is in brackets or before the port, and nowhere else.
+fn host_and_port(authority: &str) -> Option<(&str, Option<&str>)> {
+    let end = match authority.strip_prefix('[') {
+        Some(literal) => literal.find(']')? + 2,
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at(end);
+    if rest.is_empty() {
+        return Some((host, None));
+    }
+    let port = rest.strip_prefix(':')?;
+    port.bytes().all(|byte| byte.is_ascii_digit()).then_some((host, Some(port)))
 }
 
 /// Unreserved characters decoded, the other escapes in capitals. A path with dot segments is none.
@@ -88,6 +100,24 @@ mod tests {
         assert!(is_same("http://[::1]:8080/a/mcp", "http://[::1]:8080/a/mcp?"));
         assert!(is_same("https://[2001:DB8::1]/a", "https://[2001:db8::1]:443/a"));
         assert!(is_same("https://h/%c3%a9", "https://h/%C3%A9"));
+    }
+
+    #[test]
+    fn an_authority_with_two_ports_names_nothing() {
+        for theirs in [
+            "https://h:443:/a",
+            "https://h::443/a",
+            "https://h:443:443/a",
+            "https://h:/:443/a",
+            "https://:443/a",
+        ] {
+            assert!(!is_same("https://h/a", theirs), "{theirs}");
+        }
+        for theirs in
+            ["http://[::1]:8080:/a", "http://[::1]:8080:80/a", "http://[::1]8080/a", "http://[::1:8080/a"]
+        {
+            assert!(!is_same("http://[::1]:8080/a", theirs), "{theirs}");
+        }
     }
 
     #[test]
