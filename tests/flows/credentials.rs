@@ -204,6 +204,26 @@ async fn very_many_calls_ask_once_and_again_before_it_ends() -> Done {
     scene.close(&[&alice]).await
 }
 
+/// F-16: it is renewed ahead of its end, so that whoever gives it may hang for as long as one request may take, and nobody is refused.
+#[tokio::test]
+async fn whoever_gives_it_may_hang_while_the_one_at_hand_is_good() -> Done {
+    let scene = Scene::exchanging().await?;
+    let alice = scene.caller("alice").await?;
+    assert!(scene.serves(&alice).await?);
+    scene.house.advance(Duration::from_secs(550)).await?;
+    scene.remote.change(|held| held.delay = Duration::from_secs(600));
+    assert!(scene.serves(&alice).await?, "by the one at hand");
+    assert!(scene.serves(&alice).await?, "and nobody waits again for a while");
+    let told = scene.house.audit(AuditKind::CredentialObtained).await?;
+    let reasons: Vec<_> = told.iter().map(|event| event.reason.as_deref()).collect();
+    assert_eq!(reasons.iter().filter(|reason| reason.is_some()).count(), 1, "{reasons:?}");
+    scene.remote.change(|held| held.delay = Duration::ZERO);
+    scene.house.advance(Duration::from_secs(6)).await?;
+    assert!(scene.serves(&alice).await?);
+    assert_eq!(scene.remote.counts().exchanges, 2);
+    scene.close(&[&alice]).await
+}
+
 /// A definite no is told, written down, and not asked for in a loop; that nobody answers is another thing.
 #[tokio::test]
 async fn a_refusal_is_told_and_not_asked_for_in_a_loop() -> Done {

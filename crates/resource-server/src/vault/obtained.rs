@@ -245,8 +245,13 @@ impl Shelf {
     /// Somebody was stopped: nothing of theirs is held any more. What is held for a grant that ended is found by no call, and
     /// ends by itself.
     pub(crate) fn hear(&self, revocation: &Revocation) {
+        if revocation.kind == RevocationKind::Grant {
+            return;
+        }
+        // First: whoever puts one there after the look through them compares, and takes it away again.
+        self.stops.fetch_add(1, Ordering::AcqRel);
         match revocation.kind {
-            RevocationKind::Grant => return,
+            RevocationKind::Grant => {}
             RevocationKind::Client | RevocationKind::Issuer | RevocationKind::Resource => self.known.clear(),
             RevocationKind::User => {
                 let user = revocation.id.parse::<Id<User>>().ok();
@@ -254,7 +259,6 @@ impl Shelf {
                     .retain(|place, _| place.caller.as_ref().is_none_or(|caller| Some(caller.user) != user));
             }
         }
-        self.stops.fetch_add(1, Ordering::AcqRel);
     }
 
     /// What is held; or what is left of it, which is then not held any more.
