@@ -137,7 +137,7 @@ statement_list! {
     OLD_TOKENS = too_old!("IN ('credential_obtained', 'refresh_repeated', 'token_issued', 'token_refreshed')");
     OLD_SIGN_INS = too_old!("IN ('authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', \
         'sign_in', 'sign_in_refused', 'sign_out')");
-    OLD_SECURITY = too_old!("NOT IN ('call', 'call_refused', 'refresh_repeated', 'token_issued', 'token_refreshed', \
+    OLD_SECURITY = too_old!("NOT IN ('call', 'call_refused', 'credential_obtained', 'refresh_repeated', 'token_issued', 'token_refreshed', \
         'authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', 'sign_in', 'sign_in_refused', 'sign_out')");
     OLD_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
         AND last_at < $3 ORDER BY last_at, id LIMIT $4";
