@@ -1,10 +1,13 @@
 //! The audit: exactly one event for each thing that was done, whatever was tried beside it (attacks.md, I-10).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use policy::PolicyFile;
+use protocol::world::Clock as _;
 use serde_json::json;
-use store::{AuditFilter, AuditIntents as _, AuditRow, Queries as _};
+use store::{AuditFilter, AuditIntents as _, AuditRow, Outcome, Queries as _};
 use testkit::client::deny;
 use testkit::house::{House, Plan};
 use testkit::outcomes::{Verdict, rs401, tok400};
@@ -150,6 +153,47 @@ async fn of_arguments_the_audit_keeps_what_the_operator_named_and_no_secret() ->
             .map_err(|error| error.to_string())?
             .is_empty()
     );
+    house.close().await
+}
+
+/// F-13, I-10: a node that is held for longer than others wait for it is taken for gone, and its calls for lost. When it goes
+/// on, how they ended is told beside the one event that each of them has.
+#[tokio::test]
+async fn f_13_a_call_of_a_node_that_was_held_is_one_event_and_how_it_ended_is_told_beside_it() -> Verdict {
+    let kept = ("notes", "write", vec!["said"]);
+    let mut flow = Flow::with(Plan { kept_arguments: vec![kept], ..Plan::default() }).await?;
+    let tokens = flow.tokens().await?;
+    let params = json!({"name": "stream", "arguments": {}});
+    let asked = flow.house.call_request("notes", &tokens.access, "tools/call", params)?;
+    let mut answer = flow.house.http.stream(asked).await?;
+    let open = flow.house.mcp.next_stream().await;
+    let later = flow.house.time.now().plus(Duration::from_secs(180));
+    let settled = flow.house.store.settle_intents(later).await.map_err(|error| error.to_string())?;
+    assert_eq!(settled, 1);
+    assert!(open.send("data: it ends after all\n\n"), "the call went on");
+    drop(open);
+    while let Some(frame) = answer.frame().await {
+        frame.map_err(|error| error.to_string())?;
+    }
+    // In the same batch as others, of which nobody thought that they were lost.
+    let call = json!({"name": "write", "arguments": {"said": "invoice 42"}});
+    assert_eq!(flow.house.call("notes", &tokens.access, "tools/call", call).await?.status, 200);
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let events = all(&house).await?;
+    let of_calls: Vec<&AuditRow> = events.iter().filter(|event| event.kind.starts_with("call")).collect();
+    let lost = of_calls.iter().find(|event| event.outcome == Outcome::Unknown).ok_or("no event of it")?;
+    assert_eq!((lost.kind.as_str(), lost.reason.as_deref(), lost.at), ("call", Some("node_gone"), later));
+    let ended: Vec<_> = of_calls.iter().filter(|event| event.kind == "call_ended").collect();
+    let [ended] = ended.as_slice() else { return Err(format!("how it ended, once: {of_calls:?}")) };
+    assert_eq!((ended.outcome, &ended.detail["call"]), (Outcome::Ok, &lost.id.to_string()));
+    assert_eq!((ended.user, ended.grant, &ended.client_id), (lost.user, lost.grant, &lost.client_id));
+    let own: BTreeMap<&str, usize> = of_calls.iter().fold(BTreeMap::new(), |mut own, event| {
+        *own.entry(event.detail["name"].as_str()).or_default() += usize::from(event.kind == "call");
+        own
+    });
+    assert_eq!(own, BTreeMap::from([("stream", 1), ("write", 1)]), "each call has one event of its own");
     house.close().await
 }
 

@@ -89,7 +89,7 @@ async fn main() {
             (batch * BATCH..(batch + 1) * BATCH).map(|number| call(number, &client)).collect();
         match how.as_str() {
             "rows" => store.append_audit(calls.iter().map(event).collect()).await.unwrap(),
-            "blocks" => store.append_blocks(&AuditBlock::pack(calls), &[], &[]).await.unwrap(),
+            "blocks" => drop(store.append_blocks(&AuditBlock::pack(calls), &[], &[]).await.unwrap()),
             _ => drop(calls),
         }
     }

@@ -101,27 +101,46 @@ pub struct SharedSubject {
     pub until: Timestamp,
 }
 
+/// Events of calls that are written together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CallBatch<'a> {
+    /// Packed.
+    pub blocks: &'a [AuditBlock],
+    /// Rows of their own, because more is kept of these calls than a block has room for, or because they are late.
+    pub rows: &'a [AuditEvent],
+    /// The personal data that the blocks name and that was not written before.
+    pub subjects: &'a [SharedSubject],
+    /// The calls whose intents go with it.
+    pub over: &'a [Id<protocol::id::AuditEvent>],
+    /// Of these, the ones that were settled before: what the batch has of them are events [`AuditKind::CallEnded`].
+    pub late: &'a [Id<protocol::id::AuditEvent>],
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the record.
+    Done,
+    /// Nothing was written: these calls have an event already, because their node was taken for gone. They are late.
+    Settled(Vec<Id<protocol::id::AuditEvent>>),
+}
+
 /// The blocks in the record, for writing. They are read through [`Queries`](crate::Queries), among the other events.
 pub trait AuditBlocks: Send + Sync {
-    /// Appends blocks and the personal data that their events name and that was not appended before; all or none,
-    /// durable when answered. A block that is there already stays as it is. The intents of `over` go with it: these calls
-    /// are in the blocks now.
+    /// Appends blocks and the personal data that their events name and that was not appended before, and ends the intents
+    /// of `over`.
     fn append_blocks<'a>(
         &'a self,
         blocks: &'a [AuditBlock],
         subjects: &'a [SharedSubject],
         over: &'a [Id<protocol::id::AuditEvent>],
-    ) -> Answer<'a, ()> {
-        self.append_calls(blocks, (subjects, &[]), over)
+    ) -> Answer<'a, Appended> {
+        self.append_calls(CallBatch { blocks, subjects, over, ..CallBatch::default() })
     }
 
-    /// The same, with calls that are rows of their own because more is kept of them than a block has room for.
-    fn append_calls<'a>(
-        &'a self,
-        blocks: &'a [AuditBlock],
-        beside: (&'a [SharedSubject], &'a [AuditEvent]),
-        over: &'a [Id<protocol::id::AuditEvent>],
-    ) -> Answer<'a, ()>;
+    /// Appends a batch, all or nothing, durable when answered. What is there already stays as it is. No call that was
+    /// settled gets a second event of its own.
+    fn append_calls<'a>(&'a self, batch: CallBatch<'a>) -> Answer<'a, Appended>;
 }
 
 statement_list! {
@@ -133,12 +152,7 @@ statement_list! {
 }
 
 impl AuditBlocks for Engine {
-    fn append_calls<'a>(
-        &'a self,
-        blocks: &'a [AuditBlock],
-        (subjects, events): (&'a [SharedSubject], &'a [AuditEvent]),
-        over: &'a [Id<protocol::id::AuditEvent>],
-    ) -> Answer<'a, ()> {
+    fn append_calls<'a>(&'a self, batch: CallBatch<'a>) -> Answer<'a, Appended> {
         Box::pin(async move {
             let put = |block: &AuditBlock| {
                 let row =
@@ -149,14 +163,18 @@ impl AuditBlocks for Engine {
                 let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref(), *until];
                 Step::at_most_one(PUT_SHARED, row)
             };
-            let mut steps: Vec<Step> =
-                audit_intents::complete(over).chain(subjects.iter().map(put_shared)).collect();
-            audit_events::push_all(&mut steps, events)?;
-            steps.extend(blocks.iter().map(put));
-            match self.write(Write::new(steps)).await? {
-                Written::Done(_) => Ok(()),
-                Written::Missed(_) => Err(StoreError::unavailable("a block of audit events was not taken")),
+            let mut steps = audit_intents::complete(batch.over, batch.late);
+            steps.extend(batch.subjects.iter().map(put_shared));
+            audit_events::push_all(&mut steps, batch.rows)?;
+            steps.extend(batch.blocks.iter().map(put));
+            if let Written::Done(_) = self.write(Write::new(steps)).await? {
+                return Ok(Appended::Done);
             }
+            let settled = audit_intents::settled(self, batch.over).await?;
+            if settled.iter().all(|id| batch.late.contains(id)) {
+                return Err(StoreError::unavailable("a batch of audit events was not taken"));
+            }
+            Ok(Appended::Settled(settled))
         })
     }
 }

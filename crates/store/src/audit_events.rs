@@ -54,6 +54,9 @@ audit_kinds! {
     AuthorizeRefused = "authorize_refused";
     /// An MCP call was forwarded, or is about to be.
     Call = "call";
+    /// An MCP call that was written down as of unknown outcome, because its node was not heard of, ended after all: how. `call` is
+    /// the id of the event of the call.
+    CallEnded = "call_ended";
     /// An MCP call was refused.
     CallRefused = "call_refused";
     /// An MCP server answers again: calls are sent to it as before.

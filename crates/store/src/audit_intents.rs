@@ -1,6 +1,7 @@
 //! Intent before effect (product.md, P-18): a call that may change something stands here from before it is forwarded until
 //! its event is written, which takes it away in the same write. What stays behind when its node is gone becomes an event
-//! of a call whose outcome nobody knows.
+//! of a call whose outcome nobody knows. If the node was only held, how its calls ended is told beside that event and not by a
+//! second one of the call: what is settled is remembered for that.
 //!
 //! Must never be what only reads, and never a token or an argument.
 
@@ -11,7 +12,7 @@ use protocol::world::{Timestamp, between_nodes};
 
 use crate::audit_events::{self, AuditEvent, AuditKind, AuditSubject, Outcome};
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
+use crate::engine::{Engine, Expect, Row, Step, Value, Write, Written, params};
 use crate::queries::{AuditFilter, AuditRow};
 use crate::statements::statement_list;
 use crate::{Answer, StoreError};
@@ -20,10 +21,12 @@ type EventId = Id<protocol::id::AuditEvent>;
 
 /// A node that was not heard of for so long is gone: it tells of itself four times as often.
 pub(crate) const GONE_AFTER: Duration = between_nodes(Duration::from_secs(60));
-/// Ids per statement, as many as `COMPLETE` has parameters.
+/// Ids per statement, as many as `COMPLETE`, `SETTLED` and `TELL` have parameters.
 const IDS_AT_ONCE: usize = 16;
 /// Calls that are settled in one write.
 const AT_ONCE: u32 = 100;
+/// How long what is settled is remembered: longer than anything is held that goes on after all.
+const REMEMBERED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A call that is about to be forwarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +71,7 @@ pub trait AuditIntents: Send + Sync {
     /// long as calls are on their way.
     fn list_intents(&self, filter: AuditFilter, limit: u32) -> Answer<'_, Vec<AuditRow>>;
 
-    /// Has the calls of nodes that are gone written down as events whose outcome is unknown. How many.
+    /// Has the calls of nodes that are gone written down as events whose outcome is unknown, and remembers which. How many.
     fn settle_intents(&self, now: Timestamp) -> Answer<'_, u64>;
 }
 
@@ -91,6 +94,12 @@ statement_list! {
         (SELECT 1 FROM nodes n WHERE n.id = audit_intents.node AND n.seen_at >= $2)";
     FORGET_NODES = "DELETE FROM nodes WHERE seen_at < $1 AND NOT EXISTS \
         (SELECT 1 FROM audit_intents i WHERE i.node = nodes.id)";
+    REMEMBER = "INSERT INTO settled_intents (id, settled_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+    SETTLED = "SELECT id FROM settled_intents \
+        WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    TELL = "DELETE FROM settled_intents \
+        WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    FORGET = "DELETE FROM settled_intents WHERE settled_at < $1";
 }
 
 impl AuditIntents for Engine {
@@ -141,9 +150,10 @@ impl AuditIntents for Engine {
             loop {
                 let rows = self.many(LOST, params![heard, AT_ONCE]).await?;
                 let is_last = rows.len() < AT_ONCE as usize;
-                let mut steps = Vec::with_capacity(rows.len() * 3);
+                let mut steps = Vec::with_capacity(rows.len() * 4);
                 let lost = rows.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?;
                 steps.extend(lost.iter().map(|intent| Step::one(SETTLE, params![intent.id, heard])));
+                steps.extend(lost.iter().map(|intent| Step::at_most_one(REMEMBER, params![intent.id, now])));
                 let count = lost.len() as u64;
                 let events: Vec<AuditEvent> = lost.into_iter().map(|intent| unknown(intent, now)).collect();
                 audit_events::push_all(&mut steps, &events)?;
@@ -153,7 +163,9 @@ impl AuditIntents for Engine {
                     Written::Missed(_) => return Ok(settled),
                 }
                 if is_last {
-                    self.write(Write::new(vec![Step::any(FORGET_NODES, params![heard])])).await?;
+                    let nodes = Step::any(FORGET_NODES, params![heard]);
+                    let calls = Step::any(FORGET, params![now.minus(REMEMBERED)]);
+                    self.write(Write::new(vec![nodes, calls])).await?;
                     return Ok(settled);
                 }
             }
@@ -178,12 +190,32 @@ fn put(node: [u8; 16], intent: &CallIntent) -> Step {
     Step::at_most_one(PUT, row)
 }
 
-/// The steps that take away what is written down as over.
-pub(crate) fn complete(ids: &[EventId]) -> impl Iterator<Item = Step> {
+/// The steps that take away what is written down as over. They undo the write if any of it, but what is `late`, was settled:
+/// in this order, so that of a settlement at the same moment one waits for the other and sees it.
+pub(crate) fn complete(over: &[EventId], late: &[EventId]) -> Vec<Step> {
+    let punctual: Vec<EventId> = over.iter().copied().filter(|id| !late.contains(id)).collect();
+    let gone = some_at_once(over).map(|some| Step::any(COMPLETE, some));
+    let unsettled = some_at_once(&punctual).map(|some| Step::new(TELL, some, Expect::Exactly(0)));
+    gone.chain(unsettled).chain(some_at_once(late).map(|some| Step::any(TELL, some))).collect()
+}
+
+/// Which of these were settled.
+pub(crate) async fn settled(engine: &Engine, ids: &[EventId]) -> Result<Vec<EventId>, StoreError> {
+    let mut settled = Vec::new();
+    for some in some_at_once(ids) {
+        for row in engine.many(SETTLED, some).await? {
+            settled.push(Decoder::new("settled_intents", row).id("id")?);
+        }
+    }
+    Ok(settled)
+}
+
+/// Ids as the parameters of statements that take so many.
+fn some_at_once(ids: &[EventId]) -> impl Iterator<Item = Vec<Value>> {
     ids.chunks(IDS_AT_ONCE).filter_map(|some| {
         let first = *some.first()?;
         let padded = some.iter().copied().chain(std::iter::repeat(first)).take(IDS_AT_ONCE);
-        Some(Step::any(COMPLETE, padded.map(Value::from).collect()))
+        Some(padded.map(Value::from).collect())
     })
 }
 
@@ -231,8 +263,7 @@ const ON_ITS_WAY: &str = "on_its_way";
 /// Its node ended before the call did.
 const NODE_GONE: &str = "node_gone";
 
-/// The event of a call whose node ended before it could say how the call did. It is of the time when that was found, so
-/// that a node that comes back after all can still say how it ended.
+/// The event of a call whose node ended before it could say how the call did. It is of the time when that was found.
 fn unknown(intent: CallIntent, now: Timestamp) -> AuditEvent {
     let mut event = AuditEvent::new(intent.id, now, AuditKind::Call, Outcome::Unknown);
     event.reason = Some(NODE_GONE);

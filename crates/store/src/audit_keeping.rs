@@ -133,12 +133,12 @@ statement_list! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     END = "DELETE FROM audit_holds WHERE id = $1";
     LIST = "SELECT id, user_id, server, since, until, reason, created_at FROM audit_holds ORDER BY created_at, id";
-    OLD_CALLS = too_old!("IN ('call', 'call_refused')");
+    OLD_CALLS = too_old!("IN ('call', 'call_ended', 'call_refused')");
     OLD_TOKENS = too_old!("IN ('credential_obtained', 'refresh_repeated', 'token_issued', 'token_refreshed')");
     OLD_SIGN_INS = too_old!("IN ('authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', \
         'sign_in', 'sign_in_refused', 'sign_out')");
-    OLD_SECURITY = too_old!("NOT IN ('call', 'call_refused', 'credential_obtained', 'refresh_repeated', 'token_issued', 'token_refreshed', \
-        'authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', 'sign_in', 'sign_in_refused', 'sign_out')");
+    OLD_SECURITY = too_old!("NOT IN ('call', 'call_ended', 'call_refused', 'credential_obtained', 'refresh_repeated', 'token_issued', \
+        'token_refreshed', 'authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', 'sign_in', 'sign_in_refused', 'sign_out')");
     OLD_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
         AND last_at < $3 ORDER BY last_at, id LIMIT $4";
     ALL_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \

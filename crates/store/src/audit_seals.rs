@@ -71,7 +71,7 @@ impl AuditClass {
             AuditKind::TokenRefreshed,
         ];
         let is_one_of = |kinds: &[AuditKind]| kinds.iter().any(|one| one.as_str() == kind);
-        if is_one_of(&[AuditKind::Call, AuditKind::CallRefused]) {
+        if is_one_of(&[AuditKind::Call, AuditKind::CallEnded, AuditKind::CallRefused]) {
             Self::Call
         } else if is_one_of(&SIGN_INS) {
             Self::SignIn

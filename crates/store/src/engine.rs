@@ -29,7 +29,7 @@ use protocol::world::Timestamp;
 
 pub(crate) use copying::restore;
 pub(crate) use value::{Row, Value, params};
-pub(crate) use write::{Step, TABLES, Write, Written};
+pub(crate) use write::{Expect, Step, TABLES, Write, Written};
 
 use crate::authorizations::Waiting;
 use crate::keys::KeysListener;

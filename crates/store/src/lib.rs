@@ -49,7 +49,7 @@ use std::fmt::Debug;
 
 use futures_util::future::BoxFuture;
 
-pub use audit_blocks::{AuditBlock, AuditBlocks, CallEvent, SharedSubject};
+pub use audit_blocks::{Appended, AuditBlock, AuditBlocks, CallBatch, CallEvent, SharedSubject};
 pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
 pub use audit_intents::{AuditIntents, CallIntent};
 pub use audit_keeping::{AuditHold, AuditKeeping, Forget};

@@ -3,7 +3,8 @@
 //! The task sleeps while a batch gathers: being woken by every event would cost more than writing it. A batch is
 //! written when its first event is a quarter of a second old, in pieces, so that other writes get between. If the
 //! record fails, the same block is tried again until it is there: an event may come late, but not never, and an id is
-//! made once. Must never drop an event while the process is to go on.
+//! made once. A call that another node took for lost meanwhile has its event already: how it ended is told beside it.
+//! Must never drop an event while the process is to go on.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,7 +13,10 @@ use std::time::Duration;
 
 use protocol::id::{Id, User};
 use protocol::world::{Clock, Entropy, Timestamp};
-use store::{AuditBlock, AuditEvent, AuditKind, AuditSubject, CallEvent, Outcome, SharedSubject, Store};
+use store::{
+    Appended, AuditBlock, AuditEvent, AuditKind, AuditSubject, CallBatch, CallEvent, Outcome, SharedSubject,
+    Store,
+};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -46,15 +50,25 @@ pub(crate) struct AuditWriter {
     closed_at: Option<Duration>,
 }
 
-/// A batch as the record takes it.
+/// A batch, and under which ids it is told: they are made once.
 #[derive(Debug)]
-struct Packed {
-    blocks: Vec<AuditBlock>,
-    /// Calls of which arguments are kept: rows of their own.
-    rows: Vec<AuditEvent>,
+struct Batch<'a> {
+    records: &'a [CallRecord],
+    /// Of each record that of its event, and that of its personal data if it shares it.
+    ids: Vec<(EventId, Option<[u8; 16]>)>,
     subjects: Vec<SharedSubject>,
     /// Whose intents are over.
     over: Vec<EventId>,
+    /// Of these, the ones that have an event already.
+    late: Vec<EventId>,
+}
+
+/// The same as the record takes it.
+#[derive(Debug)]
+struct Packed {
+    blocks: Vec<AuditBlock>,
+    /// Calls of which arguments are kept, and late ones: rows of their own.
+    rows: Vec<AuditEvent>,
 }
 
 impl AuditWriter {
@@ -73,9 +87,8 @@ impl AuditWriter {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         while self.gather(&shutdown).await {
             let records = std::mem::take(&mut self.batch);
-            // Made once, so that an event that is tried again is the same event.
-            let packed = self.pack(&records);
-            if !self.write(&packed, &shutdown).await {
+            let batch = self.name(&records);
+            if !self.write(batch, &shutdown).await {
                 tracing::error!(lost = records.len(), "audit events lost");
             }
             // The room is kept for the next batch.
@@ -117,33 +130,66 @@ impl AuditWriter {
         true
     }
 
-    fn pack(&mut self, records: &[CallRecord]) -> Packed {
+    fn name<'a>(&mut self, records: &'a [CallRecord]) -> Batch<'a> {
         let chance = Chance::new(&*self.entropy);
-        let mut new = Vec::new();
-        let mut events = Vec::with_capacity(records.len());
-        let mut rows = Vec::new();
+        let mut subjects = Vec::new();
+        let mut ids = Vec::with_capacity(records.len());
         for record in records {
-            if let Some(arguments) = &record.arguments {
-                let id = record.intended.unwrap_or_else(|| Id::mint(record.at, &chance));
-                rows.push(row(record, id, arguments, &*self.entropy));
-                continue;
-            }
-            let subject = self.subjects.subject(record, &*self.entropy, &mut new);
-            let id = record.intended.unwrap_or_else(|| Id::mint(record.at, &chance));
-            events.push(event(record, id, subject));
+            let shares = record.arguments.is_none();
+            let subject = shares.then(|| self.subjects.subject(record, &*self.entropy, &mut subjects));
+            ids.push((record.intended.unwrap_or_else(|| Id::mint(record.at, &chance)), subject));
         }
         let over = records.iter().filter_map(|record| record.intended).collect();
-        Packed { blocks: AuditBlock::pack(events), rows, subjects: new, over }
+        Batch { records, ids, subjects, over, late: Vec::new() }
+    }
+
+    fn pack(&self, batch: &Batch<'_>) -> Packed {
+        let mut events = Vec::with_capacity(batch.records.len());
+        let mut rows = Vec::new();
+        for (record, (id, subject)) in batch.records.iter().zip(&batch.ids) {
+            match subject {
+                _ if batch.late.contains(id) => rows.push(self.late(record, *id)),
+                Some(subject) => events.push(event(record, *id, *subject)),
+                None => rows.push(row(record, *id, &*self.entropy)),
+            }
+        }
+        Packed { blocks: AuditBlock::pack(events), rows }
+    }
+
+    /// How a call ended of which an event says already that nobody knows. It is of the time when it is told.
+    fn late(&self, record: &CallRecord, call: EventId) -> AuditEvent {
+        let now = self.clock.now();
+        let mut event = row(record, Id::mint(now, &*self.entropy), &*self.entropy);
+        (event.at, event.kind) = (now, AuditKind::CallEnded);
+        event.detail.insert("call", call.to_string());
+        event
     }
 
     /// Tries until it is written. `false` if it was given up, which is only when we are told to stop.
-    async fn write(&self, packed: &Packed, shutdown: &CancellationToken) -> bool {
-        let Packed { blocks, rows, subjects, over } = packed;
+    async fn write(&self, mut batch: Batch<'_>, shutdown: &CancellationToken) -> bool {
+        let mut packed = self.pack(&batch);
         let mut pause = FIRST_PAUSE;
         let mut last_tries = 0;
         loop {
-            let Err(error) = self.store.append_calls(blocks, (subjects, rows), over).await else {
-                return true;
+            let calls = CallBatch {
+                blocks: &packed.blocks,
+                rows: &packed.rows,
+                subjects: &batch.subjects,
+                over: &batch.over,
+                late: &batch.late,
+            };
+            let error = match self.store.append_calls(calls).await {
+                Ok(Appended::Done) => return true,
+                Ok(Appended::Settled(late)) => {
+                    tracing::warn!(
+                        calls = late.len(),
+                        "this node was taken for gone while these calls went on"
+                    );
+                    batch.late = late;
+                    packed = self.pack(&batch);
+                    continue;
+                }
+                Err(error) => error,
             };
             self.counters.count_audit_retry();
             last_tries += u32::from(shutdown.is_cancelled());
@@ -179,7 +225,7 @@ fn event(record: &CallRecord, id: EventId, subject: [u8; 16]) -> CallEvent<'_> {
 }
 
 /// The same as a row, with the arguments that are kept. Its personal data is its own, and goes with it.
-fn row(record: &CallRecord, id: EventId, arguments: &str, entropy: &dyn Entropy) -> AuditEvent {
+fn row(record: &CallRecord, id: EventId, entropy: &dyn Entropy) -> AuditEvent {
     let (who, outcome) = (&record.who, record.ending.outcome());
     let access = &who.verdict.access;
     let kind = match outcome {
@@ -201,7 +247,7 @@ fn row(record: &CallRecord, id: EventId, arguments: &str, entropy: &dyn Entropy)
         address: Some(who.address.to_string()),
     });
     event.detail = [
-        ("arguments", Some(arguments.to_owned())),
+        ("arguments", record.arguments.clone()),
         ("bytes", Some(record.bytes.to_string())),
         ("duration_ms", Some(record.duration.as_millis().to_string())),
         ("method", Some(record.method.clone())),

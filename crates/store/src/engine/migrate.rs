@@ -59,6 +59,7 @@ migrations! {
     21 "0021_audit_holds";
     22 "0022_usage";
     23 "0023_former_upstream_clients";
+    24 "0024_settled_intents";
 }
 
 /// All that this binary knows.

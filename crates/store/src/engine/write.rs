@@ -8,7 +8,7 @@ use crate::Revocation;
 
 /// All tables but that of the migrations, in the order in which the steps of a write touch them: two writes that want the
 /// same rows then wait for each other and cannot lock each other out. Those come first that others refer to.
-pub(crate) const TABLES: [&str; 32] = [
+pub(crate) const TABLES: [&str; 33] = [
     "clients",
     "client_rules",
     "users",
@@ -34,6 +34,7 @@ pub(crate) const TABLES: [&str; 32] = [
     "keys",
     "nodes",
     "audit_intents",
+    "settled_intents",
     "audit_subjects",
     "audit_events",
     "audit_blocks",

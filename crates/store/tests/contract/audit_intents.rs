@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use store::{
-    AuditBlock, AuditBlocks as _, AuditFilter, AuditIntents as _, AuditKind, CallEvent, CallIntent, Outcome,
-    Queries as _,
+    Appended, AuditBlock, AuditBlocks as _, AuditEvent, AuditFilter, AuditIntents as _, AuditKind, CallBatch,
+    CallEvent, CallIntent, Outcome, Queries as _,
 };
 
 use crate::engines::{Opened, contract};
@@ -15,7 +15,8 @@ contract! {
     intents_are_found_by_who_and_where,
     calls_of_a_node_that_is_gone_become_events_of_unknown_outcome_once,
     calls_of_a_node_that_is_heard_of_are_left_alone,
-    a_call_that_ends_after_all_says_how,
+    how_a_call_ended_that_was_settled_is_told_beside_its_event,
+    a_call_has_one_event_also_if_it_ends_while_it_is_settled,
 }
 
 const NODE: [u8; 16] = [1; 16];
@@ -115,11 +116,49 @@ async fn calls_of_a_node_that_is_heard_of_are_left_alone(store: Opened) {
     assert_eq!(on_their_way(&store).await, [2]);
 }
 
-async fn a_call_that_ends_after_all_says_how(store: Opened) {
-    store.append_intents(NODE, &[intent(1)], NOW).await.unwrap();
-    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE)).await.unwrap(), 1);
-    store.append_blocks(&AuditBlock::pack(vec![ended(1)]), &[], &[id(1)]).await.unwrap();
-    let rows = store.list_audit(AuditFilter::default(), None, 10).await.unwrap();
-    let told: Vec<_> = rows.iter().map(|row| row.outcome).collect();
-    assert_eq!(told, [Outcome::Unknown, Outcome::Ok]);
+async fn how_a_call_ended_that_was_settled_is_told_beside_its_event(store: Opened) {
+    store.append_intents(NODE, &[intent(1), intent(2)], NOW).await.unwrap();
+    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE)).await.unwrap(), 2);
+    store.append_intents(OTHER, &[intent(3)], NOW).await.unwrap();
+    let over = [id(1), id(3)];
+    let both = AuditBlock::pack(vec![ended(1), ended(3)]);
+    let told = async || {
+        let rows = store.list_audit(AuditFilter::default(), None, 10).await.unwrap();
+        let mut told: Vec<_> = rows.into_iter().map(|row| (row.kind, row.outcome)).collect();
+        told.sort();
+        told
+    };
+    let before = told().await;
+    assert_eq!(store.append_blocks(&both, &[], &over).await.unwrap(), Appended::Settled(vec![id(1)]));
+    assert_eq!((told().await, on_their_way(&store).await), (before, vec![3]), "all or nothing");
+    let event = AuditEvent { id: id(11), ..event(AuditKind::CallEnded) };
+    let blocks = AuditBlock::pack(vec![ended(3)]);
+    let batch = CallBatch { blocks: &blocks, rows: &[event], subjects: &[], over: &over, late: &[id(1)] };
+    // Sent again, because an answer was lost.
+    for _ in 0..2 {
+        assert_eq!(store.append_calls(batch).await.unwrap(), Appended::Done);
+        let (call, unknown, ok) = ("call".to_owned(), Outcome::Unknown, Outcome::Ok);
+        let expected =
+            [(call.clone(), ok), (call.clone(), unknown), (call, unknown), ("call_ended".to_owned(), ok)];
+        assert_eq!((told().await.as_slice(), on_their_way(&store).await), (expected.as_slice(), vec![]));
+    }
+    // What never comes back is not remembered for ever.
+    store.settle_intents(NOW.plus(40 * 24 * 60 * MINUTE)).await.unwrap();
+    let late = AuditBlock::pack(vec![ended(2)]);
+    assert_eq!(store.append_blocks(&late, &[], &[id(2)]).await.unwrap(), Appended::Done);
+}
+
+/// I-10, whichever of the two is first.
+async fn a_call_has_one_event_also_if_it_ends_while_it_is_settled(store: Opened) {
+    let another = store.another().await;
+    for number in 1..=24 {
+        store.append_intents(NODE, &[intent(number)], NOW).await.unwrap();
+        let (over, block) = ([id(number)], AuditBlock::pack(vec![ended(number)]));
+        let settle = store.settle_intents(NOW.plus(2 * MINUTE));
+        let (settled, appended) = tokio::join!(settle, another.append_blocks(&block, &[], &over));
+        let expected = if settled.unwrap() == 1 { Appended::Settled(over.to_vec()) } else { Appended::Done };
+        assert_eq!(appended.unwrap(), expected);
+        let rows = store.list_audit(AuditFilter::default(), None, 100).await.unwrap();
+        assert_eq!(rows.iter().filter(|row| row.id == id(number)).count(), 1);
+    }
 }

@@ -6,9 +6,10 @@ use protocol::keys::KeyId;
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use store::{
-    AuditBlock, AuditBlocks as _, AuditClass, AuditEvents as _, AuditFilter, AuditHold, AuditKeeping as _,
-    AuditKind, AuditSeals as _, AuditSubject, CallEvent, Forget, Outcome, Queries as _, Seal, Sealing,
-    SharedSubject, UsageBy, UsageOf, UsageRecord as _, Users as _,
+    Appended, AuditBlock, AuditBlocks as _, AuditClass, AuditEvent, AuditEvents as _, AuditFilter, AuditHold,
+    AuditIntents as _, AuditKeeping as _, AuditKind, AuditSeals as _, AuditSubject, CallBatch, CallEvent,
+    CallIntent, Forget, Outcome, Queries as _, Seal, Sealing, SharedSubject, UsageBy, UsageOf,
+    UsageRecord as _, Users as _,
 };
 
 use crate::engines::{Opened, contract};
@@ -23,6 +24,7 @@ contract! {
     a_name_stays_while_a_block_that_began_before_has_it,
     a_person_is_forgotten_and_the_rows_stay_what_they_were,
     usage_counts_each_seal_once_on_however_many_nodes,
+    usage_counts_a_call_once_that_ends_after_it_was_settled,
     usage_counts_by_tools_and_prompts_and_whatever_clients_are_called,
 }
 
@@ -313,6 +315,32 @@ async fn usage_counts_each_seal_once_on_however_many_nodes(store: Opened) {
     assert_eq!(listed.iter().filter(|row| row.kind.starts_with("call")).count(), 8);
     assert_eq!(store.remove_usage(NOW.plus(hour)).await.unwrap(), 4);
     assert_eq!(all(UsageBy::Hour).await.len(), 2);
+}
+
+async fn usage_counts_a_call_once_that_ends_after_it_was_settled(store: Opened) {
+    let intent = CallIntent {
+        id: id(1),
+        at: NOW,
+        user: id(1),
+        client_id: "dcr_a".to_owned(),
+        server: "docs".to_owned(),
+        grant: id(3),
+        method: "tools/call".to_owned(),
+        called: Some("send".to_owned()),
+        name: None,
+        address: None,
+    };
+    store.append_intents([1; 16], &[intent], NOW).await.unwrap();
+    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE)).await.unwrap(), 1);
+    seal_all(&store).await;
+    let ended = AuditEvent { id: id(2), server: Some("docs".to_owned()), ..event(AuditKind::CallEnded) };
+    let batch = CallBatch { rows: &[ended], over: &[id(1)], late: &[id(1)], ..CallBatch::default() };
+    assert_eq!(store.append_calls(batch).await.unwrap(), Appended::Done);
+    seal_all(&store).await;
+    while store.roll_up_usage().await.unwrap() > 0 {}
+    let usage = store.usage(UsageBy::Server, OLD, NOW.plus(DAY)).await.unwrap();
+    let told: Vec<_> = usage.iter().map(|(_, usage)| (usage.calls, usage.failed, usage.refused)).collect();
+    assert_eq!(told, [(1, 1, 0)]);
 }
 
 async fn usage_counts_by_tools_and_prompts_and_whatever_clients_are_called(store: Opened) {

@@ -128,7 +128,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
         INSERT INTO audit_seals (id, previous, digest, count, sealed_at) VALUES (2, 1, x'01', 1, 6); \
         INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES (x'0a', 1, 2, 1, x'ff00'); \
         INSERT INTO audit_holds VALUES (x'0d', NULL, 's', 1, 2, 'why', 3); INSERT INTO usage_hours VALUES (0, 's', 'c', x'01', 't', 1, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0); INSERT INTO nodes VALUES (x'0b', 1); \
-        INSERT INTO audit_intents VALUES (x'0c', x'0b', 1, x'01', 'c', 's', x'02', 'tools/call', 't', 'n', 'a'); \
+        INSERT INTO audit_intents VALUES (x'0c', x'0b', 1, x'01', 'c', 's', x'02', 'tools/call', 't', 'n', 'a'); INSERT INTO settled_intents VALUES (x'0b', 1); \
         INSERT INTO identity_links SELECT 'partner', '7', id, 1 FROM users; \
         INSERT INTO offline_access SELECT x'0a', id, 'partner', '7', x'0b', 1, 2, NULL, NULL, 0, 1 FROM users; \
         INSERT INTO connecting SELECT x'0a', x'0b', x'0c', id, 'notes', '{}', x'0d', 1, 2, NULL FROM users; INSERT INTO upstream_clients VALUES (x'0a', 'notes', 'https://as.example', 'c', x'0b', 1); INSERT INTO former_upstream_clients VALUES (x'0a', 'notes', 'https://as.example', 'd', x'0b', 1); INSERT INTO connections SELECT x'0a', id, 'notes', '{}', 'ada', 'read', x'0b', x'0c', 9, 0, 1, 2, 3, NULL, NULL, NULL, NULL, 0 FROM users; \
