@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use authorization_server::keys;
 use clap::Args;
+use resource_server::definitions::ToolsMode;
 use store::{Engine, Restore, Restored};
 
 use super::Failure;
 use super::backup::{telling, told, verified};
 use super::docs::print;
 use super::progress::Told;
+use crate::config::Config;
 use crate::wiring::{self, World};
 
 const EXAMPLES: &str = "\
@@ -22,7 +24,7 @@ Examples:
   sekisho restore --config sekisho.toml --from /backup/sekisho-2026-11-01.backup --replace
 
 Stop Sekisho on every node first. A backup of SQLite can be restored into PostgreSQL, and the other way.
-Everybody signs in once more; what was blocked after the backup was taken must be blocked again.";
+Everybody signs in once more; what was blocked, or forgotten of tools, after the backup was taken must be so again.";
 
 /// From where, and whether over what.
 #[derive(Debug, Args)]
@@ -67,9 +69,28 @@ async fn restore(arguments: &RestoreArguments) -> Result<(), Failure> {
         audit: added.audit,
         progress: telling(&shown),
     };
+    let tools = if restore.contents.counts.get("tool_definitions").is_some_and(|tools| *tools > 0) {
+        accepted_again(&config)
+    } else {
+        String::new()
+    };
     let restored = Engine::restore(wiring::engine(&config)?, restore).await;
     shown.finish();
-    print(&ending(&restored?, &format!("{taken_at:?}"), &format!("{now:?}")))
+    print(&(ending(&restored?, &format!("{taken_at:?}"), &format!("{now:?}")) + &tools))
+}
+
+/// A forgotten definition is in no backup that is older: it counts again, as somebody who was blocked since is blocked no more.
+fn accepted_again(config: &Config) -> String {
+    let approved = config.mcp_servers.iter().filter(|server| server.settings.tools == ToolsMode::Approve);
+    let names: Vec<&str> = approved.map(|server| server.settings.name.as_str()).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(
+        "What tools of {} said and was accepted by then counts again: forget again what was forgotten in that time \
+         (`sekisho tools list`, `sekisho tools forget`), before Sekisho is started.\n",
+        names.join(", ")
+    )
 }
 
 fn ending(restored: &Restored, taken_at: &str, now: &str) -> String {

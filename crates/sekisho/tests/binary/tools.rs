@@ -107,3 +107,32 @@ async fn an_administrator_sees_what_tools_say_and_accepts_it_beside_a_running_se
     running.send("-TERM");
     running.ended();
 }
+
+/// F-24, ST-06: what was forgotten after a backup counts again after its restore, and whoever restores is told of which MCP servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn f_24_who_restores_is_told_where_what_was_forgotten_since_counts_again() {
+    let server = FakeMcpServer::start().await.unwrap();
+    let folder = Folder::new(&server.url);
+    let followed = std::fs::read_to_string(folder.config()).unwrap();
+    std::fs::write(folder.config(), followed.clone() + "tools = \"approve\"\n").unwrap();
+    let running = folder.serve();
+    let http = http();
+    let access = access(&folder, &http).await;
+    listed(&folder, &http, &access).await;
+    let accepted = async { while !tools(&folder, &["accept", "notes", "--all"]).contains("Accepted") {} };
+    tokio::time::timeout(std::time::Duration::from_secs(10), accepted).await.unwrap();
+    let backup = folder.path("sekisho.backup");
+    let backup = backup.to_str().unwrap();
+    assert!(folder.run(&["backup", "--to", backup]).status.success());
+    assert!(tools(&folder, &["forget", "notes", "echo"]).contains("Forgot 1 tools"));
+    running.send("-TERM");
+    running.ended();
+    let restore = || text(&folder.run(&["restore", "--from", backup, "--replace"]).stdout);
+    let said = restore();
+    assert!(said.contains("What tools of notes said") && said.contains("forget again"), "{said}");
+    assert!(tools(&folder, &["list"]).contains("echo"));
+    // Where nothing has to be accepted, nothing is said.
+    std::fs::write(folder.config(), followed).unwrap();
+    let said = restore();
+    assert!(said.contains("epoch 2") && !said.contains("What tools"), "{said}");
+}
