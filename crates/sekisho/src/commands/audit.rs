@@ -6,6 +6,7 @@
 mod export;
 mod keep;
 pub(super) mod noted;
+mod own_file;
 mod verify;
 
 use std::collections::HashMap;

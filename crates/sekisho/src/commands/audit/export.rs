@@ -4,9 +4,8 @@
 //! Into a file each event goes once, whatever ends the export: where it has come to is written down with the length of the
 //! file, and what is longer was not finished. On standard output whoever reads tells by `id` what comes twice.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use store::{AuditRow, AuditSeals as _, Engine, Queries as _};
 
 use super::super::docs::{Reader, offer};
 use super::super::{ConfigArgument, Failure};
-use super::{json, parse_age};
+use super::{json, own_file, parse_age};
 use crate::wiring;
 use crate::world::SystemClock;
 
@@ -68,8 +67,8 @@ impl Cursor {
     /// `None`: there was no export yet.
     fn read(file: &Path) -> Result<Option<Self>, Failure> {
         let what = format!("cannot read `{}`", file.display());
-        match std::fs::read(file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| {
+        match own_file::to_read(file).and_then(std::io::read_to_string) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|_| {
                 Failure::Arguments(format!("`{}` holds no cursor of an export", file.display()))
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -125,18 +124,8 @@ impl Cursor {
 
     /// Whole or not at all.
     fn write(&self, file: &Path) -> Result<(), Failure> {
-        let what = || format!("cannot write `{}`", file.display());
-        let mut name = file.as_os_str().to_owned();
-        name.push(".partial");
         let text = serde_json::json!(&self).to_string();
-        let write = || {
-            let mut partial =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&name)?;
-            partial.write_all(text.as_bytes())?;
-            partial.sync_all()?;
-            std::fs::rename(&name, file)
-        };
-        write().map_err(Failure::io(what()))
+        own_file::replace(file, &text).map_err(Failure::io(format!("cannot write `{}`", file.display())))
     }
 }
 
@@ -145,8 +134,7 @@ fn locked(cursor: &Path) -> Result<File, Failure> {
     let mut name = cursor.as_os_str().to_owned();
     name.push(".lock");
     let what = format!("cannot write `{}`", Path::new(&name).display());
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&name);
-    let file = open.map_err(Failure::io(what.clone()))?;
+    let file = own_file::to_extend(Path::new(&name)).map_err(Failure::io(what.clone()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -168,13 +156,7 @@ impl Out {
         let Some(path) = &cursor.file else { return Ok(Self { file: None, name: String::new(), bytes: 0 }) };
         let (name, bytes) = (format!("cannot write `{}`", path.display()), cursor.bytes);
         let open = || {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(path)?;
+            let mut file = own_file::to_extend(path)?;
             let there = file.metadata()?.len();
             if there < bytes {
                 return Err(std::io::Error::new(
@@ -313,6 +295,23 @@ mod tests {
             assert!(Cursor::of(Some(last.clone()), to).is_err(), "{last:?} {to:?}");
         }
         assert_eq!(std::fs::read_to_string(&other).unwrap(), "mine");
+    }
+
+    #[test]
+    fn st_17_an_export_goes_through_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("theirs"), "{}").unwrap();
+        for name in ["cursor", "cursor.lock", "cursor.partial", "events.jsonl"] {
+            std::os::unix::fs::symlink(path("theirs"), path(name)).unwrap();
+        }
+        let cursor = Cursor { file: Some(path("events.jsonl")), ..Cursor::default() };
+        assert!(Cursor::read(&path("cursor")).is_err());
+        assert!(locked(&path("cursor")).is_err());
+        assert!(Out::open(&cursor).is_err());
+        cursor.write(&path("cursor")).unwrap();
+        assert_eq!(std::fs::read_to_string(path("theirs")).unwrap(), "{}");
+        assert_eq!(Cursor::read(&path("cursor")).unwrap(), Some(cursor));
     }
 
     #[test]
