@@ -117,6 +117,7 @@ fn read(file: &str, settings: &OauthClientSettings) -> Result<Server, OauthClien
         scope,
         quirks: profile.quirks,
         is_named: true,
+        is_described: true,
         fresh: FRESH,
     })
 }

@@ -54,6 +54,8 @@ pub(super) struct Server {
     pub(super) quirks: Quirks,
     /// Whether the MCP server, or the operator, said that it is the one.
     pub(super) is_named: bool,
+    /// Whether it was said just now by which name the MCP server is known there.
+    pub(super) is_described: bool,
     /// How long this may be used.
     pub(super) fresh: Duration,
 }
@@ -98,8 +100,10 @@ struct Resource {
     issuer: String,
     scope: Scope,
     fresh: Duration,
-    /// Whether its metadata said so; if not, it may be one of 2025-03-26.
+    /// Whether its metadata said so just now.
     described: bool,
+    /// Whether that or the operator names the issuer; if not, it may be one of 2025-03-26.
+    named: bool,
 }
 
 /// One discovery.
@@ -119,13 +123,15 @@ impl Discovery<'_> {
             Some(Found { document, fresh }) => {
                 let fresh = fresh.min(resource.fresh);
                 let described = described(document, &resource.issuer, self.settings.assume_pkce)?;
-                let is_named = resource.described;
-                Ok(Server { resource: Some(resource.identifier), scope, fresh, is_named, ..described })
+                let (is_named, is_described) = (resource.named, resource.described);
+                let resource = Some(resource.identifier);
+                Ok(Server { resource, scope, fresh, is_named, is_described, ..described })
             }
-            None if resource.described => Err(Obstacle::Metadata.into()),
+            None if resource.named => Err(Obstacle::Metadata.into()),
             None => {
                 let undescribed = undescribed(&resource.issuer)?;
-                Ok(Server { resource: Some(resource.identifier), scope, ..undescribed })
+                let fresh = undescribed.fresh.min(resource.fresh);
+                Ok(Server { resource: Some(resource.identifier), scope, fresh, ..undescribed })
             }
         }
     }
@@ -173,8 +179,10 @@ impl Discovery<'_> {
                 identifier: expected.to_owned(),
                 issuer: self.settings.authorization_server.clone().unwrap_or(origin),
                 scope: Scope::default(),
-                fresh: FRESH,
-                described: self.settings.authorization_server.is_some(),
+                // It may have been away for a moment.
+                fresh: SHORTEST,
+                described: false,
+                named: self.settings.authorization_server.is_some(),
             }),
         }
     }
@@ -205,7 +213,7 @@ impl Discovery<'_> {
             None => offered.next().ok_or(Obstacle::Metadata)?,
         };
         let scope = document.scopes_supported.iter().filter_map(|one| ScopeToken::parse(one).ok()).collect();
-        Ok(Resource { identifier: document.resource, issuer, scope, fresh, described: true })
+        Ok(Resource { identifier: document.resource, issuer, scope, fresh, described: true, named: true })
     }
 
     /// CL-008.
@@ -292,6 +300,7 @@ fn described(document: ServerDocument, issuer: &str, assume_pkce: bool) -> Resul
         scope: Scope::default(),
         quirks: Quirks::default(),
         is_named: false,
+        is_described: false,
         fresh: FRESH,
     })
 }
@@ -316,6 +325,7 @@ pub(super) fn named(settings: &OauthClientSettings) -> Option<Result<Server, Oau
         scope: Scope::default(),
         quirks: Quirks::default(),
         is_named: true,
+        is_described: true,
         fresh: FRESH,
     }))
 }
@@ -338,6 +348,7 @@ fn undescribed(issuer: &str) -> Result<Server, OauthClientError> {
         scope: Scope::default(),
         quirks: Quirks::default(),
         is_named: false,
+        is_described: false,
         fresh: FRESH,
     })
 }

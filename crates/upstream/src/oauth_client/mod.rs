@@ -353,23 +353,21 @@ impl OauthClient {
     async fn bound(&self, server: &Server, binding: &Binding) -> Result<RegisteredClient, OauthClientError> {
         if server.issuer != binding.issuer || server.resource != binding.resource {
             // Metadata that is away for a moment makes nobody move.
-            return Err(if server.is_named {
+            let is_said = if server.issuer == binding.issuer { server.is_described } else { server.is_named };
+            return Err(if is_said {
                 Rejection::Moved.into()
             } else {
                 OauthClientError::Unreachable(Place::McpServer)
             });
         }
-        let is_bound = |client: &RegisteredClient| client.client_id == binding.client_id;
-        let client = match registration::way(&self.settings, server)? {
-            Way::PreRegistered => Some(registration::by_hand(&self.settings, server)?).filter(is_bound),
-            Way::Document => {
-                let documents = std::iter::once(&self.settings.document_url);
-                let mut documents = documents.chain(&self.settings.other_document_urls);
-                let is_ours = documents.any(|url| *url == binding.client_id);
-                is_ours.then(|| registration::document_client(&self.settings, &binding.client_id))
-            }
+        // Not in the way in which we would become known today: what we were goes on while it is known.
+        let client = match registration::kind(&self.settings, &binding.client_id) {
+            Way::PreRegistered => Some(registration::by_hand(&self.settings, server)?),
+            Way::Document => Some(registration::document_client(&self.settings, &binding.client_id)),
             // Not registered for this: what is not there was given to somebody who is not there any more.
-            Way::Dynamic => self.found(server).await?.find(is_bound).cloned(),
+            Way::Dynamic => {
+                self.found(server).await?.find(|client| client.client_id == binding.client_id).cloned()
+            }
         };
         client.ok_or_else(|| Rejection::Forgotten.into())
     }
@@ -384,10 +382,10 @@ impl OauthClient {
         if !matches!(tokens, Err(OauthClientError::Obstacle(Obstacle::Client))) {
             return tokens;
         }
-        match registration::way(&self.settings, server)? {
+        match registration::kind(&self.settings, &client.client_id) {
             Way::Dynamic => {}
-            // Read under that name no more: only a new sign-in helps.
-            Way::Document if client.client_id != self.settings.document_url => {
+            // Read under that name no more, or not at all: only a new sign-in helps.
+            Way::Document if client.client_id != self.settings.document_url || !server.takes_documents => {
                 return Err(Rejection::Forgotten.into());
             }
             Way::Document | Way::PreRegistered => return tokens,

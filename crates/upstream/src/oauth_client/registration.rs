@@ -200,6 +200,18 @@ pub(super) fn way(settings: &OauthClientSettings, server: &Server) -> Result<Way
     way.ok_or_else(|| Obstacle::NoRegistration.into())
 }
 
+/// In which way we were known by this id: our documents are at addresses of ours, and the operator wrote the id of a client
+/// that was registered by hand.
+pub(super) fn kind(settings: &OauthClientSettings, client_id: &str) -> Way {
+    let by_hand = settings.client.as_ref().is_some_and(|client| client.client_id == client_id);
+    let mut documents = std::iter::once(&settings.document_url).chain(&settings.other_document_urls);
+    match () {
+        () if by_hand => Way::PreRegistered,
+        () if documents.any(|url| url == client_id) => Way::Document,
+        () => Way::Dynamic,
+    }
+}
+
 /// The client that was registered by hand, with a method that the authorization server has.
 pub(super) fn by_hand(
     settings: &OauthClientSettings,

@@ -1,16 +1,17 @@
 //! The code flow: what is sent, what is believed, and what is not heard at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::oauth::Scope;
 use protocol::secret::Secret;
 use serde_json::json;
 use upstream::oauth_client::{
-    Binding, Kind, Malformed, OauthClientError, Obstacle, PreRegistered, Rejection,
+    Binding, Kind, Malformed, OauthClientError, Obstacle, Place, PreRegistered, Rejection,
 };
 
 use super::remote::{
-    DOCUMENT, REDIRECT, Remote, Reply, VERIFIER, begin, begin_for, connect, parameter, tokens,
+    DOCUMENT, REDIRECT, RESOURCE, Remote, Reply, VERIFIER, begin, begin_for, connect, parameter, tokens,
 };
 
 fn callback(remote: &Remote) -> String {
@@ -277,6 +278,64 @@ async fn we_become_known_in_the_best_way_that_there_is() {
     metadata["registration_endpoint"] = json!(null);
     remote.says(super::remote::SERVER, Reply::json(200, &metadata));
     assert_eq!(begin(&remote.client()).await.err(), Some(Obstacle::NoRegistration.into()));
+}
+
+/// A provider begins to take documents, or the operator registers by hand: what was given before goes on, to the client to which
+/// it was given.
+#[tokio::test]
+async fn another_way_of_becoming_known_ends_nothing_that_was_given_before() {
+    let remote = Remote::honest().await;
+    let registered = connect(&remote.client(), &callback(&remote)).await.unwrap();
+    let mut metadata = remote.metadata(&remote.origin);
+    metadata["client_id_metadata_document_supported"] = json!(true);
+    remote.says(super::remote::SERVER, Reply::json(200, &metadata));
+    let by_hand = |settings: &mut upstream::oauth_client::OauthClientSettings| {
+        settings.authorization_server = Some(remote.origin.clone());
+        settings.client =
+            Some(PreRegistered { client_id: "by-hand".to_owned(), client_secret: None, method: None });
+    };
+    let refresh = Secret::new("refresh-1".to_owned());
+    for client in [remote.client(), remote.client_with(by_hand)] {
+        client.refresh(&refresh, &registered.binding, &registered.scope).await.unwrap();
+        let sent = remote.seen("/token").pop().unwrap();
+        assert_eq!(sent.headers["authorization"], "Basic cmVnaXN0ZXJlZC0xOmh1c2gtMQ==", "as who it was");
+    }
+    let by_document = connect(&remote.client(), &callback(&remote)).await.unwrap();
+    assert_eq!(by_document.binding.client_id, DOCUMENT);
+    metadata["client_id_metadata_document_supported"] = json!(false);
+    remote.says(super::remote::SERVER, Reply::json(200, &metadata));
+    remote.client().refresh(&refresh, &by_document.binding, &by_document.scope).await.unwrap();
+    assert_eq!(remote.seen("/token").pop().unwrap().field("client_id").as_deref(), Some(DOCUMENT));
+    remote.says("/token", Reply::json(401, &json!({"error": "invalid_client"})));
+    let gone = remote.client().refresh(&refresh, &by_document.binding, &by_document.scope).await.err();
+    assert_eq!(gone, Some(Rejection::Forgotten.into()), "documents are read there no more");
+}
+
+/// CL-006: its metadata names the host, and is away for a moment. Where the operator names the authorization server, too.
+#[tokio::test]
+async fn metadata_that_is_away_for_a_moment_makes_nobody_move() {
+    let remote = Remote::honest().await;
+    remote.says("/mcp", Reply::bare(401));
+    remote.says(&format!("{RESOURCE}/mcp"), Reply::bare(404));
+    let of_host = json!({"resource": remote.origin, "authorization_servers": [remote.origin]});
+    remote.says(RESOURCE, Reply::json(200, &of_host));
+    let client =
+        || remote.client_with(|settings| settings.authorization_server = Some(remote.origin.clone()));
+    let given = connect(&client(), &callback(&remote)).await.unwrap();
+    assert_eq!(given.binding.resource.as_deref(), Some(remote.origin.as_str()));
+    let refresh = Secret::new("refresh-1".to_owned());
+    let (fresh, asked) = (client(), remote.seen("/token").len());
+    remote.says(RESOURCE, Reply::bare(404));
+    let away = fresh.refresh(&refresh, &given.binding, &given.scope).await.err().unwrap();
+    assert_eq!(away, OauthClientError::Unreachable(Place::McpServer));
+    assert_eq!(remote.seen("/token").len(), asked, "nor is it shown to anybody");
+    remote.says(RESOURCE, Reply::json(200, &of_host));
+    remote.clock.advance(Duration::from_secs(61));
+    assert!(fresh.refresh(&refresh, &given.binding, &given.scope).await.is_ok(), "a minute later");
+    let elsewhere = json!({"resource": remote.at("/mcp"), "authorization_servers": [remote.origin]});
+    remote.says(&format!("{RESOURCE}/mcp"), Reply::json(200, &elsewhere));
+    let moved = client().refresh(&refresh, &given.binding, &given.scope).await.err();
+    assert_eq!(moved, Some(Rejection::Moved.into()), "it says so itself");
 }
 
 /// A registration that is gone there is forgotten here, once, and the next sign-in registers anew.
