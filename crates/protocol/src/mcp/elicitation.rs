@@ -118,10 +118,23 @@ fn is_secret(name: &str, field: &Value) -> bool {
             || text("title").is_some_and(names_a_secret))
 }
 
-/// Whether the person writes a text of their own.
+/// Whether the person writes something of their own: a PIN may be asked for as a number.
 fn is_typed(field: &Map<String, Value>) -> bool {
-    let is_choice = ["enum", "oneOf", "anyOf", "const"].iter().any(|key| field.contains_key(*key));
-    !is_choice && field.get("type").is_none_or(|kind| kind == "string")
+    let items = || field.get("items").and_then(Value::as_object).is_some_and(is_choice);
+    match field.get("type").and_then(Value::as_str) {
+        Some("boolean") => false,
+        Some("array") => !items(),
+        Some(_) | None => !is_choice(field),
+    }
+}
+
+/// Whether it is one of those that are written there. Of an empty choice clients make a field to type in.
+fn is_choice(field: &Map<String, Value>) -> bool {
+    let holds = |key: &str| field.get(key).and_then(Value::as_array).filter(|all| !all.is_empty());
+    let is_one = |choice: &Value| choice.get("const").is_some_and(|value| !value.is_null());
+    holds("enum").is_some()
+        || field.get("const").is_some_and(|value| !value.is_null())
+        || ["oneOf", "anyOf"].iter().filter_map(|key| holds(key)).any(|all| all.iter().all(is_one))
 }
 
 fn names_a_secret(name: &str) -> bool {
@@ -260,6 +273,20 @@ mod tests {
         assert!(asks("x", json!({"type": "string", "format": "password"})));
         assert!(!asks("password", json!({"type": "boolean"})), "whether there is one");
         assert!(!asks("token", json!({"type": "string", "enum": ["a", "b"]})));
+        assert!(!asks("token", json!({"type": "string", "oneOf": [{"const": "a", "title": "A"}]})));
+        assert!(!asks("token", json!({"type": "array", "items": {"anyOf": [{"const": "a"}]}})));
+        for odd in [
+            json!({"type": "integer"}),
+            json!({"type": "number"}),
+            json!({"type": ["string", "null"]}),
+            json!({"type": "string", "enum": []}),
+            json!({"type": "string", "anyOf": [{}]}),
+            json!({"type": "string", "oneOf": []}),
+            json!({"type": "string", "const": null}),
+            json!({"type": "array", "items": {"type": "string"}}),
+        ] {
+            assert!(asks("pin", odd.clone()), "{odd}");
+        }
         assert!(!asks_for_a_secret(&json!({"properties": []})) && !asks_for_a_secret(&Value::Null));
     }
 }

@@ -1,14 +1,11 @@
 //! What counts of what a tool says of itself, when a call of it is decided (decisions 3 and 29).
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use policy::ReadOnly;
 
 use super::ToolsMode;
 use crate::call::Asked;
 use crate::error::CallError;
-use crate::mcp_server::McpServer;
 use crate::permit::Permit;
 use crate::reason::CallReason;
 use crate::server::ResourceServer;
@@ -51,8 +48,7 @@ impl ResourceServer {
     /// Whether it is known which definitions of tools were accepted, where that decides: before nobody sees any tool there.
     #[must_use]
     pub fn knows_tools(&self) -> bool {
-        let decides = |server: &&Arc<McpServer>| server.settings().tools == ToolsMode::Approve;
-        self.servers.values().filter(decides).all(|server| server.tools().are_read())
+        self.servers.values().all(|server| server.tools().are_ready(server.settings().tools))
     }
 
     /// The permit, if what is known of the tool lets it be called by this person.

@@ -8,6 +8,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub(crate) struct ServerTools {
     pins: ArcSwap<Pins>,
     /// Tools that were seen to say what cannot be remembered, up to [`UNPINNED`].
     unpinned: ArcSwap<HashSet<String>>,
+    /// Whether the record was asked once.
+    looked: AtomicBool,
     news: mpsc::Sender<News>,
 }
 
@@ -118,9 +121,13 @@ impl ServerTools {
         }
     }
 
-    /// Whether what is in the record is known here.
-    pub(crate) fn are_read(&self) -> bool {
-        self.pins.load().generation().is_some()
+    /// Whether what is in the record is known here, or where changes are followed, was looked for: until it is, no tool counts
+    /// as one that only reads.
+    pub(crate) fn are_ready(&self, mode: ToolsMode) -> bool {
+        match mode {
+            ToolsMode::Approve => self.pins.load().generation().is_some(),
+            ToolsMode::Follow => self.looked.load(Ordering::Acquire),
+        }
     }
 
     /// Those of these tools of which it is news that they say what cannot be remembered.
@@ -180,6 +187,7 @@ impl ToolKeeper {
             server: name.to_owned(),
             pins: ArcSwap::default(),
             unpinned: ArcSwap::default(),
+            looked: AtomicBool::default(),
             news: self.tell.clone(),
         };
         Arc::clone(servers.entry(name.to_owned()).or_insert_with(|| Arc::new(new())))
@@ -225,13 +233,16 @@ impl ToolKeeper {
             let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
             servers.values().map(Arc::clone).collect()
         };
+        let mut done = Ok(());
         for server in servers {
             let newest = generations.get(&server.server).copied().unwrap_or(0);
             if server.pins.load().generation() != Some(newest) {
-                self.read_one(&server).await?;
+                // What cannot be read of one keeps nobody from the others.
+                done = self.read_one(&server).await.and(done);
             }
+            server.looked.store(true, Ordering::Release);
         }
-        Ok(())
+        done
     }
 
     /// Writes what was told so far.

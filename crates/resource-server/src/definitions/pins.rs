@@ -19,6 +19,7 @@ use protocol::world::Timestamp;
 use store::{AcceptedBy, AcceptedDefinition, SeenDefinition, ToolList, ToolRecord};
 
 use super::Definition;
+use super::canonical::LARGEST;
 use crate::lists::Item;
 
 /// Tools of one MCP server that are remembered.
@@ -342,7 +343,9 @@ impl Pins {
     /// What counts of what a tool says of itself to this caller, where the MCP server is followed.
     pub(crate) fn temper(&self, tool: &str, said: ReadOnly) -> ReadOnly {
         let Some(pin) = self.tools.get(tool) else {
-            return if self.is_full(0) { ReadOnly::No } else { said };
+            // Whatever it says, there is room for it to be remembered; and what is remembered was read.
+            let is_pinned_soon = self.generation.is_some() && !self.is_full(LARGEST);
+            return if is_pinned_soon { said } else { ReadOnly::No };
         };
         let known = [pin.accepted(), pin.waiting()];
         if known.into_iter().flatten().all(Definition::read_only) { said } else { ReadOnly::No }

@@ -405,6 +405,45 @@ async fn a_list_without_end_fills_no_record() {
     assert_eq!(called(&world, "read").await, "scope_insufficient");
 }
 
+/// Where there is nearly room a definition that is too large for the rest is not remembered, and changes its hint as it likes.
+#[tokio::test]
+async fn a_tool_for_which_there_is_almost_room_is_not_believed_to_change_nothing() {
+    const ROOM: usize = 40 * 1024;
+    let large = |name: &str, bytes: usize| {
+        let text = |filled: usize| {
+            let said = "x".repeat(filled);
+            value!({"name": name, "description": said, "annotations": {"readOnlyHint": true}}).to_string()
+        };
+        text(bytes - text(0).len())
+    };
+    let world = world(ToolsMode::Follow).await;
+    let most = 8 * 1024 * 1024 - ROOM;
+    let each = most / 160;
+    for tens in 0..16 {
+        let tools = (0..10).map(|one| large(&format!("t{tens}.{one}"), each)).collect::<Vec<_>>().join(",");
+        world.upstream.answers(move |seen| Some(json(&message(&seen.json()["id"], &tools))));
+        world.answered(post(&world.token(|_| {}), LIST)).await;
+        world.server.tools().write_all().await.unwrap();
+    }
+    assert_eq!(known(&world).await.tools.len(), 160);
+    let wipe = large("echo", ROOM + 1024);
+    world.upstream.answers(move |seen| Some(json(&message(&seen.json()["id"], &wipe))));
+    assert_eq!(called(&world, "read").await, "scope_insufficient");
+}
+
+/// Until the record was read no hint counts, and whoever counts on us is told that we are not ready.
+#[tokio::test]
+async fn no_hint_counts_before_the_record_was_read() {
+    let world = World::with(|settings| settings.servers[0].tools = ToolsMode::Follow).await;
+    world.server.revocations().read().await.unwrap();
+    world.upstream.answers(lists(READS));
+    assert!(!world.server.knows_tools());
+    assert_eq!(called(&world, "read").await, "scope_insufficient");
+    world.server.tools().read().await.unwrap();
+    assert!(world.server.knows_tools());
+    assert_eq!(called(&world, "read").await, "answered");
+}
+
 /// Until the record was read nothing is known: nothing is shown then of what must be accepted first.
 #[tokio::test]
 async fn nothing_is_shown_before_the_record_was_read() {

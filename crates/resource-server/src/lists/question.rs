@@ -8,8 +8,10 @@
 use std::borrow::Cow;
 
 use protocol::mcp::elicitation::{ElicitationUrl, METHOD, asks_for_a_secret};
-use serde_json::Value;
+use protocol::mcp::folds_to;
+use protocol::strict_json;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::See;
 use super::answer::Object;
@@ -19,6 +21,10 @@ use super::item::Odd;
 pub(super) const ELICITATIONS: &str = "elicitations";
 /// The member of a result that holds them.
 pub(super) const INPUT_REQUESTS: &str = "inputRequests";
+/// What of a field is judged.
+const JUDGED: [&str; 8] = ["title", "format", "type", "enum", "oneOf", "anyOf", "const", "items"];
+/// Forms are flat.
+const DEEPEST: usize = 16;
 /// What the client is told instead.
 pub(crate) const REFUSED: &str =
     "The MCP server behind the gateway wanted its person asked what the gateway lets nobody ask.";
@@ -61,6 +67,15 @@ pub(super) fn of_result(members: &Object<'_>, see: &dyn See) -> Result<(), Refus
     Ok(())
 }
 
+/// Whether a reader that does not mind case sees another form.
+fn is_ambiguous(schema: &Map<String, Value>) -> bool {
+    let is_other = |key: &String, known: &str| key != known && folds_to(key, known);
+    let fields = schema.get("properties").and_then(Value::as_object);
+    let of_fields = fields.into_iter().flat_map(Map::values).filter_map(Value::as_object).flat_map(Map::keys);
+    schema.keys().any(|key| is_other(key, "properties"))
+        || of_fields.into_iter().any(|key| JUDGED.iter().any(|known| is_other(key, known)))
+}
+
 fn of_params(params: &str, see: &dyn See) -> Result<(), Refused> {
     let params = Object::read(params, &["mode", "url", "requestedSchema"])?;
     if let Some(url) = params.find("url") {
@@ -71,8 +86,8 @@ fn of_params(params: &str, see: &dyn See) -> Result<(), Refused> {
         }
     }
     if let Some(schema) = params.find("requestedSchema") {
-        let schema: Value = serde_json::from_str(schema).map_err(|_| Refused)?;
-        if asks_for_a_secret(&schema) {
+        let schema = strict_json::object(schema.as_bytes(), DEEPEST).map_err(|_| Refused)?;
+        if is_ambiguous(&schema) || asks_for_a_secret(&Value::Object(schema)) {
             return Err(Refused);
         }
     }

@@ -128,6 +128,7 @@ impl Scan {
             b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => {}
             b'{' => self.open_first(1),
             b'[' => self.open_first(2),
+            0 | 0xfe | 0xff if self.questions_only => self.found = true,
             _ => self.at = At::NotJson,
         }
     }
@@ -156,6 +157,8 @@ impl Scan {
             }
             b',' => self.key_next = true,
             b':' => self.key_next = false,
+            // There are readers that find UTF-16 and UTF-32 by their zeros; JSON has none here (RFC 8259, section 8.1).
+            0 if self.questions_only => self.found = true,
             _ => {}
         }
     }

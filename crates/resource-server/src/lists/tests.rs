@@ -389,6 +389,62 @@ fn px_41_a_question_so_far_inside_that_it_cannot_be_called_back_is_cut_off() {
     assert_eq!(screened(&[one, two]).as_deref(), Some(plain.as_str()));
 }
 
+/// Readers of Python find out by themselves in which encoding a text is.
+#[test]
+fn px_41_a_question_in_another_encoding_is_not_passed_on() {
+    let little: Vec<u8> = SENT_AWAY.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = SENT_AWAY.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let widest: Vec<u8> = SENT_AWAY.chars().flat_map(|letter| u32::from(letter).to_le_bytes()).collect();
+    let marked = |mark: &[u8], text: &[u8]| [mark, text].concat();
+    for text in [
+        marked(&[0xff, 0xfe], &little),
+        marked(&[0xfe, 0xff], &big),
+        marked(&[0xff, 0xfe, 0, 0], &widest),
+        marked(b" \0\n\0", &little),
+        little,
+        big,
+        widest,
+    ] {
+        for at in [0, 1, 2, 3, 60] {
+            let mut screen = Screen::new(&Ours::at("https://gate.example"), RequestId::from_json("7"));
+            let (one, two) = text.split_at(at);
+            let held = screen.push(Bytes::copy_from_slice(one), false);
+            assert!(
+                matches!(&held, Screened::Hold) || matches!(&held, Screened::Pass(none) if none.is_empty())
+            );
+            let Screened::Refuse(told) = screen.push(Bytes::copy_from_slice(two), true) else {
+                panic!("{text:?} cut at {at}")
+            };
+            let told: Value = serde_json::from_slice(&told).unwrap();
+            assert_eq!(told["error"]["code"], -32603);
+        }
+    }
+}
+
+#[test]
+fn px_41_a_form_that_can_be_read_in_two_ways_is_not_passed_on() {
+    let asked = |schema: &str| {
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":7,"result":{{"inputRequests":{{"a":{{"method":"elicitation/create","params":{{"message":"m","requestedSchema":{schema}}}}}}}}}}}"#
+        );
+        screened(&[&text]).unwrap().contains("requestedSchema")
+    };
+    assert!(asked(
+        r#"{"type":"object","properties":{"name":{"type":"string","title":"Name"}},"required":["name"]}"#
+    ));
+    for odd in [
+        r#"{"properties":{"password":{"type":"string"}},"properties":{"x":{}}}"#,
+        r#"{"properties":{"x":{"title":"Password","title":"Colour","type":"string"}}}"#,
+        r#"{"Properties":{"password":{"type":"string"}}}"#,
+        r#"{"properties":{"x":{"type":"string","Title":"Password"}}}"#,
+        r#"{"properties":{"x":{"type":"boolean","Type":"string","title":"Password"}}}"#,
+        r#"{"properties":{"pin":{"type":"integer"}}}"#,
+        "[]",
+    ] {
+        assert!(!asked(odd), "{odd}");
+    }
+}
+
 #[test]
 fn px_41_in_a_json_text_that_is_no_list_lists_are_nobodys_concern() {
     assert_eq!(screened(&[LIST]).as_deref(), Some(LIST));
