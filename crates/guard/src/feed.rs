@@ -4,7 +4,7 @@
 //! Knowledge is as old as the moment at which the last answered request was sent, plus the age that the answer tells. Older
 //! than T, nothing is known any more. Must never take an answer for more than it says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,10 +24,12 @@ const LONGEST: u64 = 5_000;
 const KEPT: i64 = 300;
 /// More entries than this are not held: then nothing is known.
 const MOST: usize = 1_000_000;
+/// How often what may go is looked for, in seconds: that goes over everything that is held.
+const SWEEP: i64 = 60;
 
 /// One answer of the feed.
 #[derive(Debug, Deserialize)]
-struct Page {
+pub(crate) struct Page {
     epoch: i64,
     cursor: String,
     more: bool,
@@ -64,9 +66,13 @@ struct Known {
     at: Option<Duration>,
     within: Duration,
     keys: BTreeSet<String>,
-    /// `not_before` and `expires_at` of each.
-    dead: BTreeMap<(Kind, String), (i64, i64)>,
+    dead: BTreeMap<Kind, HashMap<String, Span>>,
+    /// Before that nothing is looked for that may go.
+    sweep_at: i64,
 }
+
+/// `not_before` and `expires_at` of an entry.
+type Span = (i64, i64);
 
 /// What is heard of withdrawn access.
 #[derive(Debug)]
@@ -114,20 +120,27 @@ impl Feed {
         Ok(self.hear(page, sent, today))
     }
 
-    fn hear(&self, page: Page, sent: Duration, today: i64) -> bool {
+    pub(crate) fn hear(&self, page: Page, sent: Duration, today: i64) -> bool {
         let mut known = self.known();
-        for entry in page.revocations {
-            let held = known.dead.entry((entry.kind, entry.id)).or_insert((i64::MIN, i64::MIN));
-            *held = (held.0.max(entry.not_before), held.1.max(entry.expires_at));
+        for Entry { kind, id, not_before, expires_at } in page.revocations {
+            // It names every token, whatever its id: one entry says what all of them do.
+            let id = if kind == Kind::Issuer { String::new() } else { id };
+            let held = known.dead.entry(kind).or_default().entry(id).or_insert((i64::MIN, i64::MIN));
+            *held = (held.0.max(not_before), held.1.max(expires_at));
         }
-        known.dead.retain(|_, (_, expires_at)| expires_at.saturating_add(KEPT) > today);
+        if today >= known.sweep_at || known.entries() > MOST {
+            for entries in known.dead.values_mut() {
+                entries.retain(|_, (_, expires_at)| expires_at.saturating_add(KEPT) > today);
+            }
+            known.sweep_at = today.saturating_add(SWEEP);
+        }
         known.keys = page.withdrawn_keys;
         known.cursor = page.cursor;
         if known.epoch.is_some_and(|epoch| epoch != page.epoch) {
             tracing::warn!("the record of Sekisho was restored from a backup");
         }
         known.epoch = Some(page.epoch);
-        if known.dead.len() > MOST {
+        if known.entries() > MOST {
             tracing::error!("more was withdrawn than can be held: nothing is let through");
             known.at = None;
         } else if !page.more {
@@ -144,18 +157,16 @@ impl Feed {
         if !known.is_fresh(now) {
             return Heard::Stale;
         }
+        // Asked for by name alone: each call comes by here, and every open answer twice a second.
         let is_dead = |kind, id: &str| {
-            known.dead.get(&(kind, id.to_owned())).is_some_and(|(not_before, _)| claims.iat <= *not_before)
+            let entry = known.dead.get(&kind).and_then(|entries| entries.get(id));
+            entry.is_some_and(|(not_before, _)| claims.iat <= *not_before)
         };
         let named = |sub: &str, client_id: &str, grant_id: &str| {
             is_dead(Kind::User, sub) || is_dead(Kind::Client, client_id) || is_dead(Kind::Grant, grant_id)
         };
-        let issuer = known
-            .dead
-            .iter()
-            .any(|((kind, _), (not_before, _))| *kind == Kind::Issuer && claims.iat <= *not_before);
         let actors = claims.act.iter().flat_map(|actor| actor.chain());
-        let dead = issuer
+        let dead = is_dead(Kind::Issuer, "")
             || known.keys.contains(kid)
             || is_dead(Kind::Resource, &claims.aud)
             || named(&claims.sub, &claims.client_id, &claims.grant_id)
@@ -174,6 +185,10 @@ impl Feed {
 }
 
 impl Known {
+    fn entries(&self) -> usize {
+        self.dead.values().map(HashMap::len).sum()
+    }
+
     fn is_fresh(&self, now: Duration) -> bool {
         self.at.is_some_and(|at| now.saturating_sub(at) <= self.within)
     }

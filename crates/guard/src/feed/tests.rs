@@ -80,6 +80,17 @@ fn an_entry_names_tokens_from_before_it() {
 }
 
 #[test]
+fn all_entries_of_the_issuer_are_one_and_the_last_counts() {
+    let feed = feed();
+    let entries: Vec<Value> =
+        (0..50).map(|number| entry("issuer", &number.to_string(), 1000 - number)).collect();
+    feed.hear(page(json!({"revocations": entries})), at(100), 1000);
+    assert_eq!(feed.known().entries(), 1);
+    assert_eq!(feed.says("k", &claims(json!({})), at(100)), Heard::Withdrawn);
+    assert_eq!(feed.says("k", &claims(json!({"iat": 1001})), at(100)), Heard::Nothing);
+}
+
+#[test]
 fn whoever_acts_for_somebody_can_be_stopped_too() {
     let act = json!({"act": {"sub": "bot", "name": "ci", "client_id": "b", "grant_id": "h",
         "act": {"sub": "other", "name": "cd", "client_id": "d", "grant_id": "i"}}});
@@ -94,9 +105,10 @@ fn whoever_acts_for_somebody_can_be_stopped_too() {
 fn an_entry_is_kept_until_no_token_that_it_names_can_be_alive() {
     let feed = feed();
     feed.hear(page(json!({"revocations": [entry("grant", "g", 1000)]})), at(100), 4600 + KEPT - 1);
-    assert_eq!(feed.known().dead.len(), 1);
-    feed.hear(page(json!({})), at(100), 4600 + KEPT);
-    assert_eq!(feed.known().dead.len(), 0);
+    assert_eq!(feed.known().entries(), 1);
+    // It is looked for now and then.
+    feed.hear(page(json!({})), at(100), 4600 + KEPT + SWEEP - 1);
+    assert_eq!(feed.known().entries(), 0);
 }
 
 #[test]
