@@ -3,7 +3,10 @@
 
 #[path = "../../crates/guard/examples/notes/notes.rs"]
 mod notes;
+mod streams;
 
+use std::convert::Infallible;
+use std::error::Error;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +15,9 @@ use authorization_server::AccessTokenAlgorithm;
 use authorization_server::keys::When;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hyper::body::Body as _;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
@@ -27,6 +32,7 @@ use testkit::outcomes::Verdict;
 use testkit::world::TestEntropy;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tower::Service;
 
 use crate::steps::{Flow, Tokens};
 
@@ -42,16 +48,21 @@ struct InHouse {
 impl InHouse {
     /// Guards `notes` of the house, and waits until the guard knows enough.
     async fn of(flow: &Flow) -> Result<Self, String> {
-        let (issuer, resource) = (&flow.house.issuer, flow.house.resource("notes"));
-        let settings = Settings::new(issuer, &resource, "notes", introspection_secret("notes"))
-            .map_err(|error| error.to_string())?
-            .read_only_tools(["who_am_i"])
-            .clock(Arc::clone(&flow.house.clock) as Arc<_>);
+        Self::serving(settings(flow)?, notes::guarded).await
+    }
+
+    /// The same with other settings, and another service.
+    async fn serving<S, B>(settings: Settings, service: impl FnOnce(&Guard) -> S) -> Result<Self, String>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+        B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
         let guard = Guard::new(settings).map_err(|error| error.to_string())?;
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
         let url = format!("http://{}", listener.local_addr().map_err(|error| error.to_string())?);
-        let service = notes::guarded(&guard);
+        let service = service(&guard);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             let mut connections = JoinSet::new();
@@ -90,6 +101,14 @@ impl InHouse {
         };
         tokio::time::timeout(PATIENCE, asking).await.map_err(|_| format!("never answered {status}"))?
     }
+}
+
+fn settings(flow: &Flow) -> Result<Settings, String> {
+    let (issuer, resource) = (&flow.house.issuer, flow.house.resource("notes"));
+    Ok(Settings::new(issuer, &resource, "notes", introspection_secret("notes"))
+        .map_err(|error| error.to_string())?
+        .read_only_tools(["who_am_i"])
+        .clock(Arc::clone(&flow.house.clock) as Arc<_>))
 }
 
 fn is(answer: &Answer, status: u16, challenge: &str) -> Verdict {

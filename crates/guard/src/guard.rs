@@ -28,7 +28,7 @@ const AHEAD: i64 = 60;
 /// What a token for this MCP server can have.
 const SCOPES: &str = "read write";
 
-/// The guard of one MCP server. Its task ends when the last of its layers is dropped.
+/// The guard of one MCP server. Its task ends when the last of its layers is dropped, and of their answers.
 #[derive(Debug, Clone)]
 pub struct Guard {
     pub(crate) inside: Arc<Inside>,
@@ -57,6 +57,16 @@ pub(crate) enum Refused {
     TokenBound,
     /// Nobody knows what was withdrawn.
     Stale,
+}
+
+/// Whoever was let in, and by what.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    /// The key that signed the token.
+    kid: String,
+    /// When even an answer that is open has to end, by the monotonic clock.
+    until: Duration,
 }
 
 #[derive(Debug)]
@@ -150,7 +160,7 @@ async fn listen(inside: Arc<Inside>) {
 
 impl Inside {
     /// Who calls, if the token is good for this MCP server at this moment.
-    pub(crate) async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Refused> {
+    pub(crate) async fn admit(&self, headers: &HeaderMap) -> Result<Admitted, Refused> {
         let token = present(headers)?;
         let clock = &self.settings.clock;
         if !self.feed.is_fresh(clock.monotonic()) {
@@ -168,8 +178,20 @@ impl Inside {
             Heard::Stale => Err(Refused::Stale),
             Heard::Withdrawn => Err(Refused::TokenInvalid),
             Heard::Nothing if caller.claims().cnf.is_some() => Err(Refused::TokenBound),
-            Heard::Nothing => Ok(caller),
+            Heard::Nothing => {
+                let left = u64::try_from(caller.claims().exp.saturating_sub(now)).unwrap_or_default();
+                let life = Duration::from_secs(left).saturating_add(self.settings.stream_grace);
+                Ok(Admitted { until: clock.monotonic().saturating_add(life), caller, kid })
+            }
         }
+    }
+
+    /// Whether an answer that is open may go on until somebody looks again, so much later: its token is not over for longer
+    /// than `stream_grace`, nothing was withdrawn, and by then it is still known that nothing was.
+    pub(crate) fn still_admits(&self, admitted: &Admitted, ahead: Duration) -> bool {
+        let now = self.settings.clock.monotonic();
+        let heard = || self.feed.says(&admitted.kid, admitted.caller.claims(), now.saturating_add(ahead));
+        now < admitted.until && heard() == Heard::Nothing
     }
 
     /// The challenge (RFC 6750, section 3; RFC 9728, section 5.1).
@@ -211,7 +233,56 @@ fn present(headers: &HeaderMap) -> Result<&str, Refused> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use protocol::world::{Clock, Timestamp};
+    use serde_json::json;
+
     use super::*;
+
+    /// Seconds, set by hand.
+    #[derive(Debug, Default)]
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(i64::try_from(self.0.load(Ordering::Relaxed)).unwrap())
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// P-2: T is over before the next look, not after it.
+    #[tokio::test]
+    async fn an_open_answer_goes_on_as_long_as_by_the_next_look_it_is_known_what_was_withdrawn() {
+        let clock = Arc::new(Hand::default());
+        let resource = "http://127.0.0.1:9/notes/mcp";
+        let settings = Settings::new("http://127.0.0.1:9", resource, "notes", "s".to_owned()).unwrap();
+        let guard = Guard::new(settings.clock(Arc::clone(&clock) as _)).unwrap();
+        let claims = json!({"iss": "http://127.0.0.1:9", "sub": "alice", "aud": resource, "client_id": "c",
+            "grant_id": "g", "scope": "read", "iat": 90, "exp": 700, "jti": "j"});
+        let caller = Caller::of(serde_json::from_value(claims).unwrap()).unwrap();
+        let admitted = Admitted { caller, kid: "k".to_owned(), until: Duration::from_secs(700) };
+        let hear = |sent: u64, withdrawn: &[&str]| {
+            let page = json!({"epoch": 0, "cursor": "a", "more": false, "age": 0, "max_age": 5000,
+                "withdrawn_keys": withdrawn, "revocations": []});
+            guard.inside.feed.hear(serde_json::from_value(page).unwrap(), Duration::from_secs(sent), 100);
+        };
+        let goes_on = |at: u64, ahead: u64| {
+            clock.0.store(at, Ordering::Relaxed);
+            guard.inside.still_admits(&admitted, Duration::from_secs(ahead))
+        };
+        assert!(!goes_on(100, 0), "nothing was heard yet");
+        hear(100, &[]);
+        assert!(goes_on(104, 1) && goes_on(105, 0));
+        assert!(!goes_on(105, 1) && !goes_on(106, 0));
+        hear(699, &[]);
+        assert!(goes_on(699, 1) && !goes_on(700, 1), "its time is over");
+        hear(699, &["k"]);
+        assert!(!goes_on(699, 1), "its key was withdrawn");
+    }
 
     #[test]
     fn exactly_one_bearer_token_is_one() {

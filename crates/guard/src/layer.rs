@@ -1,6 +1,7 @@
 //! The tower layer: serves the metadata document, and lets a request through with its [`crate::Caller`], or answers it.
 //!
 //! A POST is read whole, bounded, before it goes on: which scope it needs stands in its body. What was read is what goes on.
+//! An answer that is open is watched (`watched.rs`).
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -20,9 +21,10 @@ use tower::Service;
 
 use crate::access::Caller;
 use crate::calls::needed;
-use crate::guard::{Guard, Refused};
+use crate::guard::{Admitted, Guard, Refused};
+use crate::watched::Watched;
 
-type Answered<B> = Response<Either<Full<Bytes>, B>>;
+type Answered<B> = Response<Either<Full<Bytes>, Watched<B>>>;
 
 /// Guards a service.
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ where
     S::Future: Send,
     In: Body<Data = Bytes> + Send + 'static,
     In::Error: Into<Box<dyn Error + Send + Sync>>,
-    Out: Send + 'static,
+    Out: Body + Send + 'static,
 {
     type Response = Answered<Out>;
     type Error = Infallible;
@@ -74,15 +76,21 @@ where
         let guard = self.guard.clone();
         Box::pin(async move {
             match judge(&guard, request).await {
-                Ok(request) => inner.call(request).await.map(|answer| answer.map(Either::Right)),
+                Ok((request, admitted)) => {
+                    let answer = inner.call(request).await?;
+                    Ok(answer.map(|body| Either::Right(Watched::new(body, guard, admitted))))
+                }
                 Err(answer) => Ok(answer.map(Either::Left)),
             }
         })
     }
 }
 
+/// A request that may go on, and by what.
+type Judged = (Request<Full<Bytes>>, Admitted);
+
 /// The request as it may go on, or the answer.
-async fn judge<B>(guard: &Guard, request: Request<B>) -> Result<Request<Full<Bytes>>, Response<Full<Bytes>>>
+async fn judge<B>(guard: &Guard, request: Request<B>) -> Result<Judged, Response<Full<Bytes>>>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -91,7 +99,8 @@ where
     if request.method() == Method::GET && request.uri().path() == inside.metadata_path {
         return Err(json(StatusCode::OK, inside.metadata.clone(), &[(CACHE_CONTROL, "public, max-age=300")]));
     }
-    let caller = inside.admit(request.headers()).await.map_err(|refused| refuse(guard, refused))?;
+    let admitted = inside.admit(request.headers()).await.map_err(|refused| refuse(guard, refused))?;
+    let caller = &admitted.caller;
     let (mut parts, body) = request.into_parts();
     let body = match Limited::new(body, inside.settings.message_bytes).collect().await {
         Ok(body) => body.to_bytes(),
@@ -100,19 +109,19 @@ where
     if parts.method == Method::POST {
         let call = McpCall::read(&parts.headers, &body)
             .map_err(|refused| json(StatusCode::BAD_REQUEST, refused.to_error().to_body().to_vec(), &[]))?;
-        let lacking = needed(&call, &inside.settings.read_only).filter(|scope| !suffices(&caller, scope));
+        let lacking = needed(&call, &inside.settings.read_only).filter(|scope| !suffices(caller, scope));
         if let Some(scope) = lacking {
-            return Err(insufficient(guard, &caller, scope));
+            return Err(insufficient(guard, caller, scope));
         }
-    } else if !suffices(&caller, "read") {
-        return Err(insufficient(guard, &caller, "read"));
+    } else if !suffices(caller, "read") {
+        return Err(insufficient(guard, caller, "read"));
     }
     // The credential ends here: the MCP server has no use for it.
     parts.headers.remove(http::header::AUTHORIZATION);
     parts.headers.remove(http::header::TRANSFER_ENCODING);
     parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    parts.extensions.insert(caller);
-    Ok(Request::from_parts(parts, Full::new(body)))
+    parts.extensions.insert(caller.clone());
+    Ok((Request::from_parts(parts, Full::new(body)), admitted))
 }
 
 /// `write` holds what `read` does, as at the gateway.

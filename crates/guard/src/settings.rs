@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 use protocol::oauth::ResourceUri;
@@ -16,6 +17,9 @@ use crate::clock::SystemClock;
 /// No honest MCP message is larger, unless its server says so.
 const MESSAGE_BYTES: usize = 4 << 20;
 
+/// How long an open answer may go on after its token, as at the gateway.
+const STREAM_GRACE: Duration = Duration::from_secs(60 * 60);
+
 /// What an MCP server says of itself.
 pub struct Settings {
     pub(crate) clock: Arc<dyn Clock>,
@@ -25,6 +29,7 @@ pub struct Settings {
     pub(crate) read_only: BTreeSet<String>,
     pub(crate) resource: ResourceUri,
     pub(crate) secret: Secret,
+    pub(crate) stream_grace: Duration,
 }
 
 impl Settings {
@@ -42,6 +47,7 @@ impl Settings {
             read_only: BTreeSet::new(),
             resource: ResourceUri::parse(resource).map_err(|_| SettingsError::Resource)?,
             secret: Secret::new(secret),
+            stream_grace: STREAM_GRACE,
         })
     }
 
@@ -56,6 +62,13 @@ impl Settings {
     #[must_use]
     pub const fn message_bytes(mut self, most: usize) -> Self {
         self.message_bytes = most;
+        self
+    }
+
+    /// How long a stream may go on after its token; an hour unless this is said, as `limits.stream_grace` of the gateway.
+    #[must_use]
+    pub const fn stream_grace(mut self, grace: Duration) -> Self {
+        self.stream_grace = grace;
         self
     }
 
