@@ -165,7 +165,7 @@ impl World {
     /// Ready: revocations are read.
     pub(crate) async fn new() -> Self {
         let world = Self::with(|_| {}).await;
-        world.server.revocations().read().await.unwrap();
+        world.read().await;
         world
     }
 
@@ -194,6 +194,12 @@ impl World {
         let alice = sign_in(&store, "alice", &["staff"], &*entropy).await;
         let grant = Id::mint(START, &*entropy);
         Self { clock, entropy, keys, store, upstream, server, alice, grant, folder }
+    }
+
+    /// Reads what is to be read before anybody is served.
+    pub(crate) async fn read(&self) {
+        self.server.revocations().read().await.unwrap();
+        self.server.tools().read().await.unwrap();
     }
 
     /// The file of the record.

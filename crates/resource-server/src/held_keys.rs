@@ -58,6 +58,11 @@ impl HeldKeys {
         self.keys.load().withdrawn.iter().map(ToString::to_string).collect()
     }
 
+    /// How lately they were read, and whether our clock is that of the record.
+    pub(crate) const fn freshness(&self) -> &Arc<Freshness> {
+        &self.read
+    }
+
     /// Whether our clock is not that of the record.
     pub(crate) fn clock_differs(&self) -> bool {
         self.read.clock_differs()

@@ -1,8 +1,10 @@
 //! Time and chance: the one place where the real clock and the real random numbers are read.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use protocol::world::{Clock, Entropy, Timestamp};
+use protocol::world::{Clock, Entropy, Steady, Timestamp};
+use store::{Store, StoreError};
 
 /// The clock of the operating system.
 #[derive(Debug)]
@@ -27,6 +29,43 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
     }
+}
+
+/// The clock of the operating system, set by that of a record.
+#[derive(Debug)]
+struct SetClock {
+    clock: SystemClock,
+    /// In microseconds: how far the record is ahead.
+    ahead: i64,
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.clock.now().micros().saturating_add(self.ahead))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+/// The time of day by which the nodes of a record agree, for a command beside them: what it writes is judged by them, and the
+/// clock of whoever types it is compared by nobody (decision 34). On SQLite it is the one of this machine.
+///
+/// # Errors
+/// If the record does not answer.
+pub async fn clock_of(store: &dyn Store) -> Result<Arc<dyn Clock>, StoreError> {
+    let clock = SystemClock::default();
+    let asked_at = clock.now();
+    let Some(there) = store.time().await? else { return Ok(Arc::new(Steady::new(clock))) };
+    let ahead = ahead(asked_at, there, clock.now());
+    Ok(Arc::new(Steady::new(SetClock { clock, ahead })))
+}
+
+/// How far the record is ahead, by an answer that is of some moment between the two.
+fn ahead(asked_at: Timestamp, there: Timestamp, answered_at: Timestamp) -> i64 {
+    let between = asked_at.micros().midpoint(answered_at.micros());
+    there.micros().saturating_sub(between)
 }
 
 /// The random numbers of the operating system, through the cryptographic library.
@@ -66,6 +105,16 @@ mod tests {
             secret.expose(|text| *Hash::of(text.as_bytes()).as_bytes())
         };
         (0..count).map(one).collect()
+    }
+
+    #[test]
+    fn f_13_a_command_goes_by_the_time_of_the_record() {
+        let at = |secs: i64| Timestamp::from_secs(secs);
+        assert_eq!(ahead(at(100), at(700), at(102)), 599_000_000);
+        assert_eq!(ahead(at(900), at(100), at(900)), -800_000_000);
+        let set = SetClock { clock: SystemClock::default(), ahead: 86_400_000_000 };
+        let apart = set.now().since(SystemClock::default().now());
+        assert!((86_300..=86_400).contains(&apart.as_secs()), "{apart:?}");
     }
 
     #[test]

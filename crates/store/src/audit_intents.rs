@@ -21,6 +21,8 @@ type EventId = Id<protocol::id::AuditEvent>;
 
 /// A node that was not heard of for so long is gone: it tells of itself four times as often.
 pub(crate) const GONE_AFTER: Duration = between_nodes(Duration::from_secs(60));
+/// A node that was seen further ahead than that had a wrong clock, and is gone, or has said so since with a right one.
+const NOBODY_IS_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Ids per statement, as many as `COMPLETE`, `SETTLED` and `TELL` have parameters.
 const IDS_AT_ONCE: usize = 16;
 /// Calls that are settled in one write.
@@ -87,12 +89,12 @@ statement_list! {
     COMPLETE = "DELETE FROM audit_intents \
         WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
     LOST = "SELECT id, at, user_id, client_id, server, grant_id, method, called, name, address FROM audit_intents \
-        WHERE NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = audit_intents.node AND n.seen_at >= $1) \
-        ORDER BY at, id LIMIT $2";
+        WHERE NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = audit_intents.node AND n.seen_at BETWEEN $1 AND $2) \
+        ORDER BY at, id LIMIT $3";
     // Of a node that is heard of again meanwhile nothing is settled.
     SETTLE = "DELETE FROM audit_intents WHERE id = $1 AND NOT EXISTS \
-        (SELECT 1 FROM nodes n WHERE n.id = audit_intents.node AND n.seen_at >= $2)";
-    FORGET_NODES = "DELETE FROM nodes WHERE seen_at < $1 AND NOT EXISTS \
+        (SELECT 1 FROM nodes n WHERE n.id = audit_intents.node AND n.seen_at BETWEEN $2 AND $3)";
+    FORGET_NODES = "DELETE FROM nodes WHERE seen_at NOT BETWEEN $1 AND $2 AND NOT EXISTS \
         (SELECT 1 FROM audit_intents i WHERE i.node = nodes.id)";
     REMEMBER = "INSERT INTO settled_intents (id, settled_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     SETTLED = "SELECT id FROM settled_intents \
@@ -145,14 +147,14 @@ impl AuditIntents for Engine {
 
     fn settle_intents(&self, now: Timestamp) -> Answer<'_, u64> {
         Box::pin(async move {
-            let heard = now.minus(GONE_AFTER);
+            let (heard, ahead) = (now.minus(GONE_AFTER), now.plus(NOBODY_IS_AHEAD));
             let mut settled = 0;
             loop {
-                let rows = self.many(LOST, params![heard, AT_ONCE]).await?;
+                let rows = self.many(LOST, params![heard, ahead, AT_ONCE]).await?;
                 let is_last = rows.len() < AT_ONCE as usize;
                 let mut steps = Vec::with_capacity(rows.len() * 4);
                 let lost = rows.into_iter().map(decode).collect::<Result<Vec<_>, _>>()?;
-                steps.extend(lost.iter().map(|intent| Step::one(SETTLE, params![intent.id, heard])));
+                steps.extend(lost.iter().map(|intent| Step::one(SETTLE, params![intent.id, heard, ahead])));
                 steps.extend(lost.iter().map(|intent| Step::at_most_one(REMEMBER, params![intent.id, now])));
                 let count = lost.len() as u64;
                 let events: Vec<AuditEvent> = lost.into_iter().map(|intent| unknown(intent, now)).collect();
@@ -163,7 +165,7 @@ impl AuditIntents for Engine {
                     Written::Missed(_) => return Ok(settled),
                 }
                 if is_last {
-                    let nodes = Step::any(FORGET_NODES, params![heard]);
+                    let nodes = Step::any(FORGET_NODES, params![heard, ahead]);
                     let calls = Step::any(FORGET, params![now.minus(REMEMBERED)]);
                     self.write(Write::new(vec![nodes, calls])).await?;
                     return Ok(settled);

@@ -154,6 +154,7 @@ statement_list! {
     REMOVE_EVENT = unless_held_since!("DELETE FROM audit_events WHERE at = $1 AND id = $2", "$3", "$4");
     REMOVE_BLOCK = unless_held_since!("DELETE FROM audit_blocks WHERE last_at = $1 AND id = $2", "$3", "$4");
     FORGET_USER = forget!("UPDATE users SET name = NULL, email = NULL WHERE id = $1", "$1", "$2");
+    FORGET_CONNECTIONS = "UPDATE connections SET account = NULL WHERE user_id = $1";
     FORGET_INTENTS = "UPDATE audit_intents SET name = NULL, address = NULL WHERE user_id = $1";
     FORGET_EVENTS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
         AND id IN (SELECT subject_id FROM audit_events WHERE user_id = $1 AND subject_id IS NOT NULL)";
@@ -233,6 +234,7 @@ impl AuditKeeping for Engine {
             let mut forgotten = blotter.blocks().await?;
             let mut steps = vec![
                 Step::one(FORGET_USER, params![user, in_spite]),
+                Step::any(FORGET_CONNECTIONS, params![user]),
                 Step::any(FORGET_INTENTS, params![user]),
                 Step::any(FORGET_EVENTS, params![user]),
                 Step::any(FORGET_SIGN_INS, params![user]),

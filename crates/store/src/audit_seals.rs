@@ -53,7 +53,8 @@ impl AuditClass {
         }
     }
 
-    /// Of an event of this kind. What a newer release wrote is kept the longest.
+    /// Of an event of this kind. What a newer release wrote is kept the longest, so a node of the release before seals it as
+    /// of that class: a kind that is to be kept for less time is of [`Self::Security`] in the release that first writes it.
     fn of(kind: &str) -> Self {
         const SIGN_INS: [AuditKind; 7] = [
             AuditKind::AuthorizeRefused,

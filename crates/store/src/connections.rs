@@ -6,6 +6,8 @@
 //! in one statement, before anybody uses it. A connection that ended stays, useless to everybody, until the provider has
 //! been told; whoever was refreshing it at that moment leaves there what is to be revoked.
 
+use std::time::Duration;
+
 use protocol::id::{Connecting, Connection, Id, User};
 use protocol::secret::{Hash, Sealed};
 use protocol::world::Timestamp;
@@ -14,6 +16,11 @@ use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, AuditEvent, StoreError, audit_events};
+
+/// One that holds for longer was claimed by a clock that was wrong; a claim is a minute.
+const NO_CLAIM_IS_LONGER: Duration = Duration::from_secs(15 * 60);
+/// The same of one that ended: a provider that is away is left alone for six hours at most.
+const NO_PAUSE_IS_LONGER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// What a provider gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,14 +223,14 @@ statement_list! {
         ORDER BY id LIMIT 100");
     LIVING = "SELECT id FROM connections WHERE ended_at IS NULL AND id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     LIST_ENDED = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NOT NULL \
-        AND COALESCE(claimed_until, 0) <= $1 ORDER BY ended_at LIMIT 20");
+        AND (COALESCE(claimed_until, 0) <= $1 OR claimed_until > $2) ORDER BY ended_at LIMIT 20");
     PUT = "INSERT INTO connections (id, user_id, server, binding, account, scope, access_token, refresh_token, expires_at, \
         generation, created_at, refreshed_at, rotated_at, tries) \
         SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $9, 0 FROM users WHERE id = $10 AND disabled_at IS NULL";
     USE_UP = "DELETE FROM connecting WHERE id = $1 AND user_id = $2 AND server = $3 AND taken_at IS NOT NULL";
     // Whoever saw an older state of it claims nothing.
     CLAIM = "UPDATE connections SET claim = $1, claimed_until = $2 WHERE id = $3 AND generation = $4 \
-        AND COALESCE(claimed_until, 0) <= $5 AND COALESCE(ended_at, 0) = $6 AND (needs_sign_in IS NULL OR ended_at IS NOT NULL)";
+        AND (COALESCE(claimed_until, 0) <= $5 OR claimed_until > $6) AND COALESCE(ended_at, 0) = $7 AND (needs_sign_in IS NULL OR ended_at IS NOT NULL)";
     RENEW = renew!("claim = $7");
     RENEW_LATE = renew!("generation = $7");
     REFUSE = "UPDATE connections SET needs_sign_in = $1, claim = NULL, claimed_until = NULL \
@@ -306,7 +313,9 @@ impl Connections for Engine {
     ) -> Answer<'_, bool> {
         Box::pin(async move {
             let ended = seen.ended_at.map_or(0, Timestamp::micros);
-            done(self, Step::one(CLAIM, params![claim, until, seen.id, seen.generation, now, ended])).await
+            let most = if seen.ended_at.is_some() { NO_PAUSE_IS_LONGER } else { NO_CLAIM_IS_LONGER };
+            let row = params![claim, until, seen.id, seen.generation, now, now.plus(most), ended];
+            done(self, Step::one(CLAIM, row)).await
         })
     }
 
@@ -391,7 +400,13 @@ impl Connections for Engine {
     }
 
     fn list_ended_connections(&self, now: Timestamp) -> Answer<'_, Vec<ConnectionRecord>> {
-        Box::pin(async move { self.many(LIST_ENDED, params![now]).await?.into_iter().map(decode).collect() })
+        Box::pin(async move {
+            self.many(LIST_ENDED, params![now, now.plus(NO_PAUSE_IS_LONGER)])
+                .await?
+                .into_iter()
+                .map(decode)
+                .collect()
+        })
     }
 
     fn forget_connection(

@@ -160,7 +160,12 @@ impl Keeper {
     async fn take_over(&self) -> Result<Vec<KeyRecord>, KeysError> {
         let begun = self.parts.clock.monotonic();
         let compared = compare_clocks(&self.parts, self.settings.clocks_apart).await;
-        self.freshness.note_clock(matches!(compared, Err(KeysError::ClocksApart { .. })));
+        match compared {
+            Ok(()) => self.freshness.note_clock(false),
+            Err(KeysError::ClocksApart { .. }) => self.freshness.note_clock(true),
+            // Nobody knows, so what was known stays.
+            Err(_) => {}
+        }
         compared?;
         let records = self.parts.store.list_keys().await?;
         let now = self.parts.clock.now();

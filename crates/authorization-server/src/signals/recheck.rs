@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_secs(15 * 60);
 const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a claim holds: far longer than anybody waits.
 const CLAIM: Duration = between_nodes(Duration::from_secs(60));
+/// One that holds for longer was made by a clock that was wrong.
+const NO_CLAIM_IS_LONGER: Duration = Duration::from_secs(15 * 60);
 /// When a provider that did not answer is asked again.
 const LATER: Duration = Duration::from_secs(60);
 
@@ -57,7 +59,8 @@ fn context(id: &Id<OfflineAccessRecord>) -> [&[u8]; 3] {
 
 /// Whether the provider is to be asked now.
 fn is_due(record: &OfflineAccessRecord, now: Timestamp) -> bool {
-    record.checked_at.plus(EVERY) <= now && record.claimed_until.is_none_or(|until| until <= now)
+    let is_free = |until| until <= now || until > now.plus(NO_CLAIM_IS_LONGER);
+    record.checked_at.plus(EVERY) <= now && record.claimed_until.is_none_or(is_free)
 }
 
 /// What a provider's silence is worth: whether a newer token may have been lost with its answer.

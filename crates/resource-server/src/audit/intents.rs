@@ -90,7 +90,7 @@ impl Intents {
             }
             let some: Vec<Arc<Waiting>> = self.lock().iter().take(AT_ONCE).map(Arc::clone).collect();
             let intents: Vec<CallIntent> = some.iter().map(|one| one.intent.clone()).collect();
-            let written = self.store.append_intents(self.node, &intents, self.clock.now()).await;
+            let written = self.store.append_intents(self.node, &intents, self.clock.earliest()).await;
             self.has_written.store(true, Ordering::Relaxed);
             if let Err(error) = &written {
                 tracing::warn!(error = error as &dyn std::error::Error, "calls not written down are refused");
@@ -111,7 +111,7 @@ impl Intents {
                 () = tokio::time::sleep(HEARD_EVERY) => {}
             }
             if self.has_written.load(Ordering::Relaxed)
-                && let Err(error) = self.store.note_node(self.node, self.clock.now()).await
+                && let Err(error) = self.store.note_node(self.node, self.clock.earliest()).await
             {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,

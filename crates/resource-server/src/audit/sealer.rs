@@ -12,7 +12,7 @@ use protocol::id::Id;
 use protocol::jose::{Algorithm, Expect, JoseError, VerifyingKeys};
 use protocol::keys::Keys;
 use protocol::secret::Hash;
-use protocol::world::{Clock, Entropy};
+use protocol::world::{Clock, Entropy, Freshness};
 use serde::{Deserialize, Serialize};
 use store::{AuditClass, AuditEvent, AuditKind, Cutoffs, Outcome, Seal, Sealing, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -87,18 +87,20 @@ pub struct Sealer {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     keep: Keep,
+    freshness: Arc<Freshness>,
 }
 
 impl Sealer {
     /// One that has not begun, and removes nothing.
     #[must_use]
-    pub const fn new(
+    pub fn new(
         store: Arc<dyn Store>,
         keys: Arc<ArcSwap<Keys>>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { store, keys, clock, entropy, keep: Keep { classes: Vec::new(), usage: None } }
+        let keep = Keep { classes: Vec::new(), usage: None };
+        Self { store, keys, clock, entropy, keep, freshness: Arc::new(Freshness::for_ever()) }
     }
 
     /// The same, and it removes what is too old.
@@ -108,11 +110,21 @@ impl Sealer {
         self
     }
 
+    /// The same, and while its clock is found to be another than that of the record it leaves the work to others.
+    #[must_use]
+    pub fn by_the_clock_of(mut self, freshness: Arc<Freshness>) -> Self {
+        self.freshness = freshness;
+        self
+    }
+
     /// Seals one batch.
     ///
     /// # Errors
     /// [`SealError`]; then nothing was sealed, or it was and nobody heard.
     pub async fn seal(&self) -> Result<Round, SealError> {
+        if self.freshness.clock_differs() {
+            return Ok(Round::Nothing);
+        }
         let entries = self.store.unsealed_rows().await?;
         if entries.is_empty() {
             return Ok(Round::Nothing);
@@ -127,6 +139,9 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal`].
     pub async fn remove(&self) -> Result<u64, SealError> {
+        if self.freshness.clock_differs() {
+            return Ok(0);
+        }
         // By the earlier time, if it is in doubt.
         let now = self.clock.earliest();
         if let Some(keep) = self.keep.usage {

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::world::{Clock, Entropy};
+use protocol::world::{Clock, Entropy, Freshness};
 use store::{AuditKind, AuditRow, Outcome, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use upstream::collector::{Attribute, Collector, CollectorError, Log, Severity};
@@ -36,6 +36,7 @@ struct Sending {
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     collector: Arc<Collector>,
+    freshness: Arc<Freshness>,
     node: [u8; 16],
 }
 
@@ -52,7 +53,7 @@ impl ResourceServer {
     /// Sends the audit to a collector; a task that somebody must own.
     pub async fn send_audit(&self, collector: Arc<Collector>, shutdown: CancellationToken) {
         let (store, counters) = (Arc::clone(&self.parts.store), Arc::clone(&self.parts.counters));
-        let world = (Arc::clone(&self.clock), &*self.parts.entropy);
+        let world = (Arc::clone(&self.clock), &*self.parts.entropy, Arc::clone(self.held_keys.freshness()));
         Sending::new(store, world, counters, collector).run(&shutdown).await;
     }
 }
@@ -60,13 +61,13 @@ impl ResourceServer {
 impl Sending {
     fn new(
         store: Arc<dyn Store>,
-        (clock, entropy): (Arc<dyn Clock>, &dyn Entropy),
+        (clock, entropy, freshness): (Arc<dyn Clock>, &dyn Entropy, Arc<Freshness>),
         counters: Arc<Counters>,
         collector: Arc<Collector>,
     ) -> Self {
         let mut node = [0; 16];
         entropy.fill(&mut node);
-        Self { store, clock, counters, collector, node }
+        Self { store, clock, counters, collector, freshness, node }
     }
 
     /// Sends until it is told to stop. What is sealed after that is sent after the next start.
@@ -123,6 +124,9 @@ impl Sending {
 
     /// Sends what is under the next seal. Whether there was one.
     async fn pass(&self) -> Result<bool, SendError> {
+        if self.freshness.clock_differs() {
+            return Ok(false);
+        }
         let now = self.clock.now();
         let Some(sent) = self.store.take_sending_turn(self.node, now, now.plus(TURN)).await? else {
             return Ok(false);

@@ -150,7 +150,7 @@ async fn calls_that_only_read_are_left_out_if_they_are_to_be() {
         [(true, &["ping", "reads", "writes", "call_refused"][..]), (false, &["writes", "call_refused"])]
     {
         let world = World::with(|settings| settings.record_reading = record_reading).await;
-        world.server.revocations().read().await.unwrap();
+        world.read().await;
         let token = world.token(|_| {});
         let tools = tools.clone();
         world.upstream.answers(move |seen| {
@@ -176,7 +176,7 @@ async fn calls_that_only_read_are_left_out_if_they_are_to_be() {
 #[tokio::test]
 async fn a_call_that_only_reads_and_fails_is_not_left_out() {
     let world = World::with(|settings| settings.record_reading = false).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     world.upstream.always(500, "application/json", "{}");
     world.answered(post(&world.token(|_| {}), PING)).await;
     assert_eq!(world.audited().await[0].reason.as_deref(), Some("upstream_status"));

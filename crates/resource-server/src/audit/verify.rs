@@ -221,7 +221,7 @@ impl Walk<'_> {
     fn rows(&mut self, seal: u64, entries: &[SealEntry], rows: &[SealedAuditRow]) {
         let mut known = vec![false; rows.len()];
         for (index, (position, entry)) in (0_i64..).zip(entries).enumerate() {
-            let is_exact = |row: &SealedAuditRow| row.position == position && row.entry == *entry;
+            let is_exact = |row: &SealedAuditRow| row.position == position && is_as_sealed(&row.entry, entry);
             // Nearly every row.
             if let (Some(row), Some(known)) = (rows.get(index), known.get_mut(index))
                 && !*known
@@ -239,7 +239,7 @@ impl Walk<'_> {
             };
             let (found, fault) = if let Some(found) = find(&is_exact) {
                 (Some(found), None)
-            } else if let Some(found) = find(&|row| row.entry == *entry) {
+            } else if let Some(found) = find(&|row| is_as_sealed(&row.entry, entry)) {
                 (Some(found), Some(Fault::Moved(seal, Named::of(entry))))
             } else if let Some(found) = find(&is_same) {
                 (Some(found), Some(Fault::Altered(seal, Named::of(entry))))
@@ -266,6 +266,11 @@ impl Walk<'_> {
     fn may_be_gone(&self, entry: &SealEntry) -> bool {
         self.cutoffs.get(entry.class.as_str()).is_some_and(|cutoff| entry.at.micros() < *cutoff)
     }
+}
+
+/// Of which class it is follows from its kind, which is hashed; a release may have another class for it than the one that sealed.
+fn is_as_sealed(row: &SealEntry, sealed: &SealEntry) -> bool {
+    (row.at, row.id, row.hash) == (sealed.at, sealed.id, sealed.hash)
 }
 
 #[cfg(test)]

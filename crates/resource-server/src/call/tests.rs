@@ -45,7 +45,7 @@ async fn a_post_must_be_json_and_accept_both_media_types() {
 #[tokio::test]
 async fn a_message_of_the_limit_is_taken_and_one_more_byte_is_not() {
     let world = World::with(|settings| settings.message_bytes = 100).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     let token = world.token(|_| {});
     let message = |len: usize| format!("{PING}{}", " ".repeat(len - PING.len()));
     assert_eq!(world.answered(post(&token, &message(100))).await.0, 200);

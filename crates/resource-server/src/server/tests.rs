@@ -121,7 +121,7 @@ async fn what_was_not_read_lately_is_not_served_by() {
         (said(&error), error.retry_after()),
         ((503, "revocations_stale"), Some(Duration::from_secs(2)))
     );
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     assert_eq!(world.answered(post(&token, PING)).await.0, 200);
     world.clock.advance(Duration::from_millis(5001));
     assert_eq!(said(&world.call(post(&token, PING)).await.unwrap_err()), (503, "revocations_stale"));
@@ -260,7 +260,7 @@ async fn json_of_unknown_length_is_passed_as_it_comes_and_can_be_ended() {
 #[tokio::test]
 async fn se_07_a_person_has_only_so_many_streams_and_the_others_have_theirs() {
     let world = World::with(|settings| settings.streams_per_person = 2).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     let bob = world.person("bob", &["staff"]).await;
     let (mine, others) = (world.token(|_| {}), world.token(|claims| claims.sub = bob.to_string()));
     world.upstream.answers(|_| Some(events(events_body().1)));
@@ -278,7 +278,7 @@ async fn se_07_a_person_has_only_so_many_streams_and_the_others_have_theirs() {
     assert!(world.upstream.seen().is_empty());
     // The person is read anew, and still holds what they hold.
     world.clock.advance(Duration::from_secs(31));
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     assert_eq!(said(&world.call(listen(&mine)).await.unwrap_err()), (429, "person_streams_exhausted"));
     assert_eq!(world.call(listen(&others)).await.unwrap().status(), 200);
     assert_eq!(world.call(post(&mine, PING)).await.unwrap().status(), 200, "an answer is no such stream");
@@ -291,7 +291,7 @@ async fn se_07_a_person_has_only_so_many_streams_and_the_others_have_theirs() {
 #[tokio::test]
 async fn a_person_has_only_so_many_calls_in_progress() {
     let world = World::with(|settings| settings.calls_per_person = 1).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     let bob = world.person("bob", &["staff"]).await;
     let (mine, others) = (world.token(|_| {}), world.token(|claims| claims.sub = bob.to_string()));
     world.upstream.answers(|_| Some(events(events_body().1)));
@@ -306,7 +306,7 @@ async fn a_person_has_only_so_many_calls_in_progress() {
 #[tokio::test]
 async fn over_the_number_of_streams_is_503() {
     let world = World::with(|settings| settings.open_streams = 1).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     let token = world.token(|_| {});
     world.upstream.answers(|_| Some(events(events_body().1)));
     let first = world.call(post(&token, PING)).await.unwrap();
@@ -364,7 +364,7 @@ async fn settings_that_do_not_fit_together_are_refused() {
 #[tokio::test]
 async fn a_stream_lives_as_long_as_its_token_and_the_grace() {
     let world = World::with(|settings| settings.stream_grace = Duration::from_secs(100)).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     let token = world.token(|_| {});
     let (feed, body) = events_body();
     let (mut body, clock) = (Some(body), Arc::clone(&world.clock));

@@ -82,6 +82,9 @@ impl ResourceServer {
     /// # Errors
     /// [`StoreError`] if the record does not answer.
     pub async fn revoke_ended(&self) -> Result<(), StoreError> {
+        if self.clock_differs() {
+            return Ok(());
+        }
         let vault = self.vault();
         for record in vault.store.list_ended_connections(vault.clock.now()).await? {
             let claim = Secret::random("", &*vault.entropy).hash();

@@ -162,7 +162,8 @@ impl Desk {
     async fn open(config: &ConfigArgument) -> Result<Self, Failure> {
         let config = wiring::load_to_tend(&config.config)?;
         let store = wiring::open_existing_store(&config).await?;
-        Ok(Self { config, store, world: World::real() })
+        let world = World::of_record(store.as_ref()).await?;
+        Ok(Self { config, store, world })
     }
 
     fn now(&self) -> Timestamp {

@@ -95,7 +95,7 @@ async fn list(arguments: &ListArguments) -> Result<String, Failure> {
         Some(user) => Some(people::find_one(store.as_ref(), user).await?.id),
         None => None,
     };
-    let now = World::real().clock.now();
+    let now = World::of_record(store.as_ref()).await?.clock.now();
     let mut found = all(store.as_ref(), user).await?;
     found.retain(|one| arguments.server.as_ref().is_none_or(|server| *server == one.server));
     let names = names(store.as_ref(), &found).await?;
@@ -229,7 +229,7 @@ async fn end(arguments: &EndArguments) -> Result<String, Failure> {
     let Some(record) = found else {
         return Err(Failure::Arguments(format!("{who} has connected no account for `{server}`")));
     };
-    let world = World::real();
+    let world = World::of_record(store.as_ref()).await?;
     let stopping = Stopping {
         clock: world.clock.as_ref(),
         entropy: world.entropy.as_ref(),

@@ -60,10 +60,9 @@ async fn make(arguments: &EmergencyLoginArguments) -> Result<String, Failure> {
         return Err(Failure::Arguments("--why is for the audit: one line of at most 500 bytes".to_owned()));
     }
     let config = wiring::load_to_tend(&arguments.config)?;
-    let world = World::real();
-    let masters = wiring::master_keys(&config, &world).await?;
+    let masters = wiring::master_keys(&config, &World::real()).await?;
     let store = wiring::open_existing_store(&config).await?;
-    let World { clock, entropy } = world;
+    let World { clock, entropy } = World::of_record(store.as_ref()).await?;
     let keys = keys::read(store.as_ref(), &masters, clock.as_ref()).await?;
     let user = people::find_one(store.as_ref(), &arguments.user).await?;
     if user.service_account().is_some() {

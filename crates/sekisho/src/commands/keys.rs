@@ -114,9 +114,10 @@ struct Desk {
 impl Desk {
     async fn open(file: &Path) -> Result<Self, Failure> {
         let config = wiring::load_to_tend(file)?;
-        let world = World::real();
-        let masters = wiring::master_keys(&config, &world).await?;
+        // A key-management service goes by the time of this machine.
+        let masters = wiring::master_keys(&config, &World::real()).await?;
         let store = wiring::open_existing_store(&config).await?;
+        let world = World::of_record(store.as_ref()).await?;
         Ok(Self { config, store, masters, world })
     }
 

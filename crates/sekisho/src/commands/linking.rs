@@ -112,7 +112,7 @@ async fn link(LinkArguments { other, to }: &LinkArguments) -> Result<String, Fai
         ));
     }
     let store = wiring::open_existing_store(&config).await?;
-    let world = World::real();
+    let world = World::of_record(store.as_ref()).await?;
     let to = people::find_one(store.as_ref(), to).await?;
     let known = store.find_people(&other.identity).await?;
     let is_own = |one: &&UserRecord| one.connector == identity.connector && one.subject == identity.subject;
@@ -136,7 +136,7 @@ async fn unlink(arguments: &IdentityArguments) -> Result<String, Failure> {
     let config = wiring::load_to_tend(&arguments.config)?;
     let identity = identity(&arguments.identity)?;
     let store = wiring::open_existing_store(&config).await?;
-    let world = World::real();
+    let world = World::of_record(store.as_ref()).await?;
     let link = store.find_identity_link(&identity.connector, &identity.subject).await?;
     let link = link.ok_or_else(|| Failure::Arguments(format!("{} is not linked", arguments.identity)))?;
     let user = people::find_one(store.as_ref(), &link.user.to_string()).await?;

@@ -102,7 +102,7 @@ pub(super) fn allow(arguments: &AllowArguments) -> Result<ExitCode, Failure> {
 
 async fn stop(arguments: &StopArguments, config: &Config) -> Result<String, Failure> {
     let store = wiring::open_existing_store(config).await?;
-    let world = World::real();
+    let world = World::of_record(store.as_ref()).await?;
     let stopping = stopping(config, &world, store.as_ref());
     let target = target(arguments, config, &world, store.as_ref()).await?;
     let ended = stopping.stop(&target, arguments.block, arguments.reason.as_deref()).await?;
@@ -184,7 +184,7 @@ fn told(target: &Target, block: bool, ended: StopCounts, by: Timestamp) -> Strin
 
 async fn let_in(arguments: &AllowArguments, config: &Config) -> Result<String, Failure> {
     let store = wiring::open_existing_store(config).await?;
-    let world = World::real();
+    let world = World::of_record(store.as_ref()).await?;
     let stopping = stopping(config, &world, store.as_ref());
     let note = arguments.reason.as_deref();
     let (who, was_out) = if let Some(user) = &arguments.user {

@@ -30,7 +30,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use protocol::world::{Clock, Entropy, Steady};
-use store::{Engine, EngineConfig};
+use store::{Engine, EngineConfig, Store};
 
 pub use self::master_keys::master_keys;
 pub use self::outward::Trusts;
@@ -38,7 +38,7 @@ pub use self::running::{Running, start};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::store::StoreAt;
-use crate::world::{SystemClock, SystemEntropy};
+use crate::world::{self, SystemClock, SystemEntropy};
 
 /// The two powers that are handed to every room.
 #[derive(Clone, Debug)]
@@ -53,6 +53,12 @@ impl World {
     /// The real ones.
     pub fn real() -> Self {
         Self { clock: Arc::new(Steady::new(SystemClock::default())), entropy: Arc::new(SystemEntropy) }
+    }
+
+    /// Those of a command that writes into a record beside its nodes.
+    pub async fn of_record(store: &dyn Store) -> Result<Self, Failure> {
+        let clock = world::clock_of(store).await.map_err(|error| Failure::Wiring(error.to_string()))?;
+        Ok(Self { clock, entropy: Arc::new(SystemEntropy) })
     }
 }
 

@@ -175,6 +175,7 @@ impl Running {
         let world = &self.shared.world;
         let sealer = Sealer::new(store, keys, Arc::clone(&world.clock), Arc::clone(&world.entropy));
         let sealer = sealer.keeping(keep(&self.assembly.load().config.audit));
+        let sealer = sealer.by_the_clock_of(Arc::clone(self.shared.keeper.freshness()));
         self.tasks.spawn(sealer.run(self.close_seals.clone()));
         let (resource_server, close) =
             (Arc::clone(&self.assembly.load().resource_server), self.close_audit.clone());
@@ -264,6 +265,10 @@ async fn sweep(shared: Shared, stop: CancellationToken) {
         }
         let before = std::mem::replace(&mut looked, shared.world.clock.monotonic());
         let was_held = looked.saturating_sub(before) > SWEEP_EVERY.saturating_add(HELD);
+        if shared.keeper.freshness().clock_differs() {
+            // What is removed by a wrong clock is gone for everybody (attacks.md, F-13).
+            continue;
+        }
         if let Err(error) = shared.store.sweep(shared.world.clock.earliest()).await {
             tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
         }

@@ -15,6 +15,7 @@ contract! {
     intents_are_found_by_who_and_where,
     calls_of_a_node_that_is_gone_become_events_of_unknown_outcome_once,
     calls_of_a_node_that_is_heard_of_are_left_alone,
+    f_13_a_node_that_was_seen_by_a_wrong_clock_is_gone_all_the_same,
     how_a_call_ended_that_was_settled_is_told_beside_its_event,
     a_call_has_one_event_also_if_it_ends_while_it_is_settled,
 }
@@ -114,6 +115,13 @@ async fn calls_of_a_node_that_is_heard_of_are_left_alone(store: Opened) {
     store.note_node(OTHER, NOW.plus(2 * MINUTE)).await.unwrap();
     assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE + Duration::from_secs(1))).await.unwrap(), 1);
     assert_eq!(on_their_way(&store).await, [2]);
+}
+
+async fn f_13_a_node_that_was_seen_by_a_wrong_clock_is_gone_all_the_same(store: Opened) {
+    store.append_intents(NODE, &[intent(1)], NOW.plus(10 * 365 * 24 * 60 * MINUTE)).await.unwrap();
+    store.append_intents(OTHER, &[intent(2)], NOW.plus(4 * 60 * MINUTE)).await.unwrap();
+    assert_eq!(store.settle_intents(NOW).await.unwrap(), 1);
+    assert_eq!(on_their_way(&store).await, [2], "by some hours it may be there yet");
 }
 
 async fn how_a_call_ended_that_was_settled_is_told_beside_its_event(store: Opened) {

@@ -8,10 +8,11 @@ use protocol::world::Timestamp;
 use store::{
     Appended, AuditBlock, AuditBlocks as _, AuditClass, AuditEvent, AuditEvents as _, AuditFilter, AuditHold,
     AuditIntents as _, AuditKeeping as _, AuditKind, AuditSeals as _, AuditSubject, CallBatch, CallEvent,
-    CallIntent, Forget, Outcome, Queries as _, Seal, Sealing, SharedSubject, UsageBy, UsageOf,
-    UsageRecord as _, Users as _,
+    CallIntent, Connections as _, Forget, Outcome, Queries as _, Seal, Sealing, SharedSubject, UsageBy,
+    UsageOf, UsageRecord as _, Users as _,
 };
 
+use crate::connections::connected;
 use crate::engines::{Opened, contract};
 use crate::fixtures::*;
 
@@ -223,6 +224,7 @@ async fn what_is_held_stays_until_the_hold_ends(store: Opened) {
 
 async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
     let alice = person(&store, 1).await;
+    assert!(connected(&store, 1, alice.id, "notes").await.account.is_some());
     let mut told = event(AuditKind::Stopped);
     (told.user, told.subject) = (Some(alice.id), Some(subject(9)));
     store.append_audit(vec![told]).await.unwrap();
@@ -253,6 +255,8 @@ async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
     assert!(before.iter().all(|row| after.contains(row)), "what is sealed is as it was");
     assert_eq!(names().await, ["person 2"]);
     assert_eq!(store.find_user(alice.id).await.unwrap().unwrap().name, None);
+    let connection = store.find_connection(alice.id, "notes").await.unwrap().unwrap();
+    assert_eq!(connection.account, None, "nor by what they are called elsewhere");
 }
 
 async fn usage_counts_each_seal_once_on_however_many_nodes(store: Opened) {

@@ -8,6 +8,7 @@ use crate::fixtures::*;
 contract! {
     one_node_sends_at_a_time_and_the_next_goes_on_where_it_ended,
     of_nodes_that_begin_at_once_one_has_the_turn,
+    f_13_a_turn_that_was_taken_by_a_wrong_clock_binds_nobody,
 }
 
 const ONE: [u8; 16] = [1; 16];
@@ -29,6 +30,15 @@ async fn one_node_sends_at_a_time_and_the_next_goes_on_where_it_ended(store: Ope
     // It gives the turn back.
     assert_eq!(take(OTHER, end, end).await, Some(9));
     assert_eq!(take(ONE, end, later).await, Some(9));
+}
+
+async fn f_13_a_turn_that_was_taken_by_a_wrong_clock_binds_nobody(store: Opened) {
+    let ahead = NOW.plus(10 * 365 * 24 * 60 * MINUTE);
+    assert!(store.take_sending_turn(ONE, ahead, ahead.plus(5 * MINUTE)).await.unwrap().is_some());
+    assert_eq!(store.take_sending_turn(OTHER, NOW, NOW.plus(5 * MINUTE)).await.unwrap(), Some(0));
+    assert_eq!(store.take_sending_turn(ONE, NOW, NOW.plus(5 * MINUTE)).await.unwrap(), None);
+    // Given back by whoever does not have it.
+    assert_eq!(store.take_sending_turn(ONE, NOW, NOW).await.unwrap(), None);
 }
 
 async fn of_nodes_that_begin_at_once_one_has_the_turn(store: Opened) {

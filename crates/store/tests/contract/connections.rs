@@ -1,5 +1,6 @@
 use protocol::id::{Id, User};
 use protocol::secret::Sealed;
+use protocol::world::Timestamp;
 use store::{
     AuditEvent, AuditKind, ConnectOutcome, ConnectingRecord, ConnectingRecords as _, ConnectionRecord,
     Connections as _, GivenTokens, Maintenance as _, NewConnection, RenewOutcome, Renewed, RevocationKind,
@@ -14,6 +15,7 @@ contract! {
     a_connection_comes_of_a_taken_attempt_alone,
     connecting_again_ends_the_connection_before,
     of_many_who_want_to_refresh_one_does,
+    f_13_a_claim_that_was_made_by_a_wrong_clock_binds_nobody,
     a_new_pair_is_written_whole_by_the_holder_of_the_claim_alone,
     a_new_pair_ends_what_was_said_of_the_one_before,
     a_pair_that_comes_late_counts_while_nobody_has_a_newer_one,
@@ -161,6 +163,31 @@ async fn of_many_who_want_to_refresh_one_does(store: Opened) {
     assert_eq!(found(&store, ada, "notes").await.unwrap().claimed_until, Some(until));
     // Whoever held it did not come back.
     assert!(store.claim_connection(seen, hash("claim", 99), until.plus(MINUTE), until).await.unwrap());
+}
+
+async fn f_13_a_claim_that_was_made_by_a_wrong_clock_binds_nobody(store: Opened) {
+    let ada = person(&store, 1).await.id;
+    let seen = connected(&store, 1, ada, "notes").await;
+    let hours = |hours: u32| NOW.plus(60 * hours * MINUTE);
+    let claim = async |seen: &ConnectionRecord, number, now: Timestamp, until| {
+        store.claim_connection(seen.clone(), hash("claim", number), until, now).await.unwrap()
+    };
+    assert!(claim(&seen, 1, hours(99), hours(99).plus(MINUTE)).await);
+    assert!(claim(&seen, 2, NOW, NOW.plus(MINUTE)).await);
+    assert!(!claim(&seen, 3, NOW, NOW.plus(MINUTE)).await);
+    connected(&store, 2, ada, "notes").await;
+    let listed = async || store.list_ended_connections(NOW.plus(2 * MINUTE)).await.unwrap();
+    let ended = listed().await.pop().unwrap();
+    for (until, is_free) in [(hours(99), true), (hours(6), false)] {
+        let number = 10 + u64::from(is_free);
+        assert!(claim(&ended, number, NOW.plus(2 * MINUTE), NOW.plus(3 * MINUTE)).await);
+        assert!(store.postpone_connection(ended.id, hash("claim", number), until).await.unwrap());
+        assert_eq!(listed().await.len(), usize::from(is_free), "{until:?}");
+    }
+    assert!(
+        !claim(&ended, 20, NOW.plus(2 * MINUTE), NOW.plus(3 * MINUTE)).await,
+        "a pause of six hours is one"
+    );
 }
 
 async fn a_new_pair_is_written_whole_by_the_holder_of_the_claim_alone(store: Opened) {

@@ -277,3 +277,33 @@ async fn nodes_that_seal_at_once_seal_each_row_once() {
     let found = verified(&world, None).await;
     assert_eq!((found.count, found.rows, found.unsealed), (0, 41, 0), "{:?}", found.faults);
 }
+
+/// F-13: by a clock that is not that of the record nothing is sealed, and above all nothing is removed.
+#[tokio::test]
+async fn f_13_a_node_with_a_wrong_clock_removes_nothing() {
+    let world = World::new().await;
+    let freshness = Arc::new(protocol::world::Freshness::for_ever());
+    let year = std::time::Duration::from_secs(365 * 24 * 3600);
+    let keep = super::super::Keep { classes: vec![(AuditClass::Security, year)], usage: None };
+    let here = sealer(&world).keeping(keep).by_the_clock_of(Arc::clone(&freshness));
+    event(&world, 0).await;
+    seal_all(&world).await;
+    event(&world, 1).await;
+    world.clock.advance(10 * year);
+    freshness.note_clock(true);
+    assert_eq!(here.remove().await.unwrap(), 0);
+    assert_eq!(here.seal().await.unwrap(), Round::Nothing);
+    freshness.note_clock(false);
+    assert_eq!(here.seal().await.unwrap(), Round::Sealed(1), "the control");
+    assert_eq!(here.remove().await.unwrap(), 2);
+}
+
+/// F-20: sealed by a release that knows the kind not yet, or keeps it for another time.
+#[test]
+fn f_20_of_which_class_a_row_was_sealed_is_no_part_of_what_it_says() {
+    let (at, id, hash) = (crate::fixture::START, Id::from_bytes([7; 16]), Hash::of(b"row"));
+    let sealed = SealEntry { class: AuditClass::Security, at, id, hash };
+    assert!(is_as_sealed(&SealEntry { class: AuditClass::Token, ..sealed }, &sealed));
+    assert!(!is_as_sealed(&SealEntry { hash: Hash::of(b"another"), ..sealed }, &sealed));
+    assert!(!is_as_sealed(&SealEntry { id: Id::from_bytes([8; 16]), ..sealed }, &sealed));
+}

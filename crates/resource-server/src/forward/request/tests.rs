@@ -191,7 +191,7 @@ async fn an_assertion_is_used_again_while_enough_of_it_is_left_and_the_person_is
         if let Some(groups) = groups {
             world.person("alice", &groups).await;
         }
-        world.server.revocations().read().await.unwrap();
+        world.read().await;
         world.call(post(&token, PING)).await.unwrap();
         assertions.push(world.upstream.only().header("sekisho-identity").unwrap().to_owned());
     }

@@ -14,7 +14,7 @@ async fn guarding(assertion: bool, credential: Credential) -> World {
     let files = ServerSettings { assertion, credential, ..server("files") };
     let notes = ServerSettings { low_risk: true, ..server("notes") };
     let world = World::with(|settings| settings.servers = vec![files, notes]).await;
-    world.server.revocations().read().await.unwrap();
+    world.read().await;
     world
 }
 

@@ -68,7 +68,9 @@ pub(super) struct ForgetArguments {
 
 async fn open(config: &ConfigArgument) -> Result<(std::sync::Arc<Engine>, World), Failure> {
     let config = wiring::load_to_tend(&config.config)?;
-    Ok((wiring::open_existing_store(&config).await?, World::real()))
+    let store = wiring::open_existing_store(&config).await?;
+    let world = World::of_record(store.as_ref()).await?;
+    Ok((store, world))
 }
 
 fn event(world: &World, kind: AuditKind) -> AuditEvent {

@@ -43,9 +43,9 @@ struct Bench {
 impl Bench {
     async fn open(file: &Path) -> Result<Self, Failure> {
         let config = wiring::load_to_tend(file)?;
-        let world = World::real();
-        let masters = wiring::master_keys(&config, &world).await?;
+        let masters = wiring::master_keys(&config, &World::real()).await?;
         let store = wiring::open_existing_store(&config).await?;
+        let world = World::of_record(store.as_ref()).await?;
         let keys = authorization_server::keys::read(store.as_ref(), &masters, world.clock.as_ref()).await?;
         Ok(Self { store, keys })
     }
