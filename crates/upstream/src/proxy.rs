@@ -151,9 +151,14 @@ fn is_near(host: &str) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.is_unspecified(),
         IpAddr::V6(v6) => {
-            // AWS: EC2 User Guide, "Instance metadata and user data"; EKS Pod Identity.
-            let aws = matches!(v6.segments(), [0xfd00, 0x0ec2, ..]);
-            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || aws
+            // As `guarded` has them: AWS, Google, Oracle.
+            let of_a_cloud = matches!(
+                v6.segments(),
+                [0xfd00, 0x0ec2, ..]
+                    | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254]
+                    | [0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe]
+            );
+            v6.is_loopback() || v6.is_unicast_link_local() || v6.is_unspecified() || of_a_cloud
         }
     }
 }

@@ -46,7 +46,7 @@ const NAMES: usize = 20;
 pub(crate) struct ServerTools {
     server: String,
     pins: ArcSwap<Pins>,
-    /// Tools that were seen to say what cannot be remembered, up to [`UNPINNED`].
+    /// Tools that were seen to say what cannot be remembered: those that have a pin, and up to [`UNPINNED`] others.
     unpinned: ArcSwap<HashSet<String>>,
     /// Whether the record was asked once.
     looked: AtomicBool,
@@ -92,10 +92,13 @@ impl ServerTools {
 
     /// Tells the keeper. If it has too much to do, the next list brings it again.
     pub(crate) fn tell(self: &Arc<Self>, mode: ToolsMode, gathered: Gathered) {
-        let (mut heard, unpinned) = (gathered.heard, self.unpinned.load());
+        let (mut heard, unpinned, pins) = (gathered.heard, self.unpinned.load(), self.pins.load());
         heard.retain(|heard| match heard {
             Heard::Said(_) => true,
-            Heard::Unpinned(tool) => !unpinned.contains(tool) && unpinned.len() < UNPINNED,
+            // Of those that have a pin there are not too many.
+            Heard::Unpinned(tool) => {
+                !unpinned.contains(tool) && (unpinned.len() < UNPINNED || pins.find(tool).is_some())
+            }
         });
         if !heard.is_empty() {
             let _ = self.news.try_send(News { of: Arc::clone(self), mode, heard });
@@ -136,7 +139,13 @@ impl ServerTools {
         let mut news: Vec<_> = tools.into_iter().filter(|tool| !known.contains(tool)).collect();
         news.sort_unstable();
         news.dedup();
-        news.truncate(UNPINNED.saturating_sub(known.len()));
+        let (mut pinned, mut others): (Vec<_>, Vec<_>) = {
+            let pins = self.pins.load();
+            news.into_iter().partition(|tool| pins.find(tool).is_some())
+        };
+        others.truncate(UNPINNED.saturating_sub(known.len()));
+        pinned.append(&mut others);
+        let news = pinned;
         if !news.is_empty() {
             self.unpinned.store(Arc::new(known.iter().chain(&news).cloned().collect()));
         }

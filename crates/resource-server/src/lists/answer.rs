@@ -38,6 +38,8 @@ pub(crate) struct Answered {
     /// The answers that were taken out because of what their reader was to be asked; none in the place of the id for a
     /// question that is not the answer itself.
     pub(crate) refused: Vec<Option<RequestId>>,
+    /// The answers that were taken out because nobody can tell what their reader would see.
+    pub(crate) unread: Vec<RequestId>,
     /// How much was taken out because it is suspicious, and not because it is not for this reader.
     pub(crate) dropped: u32,
 }
@@ -63,9 +65,15 @@ impl Text {
 
 /// Judges a text.
 pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
-    let dropped = Answered { text: Text::Nothing, ids: Vec::new(), refused: Vec::new(), dropped: 1 };
+    let dropped = Answered {
+        text: Text::Nothing,
+        ids: Vec::new(),
+        refused: Vec::new(),
+        unread: Vec::new(),
+        dropped: 1,
+    };
     let Ok(text) = std::str::from_utf8(bytes) else { return dropped };
-    let mut judging = Judging { see, ids: Vec::new(), refused: Vec::new(), dropped: 0 };
+    let mut judging = Judging { see, ids: Vec::new(), refused: Vec::new(), unread: Vec::new(), dropped: 0 };
     let text = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
         match serde_json::from_str(text) {
             Ok(messages) => judging.batch(messages),
@@ -78,7 +86,8 @@ pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
         })
     };
     judging.see.judged();
-    Answered { text, ids: judging.ids, refused: judging.refused, dropped: judging.dropped }
+    let Judging { ids, refused, unread, dropped, .. } = judging;
+    Answered { text, ids, refused, unread, dropped }
 }
 
 /// What is listed in the place of an item.
@@ -104,6 +113,7 @@ struct Judging<'s> {
     see: &'s mut dyn See,
     ids: Vec<RequestId>,
     refused: Vec<Option<RequestId>>,
+    unread: Vec<RequestId>,
     dropped: u32,
 }
 
@@ -152,7 +162,13 @@ impl Judging<'_> {
             }
             (None, Some(result), None) => {
                 let id = id.and_then(RequestId::from_json).ok_or(Odd)?;
-                let text = self.result(result, &id)?.map(|result| members.with("result", &result));
+                let before = self.refused.len();
+                let result = self.result(result, &id).inspect_err(|Odd| {
+                    if self.refused.len() == before {
+                        self.unread.push(id.clone());
+                    }
+                });
+                let text = result?.map(|result| members.with("result", &result));
                 self.ids.push(id);
                 Ok(text.map_or(Text::Untouched, Text::Changed))
             }

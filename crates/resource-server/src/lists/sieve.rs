@@ -281,6 +281,12 @@ impl Sieve {
         let answered = judge(&data, see);
         self.dropped += answered.dropped;
         self.refuse(&answered.refused, out);
+        // A list that was asked for may still come, and whoever waits for it is told at the end.
+        let waits = |id: &RequestId| self.expected == Expected::Anything && self.request.as_ref() == Some(id);
+        if let Some(id) = answered.unread.into_iter().find(waits) {
+            self.request = None;
+            out.add(&error(id, UNREADABLE));
+        }
         match answered.text {
             Text::Nothing => return,
             Text::Untouched if plain => out.add(event),

@@ -336,6 +336,23 @@ fn what_is_no_list_goes_on_as_it_came_and_is_not_kept_back() {
     }
 }
 
+/// What is no list although it is called so is not passed on, and nobody waits for it.
+#[test]
+fn px_18_whoever_waits_for_an_answer_that_cannot_be_read_is_told() {
+    for result in
+        [r#"{"content":[],"resources":{"cpu":2}}"#, r#"{"tools":[],"resources":[]}"#, r#"{"Tools":[]}"#]
+    {
+        let stream = format!("data: {{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{result}}}\n\n{NOTE}");
+        let mut sieve = Sieve::new(Expected::Anything).of(RequestId::from_json("7"));
+        let out = sieve.push(&Bytes::from(stream.clone()), &mut Eyes::default());
+        let (out, dropped) = (String::from_utf8(out.bytes.to_vec()).unwrap(), out.dropped);
+        let events = read(&out);
+        let told: Value = serde_json::from_slice(&events[0]).unwrap();
+        assert_eq!((&told["id"], &told["error"]["code"], dropped), (&json!(7), &json!(-32603), 1), "{out}");
+        assert!(out.ends_with(NOTE) && !out.contains("cpu"));
+    }
+}
+
 const SENT_AWAY: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"javascript:alert(1)","message":"m"}}}}}"#;
 const HONEST: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"url","url":"https://tracker.example/x","message":"m"}}}}}"#;
 

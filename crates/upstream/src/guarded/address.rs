@@ -58,7 +58,10 @@ fn reach_v6(address: Ipv6Addr) -> Reach {
     let segments = address.segments();
     match segments {
         // AWS answers its machines there (EC2 User Guide, "Instance metadata"; EKS Pod Identity).
-        [0xfd00, 0x0ec2, ..] => return Reach::Never,
+        [0xfd00, 0x0ec2, ..]
+        // Google's (Compute Engine, "View and query VM metadata") and Oracle's (Compute, "Instance Metadata Service").
+        | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254]
+        | [0xfd00, 0x00c1, 0, 0, 0, 0, 0xa9fe, 0xa9fe] => return Reach::Never,
         [first, ..] if first & 0xfe00 == 0xfc00 => return Reach::Inside,
         _ => {}
     }
