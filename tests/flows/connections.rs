@@ -693,6 +693,31 @@ async fn held(gate: &Arc<Semaphore>) {
     }
 }
 
+/// TK-34 on one node: an exchange goes on when the call that began it is gone, and the next call does not send the same token.
+/// While the credential at hand is good, it does not wait either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tk_34_a_call_after_one_that_left_does_not_exchange_the_same_token_once_more() -> Done {
+    let scene = Scene::connected("ada").await?;
+    // What the provider gave is nearly over.
+    scene.house.advance(Duration::from_secs(600 - 30)).await?;
+    let gate = scene.remote.hold_refreshes();
+    tokio::select! {
+        answer = scene.echo() => return Err(format!("it did not wait: {:?}", answer?.status)),
+        () = held(&gate) => {}
+    }
+    let next =
+        tokio::time::timeout(T, scene.echo()).await.map_err(|_| "the next call waits for the provider")?;
+    assert!(next?.text().contains(&canary("ada")));
+    gate.add_permits(1);
+    while scene.remote.counts().refreshes == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(scene.is("ada").await?);
+    let counts = scene.remote.counts();
+    assert_eq!((counts.refreshes, counts.reuses), (1, 0));
+    scene.house.close().await
+}
+
 /// F-15: a provider thinks for longer than a claim holds, so that another node takes it over and is refused. The pair that comes
 /// late is the one that counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

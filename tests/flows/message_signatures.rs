@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not in test functions")]
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -11,11 +13,13 @@ use http_body_util::Full;
 use protocol::message_signature::SignatureMode;
 use protocol::secret::Hash;
 use protocol::world::Clock as _;
+use resource_server::OtherIssuer;
 use serde_json::{Value, json};
 use testkit::dpop::DpopKey;
 use testkit::house::Plan;
 use testkit::http::Answer;
 use testkit::outcomes::Verdict;
+use testkit::world::TestClock;
 
 use crate::steps::{Flow, Tokens};
 
@@ -70,10 +74,16 @@ impl<'a> Signer<'a> {
 
     /// Adds the fields that sign a request with this body (RFC 9421, sections 2.5 and 3.1).
     fn sign(&self, request: &mut Request<Full<Bytes>>, body: &str) -> Verdict {
+        let target = request.uri().to_string();
+        self.sign_for(&target, request, body)
+    }
+
+    /// The same by a client that believes itself under this address.
+    fn sign_for(&self, target: &str, request: &mut Request<Full<Bytes>>, body: &str) -> Verdict {
         let digest = format!("sha-256=:{}:", STANDARD.encode(Hash::of(body.as_bytes()).as_bytes()));
         let directory = json!({"keys": [self.key.jwk()]}).to_string();
         let agent = "data:application/http-message-signatures-directory+json;base64,";
-        let (method, target) = (request.method().to_string(), request.uri().to_string());
+        let method = request.method().to_string();
         let headers = request.headers_mut();
         headers.insert("content-digest", HeaderValue::try_from(digest).unwrap());
         headers.insert(
@@ -224,5 +234,31 @@ async fn where_nobody_looks_a_signature_is_no_more_than_headers() -> Verdict {
     let mut request = message(&flow, &tokens, &ping(), None);
     request.headers_mut().insert("signature", HeaderValue::from_static("nonsense"));
     assert_eq!(flow.house.http.send(request).await?.status, 200);
+    flow.close().await
+}
+
+/// A client that knows the house under its former address signs for that, as long as tokens of that address are good.
+#[tokio::test]
+async fn a_signature_for_a_former_address_is_good_until_its_end() -> Verdict {
+    const OLD: &str = "https://old.example.com";
+    let clock = std::sync::Arc::new(TestClock::default());
+    let until = Some(clock.now().plus(Duration::from_secs(60)));
+    let other_issuers = vec![OtherIssuer { issuer: OLD.to_owned(), until }];
+    let message_signatures = SignatureMode::Optional;
+    let mut flow = Flow::with(Plan { message_signatures, other_issuers, clock, ..Plan::default() }).await?;
+    let tokens = flow.tokens().await?;
+    let signer = Signer::new(&flow)?;
+    let body = ping();
+    let answered = async |target: &str| {
+        let mut request = message(&flow, &tokens, &body, None);
+        signer.sign_for(target, &mut request, &body.to_string())?;
+        Ok::<_, String>(flow.house.http.send(request).await?.status.as_u16())
+    };
+    let (old, new) = (format!("{OLD}/notes/mcp"), flow.house.resource("notes"));
+    assert_eq!((answered(&old).await?, answered(&new).await?), (200, 200));
+    assert_eq!(answered("https://elsewhere.example.com/notes/mcp").await?, 401);
+    assert_eq!(answered(&format!("{OLD}/ledger/mcp")).await?, 401, "of another MCP server");
+    flow.house.advance(Duration::from_secs(60)).await?;
+    assert_eq!((answered(&old).await?, answered(&new).await?), (401, 200));
     flow.close().await
 }

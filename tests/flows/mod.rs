@@ -3,6 +3,7 @@
 mod audit;
 mod bound;
 mod clients;
+mod connecting;
 mod connections;
 mod credentials;
 mod cross_app_access;

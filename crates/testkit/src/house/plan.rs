@@ -16,8 +16,8 @@ use protocol::keys::{KeyRing, MasterKey};
 use protocol::oauth::{ClientId, DpopMode, DpopRules, RedirectPolicy, ResourceUri, Scope, client_assertion};
 use protocol::secret::Hash;
 use protocol::world::Clock;
-use resource_server::ServerSettings;
 use resource_server::definitions::{InputSchemas, ToolsMode};
+use resource_server::{OtherIssuer, ServerSettings};
 use store::PendingCaps;
 use upstream::client_metadata_document::MetadataDocuments;
 use upstream::connectors::Connector;
@@ -138,6 +138,8 @@ pub struct Plan {
     pub consents: ConsentSettings,
     /// How long a stream may outlive its access token.
     pub stream_grace: Duration,
+    /// Former issuers of the house.
+    pub other_issuers: Vec<OtherIssuer>,
     /// The clock, if somebody outside the house goes by it too.
     pub clock: Arc<TestClock>,
     /// How keys are kept.
@@ -212,15 +214,13 @@ impl Default for Plan {
             connected: None,
             first_byte_timeout: Duration::from_secs(20),
             message_bytes: 4 * 1024 * 1024,
-            connections: ConnectionLimits {
-                drain: Duration::from_millis(200),
-                ..ConnectionLimits::default()
-            },
+            connections: connections(),
             body_timeout: Duration::from_secs(15),
             trusted_proxies: Vec::new(),
             lifetimes: Lifetimes::default(),
             consents: ConsentSettings::default(),
             stream_grace: Duration::from_secs(60 * 60),
+            other_issuers: Vec::new(),
             clock: Arc::default(),
             // The time of a test is not that of a database.
             keys: KeeperSettings { clocks_apart: None, ..KeeperSettings::default() },
@@ -231,6 +231,11 @@ impl Default for Plan {
             luck: 0,
         }
     }
+}
+
+/// As ever, but no test waits for long.
+fn connections() -> ConnectionLimits {
+    ConnectionLimits { drain: Duration::from_millis(200), ..ConnectionLimits::default() }
 }
 
 /// Two machines that act for themselves, and two that act for people.
@@ -469,6 +474,7 @@ pub(super) fn guarded(plan: &Plan, mcp_url: &str, issuer: &str) -> Built<resourc
     settings.dpop = plan.dpop_rules;
     settings.message_bytes = plan.message_bytes;
     settings.stream_grace = plan.stream_grace;
+    settings.other_issuers.clone_from(&plan.other_issuers);
     Ok(settings)
 }
 
