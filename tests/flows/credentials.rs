@@ -58,6 +58,19 @@ impl Scene {
         Ok(Self { house, remote })
     }
 
+    /// Where our client has no secret: it proves by the published keys of the house who it is.
+    async fn by_key(knows: Knows) -> Result<Self, String> {
+        let clock = Arc::new(TestClock::default());
+        let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, knows).await?;
+        let connected = Connected::to("notes", &remote).by_key();
+        let connected =
+            Some(if knows == Knows::IdJag { connected.by_id_jags(None) } else { connected.exchanging() });
+        let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+        let keys = house.http.get(&format!("{}/oauth/jwks", house.issuer), &[]).await?.json();
+        remote.know_by_keys(&keys)?;
+        Ok(Self { house, remote })
+    }
+
     async fn minting() -> Result<Self, String> {
         let clock = Arc::new(TestClock::default());
         let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::GithubApp).await?;
@@ -161,6 +174,43 @@ async fn our_word_about_a_person_is_exchanged_for_a_token_of_the_mcp_server() ->
     assert!(told.iter().all(|event| event.outcome == Outcome::Ok && event.detail["giver"] == "exchange"));
     assert_eq!(told[1].user.map(|user| user.to_string()), Some(alice.id.clone()));
     scene.close(&[&alice, &bob]).await
+}
+
+/// RFC 7523, sections 2.2 and 3: a client that has no secret proves who it is by the keys that Sekisho publishes, each time anew, be
+/// the key another one since; nothing else that this key signs is taken for such a proof.
+#[tokio::test]
+async fn a_client_without_a_secret_proves_who_it_is_by_the_key_that_is_published() -> Done {
+    for knows in [Knows::PreRegistered, Knows::IdJag] {
+        let scene = Scene::by_key(knows).await?;
+        let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+        assert!(scene.serves(&alice).await? && scene.serves(&bob).await?);
+        let forms = scene.remote.change(|held| held.token_requests.clone());
+        let (one, other) = (&forms[0]["client_assertion"], &forms[1]["client_assertion"]);
+        assert_ne!(one, other, "each is good once");
+        for form in &forms {
+            assert!(!form.contains_key("client_secret"), "{form:?}");
+            let said = claims(&form["client_assertion"])?;
+            let us = json!(testkit::remote_server::CLIENT_ID);
+            assert_eq!((&said["iss"], &said["sub"], &said["aud"]), (&us, &us, &json!(scene.remote.issuer())));
+            scene.house.remember_secret(&form["client_assertion"]);
+        }
+        // What is no proof of this client's is refused there, and told for what it is here.
+        scene.remote.know_by_keys(&json!({"keys": [stranger()]}))?;
+        scene.remote.end_access_tokens();
+        let told = scene.echo(&alice).await?;
+        assert_eq!(told.status, StatusCode::BAD_GATEWAY, "{}", told.text());
+        let events = scene.house.audit(AuditKind::CredentialObtained).await?;
+        let is_said = |event: &store::AuditRow| event.reason.as_deref() == Some("connection_client_refused");
+        assert!(events.iter().any(is_said), "{events:?}");
+        scene.close(&[&alice, &bob]).await?;
+    }
+    Ok(())
+}
+
+/// A key of somebody else's.
+fn stranger() -> serde_json::Value {
+    json!({"kty": "EC", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM", "kid": "stranger"})
 }
 
 /// I-6: what was given for one person is never in another's call, however they come.

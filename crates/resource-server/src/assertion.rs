@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use protocol::id::Id;
 use protocol::jose::claims::{ActorClaims, IdentityAssertionClaims};
 use protocol::keys::Keys;
 use protocol::oauth::identity_assertion::{IdentityAssertionGrantClaims, IssuedGrantClaims};
 use protocol::secret::Secret;
-use protocol::world::Clock;
+use protocol::world::{Clock, Entropy};
+use serde_json::json;
+use upstream::client_key::ClientKey;
 use upstream::oauth_client::Addressed;
 
 use crate::audit::Who;
@@ -25,6 +28,9 @@ use crate::verdicts::Actor;
 pub const HEADER: &str = "sekisho-identity";
 /// The `typ` of the assertion: it can be taken for no other kind of token (RFC 8725, section 3.11).
 pub const TYP: &str = "sekisho-identity+jwt";
+
+/// The `typ` of a client assertion (draft-ietf-oauth-rfc7523bis, section 4).
+const CLIENT_TYP: &str = "client-authentication+jwt";
 
 const LIFE: Duration = Duration::from_secs(120);
 /// What must be left of its life when it is sent.
@@ -47,6 +53,29 @@ impl Assertion {
             && self.audience == who.server.settings().assertion_audience
             && (Arc::ptr_eq(&self.person, person) || self.person.is_described_as(person))
     }
+}
+
+/// By the key that signs access tokens, and is published, we prove at other authorization servers that we are their client: no secret is
+/// kept for that, and the key rotates as it does. `typ` tells such an assertion from all else that the key signs (RFC 7523, section 3).
+#[must_use]
+pub fn client_key(
+    keys: &Arc<ArcSwap<Keys>>,
+    clock: &Arc<dyn Clock>,
+    entropy: &Arc<dyn Entropy>,
+) -> ClientKey {
+    let (keys, clock, entropy) = (Arc::clone(keys), Arc::clone(clock), Arc::clone(entropy));
+    ClientKey::new(move |client_id, audience| {
+        let now = clock.now();
+        let claims = json!({
+            "iss": client_id,
+            "sub": client_id,
+            "aud": audience,
+            "jti": Id::<()>::mint(now, &*entropy).to_string(),
+            "iat": now.secs(),
+            "exp": now.plus(LIFE).secs(),
+        });
+        keys.load().signing.active().sign(CLIENT_TYP, &claims).ok().map(Secret::new)
+    })
 }
 
 /// Makes assertions.

@@ -45,7 +45,7 @@ mod vault;
 mod verdicts;
 
 pub use asking::AskError;
-pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP};
+pub use assertion::{HEADER as IDENTITY_HEADER, TYP as IDENTITY_TYP, client_key};
 pub use audit::{
     Fault, Findings, Keep, KeptArguments, Named, Round, SealClaims, SealError, Sealer, read_checkpoint,
     verify_audit,

@@ -88,6 +88,7 @@ fn made(
     let client = context["client_id"].as_str().filter(|_| named.is_some()).map(|id| PreRegistered {
         client_id: id.to_owned(),
         client_secret: context["client_secret"].as_str().map(|one| Arc::new(Secret::new(one.to_owned()))),
+        key: None,
         method: None,
     });
     let settings = OauthClientSettings {

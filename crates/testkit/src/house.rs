@@ -20,7 +20,7 @@ use http_body_util::Full;
 use protocol::keys::{KeyRing, MasterKey};
 use protocol::secret::Secret;
 use protocol::world::{Clock, Entropy, Steady};
-use resource_server::{KeptArguments, ResourceServer, Sealer, TraceSettings};
+use resource_server::{KeptArguments, ResourceServer, Sealer, TraceSettings, client_key};
 use store::{AuditFilter, AuditRow, Counts, Engine, EngineConfig, Queries, Store, Timeline};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -145,7 +145,8 @@ async fn resource_server(
         for server in settings.servers.iter_mut().filter(|server| server.name == connected.server) {
             server.assertion = false;
             server.assertion_audience.clone_from(&connected.url);
-            server.credential = connected.credential(issuer, &world.clock)?;
+            let key = client_key(keeper.keys(), &world.clock, &world.entropy);
+            server.credential = connected.credential(issuer, &world.clock, key)?;
         }
     }
     let parts = resource_server::Parts {

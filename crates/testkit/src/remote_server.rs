@@ -6,6 +6,7 @@
 mod counts;
 pub mod github_app;
 mod grants;
+mod keys;
 mod mcp;
 mod metadata;
 
@@ -99,6 +100,7 @@ pub struct Held {
     pub assertions: Vec<String>,
     /// Every form that reached the token endpoint.
     pub token_requests: Vec<HashMap<String, String>>,
+    client_keys: Option<keys::ClientKeys>,
     clients: HashMap<String, Client>,
     codes: HashMap<String, Code>,
     access: HashMap<String, Access>,
@@ -315,7 +317,7 @@ impl RemoteServer {
     #[must_use]
     pub fn pre_registered(&self) -> PreRegistered {
         let client_secret = Some(Arc::new(Secret::new(CLIENT_SECRET.to_owned())));
-        PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret, method: None }
+        PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret, key: None, method: None }
     }
 
     /// The private key of the app, in PEM.
@@ -364,6 +366,7 @@ impl Held {
             calls: Vec::new(),
             assertions: Vec::new(),
             token_requests: Vec::new(),
+            client_keys: None,
             clients,
             codes: HashMap::new(),
             access: HashMap::new(),

@@ -8,6 +8,7 @@
 //! the one that the operator configured.
 
 pub mod acme;
+pub mod client_key;
 pub mod client_metadata_document;
 pub mod collector;
 pub mod connectors;

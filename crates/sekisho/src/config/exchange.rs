@@ -20,8 +20,13 @@ settings! {
         token_endpoint: Option<String> = optional, "a URL", parse::issuer;
         /// The client that was registered there for Sekisho.
         client_id: String = required, "an id", parse::text;
-        /// How the client authenticates (RFC 6749, section 2.3.1). Left out: as the metadata says, or else in the header.
-        client_authentication: Option<TokenEndpointAuthMethod> = optional, "\"client_secret_basic\" or \"client_secret_post\"", method;
+        /// How the client authenticates (RFC 6749, section 2.3.1; RFC 7523, section 2.2). `private_key_jwt`: by the key that signs access
+        /// tokens, which is published at `/oauth/jwks` of Sekisho's; then there is no secret. Left out: as the metadata says, or
+        /// else in the header.
+        client_authentication: Option<TokenEndpointAuthMethod> = optional, "\"client_secret_basic\", \"client_secret_post\" or \"private_key_jwt\"", method;
+        /// `aud` of what it proves itself by with `private_key_jwt`, for an authorization server that wants another than its
+        /// issuer, such as its token endpoint.
+        assertion_audience: Option<String> = optional, "a URL", parse::issuer;
         /// What is asked for. Left out: what the MCP server says that it needs, if it is asked.
         scopes: Vec<String> = "[]", "a list of scopes", parse::texts;
         /// `resource` of the request (RFC 8707). Left out: the `url` of the MCP server.
@@ -36,16 +41,17 @@ settings! {
 pub struct ExchangeConfig {
     /// Its settings.
     pub settings: ExchangeSettings,
-    /// The secret of the client.
-    pub client_secret: SecretSource,
+    /// The secret of the client, unless it has Sekisho's key.
+    pub client_secret: Option<SecretSource>,
 }
 
 impl ExchangeConfig {
     pub(super) fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = ExchangeSettings::read(&mut section);
-        let client_secret = SecretSource::read(&mut section, "client_secret", true);
+        let method = settings.as_ref().and_then(|settings| settings.client_authentication);
+        let client_secret = client_secret(&mut section, method);
         section.finish();
-        Some(Self { settings: settings?, client_secret: client_secret?? })
+        Some(Self { settings: settings?, client_secret: client_secret? })
     }
 }
 
@@ -53,8 +59,28 @@ pub(super) fn method(value: &DeValue<'_>) -> Result<TokenEndpointAuthMethod, Str
     match parse::text(value)?.as_str() {
         "client_secret_basic" => Ok(TokenEndpointAuthMethod::ClientSecretBasic),
         "client_secret_post" => Ok(TokenEndpointAuthMethod::ClientSecretPost),
-        _ => Err("is neither of the two".to_owned()),
+        "private_key_jwt" => Ok(TokenEndpointAuthMethod::PrivateKeyJwt),
+        _ => Err("is none of the three".to_owned()),
     }
+}
+
+/// The secret of a client that authenticates in this way: there is one, or none with a key.
+pub(super) fn client_secret(
+    section: &mut Section<'_>,
+    method: Option<TokenEndpointAuthMethod>,
+) -> Option<Option<SecretSource>> {
+    let by_key = method == Some(TokenEndpointAuthMethod::PrivateKeyJwt);
+    let secret = SecretSource::read(section, "client_secret", !by_key)?;
+    let allowed = "a secret, or client_authentication = \"private_key_jwt\"";
+    if by_key && secret.is_some() {
+        section.mistake("client_authentication", "has no secret, and one is given", allowed);
+        return None;
+    }
+    if !by_key && section.has("assertion_audience") {
+        section.mistake("assertion_audience", "is of use only with private_key_jwt", allowed);
+        return None;
+    }
+    Some(secret)
 }
 
 fn resource(value: &DeValue<'_>) -> Result<String, String> {

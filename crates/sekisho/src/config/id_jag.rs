@@ -2,7 +2,7 @@
 
 use protocol::oauth::TokenEndpointAuthMethod;
 
-use super::exchange::method;
+use super::exchange::{client_secret, method};
 use super::parse;
 use super::reader::Section;
 use super::secrets::SecretSource;
@@ -23,8 +23,13 @@ settings! {
         token_endpoint: Option<String> = optional, "a URL", parse::issuer;
         /// The client that was registered at the authorization server for Sekisho.
         client_id: String = required, "an id", parse::text;
-        /// How the client authenticates (RFC 6749, section 2.3.1). Left out: as the metadata says, or else in the header.
-        client_authentication: Option<TokenEndpointAuthMethod> = optional, "\"client_secret_basic\" or \"client_secret_post\"", method;
+        /// How the client authenticates (RFC 6749, section 2.3.1; RFC 7523, section 2.2). `private_key_jwt`: by the key that signs access
+        /// tokens, which is published at `/oauth/jwks` of Sekisho's; then there is no secret. Left out: as the metadata says, or
+        /// else in the header.
+        client_authentication: Option<TokenEndpointAuthMethod> = optional, "\"client_secret_basic\", \"client_secret_post\" or \"private_key_jwt\"", method;
+        /// `aud` of what it proves itself by with `private_key_jwt`, for an authorization server that wants another than its
+        /// issuer, such as its token endpoint.
+        assertion_audience: Option<String> = optional, "a URL", parse::issuer;
         /// What is asked for. Left out: what the authorization server gives by itself.
         scopes: Vec<String> = "[]", "a list of scopes", parse::texts;
         /// The resource identifier of the MCP server, if it is not its `url`.
@@ -39,14 +44,15 @@ settings! {
 pub struct IdJagConfig {
     /// Its settings.
     pub settings: IdJagSettings,
-    /// The secret of the client.
-    pub client_secret: SecretSource,
+    /// The secret of the client, unless it has Sekisho's key.
+    pub client_secret: Option<SecretSource>,
 }
 
 impl IdJagConfig {
     pub(super) fn read_one(mut section: Section<'_>) -> Option<Self> {
         let settings = IdJagSettings::read(&mut section);
-        let client_secret = SecretSource::read(&mut section, "client_secret", true);
+        let method = settings.as_ref().and_then(|settings| settings.client_authentication);
+        let client_secret = client_secret(&mut section, method);
         let theirs = settings.as_ref().is_some_and(|settings| settings.identity_provider.is_some());
         let mut fits = true;
         for key in ["tell_address", "token_endpoint"] {
@@ -60,7 +66,7 @@ impl IdJagConfig {
             }
         }
         section.finish();
-        let whole = Self { settings: settings?, client_secret: client_secret?? };
+        let whole = Self { settings: settings?, client_secret: client_secret? };
         Some(whole).filter(|_| fits)
     }
 }

@@ -576,6 +576,9 @@ fn a_credential_that_is_obtained_has_its_table_and_whoever_gives_it_is_named() {
     let whole = server(&minted("permissions = [\"issues:write\"]")).minted.expect("there");
     assert_eq!(whole.permissions(), [("issues".to_owned(), "write".to_owned())]);
     assert!(!server(&exchange("resource = \"off\"\naudience = \"notes\"")).is_sent_an_assertion());
+    let by_key =
+        exchange("client_authentication = \"private_key_jwt\"").replace("client_secret_env = \"S\"\n", "");
+    assert!(server(&by_key).exchange.expect("there").client_secret.is_none());
     for (text, key) in [
         (with("credential = \"exchange\""), "mcp_server[0].credential"),
         (format!("{GOOD}\n[mcp_server.exchange]\n"), "mcp_server[0].exchange"),
@@ -583,6 +586,14 @@ fn a_credential_that_is_obtained_has_its_table_and_whoever_gives_it_is_named() {
         (exchange("").replace("https://sts", "http://sts"), "mcp_server[0].exchange.authorization_server"),
         (exchange("token_endpoint = \"http://sts.example/\""), "mcp_server[0].exchange.token_endpoint"),
         (exchange("client_authentication = \"none\""), "mcp_server[0].exchange.client_authentication"),
+        (
+            exchange("client_authentication = \"private_key_jwt\""),
+            "mcp_server[0].exchange.client_authentication",
+        ),
+        (
+            id_jag("assertion_audience = \"https://sts.example/token\""),
+            "mcp_server[0].id_jag.assertion_audience",
+        ),
         (with("credential = \"id_jag\""), "mcp_server[0].credential"),
         (id_jag("identity_provider = \"x\"\ntell_address = true"), "mcp_server[0].id_jag.tell_address"),
         (

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use protocol::world::Timestamp;
-use resource_server::{Credential, FixedCredential, Provider};
+use resource_server::{Credential, FixedCredential, Provider, client_key};
 
+use super::World;
+use super::givers::AtHand;
 use super::roles::Shared;
 use crate::commands::Failure;
 use crate::config::Config;
@@ -24,7 +26,9 @@ pub fn of(config: &Config, shared: &Shared, server: &McpServerConfig) -> Result<
             Ok(Credential::Connection(Provider(client)))
         }
         CredentialForm::Exchange | CredentialForm::IdJag | CredentialForm::Minted => {
-            let at_hand = (&shared.world.clock, shared.trusts.as_ref());
+            let World { clock, entropy } = &shared.world;
+            let key = client_key(shared.keeper.keys(), clock, entropy);
+            let at_hand = AtHand { clock, key: &key, trusts: shared.trusts.as_ref() };
             shared.givers.of(config, server, at_hand).map(Credential::Obtained)
         }
         // That its table is there was seen to when the file was read.

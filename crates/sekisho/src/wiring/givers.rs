@@ -10,6 +10,7 @@ use protocol::oauth::Scope;
 use protocol::secret::{Hash, Secret};
 use protocol::world::Clock;
 use resource_server::{Giver, Source};
+use upstream::client_key::ClientKey;
 use upstream::egress::Fetcher;
 use upstream::guarded::{GuardedFetcher, GuardedSettings};
 use upstream::identity_assertion::{ClientProof, Peer};
@@ -33,7 +34,15 @@ use crate::config::outbound_proxy::OutboundProxyConfig;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What is at hand to make one.
-pub type AtHand<'a> = (&'a Arc<dyn Clock>, &'a Trusts);
+#[derive(Clone, Copy, Debug)]
+pub struct AtHand<'a> {
+    /// The time.
+    pub clock: &'a Arc<dyn Clock>,
+    /// The key by which our clients prove who they are.
+    pub key: &'a ClientKey,
+    /// Whom we believe over TLS.
+    pub trusts: &'a Trusts,
+}
 
 /// What one was made from.
 #[derive(Debug, PartialEq)]
@@ -42,7 +51,7 @@ struct MadeFrom {
     exchange: Option<ExchangeConfig>,
     id_jag: Option<(IdJagConfig, Option<IdentityProviderConfig>)>,
     minted: Option<MintedConfig>,
-    secret: Hash,
+    secret: Option<Hash>,
     trust: Trust,
     proxy: Option<OutboundProxyConfig>,
 }
@@ -60,7 +69,7 @@ impl Givers {
         at_hand: AtHand<'_>,
     ) -> Result<Source, Failure> {
         let secret = secret(server)?;
-        let (_, trusts) = at_hand;
+        let trusts = at_hand.trusts;
         let from = MadeFrom {
             url: server.settings.url.to_string(),
             exchange: server.exchange.clone(),
@@ -70,7 +79,7 @@ impl Givers {
                 (id_jag, provider)
             }),
             minted: server.minted.clone(),
-            secret: secret.hash(),
+            secret: secret.as_ref().map(Secret::hash),
             trust: trusts.of(config, "https://", server.settings.ca_file.as_deref())?,
             proxy: config.outbound_proxy.clone(),
         };
@@ -87,29 +96,27 @@ impl Givers {
 }
 
 /// What it is asked with.
-fn secret(server: &McpServerConfig) -> Result<Secret, Failure> {
-    let nobody = || wrong(server, "nobody gives its credential");
-    if let Some(exchange) = &server.exchange {
-        return Ok(exchange.client_secret.load("the secret of our client at a token endpoint")?);
-    }
-    if let Some(id_jag) = &server.id_jag {
-        return Ok(id_jag.client_secret.load("the secret of our client at an authorization server")?);
-    }
-    let minted = server.minted.as_ref().ok_or_else(nobody)?;
-    Ok(minted.private_key.load("the private key of an app")?)
+fn secret(server: &McpServerConfig) -> Result<Option<Secret>, Failure> {
+    let exchange = server.exchange.as_ref().and_then(|exchange| exchange.client_secret.as_ref());
+    let id_jag = server.id_jag.as_ref().and_then(|id_jag| id_jag.client_secret.as_ref());
+    let minted = server.minted.as_ref().map(|minted| &minted.private_key);
+    let source = (exchange.map(|source| (source, "the secret of our client at a token endpoint")))
+        .or(id_jag.map(|source| (source, "the secret of our client at an authorization server")))
+        .or(minted.map(|source| (source, "the private key of an app")));
+    Ok(source.map(|(source, what)| source.load(what)).transpose()?)
 }
 
 fn make(
     config: &Config,
     server: &McpServerConfig,
-    secret: Secret,
+    secret: Option<Secret>,
     at_hand: AtHand<'_>,
 ) -> Result<Giver, Failure> {
-    match (&server.exchange, &server.id_jag, &server.minted) {
-        (Some(exchange), _, _) => one_that_exchanges(config, server, (exchange, secret), at_hand),
-        (None, Some(id_jag), _) => one_for_id_jags(config, server, (id_jag, secret), at_hand),
-        (None, None, Some(minted)) => one_that_mints(config, server, (minted, secret), at_hand),
-        (None, None, None) => Err(wrong(server, "nobody gives its credential")),
+    match (&server.exchange, &server.id_jag, &server.minted, secret) {
+        (Some(exchange), _, _, secret) => one_that_exchanges(config, server, (exchange, secret), at_hand),
+        (None, Some(id_jag), _, secret) => one_for_id_jags(config, server, (id_jag, secret), at_hand),
+        (None, None, Some(minted), Some(key)) => one_that_mints(config, server, (minted, key), at_hand),
+        (None, None, _, _) => Err(wrong(server, "nobody gives its credential")),
     }
 }
 
@@ -125,7 +132,7 @@ fn wrong(server: &McpServerConfig, what: impl std::fmt::Display) -> Failure {
 fn one_that_exchanges(
     config: &Config,
     server: &McpServerConfig,
-    (exchange, secret): (&ExchangeConfig, Secret),
+    (exchange, secret): (&ExchangeConfig, Option<Secret>),
     at_hand: AtHand<'_>,
 ) -> Result<Giver, Failure> {
     let written = &exchange.settings;
@@ -135,9 +142,8 @@ fn one_that_exchanges(
         authorization_server: Some(written.authorization_server.clone()),
         token_endpoint: written.token_endpoint.clone(),
         client: Some(PreRegistered {
-            client_id: written.client_id.clone(),
-            client_secret: Some(Arc::new(secret)),
             method: written.client_authentication,
+            ..client(&written.client_id, secret, at_hand.key, written.assertion_audience.as_deref())
         }),
         scope: Scope::parse(&written.scopes.join(" ")).map_err(|error| wrong(server, error))?,
         ..settings(config, server)
@@ -156,7 +162,7 @@ fn provider<'a>(config: &'a Config, id: &str) -> Option<&'a IdentityProviderConf
 fn one_for_id_jags(
     config: &Config,
     server: &McpServerConfig,
-    (id_jag, secret): (&IdJagConfig, Secret),
+    (id_jag, secret): (&IdJagConfig, Option<Secret>),
     at_hand: AtHand<'_>,
 ) -> Result<Giver, Failure> {
     let written = &id_jag.settings;
@@ -165,9 +171,8 @@ fn one_for_id_jags(
         authorization_server: Some(written.authorization_server.clone()),
         token_endpoint: written.token_endpoint.clone(),
         client: Some(PreRegistered {
-            client_id: written.client_id.clone(),
-            client_secret: Some(Arc::new(secret)),
             method: written.client_authentication,
+            ..client(&written.client_id, secret, at_hand.key, written.assertion_audience.as_deref())
         }),
         scope: Scope::parse(&written.scopes.join(" ")).map_err(|error| wrong(server, error))?,
         ..settings(config, server)
@@ -178,8 +183,7 @@ fn one_for_id_jags(
         let at = Box::new(OwnAssertions::new(client).map_err(told)?);
         return Ok(Giver::OwnIdJag { at, with_address: written.tell_address });
     };
-    let (_, trusts) = at_hand;
-    let at = client.identity_assertions(peer(config, server, id, trusts)?).map_err(told)?;
+    let at = client.identity_assertions(peer(config, server, id, at_hand.trusts)?).map_err(told)?;
     Ok(Giver::IdJag { connector: id.clone(), at: Box::new(at) })
 }
 
@@ -228,6 +232,16 @@ fn one_that_mints(
         .map_err(|error| wrong(server, format!("minted: {error}")))
 }
 
+/// Our client there: with its secret, or with our key.
+fn client(id: &str, secret: Option<Secret>, key: &ClientKey, audience: Option<&str>) -> PreRegistered {
+    PreRegistered {
+        client_id: id.to_owned(),
+        key: secret.is_none().then(|| key.clone().with_audience(audience)),
+        client_secret: secret.map(Arc::new),
+        method: None,
+    }
+}
+
 /// What all clients without a browser have in common.
 fn settings(config: &Config, server: &McpServerConfig) -> OauthClientSettings {
     let name = &server.settings.name;
@@ -254,7 +268,7 @@ fn settings(config: &Config, server: &McpServerConfig) -> OauthClientSettings {
 fn world(
     config: &Config,
     server: &McpServerConfig,
-    (clock, trusts): AtHand<'_>,
+    AtHand { clock, trusts, .. }: AtHand<'_>,
 ) -> Result<OauthWorld, Failure> {
     let trust = trusts.of(config, "https://", server.settings.ca_file.as_deref())?;
     let mut route = trusts.route(config, "https://", None)?;

@@ -108,6 +108,7 @@ fn settings(
     let client = written.and_then(|written| written.client_id.clone()).map(|client_id| PreRegistered {
         client_id,
         client_secret: secret.map(Arc::new),
+        key: None,
         method: None,
     });
     let document_url = |of: &str| format!("{of}/connect/{name}/client");

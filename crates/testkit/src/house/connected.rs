@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::oauth::Scope;
+use protocol::oauth::{Scope, TokenEndpointAuthMethod};
 use protocol::secret::Secret;
 use protocol::world::Clock;
 use resource_server::{Credential, Giver, Provider, Source};
+use upstream::client_key::ClientKey;
 use upstream::egress::Fetcher;
 use upstream::identity_assertion::{ClientProof, Peer};
 use upstream::mcp_server::streamable_http::{McpServerClient, McpServerSettings};
@@ -33,6 +34,7 @@ pub struct Connected {
     /// Whether calls go to the house's own fake MCP server, which takes any credential.
     pub beside: bool,
     secret: &'static str,
+    by_key: bool,
     form: Form,
 }
 
@@ -58,7 +60,15 @@ impl Connected {
     #[must_use]
     pub fn to(server: &'static str, remote: &RemoteServer) -> Self {
         let (url, issuer) = (remote.url.clone(), remote.issuer().to_owned());
-        Self { server, url, issuer, beside: false, secret: remote.client_secret(), form: Form::Connection }
+        Self {
+            server,
+            url,
+            issuer,
+            beside: false,
+            secret: remote.client_secret(),
+            by_key: false,
+            form: Form::Connection,
+        }
     }
 
     /// The same, of an MCP server that stands in the house: it takes any credential, and streams.
@@ -79,6 +89,12 @@ impl Connected {
         Self { form: Form::IdJag(okta.map(str::to_owned)), ..self }
     }
 
+    /// The same, where we prove who we are by the key that the house publishes.
+    #[must_use]
+    pub fn by_key(self) -> Self {
+        Self { by_key: true, ..self }
+    }
+
     /// The same, where the tokens of a GitHub App are taken.
     ///
     /// # Errors
@@ -88,9 +104,16 @@ impl Connected {
     }
 
     /// What the house is told of it.
-    pub(super) fn credential(&self, pages_url: &str, clock: &Arc<dyn Clock>) -> Built<Credential> {
-        let secret = Some(Arc::new(Secret::new(self.secret.to_owned())));
-        let client = PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret: secret, method: None };
+    pub(super) fn credential(
+        &self,
+        pages_url: &str,
+        clock: &Arc<dyn Clock>,
+        key: ClientKey,
+    ) -> Built<Credential> {
+        let secret = (!self.by_key).then(|| Arc::new(Secret::new(self.secret.to_owned())));
+        let method = self.by_key.then_some(TokenEndpointAuthMethod::PrivateKeyJwt);
+        let key = self.by_key.then_some(key);
+        let client = PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret: secret, key, method };
         let settings = OauthClientSettings {
             server: self.server.to_owned(),
             url: self.url.clone(),

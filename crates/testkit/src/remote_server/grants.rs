@@ -120,7 +120,7 @@ impl Desk {
     }
 
     fn grant(&self, held: &mut Held, form: &Fields, asked: &Asked) -> Reply {
-        let Some(client_id) = held.authenticated(form, asked) else {
+        let Some(client_id) = held.authenticated(form, asked, self.clock.now().secs()) else {
             return Reply::error(401, "invalid_client");
         };
         if field(form, "resource") != format!("{}/mcp", self.origin) {
@@ -227,7 +227,7 @@ impl Desk {
     pub(super) fn revoke(&self, asked: &Asked) -> Reply {
         let form = asked.form();
         let mut held = lock(&self.held);
-        if held.refuses_revocations || held.authenticated(&form, asked).is_none() {
+        if held.refuses_revocations || held.authenticated(&form, asked, self.clock.now().secs()).is_none() {
             return Reply::error(401, "invalid_client");
         }
         held.counts.revocations += 1;
@@ -269,7 +269,7 @@ impl Held {
     }
 
     /// The client, by the one method that it registered.
-    fn authenticated(&self, form: &Fields, asked: &Asked) -> Option<String> {
+    fn authenticated(&mut self, form: &Fields, asked: &Asked, now: i64) -> Option<String> {
         let in_header = basic(asked.header("authorization"));
         let id = in_header.as_ref().map_or_else(|| form.get("client_id"), |(id, _)| Some(id))?;
         let client = self.clients.get(id)?;
@@ -282,7 +282,11 @@ impl Held {
                 in_header.is_none() && in_form == client.secret.as_ref()
             }
             TokenEndpointAuthMethod::None => in_header.is_none() && in_form.is_none(),
-            TokenEndpointAuthMethod::PrivateKeyJwt => false,
+            TokenEndpointAuthMethod::PrivateKeyJwt => {
+                let proof = (field(form, "client_assertion_type"), field(form, "client_assertion"));
+                let keys = self.client_keys.as_mut().filter(|_| in_header.is_none() && in_form.is_none());
+                keys.is_some_and(|keys| keys.take(id, proof, now))
+            }
         };
         good.then(|| id.clone())
     }

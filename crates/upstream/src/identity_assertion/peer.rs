@@ -17,6 +17,7 @@ use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::{JWT_BEARER, Trouble};
+use crate::client_key::ClientKey;
 use crate::document::{DocumentError, fetch, protected};
 use crate::egress::{Egress, FetchError, Limits};
 use crate::kept::Kept;
@@ -27,11 +28,13 @@ const PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
-/// How we say who we are at a token endpoint (RFC 6749, section 2.3.1).
+/// How we say who we are at a token endpoint (RFC 6749, section 2.3.1; RFC 7523, section 2.2).
 #[derive(Debug)]
 pub enum ClientProof {
     /// `client_secret_basic`.
     Basic(Secret),
+    /// `private_key_jwt`.
+    Key(ClientKey),
     /// `client_secret_post`.
     Post(Secret),
 }
@@ -169,6 +172,13 @@ impl Known {
         match &self.peer.proof {
             ClientProof::Basic(secret) => {
                 request = request.header(AUTHORIZATION, basic(&self.peer.client_id, secret)?);
+            }
+            ClientProof::Key(key) => {
+                let proof = key.parameters(&self.peer.client_id, &self.peer.issuer);
+                form.append_pair("client_id", &self.peer.client_id);
+                for (name, value) in proof.ok_or(Trouble::ClientRefused)? {
+                    value.expose(|value| form.append_pair(name, value));
+                }
             }
             ClientProof::Post(secret) => {
                 form.append_pair("client_id", &self.peer.client_id);

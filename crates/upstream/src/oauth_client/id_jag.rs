@@ -30,7 +30,7 @@ impl OauthClient {
     /// The way from this identity provider to the MCP server.
     ///
     /// # Errors
-    /// [`OauthClientSettingsError`] unless `authorization_server`, `client_id` and `client_secret_file` are there.
+    /// [`OauthClientSettingsError`] unless `authorization_server`, `client_id` and a secret or a key are there.
     pub fn identity_assertions(
         &self,
         identity_provider: Peer,
@@ -38,16 +38,12 @@ impl OauthClient {
         let issuer = self.settings.authorization_server.clone();
         let issuer = issuer.ok_or(OauthClientSettingsError::SecretForWhom)?;
         let client = self.settings.client.as_ref().ok_or(OauthClientSettingsError::ClientMissing)?;
-        let secret = client.client_secret.as_ref().ok_or(OauthClientSettingsError::ClientMissing)?;
-        let secret = Secret::new(secret.expose(str::to_owned));
-        let proof = match client.method {
-            Some(TokenEndpointAuthMethod::ClientSecretPost) => ClientProof::Post(secret),
-            Some(
-                TokenEndpointAuthMethod::ClientSecretBasic
-                | TokenEndpointAuthMethod::None
-                | TokenEndpointAuthMethod::PrivateKeyJwt,
-            )
-            | None => ClientProof::Basic(secret),
+        let secret = client.client_secret.as_ref().map(|secret| Secret::new(secret.expose(str::to_owned)));
+        let proof = match (client.method, secret, &client.key) {
+            (Some(TokenEndpointAuthMethod::PrivateKeyJwt), _, Some(key)) => ClientProof::Key(key.clone()),
+            (Some(TokenEndpointAuthMethod::ClientSecretPost), Some(secret), _) => ClientProof::Post(secret),
+            (_, Some(secret), _) => ClientProof::Basic(secret),
+            (_, None, _) => return Err(OauthClientSettingsError::ClientMissing),
         };
         let resource = self.settings.expected_resource().to_owned();
         let client_id = client.client_id.clone();

@@ -23,6 +23,7 @@ use super::discovery::Server;
 use super::error::{Malformed, OauthClientError, Obstacle, Place};
 use super::settings::{OauthClientSettings, Registration};
 use super::ways::Reach;
+use crate::client_key::ClientKey;
 use crate::document::is_json;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -36,6 +37,8 @@ pub struct RegisteredClient {
     pub client_id: String,
     /// Our secret there, if we have one.
     pub client_secret: Option<Arc<Secret>>,
+    /// By which key we prove who we are, in place of a secret. A client that registered itself has none.
+    pub key: Option<ClientKey>,
     /// How we authenticate there.
     pub method: TokenEndpointAuthMethod,
     /// The redirect URI that it was registered with: with another one it is of no use.
@@ -75,6 +78,7 @@ impl RegisteredClient {
         Some(Self {
             client_id: written.client_id,
             client_secret: written.client_secret.map(Secret::new).map(Arc::new),
+            key: None,
             method: TokenEndpointAuthMethod::parse(&written.method)?,
             redirect_uri: written.redirect_uri,
             expires_at: written.expires_at.map(Timestamp::from_secs),
@@ -226,6 +230,7 @@ pub(super) fn by_hand(
     Ok(RegisteredClient {
         client_id: client.client_id.clone(),
         client_secret: client.client_secret.clone(),
+        key: client.key.clone(),
         method,
         redirect_uri: settings.redirect_uri.clone(),
         expires_at: None,
@@ -269,6 +274,7 @@ pub(super) fn document_client(settings: &OauthClientSettings, at: &str) -> Regis
     RegisteredClient {
         client_id: at.to_owned(),
         client_secret: None,
+        key: None,
         method: TokenEndpointAuthMethod::None,
         redirect_uri: settings.redirect_uri.clone(),
         expires_at: None,
@@ -340,6 +346,7 @@ fn read(
     Ok(RegisteredClient {
         client_id: read.client_id,
         client_secret: secret.filter(|_| needs_secret),
+        key: None,
         method,
         redirect_uri: redirect_uri.to_owned(),
         expires_at: (read.client_secret_expires_at > 0)

@@ -11,6 +11,7 @@ use thiserror::Error;
 use url::Url;
 
 use super::ways::usable;
+use crate::client_key::ClientKey;
 
 /// What kind of authorization server it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -48,6 +49,8 @@ pub struct PreRegistered {
     pub client_id: String,
     /// Its secret; a client without one is public.
     pub client_secret: Option<Arc<Secret>>,
+    /// By which key it proves who it is, in place of a secret.
+    pub key: Option<ClientKey>,
     /// How it authenticates, if the metadata does not decide: the secret in the header, or in the body.
     pub method: Option<TokenEndpointAuthMethod>,
 }
@@ -91,7 +94,7 @@ pub struct OauthClientSettings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OauthClientSettingsError {
     /// The client id is empty, or there is a method that its secret does not fit.
-    #[error("`client_id` is not empty, and a client that authenticates has a `client_secret_file`")]
+    #[error("`client_id` is not empty, and a client that authenticates has a `client_secret_file`, or a key")]
     Client,
     /// An account needs a client that was registered by hand.
     #[error("connections of this kind need `client_id` and `client_secret_file`")]
@@ -140,7 +143,7 @@ impl OauthClientSettings {
             // A secret is shown to nobody but whom it was made for, whatever the MCP server's metadata says (CL-026).
             Some(client)
                 if self.kind == Kind::Mcp
-                    && client.client_secret.is_some()
+                    && (client.client_secret.is_some() || client.key.is_some())
                     && self.authorization_server.is_none() =>
             {
                 Err(Wrong::SecretForWhom)
@@ -159,14 +162,13 @@ impl OauthClientSettings {
 
 impl PreRegistered {
     fn is_whole(&self) -> bool {
-        let method = match (self.method, &self.client_secret) {
-            (None | Some(TokenEndpointAuthMethod::None), None) => true,
-            (
-                None
-                | Some(TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost),
-                Some(secret),
-            ) => !secret.is_empty(),
-            (Some(_), _) => false,
+        use TokenEndpointAuthMethod as Method;
+        let method = match (self.method, &self.client_secret, &self.key) {
+            (None | Some(Method::None), None, None) | (Some(Method::PrivateKeyJwt), None, Some(_)) => true,
+            (None | Some(Method::ClientSecretBasic | Method::ClientSecretPost), Some(secret), None) => {
+                !secret.is_empty()
+            }
+            (None | Some(_), _, _) => false,
         };
         method && !self.client_id.is_empty()
     }
@@ -204,7 +206,7 @@ pub(super) mod tests {
 
     fn client(secret: Option<&str>, method: Option<TokenEndpointAuthMethod>) -> Option<PreRegistered> {
         let client_secret = secret.map(|secret| Arc::new(Secret::new(secret.to_owned())));
-        Some(PreRegistered { client_id: "us".to_owned(), client_secret, method })
+        Some(PreRegistered { client_id: "us".to_owned(), client_secret, key: None, method })
     }
 
     /// CL-014.

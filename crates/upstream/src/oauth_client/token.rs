@@ -131,8 +131,15 @@ pub(super) fn request(
         (TokenEndpointAuthMethod::None, _) => {
             fields.push(("client_id", Zeroizing::new(client.client_id.clone())));
         }
-        (TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost, None)
-        | (TokenEndpointAuthMethod::PrivateKeyJwt, _) => return Err(Obstacle::Client.into()),
+        (TokenEndpointAuthMethod::PrivateKeyJwt, _) => {
+            let key = client.key.as_ref().ok_or(Obstacle::Client)?;
+            let proof = key.parameters(&client.client_id, &server.issuer).ok_or(Obstacle::Key)?;
+            fields.push(("client_id", Zeroizing::new(client.client_id.clone())));
+            fields.extend(proof.iter().map(|(name, secret)| (*name, text(secret))));
+        }
+        (TokenEndpointAuthMethod::ClientSecretBasic | TokenEndpointAuthMethod::ClientSecretPost, None) => {
+            return Err(Obstacle::Client.into());
+        }
     }
     let (kind, body) = if server.quirks.json {
         let object: serde_json::Map<String, Value> =

@@ -208,7 +208,7 @@ fn account(clock: &Arc<dyn Clock>, pages_url: &str) -> Credential {
         kind: Kind::Github,
         token_endpoint: None,
         authorization_server: None,
-        client: Some(PreRegistered { client_id: "app".to_owned(), client_secret, method: None }),
+        client: Some(PreRegistered { client_id: "app".to_owned(), client_secret, key: None, method: None }),
         registration: Registration::Any,
         scope: "read:user repo".parse().unwrap(),
         assume_pkce: false,

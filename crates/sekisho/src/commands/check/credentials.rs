@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::world::Clock;
+use upstream::client_key::ClientKey;
 
 use super::report::Report;
 use crate::config::Config;
 use crate::config::credentials::{CredentialForm, FixedConfig};
 use crate::config::mcp_servers::McpServerConfig;
-use crate::wiring::{Trusts, credentials, givers};
+use crate::wiring::givers::{self, AtHand};
+use crate::wiring::{Trusts, credentials};
 use crate::world::SystemClock;
 
 pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Report) {
@@ -38,7 +40,9 @@ pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Repor
 async fn giver(config: &Config, server: &McpServerConfig, trusts: &Trusts, report: &mut Report) {
     let what = format!("credential of MCP server {}", server.settings.name);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-    match givers::one(config, server, (&clock, trusts)) {
+    // Nobody is told anything about anybody, so that nothing is signed.
+    let key = ClientKey::new(|_, _| None);
+    match givers::one(config, server, AtHand { clock: &clock, key: &key, trusts }) {
         Ok(giver) => match giver.check().await {
             Ok(sentence) => report.good(&what, sentence),
             Err(error) => report.bad(&what, error.to_string()),

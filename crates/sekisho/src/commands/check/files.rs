@@ -114,9 +114,9 @@ fn secret_files(config: &Config) -> BTreeSet<PathBuf> {
     let connections = config.mcp_servers.iter().filter_map(|server| server.connection.as_ref());
     sources.extend(connections.filter_map(|connection| connection.client_secret.as_ref()));
     let exchanges = config.mcp_servers.iter().filter_map(|server| server.exchange.as_ref());
-    sources.extend(exchanges.map(|exchange| &exchange.client_secret));
+    sources.extend(exchanges.filter_map(|exchange| exchange.client_secret.as_ref()));
     let id_jags = config.mcp_servers.iter().filter_map(|server| server.id_jag.as_ref());
-    sources.extend(id_jags.map(|id_jag| &id_jag.client_secret));
+    sources.extend(id_jags.filter_map(|id_jag| id_jag.client_secret.as_ref()));
     let minted = config.mcp_servers.iter().filter_map(|server| server.minted.as_ref());
     sources.extend(minted.map(|minted| &minted.private_key));
     sources.extend(config.pre_registered.iter().filter_map(|client| client.secret.as_ref()));

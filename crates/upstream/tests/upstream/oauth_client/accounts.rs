@@ -20,6 +20,7 @@ fn account(remote: &Remote, kind: Kind) -> OauthClient {
         settings.client = Some(PreRegistered {
             client_id: "us".to_owned(),
             client_secret: Some(Arc::new(Secret::new("hush".to_owned()))),
+            key: None,
             method: None,
         });
     })

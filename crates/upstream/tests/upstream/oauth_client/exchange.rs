@@ -53,6 +53,7 @@ async fn a_token_endpoint_that_the_operator_names_is_asked_and_nobody_else() {
         settings.client = Some(PreRegistered {
             client_id: "us".to_owned(),
             client_secret: Some(secret),
+            key: None,
             method: Some(TokenEndpointAuthMethod::ClientSecretPost),
         });
     });

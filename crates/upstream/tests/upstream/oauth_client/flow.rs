@@ -144,7 +144,8 @@ async fn cb_19_an_mcp_server_adds_nothing_to_what_an_operator_wrote() {
     let account = remote.client_with(|settings| {
         settings.kind = Kind::Github;
         let client_secret = Some(Arc::new(Secret::new("of-the-app".to_owned())));
-        settings.client = Some(PreRegistered { client_id: "app".to_owned(), client_secret, method: None });
+        settings.client =
+            Some(PreRegistered { client_id: "app".to_owned(), client_secret, key: None, method: None });
     });
     assert_eq!(account.may_ask(&needed), Scope::default(), "its account is somebody else's");
 }
@@ -268,8 +269,12 @@ async fn we_become_known_in_the_best_way_that_there_is() {
 
     let by_hand = remote.client_with(|settings| {
         settings.authorization_server = Some(remote.origin.clone());
-        settings.client =
-            Some(PreRegistered { client_id: "by-hand".to_owned(), client_secret: None, method: None });
+        settings.client = Some(PreRegistered {
+            client_id: "by-hand".to_owned(),
+            client_secret: None,
+            key: None,
+            method: None,
+        });
     });
     let begun = begin(&by_hand).await.unwrap();
     assert_eq!(parameter(&begun.url, "client_id").as_deref(), Some("by-hand"), "before all others");
@@ -291,8 +296,12 @@ async fn another_way_of_becoming_known_ends_nothing_that_was_given_before() {
     remote.says(super::remote::SERVER, Reply::json(200, &metadata));
     let by_hand = |settings: &mut upstream::oauth_client::OauthClientSettings| {
         settings.authorization_server = Some(remote.origin.clone());
-        settings.client =
-            Some(PreRegistered { client_id: "by-hand".to_owned(), client_secret: None, method: None });
+        settings.client = Some(PreRegistered {
+            client_id: "by-hand".to_owned(),
+            client_secret: None,
+            key: None,
+            method: None,
+        });
     };
     let refresh = Secret::new("refresh-1".to_owned());
     for client in [remote.client(), remote.client_with(by_hand)] {
