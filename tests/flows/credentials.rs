@@ -14,6 +14,7 @@ use testkit::identity_providers::{AppConnection, Brand, IdentityProvider};
 use testkit::remote_server::github_app::INSTALLED;
 use testkit::remote_server::{Knows, RemoteServer, canary};
 use testkit::world::{TestClock, TestEntropy};
+use tokio::sync::Semaphore;
 
 use super::machines::claims;
 use crate::abroad::Abroad;
@@ -459,9 +460,8 @@ async fn what_was_obtained_for_a_person_is_forgotten_when_they_are_stopped() -> 
     scene.close(&[&first, &second, &again]).await
 }
 
-/// Enterprise-managed authorization whole: the person's identity provider gives the ID-JAG, by what it gave at their sign-in.
-#[tokio::test]
-async fn an_id_jag_of_the_persons_identity_provider_buys_a_token() -> Done {
+/// A house whose people sign in at Okta, which gives ID-JAGs for what is behind `notes`.
+async fn by_okta() -> Result<(Abroad, RemoteServer), String> {
     let clock = Arc::new(TestClock::default());
     let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::IdJag).await?;
     let okta = IdentityProvider::start(Brand::Okta, &clock).await?;
@@ -474,10 +474,51 @@ async fn an_id_jag_of_the_persons_identity_provider_buys_a_token() -> Done {
     okta.change(|held| held.connections = vec![connection]);
     let connected = Some(Connected::to("notes", &remote).by_id_jags(Some(&okta.url)));
     let mut plan = Plan { clock, connected, ..Plan::default() };
+    plan.lifetimes.access_token = Duration::from_secs(3000);
     plan.connectors.push(okta.connector_with("idp", |given| given.recheck = true)?);
     let house = House::with(plan).await?;
     let client = house.client().await?;
-    let abroad = Abroad { house, provider: okta, client };
+    Ok((Abroad { house, provider: okta, client }, remote))
+}
+
+/// A recheck may turn the refresh token just when it is shown: the one that is on record then is shown at once, and no call is refused.
+#[tokio::test]
+async fn what_a_recheck_turned_in_between_is_not_the_end_of_id_jags() -> Done {
+    let (abroad, remote) = by_okta().await?;
+    let tokens = abroad.tokens().await?;
+    abroad.house.advance(Duration::from_secs(15 * 60)).await?;
+    let (came, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    abroad.provider.change(|held| held.exchanges = Some([Arc::clone(&came), Arc::clone(&go)]));
+    let turning = async {
+        drop(came.acquire().await);
+        let turned = abroad.client.refresh(&tokens.refresh).await;
+        go.add_permits(2);
+        turned
+    };
+    let (answer, turned) = tokio::join!(abroad.house.echo("notes", &tokens.access), turning);
+    assert_eq!(turned?.status, StatusCode::OK);
+    let answer = answer?;
+    assert!(answer.status == StatusCode::OK && answer.text().contains("canary-of-"), "{}", answer.text());
+    let asked = abroad.provider.asked(&abroad.provider.token_path());
+    let shown: Vec<_> = asked.iter().filter_map(|one| one.fields.get("subject_token")).collect();
+    assert!(shown.len() == 2 && shown[0] != shown[1], "{shown:?}");
+    assert_eq!(remote.counts().exchanges, 1);
+    let told = abroad.house.audit(AuditKind::CredentialObtained).await?;
+    assert!(told.len() == 1 && told[0].outcome == Outcome::Ok, "{told:?}");
+    // Where nothing else is on record, a no is a no, and not asked for again.
+    abroad.provider.switch_off();
+    abroad.provider.change(|held| held.exchanges = None);
+    remote.end_access_tokens();
+    let told = abroad.house.echo("notes", &tokens.access).await?;
+    assert!(told.text().contains("sign in at the gateway again"), "{}", told.text());
+    assert_eq!(abroad.provider.asked(&abroad.provider.token_path()).len(), asked.len() + 1);
+    abroad.house.close().await
+}
+
+/// Enterprise-managed authorization whole: the person's identity provider gives the ID-JAG, by what it gave at their sign-in.
+#[tokio::test]
+async fn an_id_jag_of_the_persons_identity_provider_buys_a_token() -> Done {
+    let (abroad, remote) = by_okta().await?;
     let token = abroad.tokens().await?.access;
     let answer = abroad.house.echo("notes", &token).await?;
     assert!(answer.status == StatusCode::OK && answer.text().contains("canary-of-"), "{}", answer.text());

@@ -229,6 +229,8 @@ pub struct Held {
     pub assertion_lies: Map<String, Value>,
     /// The `typ` of an ID-JAG.
     pub assertion_type: &'static str,
+    /// Exchanges are told of by a permit of the first, and answered by one of the second.
+    pub exchanges: Option<[Arc<tokio::sync::Semaphore>; 2]>,
     seen: Vec<Asked>,
     codes: HashMap<String, Code>,
     tokens: Vec<String>,
@@ -285,6 +287,7 @@ impl IdentityProvider {
             connections: Vec::new(),
             assertion_lies: Map::new(),
             assertion_type: ID_JAG_TYPE,
+            exchanges: None,
             seen: Vec::new(),
             codes: HashMap::new(),
             tokens: Vec::new(),
@@ -485,6 +488,7 @@ async fn serve(request: Request<Incoming>, desk: Arc<Desk>) -> Result<Response<F
         headers: head.headers,
         body: body.clone(),
     };
+    openid::hold_up(&desk, &asked).await;
     let reply = desk.answer(&asked);
     let mut response = Response::builder().status(reply.status);
     for (name, value) in reply.headers {

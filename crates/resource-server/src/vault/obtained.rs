@@ -18,7 +18,7 @@ use store::{AuditKind, Outcome, Revocation, RevocationKind};
 use upstream::identity_assertion::Subject;
 use upstream::oauth_client::{
     IdentityAssertions, Malformed, Minter, OauthClientError, OwnAssertions, Place as Where, Rejection,
-    TokenExchange,
+    TokenExchange, Tokens,
 };
 
 use super::connection::PATIENCE;
@@ -355,12 +355,10 @@ impl ResourceServer {
                 let assertion = self.assertions.about(wanted.who, exchange.issuer())?;
                 exchange.obtain(&assertion).await.map(|tokens| (tokens.access_token, tokens.expires_in))
             }
-            Giver::IdJag { connector, at } => match self.subject(wanted.who, connector).await? {
-                Some(subject) => {
-                    at.obtain(subject, None).await.map(|tokens| (tokens.access_token, tokens.expires_in))
-                }
-                None => Err(Rejection::SignInNeeded.into()),
-            },
+            Giver::IdJag { connector, at } => {
+                let outcome = self.by_what_is_kept(wanted.who, connector, at).await?;
+                outcome.map(|tokens| (tokens.access_token, tokens.expires_in))
+            }
             Giver::OwnIdJag { at, with_address } => {
                 let jti = Id::<()>::mint(asked_at, &*self.vault().entropy).to_string();
                 let id_jag = self.assertions.id_jag(wanted.who, at.addressed(), (jti, *with_address))?;
@@ -375,9 +373,30 @@ impl ResourceServer {
         Ok(outcome)
     }
 
+    /// By what the identity provider gave at the sign-in. A recheck may have had another one for it since it was read: then the one that
+    /// is on record now is shown, once.
+    async fn by_what_is_kept(
+        &self,
+        who: &Who,
+        connector: &str,
+        at: &IdentityAssertions,
+    ) -> Result<Result<Tokens, OauthClientError>, CallReason> {
+        let needed = || OauthClientError::from(Rejection::SignInNeeded);
+        let Some(kept) = self.kept(who, connector).await? else { return Ok(Err(needed())) };
+        let shown = kept.hash();
+        match at.obtain(Subject::RefreshToken(kept), None).await {
+            Err(error) if error == needed() => {}
+            outcome => return Ok(outcome),
+        }
+        match self.kept(who, connector).await? {
+            Some(newer) if newer.hash() != shown => Ok(at.obtain(Subject::RefreshToken(newer), None).await),
+            Some(_) | None => Ok(Err(needed())),
+        }
+    }
+
     /// What the identity provider gave at the sign-in to be asked by later; nothing, if the person signed in elsewhere, or before
     /// that was kept.
-    async fn subject(&self, who: &Who, connector: &str) -> Result<Option<Subject>, CallReason> {
+    async fn kept(&self, who: &Who, connector: &str) -> Result<Option<Secret>, CallReason> {
         let vault = self.vault();
         let kept = vault.store.list_offline_access(who.verdict.access.user).await?;
         let Some(record) = kept.into_iter().find(|one| one.connector == connector) else { return Ok(None) };
@@ -388,7 +407,7 @@ impl ResourceServer {
             return Ok(None);
         };
         let text = std::str::from_utf8(&opened).ok().map(str::to_owned);
-        Ok(text.map(|text| Subject::RefreshToken(Secret::new(text))))
+        Ok(text.map(Secret::new))
     }
 
     /// The event of it. The call has one of its own, so that one which cannot be written loses nobody's trace.

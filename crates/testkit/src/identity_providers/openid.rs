@@ -24,6 +24,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use protocol::world::Clock as _;
 use serde_json::{Map, Value, json};
+use tokio::sync::SemaphorePermit;
 
 use super::{Asked, Brand, CLIENT_ID, CLIENT_SECRET, Code, Desk, Held, Reply};
 
@@ -227,6 +228,9 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
     if asked.field("grant_type") == TOKEN_EXCHANGE {
         return cross_app_access(desk, held, asked);
     }
+    if asked.field("grant_type") == "refresh_token" {
+        return refreshed(desk, held, asked);
+    }
     let verifier = asked.field("code_verifier");
     let Some(code) = desk.redeem(held, asked.field("code"), asked.field("redirect_uri"), verifier) else {
         let status = if desk.brand == Brand::Auth0 { 403 } else { 400 };
@@ -248,6 +252,29 @@ fn token(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
         }
         Err(_) => Reply::status(500),
     }
+}
+
+/// An exchange is told of, and waits, if it is to.
+pub(super) async fn hold_up(desk: &Desk, asked: &Asked) {
+    let gate = desk.held().exchanges.clone().filter(|_| asked.field("grant_type") == TOKEN_EXCHANGE);
+    if let Some([came, go]) = gate {
+        came.add_permits(1);
+        go.acquire().await.map(SemaphorePermit::forget).unwrap_or_default();
+    }
+}
+
+/// Okta turns a refresh token where the app is set so: the old one is good for nothing.
+fn refreshed(desk: &Desk, held: &mut Held, asked: &Asked) -> Reply {
+    if !Desk::exchange(held, asked.field("refresh_token")) {
+        return Reply::json(400, &json!({"error": "invalid_grant"}));
+    }
+    let access_token = desk.token(held, "access-");
+    let refresh_token = desk.refresh_token(held, "okta-turned-");
+    Reply::json(
+        200,
+        &json!({"access_token": access_token, "token_type": "Bearer", "expires_in": 3599,
+            "refresh_token": refresh_token}),
+    )
 }
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
