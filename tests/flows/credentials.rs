@@ -1,5 +1,6 @@
 //! Credentials that the gateway obtains when a call needs them, and holds in memory alone: by token exchange, by ID-JAGs, and from a mint.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use testkit::remote_server::{Knows, RemoteServer, canary};
 use testkit::world::{TestClock, TestEntropy};
 use tokio::sync::Semaphore;
 
-use super::machines::claims;
+use super::machines::{claims, machine};
 use crate::abroad::Abroad;
 
 type Done = Result<(), String>;
@@ -59,6 +60,15 @@ impl Scene {
         Ok(Self { house, remote })
     }
 
+    /// The same, also for who acts for a person.
+    async fn by_id_jags_for_agents() -> Result<Self, String> {
+        let clock = Arc::new(TestClock::default());
+        let remote = RemoteServer::start(Arc::clone(&clock) as Arc<dyn Clock>, Knows::IdJag).await?;
+        let connected = Some(Connected::to("notes", &remote).by_id_jags(None).for_agents());
+        let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
+        Ok(Self { house, remote })
+    }
+
     /// Where our client has no secret: it proves by the published keys of the house who it is.
     async fn by_key(knows: Knows) -> Result<Self, String> {
         let clock = Arc::new(TestClock::default());
@@ -78,6 +88,19 @@ impl Scene {
         let connected = Some(Connected::to("notes", &remote).minting(&remote)?);
         let house = House::with(Plan { clock, connected, ..Plan::default() }).await?;
         Ok(Self { house, remote })
+    }
+
+    /// What the agent gets in exchange for the caller's token: it acts for the person from then on.
+    async fn agent_of(&self, caller: &Caller) -> Result<Caller, String> {
+        let agent = machine(&self.house, "agent-client", "secret-of-the-agent");
+        let asked = [
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", &caller.token),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ];
+        let token = agent.token(&asked).await?.json()["access_token"].as_str().ok_or("no token")?.to_owned();
+        self.house.remember_secret(&token);
+        Ok(Caller { token, id: caller.id.clone() })
     }
 
     /// Whether the MCP server takes the call for one of the app.
@@ -441,6 +464,50 @@ async fn an_id_jag_of_our_own_buys_a_token_where_sekisho_is_trusted() -> Done {
     assert!(scene.serves(&alice).await?);
     assert_eq!(scene.remote.counts().exchanges, 4);
     scene.close(&[&alice, &bob]).await
+}
+
+/// RFC 8693, section 4.1: that an agent acts for the person is never left out. An assertion that is exchanged says it; where nothing is
+/// said about agents to whoever takes ID-JAGs, there is none for them, and the person's own is not lent to them.
+#[tokio::test]
+async fn nobody_is_told_that_the_person_calls_when_an_agent_does() -> Done {
+    let scene = Scene::exchanging().await?;
+    let alice = scene.caller("alice").await?;
+    let agent = scene.agent_of(&alice).await?;
+    assert!(scene.serves(&alice).await? && scene.serves(&agent).await?);
+    let forms = scene.remote.change(|held| held.token_requests.clone());
+    let acts =
+        |form: &HashMap<String, String>| Ok::<_, String>(claims(&form["subject_token"])?["act"].clone());
+    assert_eq!((forms.len(), acts(&forms[0])?, &acts(&forms[1])?["name"]), (2, json!(null), &json!("agent")));
+    let told = scene.house.audit(AuditKind::CredentialObtained).await?;
+    let actors: Vec<_> = told.iter().map(|event| event.detail.get("actor").map(String::as_str)).collect();
+    assert!(actors.contains(&None) && actors.contains(&Some("agent")), "{actors:?}");
+    scene.close(&[&alice, &agent]).await?;
+
+    let scene = Scene::by_id_jags().await?;
+    let alice = scene.caller("alice").await?;
+    let agent = scene.agent_of(&alice).await?;
+    assert!(scene.serves(&alice).await?, "and it is held");
+    let refused = scene.echo(&agent).await?;
+    assert_eq!(refused.json()["result"]["isError"], true, "{}", refused.text());
+    assert!(refused.text().contains("acts for a person"), "{}", refused.text());
+    let list = scene.house.call("notes", &agent.token, "tools/list", json!({})).await?;
+    assert_eq!(list.status, StatusCode::FORBIDDEN, "{}", list.text());
+    assert!(scene.serves(&alice).await?, "a refusal of the agent's is not the person's");
+    assert_eq!(scene.remote.change(|held| held.token_requests.len()), 1);
+    let told = scene.house.audit(AuditKind::CredentialObtained).await?;
+    let no = told.iter().find(|event| event.outcome == Outcome::Refused).ok_or("no event")?;
+    let said = (no.reason.as_deref(), no.detail.get("actor").map(String::as_str));
+    assert_eq!(said, (Some("connection_acted_for"), Some("agent")));
+    scene.close(&[&alice, &agent]).await?;
+
+    let scene = Scene::by_id_jags_for_agents().await?;
+    let alice = scene.caller("alice").await?;
+    let agent = scene.agent_of(&alice).await?;
+    assert!(scene.serves(&alice).await? && scene.serves(&agent).await?);
+    let forms = scene.remote.change(|held| held.token_requests.clone());
+    assert_eq!(forms.len(), 2, "what is the person's own is not what an agent has");
+    assert_eq!(claims(&forms[1]["assertion"])?["act"]["name"], "agent");
+    scene.close(&[&alice, &agent]).await
 }
 
 /// What is held is the person's whatever client they call by; when they were stopped it is held no more.

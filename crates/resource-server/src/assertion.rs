@@ -134,6 +134,7 @@ impl Assertions {
             resource: to.resource.clone(),
             scope: (!to.scope.is_empty()).then(|| to.scope.to_string()),
             email: who.person.email.clone().filter(|_| with_address),
+            act: chained(&who.verdict.access.actors),
         };
         let keys = self.keys.load();
         let signed = keys.signing.active().sign(IdentityAssertionGrantClaims::TYPE, &claims);

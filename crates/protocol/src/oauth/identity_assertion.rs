@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::jose::claims::{Audience, present, present_seconds, seconds};
+use crate::jose::claims::{ActorClaims, Audience, present, present_seconds, seconds};
 use crate::jose::{claimed_type, claims_of, is_type};
 
 /// The profile by which clients find that ID-JAGs are taken (section 7).
@@ -90,6 +90,9 @@ pub struct IssuedGrantClaims {
     /// The person's address, if they are to be found by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Who acts for the person, if somebody does (RFC 8693, section 4.1; section 3.1 of the draft leaves room for it and says no more).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<ActorClaims>,
 }
 
 /// What an ID-JAG says of itself, for whoever asked for one and carries it on. Nothing is verified: good to see that it is what

@@ -56,6 +56,8 @@ pub enum Giver {
         connector: String,
         /// The way from there.
         at: Box<IdentityAssertions>,
+        /// Whether it is asked for whoever acts for the person too, although it is told of the person alone.
+        for_agents: bool,
     },
     /// The same, for an ID-JAG of our own.
     OwnIdJag {
@@ -63,6 +65,8 @@ pub enum Giver {
         at: Box<OwnAssertions>,
         /// Whether it tells the person's address.
         with_address: bool,
+        /// Whether there is one for whoever acts for the person too, which says so; what becomes of that is not said anywhere.
+        for_agents: bool,
     },
     /// A mint: the same credential for everybody, short-lived.
     Minted(Box<Minter>),
@@ -90,6 +94,14 @@ impl Giver {
             Self::Exchange(_) => "exchange",
             Self::IdJag { .. } | Self::OwnIdJag { .. } => "id_jag",
             Self::Minted(_) => "minted",
+        }
+    }
+
+    /// Whether one is asked for in the name of a person for whom somebody acts. An assertion that is exchanged says who does.
+    const fn is_for_agents(&self) -> bool {
+        match self {
+            Self::Exchange(_) | Self::Minted(_) => true,
+            Self::IdJag { for_agents, .. } | Self::OwnIdJag { for_agents, .. } => *for_agents,
         }
     }
 }
@@ -126,19 +138,16 @@ impl Place {
     fn of(who: &Who, giver: &Giver) -> Self {
         let (server, access) = (who.server.name().to_owned(), &who.verdict.access);
         let caller = match giver {
-            Giver::Exchange(_) => {
-                let mut more = format!("{} {}", access.grant, access.scope);
-                for actor in &access.actors {
-                    more.push_str(&format!(" {}", actor.grant));
-                }
-                Some(Caller { user: access.user, more })
-            }
+            Giver::Exchange(_) => Some(format!("{} {}", access.grant, access.scope)),
             // An ID-JAG tells the person and nothing of their client here.
-            Giver::IdJag { .. } | Giver::OwnIdJag { .. } => {
-                Some(Caller { user: access.user, more: String::new() })
-            }
+            Giver::IdJag { .. } | Giver::OwnIdJag { .. } => Some(String::new()),
             Giver::Minted(_) => None,
         };
+        // What is had for whoever acts for the person is another's than the person's own.
+        let caller = caller.map(|more| {
+            let acting = access.actors.iter().map(|actor| format!(" {}", actor.grant));
+            Caller { user: access.user, more: acting.fold(more, |more, actor| more + &actor) }
+        });
         Self { server, caller }
     }
 }
@@ -350,16 +359,18 @@ impl ResourceServer {
     /// Asks whoever gives it, and has that written down.
     async fn ask(&self, wanted: &Wanted<'_>) -> Result<Result<Good, OauthClientError>, CallReason> {
         let asked_at = self.clock.now();
+        let is_acted_for = !wanted.who.verdict.access.actors.is_empty();
         let given: Result<Given, OauthClientError> = match &*wanted.source.0 {
+            giver if is_acted_for && !giver.is_for_agents() => Err(Rejection::Acted.into()),
             Giver::Exchange(exchange) => {
                 let assertion = self.assertions.about(wanted.who, exchange.issuer())?;
                 exchange.obtain(&assertion).await.map(|tokens| (tokens.access_token, tokens.expires_in))
             }
-            Giver::IdJag { connector, at } => {
+            Giver::IdJag { connector, at, .. } => {
                 let outcome = self.by_what_is_kept(wanted.who, connector, at).await?;
                 outcome.map(|tokens| (tokens.access_token, tokens.expires_in))
             }
-            Giver::OwnIdJag { at, with_address } => {
+            Giver::OwnIdJag { at, with_address, .. } => {
                 let jti = Id::<()>::mint(asked_at, &*self.vault().entropy).to_string();
                 let id_jag = self.assertions.id_jag(wanted.who, at.addressed(), (jti, *with_address))?;
                 at.obtain(&id_jag).await.map(|tokens| (tokens.access_token, tokens.expires_in))
@@ -431,6 +442,9 @@ impl ResourceServer {
             event.user = None;
         }
         event.detail.insert("giver", giver.to_owned());
+        if let Some(actor) = access.actors.first().filter(|_| wanted.place.caller.is_some()) {
+            event.detail.insert("actor", actor.claims.name.clone());
+        }
         if let Err(error) = self.parts.store.append_audit(vec![event]).await {
             tracing::error!(server, %error, "that a credential was obtained could not be written down");
         }

@@ -89,6 +89,9 @@ pub(crate) fn refused(asked: &Asked, title: &str, why: Rejection) -> Option<Byte
         Rejection::SignInNeeded => {
             "The person has to sign in at the gateway again: disconnect it in your application, and connect it anew."
         }
+        Rejection::Acted => {
+            "It is not given to whoever acts for a person: the person has to do it themselves."
+        }
         Rejection::AccessDenied
         | Rejection::Forgotten
         | Rejection::Grant

@@ -36,6 +36,10 @@ settings! {
         resource: Option<String> = optional, "a URL", parse::text;
         /// Whether an ID-JAG of Sekisho's own tells the person's e-mail address, for an authorization server that finds people by it.
         tell_address: bool = "false", "true or false", parse::boolean;
+        /// Whether calls of a service account that acts for the person (docs/machines.md) are given a token of the person's too. Of an
+        /// identity provider it is asked as if the person called; an ID-JAG of Sekisho's own says who acts (`act`), of which the
+        /// authorization server may take no notice. Otherwise such calls are refused.
+        for_agents: bool = "false", "true or false", parse::boolean;
     }
 }
 

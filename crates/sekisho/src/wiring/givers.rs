@@ -181,10 +181,14 @@ fn one_for_id_jags(
     let client = OauthClient::new(settings, world(config, server, at_hand)?).map_err(told)?;
     let Some(id) = &written.identity_provider else {
         let at = Box::new(OwnAssertions::new(client).map_err(told)?);
-        return Ok(Giver::OwnIdJag { at, with_address: written.tell_address });
+        return Ok(Giver::OwnIdJag {
+            at,
+            with_address: written.tell_address,
+            for_agents: written.for_agents,
+        });
     };
     let at = client.identity_assertions(peer(config, server, id, at_hand.trusts)?).map_err(told)?;
-    Ok(Giver::IdJag { connector: id.clone(), at: Box::new(at) })
+    Ok(Giver::IdJag { connector: id.clone(), at: Box::new(at), for_agents: written.for_agents })
 }
 
 /// Who we are at the identity provider that gives the ID-JAGs.

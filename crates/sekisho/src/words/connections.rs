@@ -256,6 +256,12 @@ pub(super) const WORDS: &[Words] = &[
         "Connect again; if it stays so, ask there.",
     ),
     says(
+        "connection_acted_for",
+        "A service account acts for the person, and no ID-JAG is asked for in that person's name without saying so.",
+        "draft-ietf-oauth-identity-assertion-authz-grant, sections 3.1 and 4.3; Sekisho's rule: delegation",
+        "Let the person call it themselves, or set `for_agents` of `[mcp_server.id_jag]` if it may be as if they did.",
+    ),
+    says(
         "connection_sign_in_needed",
         "The identity provider wants the person to sign in again.",
         "draft-ietf-oauth-identity-assertion-authz-grant, section 4.3",

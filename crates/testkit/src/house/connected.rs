@@ -35,6 +35,7 @@ pub struct Connected {
     pub beside: bool,
     secret: &'static str,
     by_key: bool,
+    for_agents: bool,
     form: Form,
 }
 
@@ -67,6 +68,7 @@ impl Connected {
             beside: false,
             secret: remote.client_secret(),
             by_key: false,
+            for_agents: false,
             form: Form::Connection,
         }
     }
@@ -87,6 +89,12 @@ impl Connected {
     #[must_use]
     pub fn by_id_jags(self, okta: Option<&str>) -> Self {
         Self { form: Form::IdJag(okta.map(str::to_owned)), ..self }
+    }
+
+    /// The same, where ID-JAGs are also for whoever acts for a person.
+    #[must_use]
+    pub fn for_agents(self) -> Self {
+        Self { for_agents: true, ..self }
     }
 
     /// The same, where we prove who we are by the key that the house publishes.
@@ -144,7 +152,11 @@ impl Connected {
             Form::Connection | Form::Minted(_) => Credential::Connection(Provider(Arc::new(client))),
             Form::IdJag(None) => {
                 let at = Box::new(OwnAssertions::new(client).map_err(text)?);
-                Credential::Obtained(Source(Arc::new(Giver::OwnIdJag { at, with_address: false })))
+                Credential::Obtained(Source(Arc::new(Giver::OwnIdJag {
+                    at,
+                    with_address: false,
+                    for_agents: self.for_agents,
+                })))
             }
             Form::IdJag(Some(okta)) => {
                 let provider = Peer {
@@ -155,7 +167,11 @@ impl Connected {
                 };
                 let at = Box::new(client.identity_assertions(provider).map_err(text)?);
                 let connector = "idp".to_owned();
-                Credential::Obtained(Source(Arc::new(Giver::IdJag { connector, at })))
+                Credential::Obtained(Source(Arc::new(Giver::IdJag {
+                    connector,
+                    at,
+                    for_agents: self.for_agents,
+                })))
             }
             Form::Exchange => {
                 let exchange = TokenExchange::new(client, Target::default()).map_err(text)?;

@@ -135,6 +135,9 @@ pub enum Rejection {
     /// The person, or a rule there, said no: `access_denied`.
     #[error("access was denied")]
     AccessDenied,
+    /// Somebody acts for the person, and there is no way to say so to whoever gives the credential.
+    #[error("somebody acts for the person, which cannot be said there")]
+    Acted,
     /// The client that the credential was given to is not known any more: it is registered anew at the next sign-in.
     #[error("the registration that the credential belongs to is gone")]
     Forgotten,
@@ -238,6 +241,7 @@ impl Rejection {
     const fn reason(self) -> &'static str {
         match self {
             Self::AccessDenied => "connection_access_denied",
+            Self::Acted => "connection_acted_for",
             Self::Forgotten => "connection_registration_gone",
             Self::Grant => "connection_grant_refused",
             Self::Moved => "connection_authorization_server_moved",
