@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use authorization_server::{Stopping, Target};
 use http::StatusCode;
+use protocol::oauth::ResourceUri;
 use protocol::world::Clock;
 use serde_json::json;
 use store::{AuditKind, Outcome, Users as _};
@@ -131,6 +132,10 @@ impl Scene {
     async fn stop(&self, caller: &Caller) -> Done {
         let user = caller.id.parse().map_err(text)?;
         let record = self.house.store.find_user(user).await.map_err(text)?.ok_or("no such person")?;
+        self.stop_target(&Target::User(Box::new(record))).await
+    }
+
+    async fn stop_target(&self, target: &Target) -> Done {
         let entropy = TestEntropy::seeded(99);
         let stopping = Stopping {
             clock: &*self.house.time,
@@ -138,8 +143,28 @@ impl Scene {
             issuer: &self.house.issuer,
             store: self.house.store.as_ref(),
         };
-        stopping.stop(&Target::User(Box::new(record)), false, None).await.map_err(text)?;
+        stopping.stop(target, false, None).await.map_err(text)?;
         self.house.read().await
+    }
+
+    /// One look at what is to be taken back; another may be on its way, so that what comes of it is waited for.
+    async fn take_back(&self, revocations: usize) {
+        self.house.resource_server.take_back_what_is_over().await;
+        self.remote.until(|held| held.counts.revocations == revocations).await;
+    }
+
+    /// Whether what the last call carried is good at the MCP server still.
+    async fn last_is_good(&self) -> Result<bool, String> {
+        let (sent, _) = self.remote.change(|held| held.calls.last().cloned()).ok_or("no call")?;
+        let headers = [("authorization", sent.as_str()), ("content-type", "application/json")];
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#;
+        Ok(self.house.http.post(&self.remote.url, &headers, body).await?.status == StatusCode::OK)
+    }
+
+    /// How often what became of the credentials of the MCP server.
+    fn counted(&self, outcome: &str) -> u64 {
+        let counts = self.house.resource_server.counting().credentials();
+        counts.iter().filter(|one| one.server == "notes" && one.outcome == outcome).map(|one| one.count).sum()
     }
 
     /// Ends as every test here does: nothing that was given or shown stands anywhere in clear, and no token of a client was shown
@@ -371,6 +396,85 @@ async fn what_is_held_ends_with_the_person() -> Done {
     assert_eq!(scene.echo(&alice).await?.status, StatusCode::UNAUTHORIZED);
     assert_eq!(scene.remote.counts().calls, before);
     scene.close(&[&alice]).await
+}
+
+/// RFC 7009: what is held of a person who is stopped is taken back at whoever gave it, again if that one is away, and nobody else's is.
+#[tokio::test]
+async fn what_is_held_of_a_person_who_is_stopped_is_taken_back_at_whoever_gave_it() -> Done {
+    for scene in [Scene::exchanging().await?, Scene::by_id_jags().await?, Scene::by_key(Knows::IdJag).await?]
+    {
+        let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+        assert!(scene.serves(&bob).await? && scene.serves(&alice).await?);
+        scene.remote.change(|held| held.revocation_answers.push_back(503));
+        scene.stop(&alice).await?;
+        scene.house.resource_server.take_back_what_is_over().await;
+        scene.remote.until(|held| held.revocation_answers.is_empty()).await;
+        assert!(scene.last_is_good().await?, "whoever gave it was away");
+        scene.house.advance(Duration::from_secs(6)).await?;
+        scene.take_back(1).await;
+        assert!(!scene.last_is_good().await?);
+        assert!(scene.serves(&bob).await?, "and bob's is his");
+        let counts = scene.remote.counts();
+        assert_eq!((counts.exchanges, counts.revocations), (2, 1));
+        scene.house.advance(Duration::from_secs(60)).await?;
+        scene.take_back(1).await;
+        assert_eq!((scene.counted("given"), scene.counted("revoked")), (2, 1));
+        scene.close(&[&alice, &bob]).await?;
+    }
+    Ok(())
+}
+
+/// What a person's call was being given when they were stopped is taken back too; what two people were given in one is nobody's to take.
+#[tokio::test]
+async fn what_comes_for_somebody_who_was_stopped_meanwhile_is_taken_back() -> Done {
+    let scene = Scene::exchanging().await?;
+    let alice = scene.caller("alice").await?;
+    let gate = scene.remote.hold_refreshes();
+    let stopping = async {
+        scene.remote.until(|held| !held.token_requests.is_empty()).await;
+        scene.stop(&alice).await?;
+        gate.add_permits(1);
+        Ok::<_, String>(())
+    };
+    let (_, stopped) = tokio::join!(scene.echo(&alice), stopping);
+    stopped?;
+    scene.take_back(1).await;
+    assert_eq!(scene.remote.counts().exchanges, 1);
+    scene.close(&[&alice]).await?;
+
+    let scene = Scene::exchanging().await?;
+    let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+    scene.remote.change(|held| {
+        held.token_members = json!({"access_token": "of-both"}).as_object().cloned().unwrap_or_default()
+    });
+    drop((scene.echo(&alice).await?, scene.echo(&bob).await?));
+    scene.stop(&alice).await?;
+    scene.take_back(0).await;
+    // Whoever says no for good is not asked for ever.
+    scene.remote.change(|held| held.refuses_revocations = true);
+    scene.stop(&bob).await?;
+    scene.house.resource_server.take_back_what_is_over().await;
+    while scene.counted("not_revoked") != 1 {
+        tokio::task::yield_now().await;
+    }
+    scene.close(&[&alice, &bob]).await
+}
+
+/// What is everybody's ends with nobody's stop, but with that of the MCP server: at GitHub by `DELETE /installation/token`.
+#[tokio::test]
+async fn a_token_of_an_app_outlives_a_person_and_not_the_stop_of_its_mcp_server() -> Done {
+    let scene = Scene::minting().await?;
+    let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+    assert!(scene.serves_the_app(&alice).await? && scene.serves_the_app(&bob).await?);
+    scene.stop(&alice).await?;
+    scene.take_back(0).await;
+    assert!(scene.serves_the_app(&bob).await?);
+    assert_eq!(scene.remote.counts().exchanges, 1, "it is the one of before");
+    let resource = ResourceUri::parse(&scene.house.resource("notes")).map_err(text)?;
+    scene.stop_target(&Target::Server("notes".to_owned(), vec![resource])).await?;
+    scene.take_back(1).await;
+    assert!(!scene.last_is_good().await?);
+    scene.close(&[&alice, &bob]).await
 }
 
 /// P-15: a token of the app is minted once for everybody, anew before it ends, and once more if the MCP server takes it no more.

@@ -52,6 +52,7 @@ impl Scene {
             resource: None,
             kind: Kind::Mcp,
             token_endpoint: None,
+            revocation_endpoint: None,
             authorization_server: by_hand.then(|| server.issuer().to_owned()),
             client: by_hand.then(|| server.pre_registered()),
             registration: Registration::Any,

@@ -9,7 +9,7 @@ use crate::breaker::Circuit;
 use crate::limits::Exhausted;
 use crate::server::Servers;
 use crate::streams::Streams;
-use crate::vault::counts::ConnectionCounts;
+use crate::vault::counts::{ConnectionCounts, CredentialCount, CredentialCounts};
 use store::Outcome;
 
 /// How many calls ended how, since the start.
@@ -71,6 +71,7 @@ pub struct Counting {
     streams: Arc<Streams>,
     standing: Arc<ArcSwap<Servers>>,
     connections: Arc<ConnectionCounts>,
+    credentials: Arc<CredentialCounts>,
 }
 
 impl Counting {
@@ -79,8 +80,15 @@ impl Counting {
         streams: Arc<Streams>,
         standing: Arc<ArcSwap<Servers>>,
         connections: Arc<ConnectionCounts>,
+        credentials: Arc<CredentialCounts>,
     ) -> Self {
-        Self { counters, streams, standing, connections }
+        Self { counters, streams, standing, connections, credentials }
+    }
+
+    /// How often what became of credentials that are obtained, until now.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<CredentialCount> {
+        self.credentials.snapshot()
     }
 
     /// How often what became of connections, until now.

@@ -67,8 +67,9 @@ pub use signature::SignatureFault;
 pub use trace::TraceSettings;
 pub use vault::connect::{ConnectError, ConnectPage, ShownConnection};
 pub use vault::connection::missing_scope;
+pub use vault::counts::CredentialCount;
 pub use vault::credential::{Credential, FixedCredential, FixedCredentialError, Provider};
-pub use vault::obtained::{Giver, Source};
+pub use vault::givers::{Giver, Source};
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.
 pub mod readers {

@@ -10,7 +10,7 @@ mod log;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use protocol::world::{Clock, Entropy, Timestamp};
@@ -23,6 +23,7 @@ use self::entries::Entries;
 pub(crate) use self::log::Told;
 use self::log::{Cursor, Log};
 use crate::streams::Streams;
+use crate::vault::connection::Vault;
 use crate::verdicts::Access;
 
 const EVERY: Duration = Duration::from_secs(2);
@@ -60,6 +61,8 @@ pub struct Revocations {
     process: OnceLock<u64>,
     /// Counts what was heard, for those who wait for it.
     heard: watch::Sender<u64>,
+    /// What holds credentials of people, and hears of everything new too, be it of another process that does not announce it.
+    vault: OnceLock<Weak<Vault>>,
 }
 
 /// The entries, by what they name and in their order.
@@ -89,7 +92,14 @@ impl Revocations {
             restored_at: AtomicI64::new(0),
             process: OnceLock::new(),
             heard: watch::Sender::new(0),
+            vault: OnceLock::new(),
         }
+    }
+
+    /// Has this vault told of everything that is heard from now on.
+    pub(crate) fn tell(&self, vault: &Arc<Vault>) {
+        // Once, when both are made.
+        let _ = self.vault.set(Arc::downgrade(vault));
     }
 
     /// Takes note of a revocation and ends the streams that it kills. Quick, and without a visit to the record.
@@ -109,6 +119,9 @@ impl Revocations {
             is_later
         });
         self.streams.end_where(|access| self.is_dead(access));
+        if let Some(vault) = self.vault.get().and_then(Weak::upgrade) {
+            vault.hear(revocation);
+        }
     }
 
     /// Whether our knowledge is young enough to serve by.

@@ -308,8 +308,10 @@ impl ResourceServer {
     /// The counters, for whoever shows them whatever happens to the configuration.
     #[must_use]
     pub fn counting(&self) -> Counting {
-        let (standing, connections) = (Arc::clone(&self.standing), Arc::clone(&self.vault().counts));
-        Counting::new(Arc::clone(&self.parts.counters), Arc::clone(&self.streams), standing, connections)
+        let (counters, streams) = (Arc::clone(&self.parts.counters), Arc::clone(&self.streams));
+        let (connections, credentials) =
+            (Arc::clone(&self.vault().counts), Arc::clone(&self.vault().credentials));
+        Counting::new(counters, streams, Arc::clone(&self.standing), connections, credentials)
     }
 
     /// How many calls ended how.
@@ -447,13 +449,11 @@ impl ResourceServer {
 
 /// Has both told of every revocation that the store commits.
 fn hear(store: &dyn Store, revocations: &Arc<Revocations>, vault: &Arc<Vault>) {
-    let (revocations, vault) = (Arc::downgrade(revocations), Arc::downgrade(vault));
+    revocations.tell(vault);
+    let revocations = Arc::downgrade(revocations);
     store.on_revocation(Arc::new(move |revocation: &Revocation| {
         if let Some(revocations) = Weak::upgrade(&revocations) {
             revocations.apply(revocation);
-        }
-        if let Some(vault) = Weak::upgrade(&vault) {
-            vault.hear(revocation);
         }
     }));
 }

@@ -98,6 +98,7 @@ fn made(
         kind: Kind::Mcp,
         authorization_server: named.cloned(),
         token_endpoint: None,
+        revocation_endpoint: None,
         client,
         registration: Registration::Any,
         scope: Scope::default(),

@@ -88,6 +88,8 @@ pub struct Held {
     pub delay: Duration,
     /// Revocations are refused as of a client that it does not know.
     pub refuses_revocations: bool,
+    /// The next revocations are answered so.
+    pub revocation_answers: VecDeque<u16>,
     /// Its MCP endpoint lets nobody do anything: 403.
     pub forbids: bool,
     /// A revocation ends everything that the person ever granted, as at GitHub and Google.
@@ -319,20 +321,6 @@ impl RemoteServer {
         let client_secret = Some(Arc::new(Secret::new(CLIENT_SECRET.to_owned())));
         PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret, key: None, method: None }
     }
-
-    /// The private key of the app, in PEM.
-    ///
-    /// # Errors
-    /// If it knows no app.
-    pub fn app_key(&self) -> Result<String, String> {
-        self.desk.app_key.as_ref().ok_or("it knows no app")?.pem()
-    }
-
-    /// The secret of that client, for a file.
-    #[must_use]
-    pub fn client_secret(&self) -> &'static str {
-        CLIENT_SECRET
-    }
 }
 
 impl Held {
@@ -360,6 +348,7 @@ impl Held {
             token_members: serde_json::Map::new(),
             delay: Duration::ZERO,
             refuses_revocations: false,
+            revocation_answers: VecDeque::new(),
             forbids: false,
             revokes_all: false,
             gate: None,
@@ -447,6 +436,7 @@ impl Desk {
             (&Method::POST, "/register") if self.knows == Knows::Dynamic => self.register(asked),
             (&Method::POST, "/token") => self.token(asked).await,
             (&Method::POST, "/revoke") => self.revoke(asked),
+            (&Method::DELETE, "/installation/token") => self.end_installation_token(asked),
             (&Method::POST, path) if path.starts_with("/app/installations/") && self.app_key.is_some() => {
                 self.installation_token(asked).await
             }

@@ -18,7 +18,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use resource_server::{CallCounts, Circuit, Counting, ServerCounts};
+use resource_server::{CallCounts, Circuit, Counting, CredentialCount, ServerCounts};
 
 use crate::fronts::Fronts;
 use crate::health;
@@ -55,6 +55,13 @@ struct BudgetLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServerLabels {
     server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CredentialLabels {
+    server: String,
+    giver: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -302,6 +309,13 @@ impl Collector for Servers {
                 let labels = LimitLabels { server: server.name.clone(), limit: exhausted.reason() };
                 ConstCounter::new(count).encode(limited.encode_family(&labels)?)?;
             }
+        }
+        let help =
+            "What became of credentials that are obtained for an MCP server, by their form and outcome";
+        let mut credentials = encoder.encode_descriptor("credentials", help, None, kind)?;
+        for CredentialCount { server, giver, outcome, count } in self.0.credentials() {
+            let labels = CredentialLabels { server, giver, outcome };
+            ConstCounter::new(count).encode(credentials.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use store::{ConnectionRecord, GivenTokens, Revocation, RevocationKind, Store};
 use tokio_util::task::TaskTracker;
 use upstream::oauth_client::{Binding, Tokens};
 
-use super::counts::{Became, ConnectionCounts};
+use super::counts::{Became, ConnectionCounts, CredentialCounts};
 use super::credential::UpstreamCredential;
 use super::obtained::Shelf;
 use crate::mcp_server::McpServer;
@@ -115,6 +115,7 @@ pub(crate) struct Vault {
     /// What was begun for a call and goes on without it: a refresh whose answer must not be lost with its caller.
     pub(crate) tasks: TaskTracker,
     pub(crate) counts: Arc<ConnectionCounts>,
+    pub(crate) credentials: Arc<CredentialCounts>,
     /// What is held in memory alone.
     pub(crate) shelf: Shelf,
     known: Cache<Place, Known>,
@@ -135,6 +136,7 @@ impl Vault {
             entropy,
             tasks: TaskTracker::new(),
             counts: Arc::default(),
+            credentials: Arc::default(),
             known: Cache::new(REMEMBERED),
         }
     }

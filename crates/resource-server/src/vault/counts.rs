@@ -1,6 +1,8 @@
-//! How often what became of connections, for `/metrics`. Only numbers: nobody's name is ever a label.
+//! How often what became of connections, and of credentials that are obtained, for `/metrics`: nobody's name is ever a label.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// What became of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,38 @@ impl ConnectionCounts {
     /// Every outcome with how often it was.
     pub(crate) fn snapshot(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ALL.iter().zip(&self.0).map(|((_, word), counter)| (*word, counter.load(Ordering::Relaxed)))
+    }
+}
+
+/// How often what became of credentials that are obtained for one MCP server, since the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialCount {
+    /// The MCP server, by its name in the configuration.
+    pub server: String,
+    /// The form of the credential.
+    pub giver: &'static str,
+    /// What became of it: `given`, `refused` or `failed` when one was asked for; `revoked` or `not_revoked` when it was to be taken back.
+    pub outcome: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// The counters of those: no more than there are names in the configuration.
+#[derive(Debug, Default)]
+pub(crate) struct CredentialCounts(Mutex<BTreeMap<(String, &'static str, &'static str), u64>>);
+
+impl CredentialCounts {
+    pub(crate) fn count(&self, server: &str, giver: &'static str, outcome: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((server.to_owned(), giver, outcome)).or_default() += 1;
+    }
+
+    pub(crate) fn snapshot(&self) -> Vec<CredentialCount> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |((server, giver, outcome), count): (&(String, &'static str, &'static str), &u64)| {
+            CredentialCount { server: server.clone(), giver, outcome, count: *count }
+        };
+        counts.iter().map(one).collect()
     }
 }
 

@@ -13,7 +13,8 @@ use thiserror::Error;
 use upstream::oauth_client::{OauthClient, OauthClientError};
 
 use super::connection::Held;
-use super::obtained::{Obtained, Source};
+use super::givers::Source;
+use super::obtained::Obtained;
 use super::question::{self, Subject};
 use super::told::{self, ToConnect};
 use crate::audit::Who;

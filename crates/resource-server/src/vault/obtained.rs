@@ -17,12 +17,13 @@ use quick_cache::sync::Cache;
 use store::{AuditKind, Outcome, Revocation, RevocationKind};
 use upstream::identity_assertion::Subject;
 use upstream::oauth_client::{
-    IdentityAssertions, Malformed, Minter, OauthClientError, OwnAssertions, Place as Where, Rejection,
-    TokenExchange, Tokens,
+    IdentityAssertions, Malformed, OauthClientError, Place as Where, Rejection, Tokens,
 };
 
 use super::connection::PATIENCE;
 use super::credential::UpstreamCredential;
+use super::givers::{Giver, Source};
+use super::taken_back::{Over, TakenBack};
 use crate::audit::Who;
 use crate::people::Person;
 use crate::reason::CallReason;
@@ -44,79 +45,6 @@ const REFUSED: Duration = Duration::from_secs(10);
 const LATER: Duration = Duration::from_secs(5);
 /// How long another one is not asked for, if the MCP server takes not even the one that came in place of another.
 const HOPELESS: Duration = Duration::from_secs(30);
-
-/// Who gives it.
-#[derive(Debug)]
-pub enum Giver {
-    /// A token endpoint, in exchange for our word about the person (RFC 8693).
-    Exchange(Box<TokenExchange>),
-    /// The MCP server's authorization server, for an ID-JAG that the person's identity provider gives.
-    IdJag {
-        /// The connector of the identity provider.
-        connector: String,
-        /// The way from there.
-        at: Box<IdentityAssertions>,
-        /// Whether it is asked for whoever acts for the person too, although it is told of the person alone.
-        for_agents: bool,
-    },
-    /// The same, for an ID-JAG of our own.
-    OwnIdJag {
-        /// Where it is presented.
-        at: Box<OwnAssertions>,
-        /// Whether it tells the person's address.
-        with_address: bool,
-        /// Whether there is one for whoever acts for the person too, which says so; what becomes of that is not said anywhere.
-        for_agents: bool,
-    },
-    /// A mint: the same credential for everybody, short-lived.
-    Minted(Box<Minter>),
-}
-
-impl Giver {
-    /// Whether whoever gives it is there, in words for the operator. Nothing is said about anybody.
-    ///
-    /// # Errors
-    /// [`OauthClientError`].
-    pub async fn check(&self) -> Result<String, OauthClientError> {
-        match self {
-            Self::Exchange(exchange) => exchange.check().await,
-            Self::IdJag { at, .. } => at.check().await,
-            Self::OwnIdJag { at, .. } => at.check().await,
-            Self::Minted(minter) => {
-                minter.mint().await.map(|_| "a token was minted, as it will be for calls".to_owned())
-            }
-        }
-    }
-
-    /// As the audit names it, after the form of the credential in the configuration.
-    const fn name(&self) -> &'static str {
-        match self {
-            Self::Exchange(_) => "exchange",
-            Self::IdJag { .. } | Self::OwnIdJag { .. } => "id_jag",
-            Self::Minted(_) => "minted",
-        }
-    }
-
-    /// Whether one is asked for in the name of a person for whom somebody acts. An assertion that is exchanged says who does.
-    const fn is_for_agents(&self) -> bool {
-        match self {
-            Self::Exchange(_) | Self::Minted(_) => true,
-            Self::IdJag { for_agents, .. } | Self::OwnIdJag { for_agents, .. } => *for_agents,
-        }
-    }
-}
-
-/// From where the credentials for an MCP server come. Two are the same if they are one.
-#[derive(Debug, Clone)]
-pub struct Source(pub Arc<Giver>);
-
-impl PartialEq for Source {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Source {}
 
 /// Who calls, as far as that makes another credential: what was said about them when it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -158,6 +86,8 @@ pub(crate) struct Obtained {
     source: Source,
     /// Scheme, host and port of the MCP server.
     at: String,
+    /// The resource that was called.
+    resource: String,
     person: Arc<Person>,
     came_at: Duration,
     /// Whether it came in the place of one that the MCP server did not take.
@@ -171,6 +101,8 @@ pub(crate) struct Obtained {
 #[derive(Clone)]
 struct Good {
     credential: UpstreamCredential,
+    /// Itself again, to be taken back one day.
+    token: Arc<Secret>,
     ends: Timestamp,
     stale_at: Timestamp,
 }
@@ -216,6 +148,14 @@ impl Obtained {
         self.outcome.as_ref().ok().filter(|good| good.ends > now)
     }
 
+    /// Whether whoever gave it gave the very same for another place.
+    fn is_the_same_as(&self, other: &Self) -> bool {
+        let is_same =
+            |one: &Good, other: &Good| one.token.expose(|one| other.token.expose(|other| one == other));
+        let both = self.outcome.as_ref().ok().zip(other.outcome.as_ref().ok());
+        self.source == other.source && both.is_some_and(|(one, other)| is_same(one, other))
+    }
+
     fn given(self: Arc<Self>) -> Result<Arc<Self>, CallReason> {
         match self.outcome {
             Ok(_) => Ok(self),
@@ -244,29 +184,47 @@ pub(crate) struct Shelf {
     known: Cache<Place, Arc<Obtained>>,
     /// How often somebody was stopped: what was asked for before is not held after.
     stops: AtomicU64,
+    /// What is held no more, and is good at whoever gave it.
+    pub(super) over: TakenBack,
 }
 
 impl Shelf {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, known: Cache::new(REMEMBERED), stops: AtomicU64::new(0) }
+        Self { clock, known: Cache::new(REMEMBERED), stops: AtomicU64::new(0), over: TakenBack::default() }
     }
 
-    /// Somebody was stopped: nothing of theirs is held any more. What is held for a grant that ended is found by no call, and
-    /// ends by itself.
+    /// Somebody was stopped: nothing of theirs is held any more, and what is theirs alone is taken back. What is held for a grant
+    /// that ended is found by no call, and ends by itself; so does what is forgotten because a client was stopped, which people may have
+    /// by other clients too.
     pub(crate) fn hear(&self, revocation: &Revocation) {
         if revocation.kind == RevocationKind::Grant {
             return;
         }
         // First: whoever puts one there after the look through them compares, and takes it away again.
         self.stops.fetch_add(1, Ordering::AcqRel);
-        match revocation.kind {
-            RevocationKind::Grant => {}
-            RevocationKind::Client | RevocationKind::Issuer | RevocationKind::Resource => self.known.clear(),
-            RevocationKind::User => {
-                let user = revocation.id.parse::<Id<User>>().ok();
-                self.known
-                    .retain(|place, _| place.caller.as_ref().is_none_or(|caller| Some(caller.user) != user));
-            }
+        let user = revocation.id.parse::<Id<User>>().ok();
+        let is_theirs = |place: &Place, held: &Obtained| match revocation.kind {
+            RevocationKind::Client | RevocationKind::Grant => false,
+            RevocationKind::Issuer => true,
+            RevocationKind::Resource => held.resource == revocation.id,
+            RevocationKind::User => place.caller.as_ref().is_some_and(|caller| Some(caller.user) == user),
+        };
+        let theirs: Vec<_> = self.known.iter().filter(|(place, held)| is_theirs(place, held)).collect();
+        if revocation.kind == RevocationKind::User {
+            theirs.iter().for_each(|(_, held)| self.forget(held));
+        } else {
+            self.known.clear();
+        }
+        theirs.iter().for_each(|(_, held)| self.end(held));
+    }
+
+    /// Has it taken back, unless somebody else has the very same.
+    fn end(&self, held: &Obtained) {
+        let is_shared = || self.known.iter().any(|(_, other)| other.is_the_same_as(held));
+        let Some(good) = held.good(self.clock.now()).filter(|_| !is_shared()) else { return };
+        let (server, source) = (held.place.server.clone(), held.source.clone());
+        if !self.over.put(Over::new(server, source, Arc::clone(&good.token), good.ends)) {
+            tracing::warn!("too much is to be taken back: what is beyond is good until it ends");
         }
     }
 
@@ -292,6 +250,7 @@ impl Shelf {
             place: wanted.place.clone(),
             source: wanted.source.clone(),
             at: wanted.who.server.origin().to_owned(),
+            resource: wanted.who.verdict.access.resource.clone(),
             person: Arc::clone(&wanted.who.person),
             came_at: self.clock.monotonic(),
             is_second: wanted.is_second,
@@ -305,11 +264,11 @@ impl Shelf {
 type Given = (Secret, Option<Duration>);
 
 /// What a token is worth that was asked for at this time.
-fn good((token, life): &Given, asked_at: Timestamp) -> Result<Good, OauthClientError> {
-    let credential = UpstreamCredential::bearer(token).ok_or(Malformed::Token)?;
+fn good((token, life): Given, asked_at: Timestamp) -> Result<Good, OauthClientError> {
+    let credential = UpstreamCredential::bearer(&token).ok_or(Malformed::Token)?;
     let life = life.unwrap_or(LONGEST).min(LONGEST);
     let ends = asked_at.plus(life);
-    Ok(Good { credential, ends, stale_at: ends.minus(AHEAD.min(life / PART)) })
+    Ok(Good { credential, token: Arc::new(token), ends, stale_at: ends.minus(AHEAD.min(life / PART)) })
 }
 
 impl ResourceServer {
@@ -352,6 +311,10 @@ impl ResourceServer {
         let known = tokio::time::timeout(PATIENCE, waiting).await.map_err(|_| nobody())??;
         if shelf.stops.load(Ordering::Acquire) != stops {
             shelf.forget(&known);
+            // What came for somebody who was stopped meanwhile.
+            if known.place.caller.is_some() && self.revocations.is_dead(&wanted.who.verdict.access) {
+                shelf.end(&known);
+            }
         }
         if known.is_for(wanted) { known.given() } else { Err(nobody()) }
     }
@@ -379,7 +342,7 @@ impl ResourceServer {
                 minter.mint().await.map(|minted| (minted.token, Some(minted.ends.since(asked_at))))
             }
         };
-        let outcome = given.and_then(|given| good(&given, asked_at));
+        let outcome = given.and_then(|given| good(given, asked_at));
         self.write_down(wanted, outcome.as_ref().err().copied()).await;
         Ok(outcome)
     }
@@ -424,11 +387,12 @@ impl ResourceServer {
     /// The event of it. The call has one of its own, so that one which cannot be written loses nobody's trace.
     async fn write_down(&self, wanted: &Wanted<'_>, error: Option<OauthClientError>) {
         let (server, giver) = (wanted.who.server.name(), wanted.source.0.name());
-        let outcome = match error {
-            None => Outcome::Ok,
-            Some(OauthClientError::Rejected(_)) => Outcome::Refused,
-            Some(_) => Outcome::Failed,
+        let (outcome, word) = match error {
+            None => (Outcome::Ok, "given"),
+            Some(OauthClientError::Rejected(_)) => (Outcome::Refused, "refused"),
+            Some(_) => (Outcome::Failed, "failed"),
         };
+        self.vault().credentials.count(server, giver, word);
         if let Some(error) = error {
             tracing::warn!(server, giver, reason = error.reason(), %error, "a credential could not be obtained");
         }

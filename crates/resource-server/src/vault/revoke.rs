@@ -56,7 +56,13 @@ impl ResourceServer {
                 pause().await;
             }
         };
-        tokio::join!(revoking, ending);
+        let taking_back = async {
+            while !shutdown.is_cancelled() {
+                self.take_back_what_is_over().await;
+                pause().await;
+            }
+        };
+        tokio::join!(revoking, ending, taking_back);
         vault.tasks.close();
         vault.tasks.wait().await;
     }

@@ -18,6 +18,9 @@ settings! {
         authorization_server: String = required, "a URL", parse::issuer;
         /// Its token endpoint. Left out: that of its metadata, which the MCP server's metadata leads to.
         token_endpoint: Option<String> = optional, "a URL", parse::issuer;
+        /// Its revocation endpoint (RFC 7009), where what is held of a person who is stopped is taken back. Left out: that of its metadata,
+        /// if there is one.
+        revocation_endpoint: Option<String> = optional, "a URL", parse::issuer;
         /// The client that was registered there for Sekisho.
         client_id: String = required, "an id", parse::text;
         /// How the client authenticates (RFC 6749, section 2.3.1; RFC 7523, section 2.2). `private_key_jwt`: by the key that signs access

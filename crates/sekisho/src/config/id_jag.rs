@@ -21,6 +21,9 @@ settings! {
         identity_provider: Option<String> = optional, "an id", parse::text;
         /// The token endpoint, if the metadata does not lead to it. Only without `identity_provider`.
         token_endpoint: Option<String> = optional, "a URL", parse::issuer;
+        /// Its revocation endpoint (RFC 7009), where what is held of a person who is stopped is taken back. Left out: that of its metadata,
+        /// if there is one. Only without `identity_provider`.
+        revocation_endpoint: Option<String> = optional, "a URL", parse::issuer;
         /// The client that was registered at the authorization server for Sekisho.
         client_id: String = required, "an id", parse::text;
         /// How the client authenticates (RFC 6749, section 2.3.1; RFC 7523, section 2.2). `private_key_jwt`: by the key that signs access
@@ -59,7 +62,7 @@ impl IdJagConfig {
         let client_secret = client_secret(&mut section, method);
         let theirs = settings.as_ref().is_some_and(|settings| settings.identity_provider.is_some());
         let mut fits = true;
-        for key in ["tell_address", "token_endpoint"] {
+        for key in ["revocation_endpoint", "tell_address", "token_endpoint"] {
             if theirs && section.has(key) {
                 section.mistake(
                     key,

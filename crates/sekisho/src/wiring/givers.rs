@@ -141,6 +141,7 @@ fn one_that_exchanges(
         resource: written.resource.clone().filter(|_| !without_resource),
         authorization_server: Some(written.authorization_server.clone()),
         token_endpoint: written.token_endpoint.clone(),
+        revocation_endpoint: written.revocation_endpoint.clone(),
         client: Some(PreRegistered {
             method: written.client_authentication,
             ..client(&written.client_id, secret, at_hand.key, written.assertion_audience.as_deref())
@@ -170,6 +171,7 @@ fn one_for_id_jags(
         resource: written.resource.clone(),
         authorization_server: Some(written.authorization_server.clone()),
         token_endpoint: written.token_endpoint.clone(),
+        revocation_endpoint: written.revocation_endpoint.clone(),
         client: Some(PreRegistered {
             method: written.client_authentication,
             ..client(&written.client_id, secret, at_hand.key, written.assertion_audience.as_deref())
@@ -256,6 +258,7 @@ fn settings(config: &Config, server: &McpServerConfig) -> OauthClientSettings {
         kind: Kind::Mcp,
         authorization_server: None,
         token_endpoint: None,
+        revocation_endpoint: None,
         client: None,
         registration: Registration::PreRegistered,
         scope: Scope::default(),

@@ -119,6 +119,7 @@ fn settings(
         kind: written.map_or(Kind::Mcp, |written| written.kind),
         authorization_server: written.and_then(|written| written.authorization_server.clone()),
         token_endpoint: None,
+        revocation_endpoint: None,
         client,
         registration: written.map_or(Registration::Any, |written| written.registration),
         scope: scope.map_err(|error| error.to_string())?.unwrap_or_default(),

@@ -111,6 +111,15 @@ impl Connected {
         Ok(Self { form: Form::Minted(remote.app_key()?), ..self })
     }
 
+    fn client(&self, key: ClientKey) -> PreRegistered {
+        PreRegistered {
+            client_id: CLIENT_ID.to_owned(),
+            client_secret: (!self.by_key).then(|| Arc::new(Secret::new(self.secret.to_owned()))),
+            key: self.by_key.then_some(key),
+            method: self.by_key.then_some(TokenEndpointAuthMethod::PrivateKeyJwt),
+        }
+    }
+
     /// What the house is told of it.
     pub(super) fn credential(
         &self,
@@ -118,10 +127,6 @@ impl Connected {
         clock: &Arc<dyn Clock>,
         key: ClientKey,
     ) -> Built<Credential> {
-        let secret = (!self.by_key).then(|| Arc::new(Secret::new(self.secret.to_owned())));
-        let method = self.by_key.then_some(TokenEndpointAuthMethod::PrivateKeyJwt);
-        let key = self.by_key.then_some(key);
-        let client = PreRegistered { client_id: CLIENT_ID.to_owned(), client_secret: secret, key, method };
         let settings = OauthClientSettings {
             server: self.server.to_owned(),
             url: self.url.clone(),
@@ -129,7 +134,8 @@ impl Connected {
             kind: Kind::Mcp,
             authorization_server: Some(self.issuer.clone()),
             token_endpoint: None,
-            client: Some(client),
+            revocation_endpoint: None,
+            client: Some(self.client(key)),
             registration: Registration::Any,
             scope: Scope::default(),
             assume_pkce: false,

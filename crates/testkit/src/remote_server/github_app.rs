@@ -95,6 +95,20 @@ impl Desk {
         self.mint_installation_token(&mut held, &json!(permissions), &wanted["repositories"])
     }
 
+    /// `DELETE /installation/token`, with the token itself: 204.
+    /// docs.github.com/en/rest/apps/installations#revoke-an-installation-access-token.
+    pub(super) fn end_installation_token(&self, asked: &Asked) -> Reply {
+        let mut held = lock(&self.held);
+        let token = asked.header("authorization").strip_prefix("Bearer ").unwrap_or_default();
+        let is_one = held.access.get(token).is_some_and(|access| access.person == INSTALLED);
+        if !is_one {
+            return Reply::json(401, &json!({"message": "Bad credentials"}));
+        }
+        held.access.remove(token);
+        held.counts.revocations += 1;
+        Reply::status(204)
+    }
+
     fn mint_installation_token(&self, held: &mut Held, permissions: &Value, repositories: &Value) -> Reply {
         const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
         let token = held.mint("ghs");

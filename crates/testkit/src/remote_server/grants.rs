@@ -227,6 +227,9 @@ impl Desk {
     pub(super) fn revoke(&self, asked: &Asked) -> Reply {
         let form = asked.form();
         let mut held = lock(&self.held);
+        if let Some(status) = held.revocation_answers.pop_front() {
+            return Reply::status(status);
+        }
         if held.refuses_revocations || held.authenticated(&form, asked, self.clock.now().secs()).is_none() {
             return Reply::error(401, "invalid_client");
         }

@@ -7,7 +7,7 @@ use protocol::oauth::TokenEndpointAuthMethod;
 use protocol::oauth::client_assertion::{ClientAssertion, JWT_BEARER, client_keys};
 use serde_json::Value;
 
-use super::{CLIENT_ID, RemoteServer};
+use super::{CLIENT_ID, CLIENT_SECRET, RemoteServer};
 
 /// No assertion may live longer, in seconds.
 const LONGEST: i64 = 300;
@@ -38,6 +38,20 @@ impl ClientKeys {
 }
 
 impl RemoteServer {
+    /// The secret of our client, for a file.
+    #[must_use]
+    pub const fn client_secret(&self) -> &'static str {
+        CLIENT_SECRET
+    }
+
+    /// The private key of the app, in PEM.
+    ///
+    /// # Errors
+    /// If it knows no app.
+    pub fn app_key(&self) -> Result<String, String> {
+        self.desk.app_key.as_ref().ok_or("it knows no app")?.pem()
+    }
+
     /// From now on our client proves who it is by one of these keys, and by nothing else.
     ///
     /// # Errors

@@ -85,6 +85,18 @@ pub(super) fn granted(answer: &Response<Bytes>, wanted: &Wanted) -> Result<Grant
     })
 }
 
+/// Whether the token is good no more (RFC 7009, section 2.2: also if it is not known).
+pub(super) fn revoked(answer: &Response<Bytes>) -> Result<(), Trouble> {
+    match answer.status() {
+        StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
+        status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+            Err(Trouble::Unreachable)
+        }
+        StatusCode::UNAUTHORIZED => Err(Trouble::ClientRefused),
+        _ => Err(Trouble::Refused),
+    }
+}
+
 /// What was granted: never more than was asked for, if anything was.
 fn granted_scope(said: Option<&str>, asked: &Scope) -> Result<Scope, Trouble> {
     let Some(said) = said else { return Ok(asked.clone()) };

@@ -101,6 +101,24 @@ impl IdentityAssertionClient {
         self.in_time(there).await.map(|_| ()).map_err(at(Step::AuthorizationServer))
     }
 
+    /// Takes an access token back at the authorization server (RFC 7009, section 2.1), if it says where. Whether it did.
+    ///
+    /// # Errors
+    /// [`IdentityAssertionError`] of [`Step::AuthorizationServer`].
+    pub async fn take_back(&self, access_token: &Secret) -> Result<bool, IdentityAssertionError> {
+        let there = &self.authorization_server;
+        let asking = async {
+            let described = there.described(|_| true).await?;
+            let Some(endpoint) = described.revocation_endpoint.as_deref() else { return Ok(false) };
+            let fields = [("token_type_hint", "access_token")];
+            let answer = there.ask(endpoint, &fields, ("token", access_token), self.deadline).await?;
+            answer::revoked(&answer).map(|()| true)
+        };
+        self.in_time(asking)
+            .await
+            .map_err(|trouble| IdentityAssertionError { step: Step::AuthorizationServer, trouble })
+    }
+
     /// Both exchanges, one after the other.
     ///
     /// # Errors
@@ -138,7 +156,7 @@ impl IdentityAssertionClient {
             let described = self.identity_provider.described(|_| true).await?;
             let answer = self
                 .identity_provider
-                .ask(&described, &fields, ("subject_token", &token), self.deadline)
+                .ask(&described.token_endpoint, &fields, ("subject_token", &token), self.deadline)
                 .await?;
             let expected = answer::ExpectedAssertion {
                 audience: &self.authorization_server.peer.issuer,
@@ -168,7 +186,10 @@ impl IdentityAssertionClient {
         let exchange = async {
             let described = self.authorization_server.described(Described::may_take_id_jags).await?;
             let proof = ("assertion", &assertion.token);
-            let answer = self.authorization_server.ask(&described, &fields, proof, self.deadline).await?;
+            let answer = self
+                .authorization_server
+                .ask(&described.token_endpoint, &fields, proof, self.deadline)
+                .await?;
             answer::granted(&answer, wanted)
         };
         self.in_time(exchange)

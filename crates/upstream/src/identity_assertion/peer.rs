@@ -56,7 +56,8 @@ pub struct Peer {
 #[derive(Debug, Deserialize)]
 pub(super) struct Described {
     issuer: String,
-    token_endpoint: String,
+    pub(super) token_endpoint: String,
+    pub(super) revocation_endpoint: Option<String>,
     grant_types_supported: Option<Vec<String>>,
     authorization_grant_profiles_supported: Option<Vec<String>>,
 }
@@ -121,14 +122,15 @@ impl Known {
         for place in places {
             match fetch::<Described>(&*self.peer.egress, &place, limits).await {
                 // CL-009.
-                Ok((described, _)) if described.issuer == self.peer.issuer => {
-                    let endpoint = Url::parse(&described.token_endpoint);
+                Ok((mut described, _)) if described.issuer == self.peer.issuer => {
                     let is_fit = |url: &Url| {
                         protected(url)
                             && (url.scheme() == issuer.scheme() || url.scheme() == "https")
                             && url.fragment().is_none()
                     };
-                    return if endpoint.is_ok_and(|url| is_fit(&url)) {
+                    let may_be_asked = |text: &String| Url::parse(text).is_ok_and(|url| is_fit(&url));
+                    described.revocation_endpoint = described.revocation_endpoint.filter(may_be_asked);
+                    return if may_be_asked(&described.token_endpoint) {
                         Ok(described)
                     } else {
                         Err(DocumentError::Malformed)
@@ -142,15 +144,15 @@ impl Known {
         Err(DocumentError::Malformed)
     }
 
-    /// A token request. Sent once: what it carries may be good once.
+    /// A request to the token or revocation endpoint. Sent once: what it carries may be good once.
     pub(super) async fn ask(
         &self,
-        described: &Described,
+        endpoint: &str,
         fields: &[(&str, &str)],
         proof: (&str, &Secret),
         deadline: Duration,
     ) -> Result<Response<Bytes>, Trouble> {
-        let request = self.request(described, fields, proof)?;
+        let request = self.request(endpoint, fields, proof)?;
         let limits = Limits { total: deadline, max_body: LARGEST };
         self.peer.egress.fetch(request, limits).await.map_err(|error| match error {
             FetchError::TooLarge => Trouble::OtherAnswer,
@@ -160,15 +162,14 @@ impl Known {
 
     fn request(
         &self,
-        described: &Described,
+        endpoint: &str,
         fields: &[(&str, &str)],
         (name, secret): (&str, &Secret),
     ) -> Result<Request<Bytes>, Trouble> {
         let mut form = Serializer::new(String::new());
         form.extend_pairs(fields);
         secret.expose(|secret| form.append_pair(name, secret));
-        let mut request =
-            Request::post(described.token_endpoint.as_str()).header(ACCEPT, JSON).header(CONTENT_TYPE, FORM);
+        let mut request = Request::post(endpoint).header(ACCEPT, JSON).header(CONTENT_TYPE, FORM);
         match &self.peer.proof {
             ClientProof::Basic(secret) => {
                 request = request.header(AUTHORIZATION, basic(&self.peer.client_id, secret)?);

@@ -5,6 +5,7 @@ use protocol::secret::Secret;
 
 use super::OauthClient;
 use super::error::OauthClientError;
+use super::revocation::Revocated;
 use super::settings::OauthClientSettingsError;
 use super::token::{Asked, Tokens, ask};
 
@@ -109,6 +110,14 @@ impl TokenExchange {
     pub async fn check(&self) -> Result<String, OauthClientError> {
         let endpoint = self.client.reached().await?;
         Ok(format!("somebody answers at {endpoint}, where assertions about people are exchanged"))
+    }
+
+    /// Takes an access token back (RFC 7009).
+    ///
+    /// # Errors
+    /// [`OauthClientError`]; only a passing one is worth another try.
+    pub async fn take_back(&self, access_token: &Secret) -> Result<Revocated, OauthClientError> {
+        self.client.take_back(access_token).await
     }
 
     /// An access token for the person whom the assertion is about.

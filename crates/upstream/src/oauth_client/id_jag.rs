@@ -9,6 +9,7 @@ use protocol::secret::Secret;
 
 use super::OauthClient;
 use super::error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
+use super::revocation::Revocated;
 use super::settings::OauthClientSettingsError;
 use super::token::{Asked, Binding, Tokens, ask, bounded};
 use crate::identity_assertion::{
@@ -112,6 +113,14 @@ impl OwnAssertions {
         Ok(format!("somebody answers at {endpoint}, where ID-JAGs of Sekisho are presented"))
     }
 
+    /// Takes an access token back (RFC 7009).
+    ///
+    /// # Errors
+    /// [`OauthClientError`]; only a passing one is worth another try.
+    pub async fn take_back(&self, access_token: &Secret) -> Result<Revocated, OauthClientError> {
+        self.client.take_back(access_token).await
+    }
+
     /// An access token for the person whom the ID-JAG is about (RFC 7523, section 2.1).
     ///
     /// # Errors
@@ -140,6 +149,18 @@ impl IdentityAssertions {
         self.client.check().await.map_err(told)?;
         let issuer = &self.binding.issuer;
         Ok(format!("the identity provider and {issuer} answer, where its ID-JAGs are presented"))
+    }
+
+    /// Takes an access token back (RFC 7009).
+    ///
+    /// # Errors
+    /// [`OauthClientError`]; only a passing one is worth another try.
+    pub async fn take_back(&self, access_token: &Secret) -> Result<Revocated, OauthClientError> {
+        let is_done = self.client.take_back(access_token).await.map_err(|error| {
+            let is_away = error.trouble == Trouble::Unreachable;
+            if is_away { OauthClientError::Unreachable(Place::Revocation) } else { told(error) }
+        })?;
+        Ok(if is_done { Revocated::Done } else { Revocated::NotOffered })
     }
 
     /// A token for the person whom the identity provider gave this for.

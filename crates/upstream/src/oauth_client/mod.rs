@@ -119,6 +119,7 @@ impl OauthClient {
             Some(settings.url.as_str()),
             settings.authorization_server.as_deref(),
             settings.token_endpoint.as_deref(),
+            settings.revocation_endpoint.as_deref(),
         ];
         let mut reach = Reach::new(world.ways, settings.deadline, named);
         if let Some(Ok(server)) = accounts::account(&settings) {

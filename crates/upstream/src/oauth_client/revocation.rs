@@ -12,6 +12,7 @@ use super::discovery::Server;
 use super::error::{OauthClientError, Obstacle, Place};
 use super::registration::RegisteredClient;
 use super::token::{Asked, Binding, basic, refused, request};
+use super::ways::usable;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -36,6 +37,14 @@ pub enum Revocated {
 }
 
 impl OauthClient {
+    /// Takes back an access token that this client was given without a browser.
+    pub(super) async fn take_back(&self, access_token: &Secret) -> Result<Revocated, OauthClientError> {
+        let server = self.server().await?;
+        let client_id = self.known(&server).await?.client_id;
+        let binding = Binding { issuer: server.issuer.clone(), client_id, resource: server.resource.clone() };
+        self.revoke(Revoked { access_token, refresh_token: None, binding: &binding }).await
+    }
+
     /// Takes a credential back.
     ///
     /// # Errors
@@ -43,7 +52,10 @@ impl OauthClient {
     pub async fn revoke(&self, revoked: Revoked<'_>) -> Result<Revocated, OauthClientError> {
         let server = self.server().await?;
         let client = self.bound(&server, revoked.binding).await?;
-        let Some(endpoint) = &server.revocation_endpoint else { return Ok(Revocated::NotOffered) };
+        let named = self.settings.revocation_endpoint.as_deref().and_then(|text| usable(text, false));
+        let Some(endpoint) = named.as_ref().or(server.revocation_endpoint.as_ref()) else {
+            return Ok(Revocated::NotOffered);
+        };
         let requests = match server.quirks.revocation {
             Revocation::GithubGrant => {
                 vec![deletion(endpoint.as_str(), &client, revoked.access_token)?]

@@ -70,6 +70,8 @@ pub struct OauthClientSettings {
     pub authorization_server: Option<String>,
     /// The token endpoint, if the operator names it: then nobody is asked who authorizes.
     pub token_endpoint: Option<String>,
+    /// The revocation endpoint, if the operator names it: otherwise the metadata does.
+    pub revocation_endpoint: Option<String>,
     /// The client that was registered by hand.
     pub client: Option<PreRegistered>,
     /// In which ways it may come to know us.
@@ -112,7 +114,7 @@ pub enum OauthClientSettingsError {
     #[error("a `client_secret_file` belongs to one issuer: name it by `authorization_server`")]
     SecretForWhom,
     /// The token endpoint is no URL that is protected.
-    #[error("`token_endpoint` is https (http only on loopback), without fragment")]
+    #[error("`token_endpoint` and `revocation_endpoint` are https (http only on loopback), without fragment")]
     TokenEndpoint,
 }
 
@@ -131,7 +133,8 @@ impl OauthClientSettings {
         if !self.authorization_server.as_deref().is_none_or(issuer) {
             return Err(Wrong::Issuer);
         }
-        if self.token_endpoint.as_deref().is_some_and(|text| usable(text, false).is_none()) {
+        let endpoints = [&self.token_endpoint, &self.revocation_endpoint];
+        if endpoints.into_iter().flatten().any(|text| usable(text, false).is_none()) {
             return Err(Wrong::TokenEndpoint);
         }
         let addresses = [&self.redirect_uri, &self.document_url].into_iter().chain(&self.other_document_urls);
@@ -192,6 +195,7 @@ pub(super) mod tests {
             kind,
             authorization_server: None,
             token_endpoint: None,
+            revocation_endpoint: None,
             client: None,
             registration: Registration::Any,
             scope: Scope::default(),

@@ -207,6 +207,7 @@ fn account(clock: &Arc<dyn Clock>, pages_url: &str) -> Credential {
         resource: None,
         kind: Kind::Github,
         token_endpoint: None,
+        revocation_endpoint: None,
         authorization_server: None,
         client: Some(PreRegistered { client_id: "app".to_owned(), client_secret, key: None, method: None }),
         registration: Registration::Any,

@@ -192,6 +192,7 @@ async fn the_metrics_have_a_listener_of_their_own() {
         "sekisho_spans_total{outcome=\"dropped\"} 0",
         "sekisho_calls_total{outcome=\"answered\"} 0",
         "sekisho_connections_total{outcome=\"refreshed\"} 0",
+        "# TYPE sekisho_credentials counter",
         "# EOF",
     ] {
         assert!(text.lines().any(|served| served == line), "{line} in {text}");

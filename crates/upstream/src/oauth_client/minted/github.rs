@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use protocol::jose::sign_rs256;
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
@@ -65,9 +65,6 @@ impl App {
         let (settings, now) = (&self.settings, now.secs());
         let claims = json!({"iss": settings.app_id, "iat": now - DRIFT, "exp": now + ASSERTION});
         let assertion = Secret::new(sign_rs256(&self.key, None, &claims).map_err(|_| Obstacle::Key)?);
-        let bearer = assertion.expose(|assertion| HeaderValue::try_from(format!("Bearer {assertion}")));
-        let mut bearer = bearer.map_err(|_| Obstacle::Key)?;
-        bearer.set_sensitive(true);
         let mut wanted = serde_json::Map::new();
         if !settings.permissions.is_empty() {
             let permissions =
@@ -77,16 +74,37 @@ impl App {
         if !settings.repositories.is_empty() {
             wanted.insert("repositories".to_owned(), settings.repositories.clone().into());
         }
-        let base = settings.api_url.trim_end_matches('/');
-        let url = format!("{base}/app/installations/{}/access_tokens", settings.installation_id);
+        let path = format!("app/installations/{}/access_tokens", settings.installation_id);
+        let body = Bytes::from(Value::Object(wanted).to_string());
+        self.asked(Method::POST, &path, &assertion, body)
+    }
+
+    /// docs.github.com/rest/apps/installations, "Revoke an installation access token".
+    pub(super) fn ending(&self, token: &Secret) -> Result<Request<Bytes>, OauthClientError> {
+        self.asked(Method::DELETE, "installation/token", token, Bytes::new())
+    }
+
+    fn asked(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: &Secret,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, OauthClientError> {
+        let bearer = bearer.expose(|bearer| HeaderValue::try_from(format!("Bearer {bearer}")));
+        let mut bearer = bearer.map_err(|_| Obstacle::Key)?;
+        bearer.set_sensitive(true);
+        let url = format!("{}/{path}", self.settings.api_url.trim_end_matches('/'));
         let url = Url::parse(&url).map_err(|_| Obstacle::Metadata)?;
-        Request::post(url.as_str())
+        Request::builder()
+            .method(method)
+            .uri(url.as_str())
             .header(ACCEPT, HeaderValue::from_static("application/vnd.github+json"))
             .header("x-github-api-version", HeaderValue::from_static("2022-11-28"))
             .header("user-agent", HeaderValue::from_static("Sekisho"))
             .header(CONTENT_TYPE, JSON)
             .header(AUTHORIZATION, bearer)
-            .body(Bytes::from(Value::Object(wanted).to_string()))
+            .body(body)
             .map_err(|_| Obstacle::Metadata.into())
     }
 

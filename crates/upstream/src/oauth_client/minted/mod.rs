@@ -18,6 +18,7 @@ use thiserror::Error;
 use self::github::App;
 use self::google::Account;
 use super::error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
+use super::revocation::Revocated;
 use super::ways::LARGEST;
 use crate::egress::{Egress, FetchError, Limits};
 
@@ -116,6 +117,30 @@ impl Minter {
             return Err(Malformed::Token.into());
         }
         Ok(MintedToken { token, ends: ends.min(now.plus(MOST)) })
+    }
+}
+
+impl Minter {
+    /// Ends a token. GitHub: `DELETE /installation/token`, with the token itself.
+    ///
+    /// # Errors
+    /// [`OauthClientError`]; only a passing one is worth another try.
+    pub async fn take_back(&self, token: &Secret) -> Result<Revocated, OauthClientError> {
+        let request = match &self.mint {
+            Mint::Github(app) => app.ending(token)?,
+            Mint::Google(_) => return Ok(Revocated::NotOffered),
+        };
+        let limits = Limits { total: self.deadline, max_body: LARGEST };
+        let answer = self.egress.fetch(request, limits).await;
+        let answer = answer.map_err(|_| OauthClientError::Unreachable(Place::Revocation))?;
+        match answer.status() {
+            // 401: it is over already.
+            StatusCode::NO_CONTENT | StatusCode::UNAUTHORIZED => Ok(Revocated::Done),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Err(OauthClientError::Unreachable(Place::Revocation))
+            }
+            _ => Err(Obstacle::Refused.into()),
+        }
     }
 }
 

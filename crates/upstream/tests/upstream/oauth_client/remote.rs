@@ -175,6 +175,7 @@ impl Remote {
             kind: Kind::Mcp,
             authorization_server: None,
             token_endpoint: None,
+            revocation_endpoint: None,
             client: None,
             registration: Registration::Any,
             scope: Scope::default(),
