@@ -44,10 +44,21 @@ async fn giver(config: &Config, server: &McpServerConfig, trusts: &Trusts, repor
     let key = ClientKey::new(|_, _| None);
     match givers::one(config, server, AtHand { clock: &clock, key: &key, trusts }) {
         Ok(giver) => match giver.check().await {
-            Ok(sentence) => report.good(&what, sentence),
+            Ok(sentence) => report.good(&what, sentence + &keys_of_ours(config, server)),
             Err(error) => report.bad(&what, error.to_string()),
         },
         Err(failure) => report.bad(&what, failure.to_string()),
+    }
+}
+
+/// Where the keys are by which our client proves who it is, if it has no secret: whoever registered it has to know.
+fn keys_of_ours(config: &Config, server: &McpServerConfig) -> String {
+    let exchange = server.exchange.as_ref().is_some_and(|exchange| exchange.client_secret.is_none());
+    let id_jag = server.id_jag.as_ref().is_some_and(|id_jag| id_jag.client_secret.is_none());
+    if exchange || id_jag {
+        format!("; the keys of the client have to be known there: {}/oauth/jwks", config.house.public_url)
+    } else {
+        String::new()
     }
 }
 
