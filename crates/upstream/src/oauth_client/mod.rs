@@ -36,7 +36,7 @@ pub use challenge::Challenge;
 pub use error::{Malformed, OauthClientError, Obstacle, Place, Rejection};
 pub use exchange::{SubjectTokenType, Target, TokenExchange};
 pub use id_jag::{Addressed, IdentityAssertions, OwnAssertions};
-pub use minted::{GithubAppSettings, GoogleAccountSettings, MintError, MintedToken, Minter};
+pub use minted::{GithubAppSettings, MintError, MintedToken, Minter};
 pub use registration::{InMemory, Known, NotKept, RegisteredClient, Registrations};
 pub use revocation::{Revocated, Revoked};
 pub use settings::{Kind, OauthClientSettings, OauthClientSettingsError, PreRegistered, Registration};

@@ -1,4 +1,4 @@
-//! Minted credentials, which whoever asks holds: installation tokens of a GitHub App, and access tokens of a service account at Google.
+//! Minted credentials, which whoever asks holds: installation tokens of a GitHub App.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use protocol::secret::Secret;
 use protocol::world::Timestamp;
 use serde_json::{Value, json};
-use upstream::oauth_client::{GithubAppSettings, GoogleAccountSettings, Minter, Obstacle, Rejection};
+use upstream::oauth_client::{GithubAppSettings, Minter, Obstacle, Rejection};
 
 use super::remote::{Remote, Reply};
 use crate::world::{NOW, fetcher};
@@ -90,30 +90,22 @@ async fn what_is_no_token_is_told_for_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_service_account_at_google_mints_for_itself_or_for_a_person() {
+async fn what_is_no_key_is_said_before_anybody_is_asked() {
     let remote = Remote::bare().await;
-    let file = json!({"type": "service_account", "client_email": "us@project.iam", "private_key": keys().1,
-        "private_key_id": "k", "token_uri": remote.at("/token")});
-    let settings = |key_file: &Value| GoogleAccountSettings {
-        key_file: Secret::new(key_file.to_string()),
-        person: Some("ada@corp.example".to_owned()),
-        scope: "https://www.googleapis.com/auth/drive.readonly".to_owned(),
+    let (pkcs1, pkcs8) = keys();
+    let settings = |key: &str, api_url: &str| GithubAppSettings {
+        api_url: api_url.to_owned(),
+        app_id: "Iv1.app".to_owned(),
+        installation_id: 7,
+        private_key: Secret::new(key.to_owned()),
+        permissions: Vec::new(),
+        repositories: Vec::new(),
     };
-    let minter = |file: &Value| {
-        Minter::google(settings(file), fetcher(), remote.clock.clone(), Duration::from_secs(10))
+    let made = |key: &str, api_url: &str| {
+        Minter::github(settings(key, api_url), fetcher(), remote.clock.clone(), Duration::from_secs(10))
+            .is_ok()
     };
-    remote.says(
-        "/token",
-        Reply::json(200, &json!({"access_token": "ya29", "expires_in": 3599, "token_type": "Bearer"})),
-    );
-    let minted = minter(&file).unwrap();
-    assert_eq!(token(&minted).await, "ya29");
-    let assertion = remote.seen("/token")[0].field("assertion").unwrap();
-    let claims = URL_SAFE_NO_PAD.decode(assertion.split('.').nth(1).unwrap()).unwrap();
-    assert_eq!(serde_json::from_slice::<Value>(&claims).unwrap()["sub"], "ada@corp.example");
-    for (name, bad) in [("private_key", json!("none")), ("token_uri", json!("http://evil.example/"))] {
-        let mut broken = file.clone();
-        broken[name] = bad;
-        assert!(minter(&broken).is_err(), "{name}");
-    }
+    assert!(made(&pkcs1, &remote.origin) && made(&pkcs8, &remote.origin));
+    assert!(!made("none", &remote.origin) && !made(&pkcs8, "http://api.example"));
+    assert_eq!(remote.paths(), [""; 0]);
 }
