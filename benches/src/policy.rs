@@ -49,13 +49,13 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
         }
         for (kind, how) in [
             (Kind::Kept, "remembered"),
-            (Kind::Fresh, "looks at the time, so nothing is remembered"),
+            (Kind::Fresh, "looks at the time, each in a second of its own"),
             (Kind::Arguments, "looks at an argument"),
         ] {
             let rules = rules(number, kind)?;
             let mut rounds = Rounds::default();
             for _ in 0..plan.rounds {
-                rounds.push(decisions(&rules, times)?);
+                rounds.push(decisions(&rules, kind, times)?);
             }
             let what = format!("decision on a call, {number} policies, {HANDFUL} for this MCP server; {how}");
             let (own, whole) = (rounds.show("µs", 2), plain.show("µs", 1));
@@ -208,7 +208,7 @@ fn people(mut then: impl FnMut(Person<'_>, Around<'_>) -> Outcome<()>) -> Outcom
 }
 
 /// Microseconds of one decision.
-fn decisions(rules: &ServerRules, number: u32) -> Outcome<f64> {
+fn decisions(rules: &ServerRules, kind: Kind, number: u32) -> Outcome<f64> {
     let call = McpCall {
         method: "tools/call".to_owned(),
         name: Some("search".to_owned()),
@@ -218,13 +218,17 @@ fn decisions(rules: &ServerRules, number: u32) -> Outcome<f64> {
     };
     let (arguments, read_only) = (Some(r#"{"text":"a few words to look for","amount":12}"#), ReadOnly::No);
     let each = number.div_ceil(u32::from(PEOPLE));
+    // What is kept of a second is good for no other.
+    let apart = match kind {
+        Kind::Fresh => 1_000_000,
+        Kind::Kept | Kind::Arguments => 1_000,
+    };
     let begun = now();
-    let mut millis = 0;
+    let mut micros = 0;
     people(|person, around| {
         for _ in 0..each {
-            // A thousand calls in a second: what is kept of a second is made anew in the next.
-            millis += 1;
-            let now = Timestamp::from_micros(around.now.micros() + millis * 1_000);
+            micros += apart;
+            let now = Timestamp::from_micros(around.now.micros() + micros);
             let around = Around { now, ..around };
             let question =
                 Question::MayCall { call: &call, arguments, person, read_only, around, server: rules };
@@ -241,7 +245,11 @@ fn decisions(rules: &ServerRules, number: u32) -> Outcome<f64> {
 fn list(rules: &ServerRules) -> Outcome<f64> {
     let tools: Vec<String> = (0..TOOLS).map(|index| format!("tool-{index}")).collect();
     let begun = now();
+    let mut seconds = 0;
     people(|person, around| {
+        // Each person in a second of their own.
+        seconds += 1;
+        let around = Around { now: Timestamp::from_secs(around.now.secs() + seconds), ..around };
         for tool in &tools {
             let listed = Listed::Tool(tool, ReadOnly::No);
             let question = Question::MayList { listed, person, around, server: rules };

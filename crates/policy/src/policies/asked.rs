@@ -114,6 +114,9 @@ pub(super) fn context(
     common: &Common,
 ) -> Result<Context, Unasked> {
     let Some(around) = &asked.around else { return Ok(Context::empty()) };
+    if arguments.is_none() && reads.only_time() {
+        return Ok(common.second(around.now)?.alone);
+    }
     let text = |text: &str| RestrictedExpression::new_string(text.to_owned());
     let mut pairs = Vec::with_capacity(8);
     pairs.extend(arguments.map(|arguments| ("arguments".to_owned(), arguments)));
@@ -135,7 +138,7 @@ pub(super) fn context(
         pairs.push(("scopes".to_owned(), RestrictedExpression::new_set(scopes)));
     }
     if reads.time {
-        pairs.push(("time".to_owned(), common.time(around.now)?));
+        pairs.push(("time".to_owned(), common.second(around.now)?.time));
     }
     if pairs.is_empty() { Ok(Context::empty()) } else { Context::from_pairs(pairs).map_err(|_| Unasked) }
 }

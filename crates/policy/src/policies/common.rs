@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cedar_policy::{RestrictedExpression, Schema};
+use cedar_policy::{Context, RestrictedExpression, Schema};
 use protocol::world::Timestamp;
 use quick_cache::sync::Cache;
 
@@ -36,7 +36,16 @@ pub(super) struct Common {
     addresses: Cache<IpAddr, RestrictedExpression>,
     grounds: Cache<Box<[u8]>, Arc<Ground>>,
     /// The last second that was asked about.
-    second: Mutex<Option<(i64, RestrictedExpression)>>,
+    second: Mutex<Option<Second>>,
+}
+
+/// One second.
+#[derive(Debug, Clone)]
+pub(super) struct Second {
+    at: i64,
+    pub(super) time: RestrictedExpression,
+    /// A context with nothing but the time, read once: Cedar reads the text of a time anew for each context.
+    pub(super) alone: Context,
 }
 
 impl Common {
@@ -57,13 +66,15 @@ impl Common {
     }
 
     /// The time, to the second.
-    pub(super) fn time(&self, now: Timestamp) -> Result<RestrictedExpression, Unasked> {
+    pub(super) fn second(&self, now: Timestamp) -> Result<Second, Unasked> {
         let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
         match &*second {
-            Some((at, made)) if *at == now.secs() => Ok(made.clone()),
+            Some(known) if known.at == now.secs() => Ok(known.clone()),
             Some(_) | None => {
-                let made = RestrictedExpression::new_datetime(second_text(now)?);
-                *second = Some((now.secs(), made.clone()));
+                let time = RestrictedExpression::new_datetime(second_text(now)?);
+                let alone = Context::from_pairs([("time".to_owned(), time.clone())]).map_err(|_| Unasked)?;
+                let made = Second { at: now.secs(), time, alone };
+                *second = Some(made.clone());
                 Ok(made)
             }
         }

@@ -21,6 +21,8 @@ use super::typed::Untold;
 use super::*;
 use crate::{Access, Around, Decision, Listed, Person, Question, ReadOnly, ServerRules, decide};
 
+mod unfit;
+
 const SERVERS: [KnownServer<'_>; 2] =
     [KnownServer { name: "notes", permits: true }, KnownServer { name: "wiki", permits: true }];
 const DECLARED: &str = "type Place = { city: String, street?: String };
@@ -58,6 +60,12 @@ fn rest() -> impl Strategy<Value = Rest> {
         Just(("action == Action::\"call\"", "resource", "context.client == Client::\"one\"")),
         Just(("action == Action::\"call\"", "resource is Tool", "context.address.isIpv4()")),
         Just(("action == Action::\"call\"", "resource", "context.time < datetime(\"2026-01-01T00:00:00Z\")")),
+        Just(("action == Action::\"call\"", "resource", "context.time < datetime(\"2027-01-15T08:00:01Z\")")),
+        Just((
+            "action == Action::\"call\"",
+            "resource",
+            "context.time.toTime().toMilliseconds() + 9223372036825975807 > 0"
+        )),
         Just((
             "action == Action::\"call\"",
             "resource",

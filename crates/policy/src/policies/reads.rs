@@ -20,6 +20,17 @@ pub(super) struct Reads {
     pub(super) time: bool,
 }
 
+/// How long an answer lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lasts {
+    /// As long as nothing changes that it is remembered by.
+    Always,
+    /// The time is told to the second.
+    ASecond,
+    /// Each call has arguments of its own.
+    OneCall,
+}
+
 impl Reads {
     pub(super) const EVERYTHING: Self = Self {
         address: true,
@@ -54,9 +65,19 @@ impl Reads {
         }
     }
 
-    /// Whether the same question has the same answer an hour later, with other arguments.
-    pub(super) const fn keeps(self) -> bool {
-        !(self.arguments || self.time)
+    /// How long the same question has the same answer.
+    pub(super) const fn lasts(self) -> Lasts {
+        match (self.arguments, self.time) {
+            (true, _) => Lasts::OneCall,
+            (false, true) => Lasts::ASecond,
+            (false, false) => Lasts::Always,
+        }
+    }
+
+    /// Whether nothing of the context is looked at but the time.
+    pub(super) const fn only_time(self) -> bool {
+        let Self { address, arguments, client, method, read_only, scopes, time, .. } = self;
+        time && !(address || arguments || client || method || read_only || scopes)
     }
 
     fn walk(&mut self, value: &Value) {

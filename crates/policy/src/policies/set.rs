@@ -11,7 +11,7 @@ use cedar_policy::{
 use super::action::Action;
 use super::lean::ByWhom;
 use super::library::Loaded;
-use super::reads::Reads;
+use super::reads::{Lasts, Reads};
 use super::slice::Verdict;
 use crate::{Person, Rule};
 
@@ -21,16 +21,25 @@ pub(super) struct Set {
     pub(super) exact: Reading,
     /// Only where a policy looks at arguments.
     pub(super) hopeful: Option<Reading>,
+    /// Of those that look at arguments alone: the others say the same either way.
     pub(super) fearful: Option<Reading>,
 }
 
-/// One reading of them, in parts by whom their heads mean: most policies mean few people, and are asked of nobody else.
+/// One reading of them, apart by how long their answers last: one that looks at the time has none of the others asked anew.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    parts: Vec<Part>,
-    by_whom: ByWhom,
+    always: Parts,
+    a_second: Parts,
+    one_call: Parts,
     /// What any of them looks at.
     pub(super) reads: Reads,
+}
+
+/// Policies in parts by whom their heads mean: most mean few people, and are asked of nobody else.
+#[derive(Debug, Default)]
+struct Parts {
+    parts: Vec<Part>,
+    by_whom: ByWhom,
 }
 
 /// The policies that mean the same people, ready to be asked.
@@ -40,10 +49,11 @@ struct Part {
     reads: Reads,
 }
 
-/// The parts that mean one person.
+/// The parts that mean one person, and whose answers last equally long.
 #[derive(Debug)]
 pub(super) struct Meant<'a> {
     parts: &'a [Part],
+    pub(super) lasts: Lasts,
     /// Their numbers.
     pub(super) numbers: Vec<usize>,
     /// What they look at.
@@ -75,7 +85,9 @@ impl Set {
         Self {
             exact: reading(&|policy| Some((&policy.lean.policy, reads(policy)))),
             hopeful: looks.then(|| reading(&|policy| unsure(policy, Effect::Permit))),
-            fearful: looks.then(|| reading(&|policy| unsure(policy, Effect::Forbid))),
+            fearful: looks.then(|| {
+                reading(&|policy| arguments(policy).then(|| unsure(policy, Effect::Forbid)).flatten())
+            }),
         }
     }
 }
@@ -83,6 +95,27 @@ impl Set {
 impl Reading {
     fn add(&mut self, policy: &Loaded, read: &Policy, reads: Reads) {
         self.reads = self.reads.with(reads);
+        let parts = match reads.lasts() {
+            Lasts::Always => &mut self.always,
+            Lasts::ASecond => &mut self.a_second,
+            Lasts::OneCall => &mut self.one_call,
+        };
+        parts.add(policy, read, reads);
+    }
+
+    /// Those that mean this person.
+    pub(super) fn meant(&self, person: &Person<'_>) -> impl Iterator<Item = Meant<'_>> {
+        let all = [
+            (Lasts::Always, &self.always),
+            (Lasts::ASecond, &self.a_second),
+            (Lasts::OneCall, &self.one_call),
+        ];
+        all.into_iter().filter_map(|(lasts, parts)| parts.meant(lasts, person))
+    }
+}
+
+impl Parts {
+    fn add(&mut self, policy: &Loaded, read: &Policy, reads: Reads) {
         let number = self.by_whom.part_of(&policy.whom, self.parts.len());
         if number == self.parts.len() {
             self.parts.push(Part::default());
@@ -94,13 +127,16 @@ impl Reading {
         }
     }
 
-    /// Those that mean this person; `None` if none does.
-    pub(super) fn meant(&self, person: &Person<'_>) -> Option<Meant<'_>> {
+    /// `None` if none means this person.
+    fn meant(&self, lasts: Lasts, person: &Person<'_>) -> Option<Meant<'_>> {
+        if self.parts.is_empty() {
+            return None;
+        }
         let numbers = self.by_whom.meaning(person);
         if numbers.is_empty() {
             return None;
         }
-        let meant = Meant { parts: &self.parts, numbers, reads: Reads::default() };
+        let meant = Meant { parts: &self.parts, lasts, numbers, reads: Reads::default() };
         let reads = meant.parts().fold(Reads::default(), |reads, part| reads.with(part.reads));
         Some(Meant { reads, ..meant })
     }
@@ -111,7 +147,7 @@ impl Meant<'_> {
         self.numbers.iter().filter_map(|number| self.parts.get(*number))
     }
 
-    /// What they say. One that forbids is enough, and what permits is not told then.
+    /// What they say.
     pub(super) fn judge(&self, request: &Request, entities: &Entities) -> Verdict {
         let (mut forbid, mut failed, mut permit) = (Vec::new(), Vec::new(), Vec::new());
         for part in self.parts() {
@@ -126,11 +162,9 @@ impl Meant<'_> {
                 Decision::Deny => forbid.extend(reasons),
             }
         }
-        if !forbid.is_empty() {
-            permit.clear();
-        }
+        let denied = !forbid.is_empty();
         forbid.extend(failed);
-        Verdict::new(forbid, permit)
+        Verdict::new(forbid, permit, denied)
     }
 }
 

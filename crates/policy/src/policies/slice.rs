@@ -1,8 +1,9 @@
 //! The policies that concern one MCP server, and what is remembered of their answers.
 //!
 //! Cedar asks every policy of a set, so that a set must be small: one for each action, and one for each tool, prompt or
-//! resource that a policy names in its head; and of these the parts that mean who asks. An answer is kept where nothing that
-//! changes from call to call was looked at, under everything that it could depend on. Must never answer from a slice of other files: each slice has its own memory.
+//! resource that a policy names in its head; and of these the parts that mean who asks. Those that look at arguments are asked
+//! of each call; what the others say is kept under everything that it could depend on, the second among it if they look at the
+//! time. Must never answer from a slice of other files: each slice has its own memory.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -18,12 +19,15 @@ use super::asked::{self, Asked, Unasked};
 use super::common::Common;
 use super::key::Key;
 use super::library::{Loaded, Scope};
+use super::reads::Lasts;
 use super::set::{Meant, Set};
 use super::typed::Untold;
 use crate::Rule;
 
 /// How many answers are kept for one MCP server.
 const KEPT: usize = 4096;
+/// And of those that last a second.
+const KEPT_A_SECOND: usize = 1024;
 
 /// What the policies say to one question: nothing, or the policies that decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,10 +38,15 @@ pub(crate) struct Verdict(Option<Arc<Said>>);
 struct Said {
     forbid: Vec<Rule>,
     permit: Vec<Rule>,
+    /// Whether one that forbids came true, and did not only fail: then what permits is not told.
+    denied: bool,
 }
 
 impl Verdict {
-    pub(super) fn new(mut forbid: Vec<Rule>, mut permit: Vec<Rule>) -> Self {
+    pub(super) fn new(mut forbid: Vec<Rule>, mut permit: Vec<Rule>, denied: bool) -> Self {
+        if denied {
+            permit.clear();
+        }
         if forbid.is_empty() && permit.is_empty() {
             return Self(None);
         }
@@ -45,7 +54,18 @@ impl Verdict {
         forbid.dedup();
         permit.sort();
         permit.dedup();
-        Self(Some(Arc::new(Said { forbid, permit })))
+        Self(Some(Arc::new(Said { forbid, permit, denied })))
+    }
+
+    /// What two say together.
+    fn with(self, other: Self) -> Self {
+        match (self.0, other.0) {
+            (said, None) | (None, said) => Self(said),
+            (Some(one), Some(two)) => {
+                let both = |of: fn(&Said) -> &[Rule]| [of(&one), of(&two)].concat();
+                Self::new(both(|said| &said.forbid), both(|said| &said.permit), one.denied || two.denied)
+            }
+        }
     }
 
     /// The first that forbids.
@@ -77,7 +97,23 @@ struct Slice {
     common: Arc<Common>,
     server: String,
     actions: BTreeMap<Action, Parts>,
-    remembered: Option<Cache<Box<[u8]>, Verdict>>,
+    remembered: Option<Memory>,
+}
+
+/// What is remembered of answers.
+struct Memory {
+    always: Cache<Box<[u8]>, Verdict>,
+    a_second: Cache<Box<[u8]>, Verdict>,
+}
+
+impl Memory {
+    fn of(&self, lasts: Lasts) -> Option<&Cache<Box<[u8]>, Verdict>> {
+        match lasts {
+            Lasts::Always => Some(&self.always),
+            Lasts::ASecond => Some(&self.a_second),
+            Lasts::OneCall => None,
+        }
+    }
 }
 
 /// The policies for one action.
@@ -97,7 +133,8 @@ impl Policies {
         if actions.is_empty() {
             return Self::default();
         }
-        let remembered = remembers.then(|| Cache::new(KEPT));
+        let remembered =
+            remembers.then(|| Memory { always: Cache::new(KEPT), a_second: Cache::new(KEPT_A_SECOND) });
         let (common, server) = (Arc::clone(common), server.to_owned());
         Self(Some(Arc::new(Slice { common, server, actions, remembered })))
     }
@@ -165,17 +202,20 @@ impl Slice {
             Some(hopeful) if asked.listing => (hopeful, true),
             Some(_) | None => (&set.exact, false),
         };
-        let Some(meant) = reading.meant(asked.person) else { return Verdict::default() };
-        let memory = self.remembered.as_ref().filter(|_| meant.reads.keeps());
-        let Some((memory, key)) =
-            memory.and_then(|memory| Some((memory, key(asked, (named, hoping), &meant)?)))
-        else {
-            return self.answer(set, &meant, asked);
+        let said =
+            reading.meant(asked.person).map(|meant| self.ask_these(set, &meant, asked, (named, hoping)));
+        said.reduce(Verdict::with).unwrap_or_default()
+    }
+
+    fn ask_these(&self, set: &Set, meant: &Meant<'_>, asked: &Asked<'_>, of: (bool, bool)) -> Verdict {
+        let memory = self.remembered.as_ref().and_then(|memory| memory.of(meant.lasts));
+        let Some((memory, key)) = memory.and_then(|memory| Some((memory, key(asked, of, meant)?))) else {
+            return self.answer(set, meant, asked);
         };
         if let Some(known) = memory.get(key.as_slice()) {
             return known;
         }
-        let verdict = self.answer(set, &meant, asked);
+        let verdict = self.answer(set, meant, asked);
         memory.insert(key.into_boxed_slice(), verdict.clone());
         verdict
     }
@@ -186,7 +226,7 @@ impl Slice {
         } else {
             self.judge(meant, asked, None)
         };
-        answer.unwrap_or_else(|Unasked| Verdict::new(vec![Rule::own("policy_unanswered")], Vec::new()))
+        answer.unwrap_or_else(|Unasked| Verdict::new(vec![Rule::own("policy_unanswered")], Vec::new(), true))
     }
 
     fn answer_with_arguments(
@@ -197,10 +237,9 @@ impl Slice {
     ) -> Result<Verdict, Unasked> {
         let common = &*self.common;
         let fear = || {
-            let fearful = set.fearful.as_ref().ok_or(Unasked)?;
-            fearful
-                .meant(asked.person)
-                .map_or_else(|| Ok(Verdict::default()), |meant| self.judge(&meant, asked, None))
+            let fearful = set.fearful.as_ref().ok_or(Unasked)?.meant(asked.person);
+            let mut said = fearful.map(|meant| self.judge(&meant, asked, None));
+            said.try_fold(Verdict::default(), |all, said| Ok(all.with(said?)))
         };
         let Ok(declared) = arguments::declared(asked.arguments, &common.arguments) else { return fear() };
         match common.typed.express(&declared) {
@@ -260,6 +299,9 @@ fn key(asked: &Asked<'_>, (named, hoping): (bool, bool), meant: &Meant<'_>) -> O
         if reads.scopes {
             key.number(around.scope.iter().count());
             around.scope.iter().for_each(|token| key.part(token.as_str().as_bytes()));
+        }
+        if reads.time {
+            key.part(&around.now.secs().to_le_bytes());
         }
     }
     key.finished()
