@@ -105,10 +105,10 @@ impl ResourceServer {
         let wider = |answer: &Response<Incoming>| partial::too_little(answer.status(), answer.headers());
         let next = if answer.status() == StatusCode::UNAUTHORIZED && !self.is_hopeless(&behind) {
             drop(answer);
-            self.instead_of(&behind, who).await?
+            Box::pin(self.instead_of(&behind, who)).await?
         } else if let (Behind::Connection(held), Some(challenge)) = (&behind, wider(&answer)) {
             drop(answer);
-            Behind::Connection(vault.wider(held, (user, &who.server), &challenge).await?)
+            Behind::Connection(Box::pin(vault.wider(held, (user, &who.server), &challenge)).await?)
         } else {
             behind.answered(answer.status());
             return Ok((answer, behind.connection()));
@@ -118,10 +118,10 @@ impl ResourceServer {
         next.answered(answer.status());
         let Behind::Connection(held) = next else { return Ok((answer, None)) };
         if answer.status() == StatusCode::UNAUTHORIZED {
-            return vault.give_up(&held, user, &who.server).await;
+            return Box::pin(vault.give_up(&held, user, &who.server)).await;
         }
         if let Some(challenge) = wider(&answer) {
-            vault.wider(&held, (user, &who.server), &challenge).await?;
+            Box::pin(vault.wider(&held, (user, &who.server), &challenge)).await?;
         }
         Ok((answer, Some(held.id)))
     }
@@ -210,7 +210,7 @@ impl ResourceServer {
         if let Some(connection) = connection {
             lease.carried_by(connection);
             // Its credential may have been in memory for a while; a stream that stands would outlast that.
-            if stands && !self.vault().lives(connection).await? {
+            if stands && !Box::pin(self.vault().lives(connection)).await? {
                 return Err(CallReason::ConnectionMissing);
             }
         }

@@ -92,9 +92,9 @@ impl People {
             Some(person) if now.saturating_sub(person.read_at) < LIFE => person,
             Some(old) => {
                 self.known.remove_if(&user, |known| Arc::ptr_eq(known, &old));
-                self.read(user).await?
+                Box::pin(self.read(user)).await?
             }
-            None => self.read(user).await?,
+            None => Box::pin(self.read(user)).await?,
         };
         if person.stopped {
             return Err(CallReason::PersonStopped);

@@ -4,6 +4,7 @@
 //! because most requests are theirs.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -182,16 +183,20 @@ impl Front {
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        self.answer_at(Serves::ALL, peer.into(), request).await
+        match Arc::clone(self).answer_at(Serves::ALL, peer.into(), request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
 
-    /// The same at a listener that is for some only: whatever is for others is not there.
+    /// The same at a listener that is for some only: whatever is for others is not there. It is what a connection waits for,
+    /// with nothing around it: it would be moved once more.
     pub(crate) async fn answer_at<B>(
-        self: &Arc<Self>,
+        self: Arc<Self>,
         serves: Serves,
         peer: Peer,
         request: Request<B>,
-    ) -> Response<Body>
+    ) -> Result<Response<Body>, Infallible>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<axum::BoxError>,
@@ -209,7 +214,7 @@ impl Front {
         if self.settings.public_url.is_https() {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, HSTS);
         }
-        response
+        Ok(response)
     }
 
     async fn admit<B>(

@@ -109,7 +109,6 @@ impl hyper::service::Service<Request<Arriving>> for Door {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Arriving>) -> Self::Future {
-        let (front, serves, peer) = (self.fronts.for_request(&request), self.serves, self.peer);
-        Box::pin(async move { Ok(front.answer_at(serves, peer, request).await) })
+        Box::pin(self.fronts.for_request(&request).answer_at(self.serves, self.peer, request))
     }
 }

@@ -26,7 +26,7 @@ impl ResourceServer {
         match server.settings().tools {
             ToolsMode::Approve => Ok(server.tools().pins().accepted_hint(tool)),
             ToolsMode::Follow => {
-                let said = self.said(tool, asked, session).await?;
+                let said = Box::pin(self.said(tool, asked, session)).await?;
                 Ok(server.tools().pins().temper(tool, hint_of(said)))
             }
         }
@@ -67,7 +67,7 @@ impl ResourceServer {
     async fn says_what_was_accepted(&self, permit: &Permit) -> Result<bool, CallReason> {
         let Some(tool) = permit.tool_in_doubt() else { return Ok(false) };
         let (asked, session) = permit.parts();
-        let said = self.said(tool, asked, session).await?;
+        let said = Box::pin(self.said(tool, asked, session)).await?;
         let pins = asked.who().server.tools().pins();
         let accepted = pins.accepted(tool).map(super::Definition::fingerprint);
         Ok(accepted.is_some() && said.and_then(|said| said.fingerprint) == accepted)

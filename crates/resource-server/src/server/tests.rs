@@ -419,3 +419,11 @@ async fn subscriptions_can_be_ended_and_the_answer_to_a_call_still_finishes() {
         assert_eq!(counts.answered, u64::from(finishes));
     }
 }
+
+/// Each call's future is made, put into memory and moved: what few calls wait for is kept elsewhere.
+#[tokio::test]
+async fn what_a_call_waits_in_is_small() {
+    let world = World::new().await;
+    let call = world.server.call("files", post("x", PING), SOMEBODY);
+    assert!(size_of_val(&call) <= 10 * 1024, "{} bytes", size_of_val(&call));
+}

@@ -251,10 +251,14 @@ impl ResourceServer {
                 Credentials { credential: Some(UpstreamCredential::from(fixed)), ..nothing }
             }
             Credential::Connection(_) => {
-                let held = self.vault().find(who.verdict.access.user, &who.server).await?;
+                // In a place of its own, as all that few calls wait for: every call's future is as large as its largest wait.
+                let found = Box::pin(self.vault().find(who.verdict.access.user, &who.server));
+                let held = found.await?;
                 nothing.with(Behind::Connection(held))
             }
-            Credential::Obtained(source) => nothing.with(Behind::Obtained(self.obtained(who, source).await?)),
+            Credential::Obtained(source) => {
+                nothing.with(Behind::Obtained(Box::pin(self.obtained(who, source)).await?))
+            }
         })
     }
 
