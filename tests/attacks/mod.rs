@@ -16,6 +16,7 @@ mod lists;
 mod messages;
 mod oracle;
 mod par;
+mod parameters;
 mod people;
 mod proxy;
 mod questions;

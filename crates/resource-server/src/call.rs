@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use protocol::jose::dpop::Thumbprint;
+use protocol::mcp::request_headers::decode_name;
 use protocol::mcp::{CallKind, McpCall, ProtocolVersion, RequestId};
 use protocol::oauth::Scope;
 
@@ -102,7 +103,15 @@ impl Asked {
                     Operation::EndSession { .. } => entry.describe("DELETE", None),
                     Operation::Listen { .. } => entry.describe("GET", None),
                 }
-                Ok(Self { entry, headers, operation, answered, arrived, query, signer: None })
+                let asked = Self { entry, headers, operation, answered, arrived, query, signer: None };
+                match &asked.operation {
+                    Operation::Call { call, .. } if !parameters_are_sound(&asked.headers, call.modern) => {
+                        Err(asked.refuse(CallReason::HeaderRefused))
+                    }
+                    Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {
+                        Ok(asked)
+                    }
+                }
             }
             Err(reason) => {
                 let id =
@@ -249,9 +258,6 @@ where
     let arrived = read_body(body, most).await?;
     let call =
         McpCall::read(headers, &arrived).map_err(|refused| CallReason::MessageRefused(Box::new(refused)))?;
-    if !parameters_are_sound(headers) {
-        return Err(CallReason::HeaderRefused);
-    }
     let (answered, body) = match question::take(&call, &arrived) {
         Some((answered, rest)) => (Some(answered), rest),
         None => (None, arrived.clone()),
@@ -260,11 +266,14 @@ where
 }
 
 /// MCP 2026-07-28, transports, "Value Encoding": what is not plain goes as Base64. And each stands once: of two, one reader
-/// takes the first and another the last.
-fn parameters_are_sound(headers: &HeaderMap) -> bool {
+/// takes the first and another the last. What says that it is Base64 is Base64, whoever the header is for (RS-101).
+fn parameters_are_sound(headers: &HeaderMap, modern: bool) -> bool {
     let plain = |value: &HeaderValue| value.as_bytes().iter().all(|byte| matches!(byte, b' '..=b'~'));
     let mut parameters = headers.keys().filter(|name| name.as_str().starts_with(MCP_PARAM));
-    parameters.all(|name| media::single(headers, name).is_some_and(plain))
+    let decodes = |value: &HeaderValue| value.to_str().is_ok_and(|text| decode_name(text.trim()).is_some());
+    parameters.all(|name| {
+        media::single(headers, name).is_some_and(|value| plain(value) && (!modern || decodes(value)))
+    })
 }
 
 async fn read_body<B>(body: B, most: usize) -> Result<Bytes, CallReason>

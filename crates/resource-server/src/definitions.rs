@@ -9,6 +9,7 @@ mod changes;
 mod findings;
 mod hints;
 mod keeper;
+mod parameters;
 mod pins;
 mod schema;
 

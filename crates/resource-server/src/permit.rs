@@ -101,6 +101,9 @@ impl Permit {
             Err(Refused::NeverAccepted) => return Err(self.asked.refuse(CallReason::ToolNotAccepted)),
             Ok(()) => {}
         }
+        if !mirrors(&self.asked, tool, body) {
+            return Err(self.asked.refuse(CallReason::ParameterMismatch));
+        }
         let checked = match server.settings().input_schemas {
             InputSchemas::Enforce => check_arguments(&pins, tool, body),
             InputSchemas::Ignore => Ok(()),
@@ -140,6 +143,19 @@ impl Permit {
     pub(crate) fn into_parts(self) -> (Asked, Session) {
         (self.asked, self.session)
     }
+}
+
+/// Whether the headers say what the arguments say, as far as anybody here knows which should (RS-100, RS-105). Before
+/// 2026-07-28 they meant nothing.
+fn mirrors(asked: &Asked, tool: &str, body: &[u8]) -> bool {
+    if !asked.is_modern() {
+        return true;
+    }
+    let (server, user) = (&asked.who().server, asked.who().person.user);
+    let expected = server.tools().parameter_headers(server.settings().tools, user, tool);
+    expected.is_none_or(|expected| {
+        expected.is_empty() || expected.compare(&asked.headers, mcp::arguments(body)).is_ok()
+    })
 }
 
 /// Whether the arguments are what the definition that counts allows; `None` if nobody can tell.

@@ -127,6 +127,9 @@ pub enum CallReason {
     /// As many calls of the person are in progress as may be.
     #[error("as many calls of the person are in progress as may be")]
     PersonCallsExhausted,
+    /// A header does not mirror the argument that the tool has it mirror.
+    #[error("a header does not mirror the argument that it should mirror")]
+    ParameterMismatch,
     /// The policy does not admit the person.
     #[error("the policy does not admit the person")]
     PersonNotAllowed,
@@ -274,6 +277,7 @@ impl CallReason {
             Self::ListUnreadable => "list_unreadable",
             Self::MessageRefused(refused) => refused.reason,
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::ParameterMismatch => "parameter_mismatch",
             Self::PersonCallsExhausted => "person_calls_exhausted",
             Self::PersonNotAllowed => "person_not_allowed",
             Self::PersonStopped => "person_stopped",
@@ -326,6 +330,7 @@ impl CallReason {
             | Self::BodyUnreadable
             | Self::HeaderRefused
             | Self::MessageRefused(_)
+            | Self::ParameterMismatch
             | Self::SessionMissing
             | Self::VersionUnsupported => StatusCode::BAD_REQUEST,
             Self::PersonStopped
@@ -428,7 +433,7 @@ impl CallReason {
             Self::ConnectionDead | Self::ConnectionMissing | Self::ConnectionTooNarrow => {
                 CallCode::JsonRpc(NOT_CONNECTED)
             }
-            Self::HeaderRefused => CallCode::JsonRpc(HEADER_MISMATCH),
+            Self::HeaderRefused | Self::ParameterMismatch => CallCode::JsonRpc(HEADER_MISMATCH),
             Self::MessageRefused(refused) => CallCode::JsonRpc(refused.code),
             Self::AcceptUnusable
             | Self::BodyTimedOut

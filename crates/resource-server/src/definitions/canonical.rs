@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use protocol::mcp::ParameterHeaders;
 use protocol::secret::Hash;
 use protocol::strict_json::{self, StrictJsonError};
 use serde_json::Value;
@@ -31,6 +32,8 @@ pub struct Definition {
     read_only: bool,
     /// Compiled when it is first asked for.
     schema: Arc<OnceLock<Result<ArgumentSchema, SchemaFlaw>>>,
+    /// Read when it is first asked for.
+    parameters: Arc<OnceLock<Arc<ParameterHeaders>>>,
 }
 
 impl PartialEq for Definition {
@@ -72,7 +75,8 @@ impl Definition {
         let name = name.ok_or(Unreadable::Nameless)?.to_owned();
         let read_only = value.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true));
         let fingerprint = Hash::of(&canonical(&value));
-        Ok(Self { text: text.into(), fingerprint, name, read_only, schema: Arc::default() })
+        let (schema, parameters) = (Arc::default(), Arc::default());
+        Ok(Self { text: text.into(), fingerprint, name, read_only, schema, parameters })
     }
 
     /// As the MCP server wrote it.
@@ -102,6 +106,11 @@ impl Definition {
     /// What its arguments must be.
     pub(crate) fn arguments(&self) -> &Result<ArgumentSchema, SchemaFlaw> {
         self.schema.get_or_init(|| ArgumentSchema::of(&self.value()))
+    }
+
+    /// Which of its arguments are mirrored into headers. None of a tool that is not shown for what it says of that.
+    pub(super) fn parameter_headers(&self) -> &Arc<ParameterHeaders> {
+        self.parameters.get_or_init(|| Arc::new(ParameterHeaders::of_tool(&self.text).unwrap_or_default()))
     }
 
     /// The value that it is.

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use protocol::id::Id;
+use protocol::id::{Id, User};
+use protocol::mcp::{ParameterHeaderFlaw, ParameterHeaders};
 use protocol::oauth::client_metadata::is_hidden;
 use protocol::world::{Clock, Entropy};
 use store::{AuditEvent, AuditKind, Outcome, Store, StoreError, ToolChange};
@@ -21,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use super::parameters::ShownParameters;
 use super::pins::{Cause, Pin};
 use super::{Heard, Pins, Refused, ToolsMode};
 use crate::lists::{Item, List};
@@ -48,6 +50,8 @@ pub(crate) struct ServerTools {
     pins: ArcSwap<Pins>,
     /// Tools that were seen to say what cannot be remembered: those that have a pin, and up to [`UNPINNED`] others.
     unpinned: ArcSwap<HashSet<String>>,
+    /// What of their arguments people have to mirror.
+    parameters: ShownParameters,
     /// Whether the record was asked once.
     looked: AtomicBool,
     news: mpsc::Sender<News>,
@@ -124,6 +128,24 @@ impl ServerTools {
         }
     }
 
+    /// A person is to be shown this definition of a tool.
+    ///
+    /// # Errors
+    /// [`ParameterHeaderFlaw`] if nobody may be shown it.
+    pub(crate) fn show(&self, user: Id<User>, tool: &str, text: &str) -> Result<(), ParameterHeaderFlaw> {
+        self.parameters.show((&self.server, &self.pins.load()), user, (tool, text))
+    }
+
+    /// What of the arguments of a tool this person has to mirror in headers; none, if nobody here knows the tool.
+    pub(crate) fn parameter_headers(
+        &self,
+        mode: ToolsMode,
+        user: Id<User>,
+        tool: &str,
+    ) -> Option<Arc<ParameterHeaders>> {
+        self.parameters.find((mode, &self.pins.load()), user, tool)
+    }
+
     /// Whether what is in the record is known here, or where changes are followed, was looked for: until it is, no tool counts
     /// as one that only reads.
     pub(crate) fn are_ready(&self, mode: ToolsMode) -> bool {
@@ -196,6 +218,7 @@ impl ToolKeeper {
             server: name.to_owned(),
             pins: ArcSwap::default(),
             unpinned: ArcSwap::default(),
+            parameters: ShownParameters::new(),
             looked: AtomicBool::default(),
             news: self.tell.clone(),
         };

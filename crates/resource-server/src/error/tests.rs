@@ -74,6 +74,7 @@ fn table() -> Vec<Row> {
         (CallReason::LimitReached(limit), "limit_of_tool", 429, "-32603", User),
         (CallReason::MessageRefused(refused), "batch", 400, "-32600", Client),
         (CallReason::MethodNotAllowed, "method_not_allowed", 405, "", Client),
+        (CallReason::ParameterMismatch, "parameter_mismatch", 400, "-32020", Client),
         (CallReason::PersonCallsExhausted, "person_calls_exhausted", 429, "-32603", User),
         (CallReason::PersonNotAllowed, "person_not_allowed", 403, "access_denied", User),
         (CallReason::PersonStopped, "person_stopped", 401, "invalid_token", User),

@@ -220,6 +220,7 @@ impl Judging<'_> {
             match self.see.sees(list, &item) {
                 Sees::AsItIs => left.push(Listed::Itself(item.text)),
                 Sees::Instead(text) => left.push(Listed::Instead(text)),
+                Sees::Flawed => self.dropped += 1,
                 Sees::Nothing => {}
             }
         }

@@ -38,6 +38,8 @@ pub(crate) trait See: Debug {
 pub(crate) enum Sees {
     /// All of it.
     AsItIs,
+    /// Nothing, for no client may show it: that is written down.
+    Flawed,
     /// This, in its place.
     Instead(Arc<str>),
     /// Nothing.
@@ -128,6 +130,21 @@ impl Sight {
     }
 }
 
+impl Sight {
+    /// The same of a tool, if what it says of headers is what a client may show (RS-106; attacks PX-29).
+    fn mirrored(&self, item: &Item<'_>, sees: Sees) -> Sees {
+        let text = match &sees {
+            Sees::AsItIs => item.text,
+            Sees::Instead(text) => text,
+            Sees::Flawed | Sees::Nothing => return sees,
+        };
+        match self.who.server.tools().show(self.who.person.user, &item.name, text) {
+            Ok(()) => sees,
+            Err(_) => Sees::Flawed,
+        }
+    }
+}
+
 impl See for Sight {
     fn sees(&mut self, list: List, item: &Item<'_>) -> Sees {
         let name = &*item.name;
@@ -142,7 +159,13 @@ impl See for Sight {
                 Shown::Nothing => return Sees::Nothing,
             },
         };
-        if self.may_list(listed) { sees } else { Sees::Nothing }
+        if !self.may_list(listed) {
+            return Sees::Nothing;
+        }
+        match list {
+            List::Tools => self.mirrored(item, sees),
+            List::Prompts | List::ResourceTemplates | List::Resources => sees,
+        }
     }
 
     fn is_ours(&self, url: &ElicitationUrl) -> bool {

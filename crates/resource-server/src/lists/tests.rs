@@ -17,6 +17,8 @@ impl See for Eyes {
         self.0.push((list, item.name.clone().into_owned(), item.read_only));
         if item.name.contains("hidden") {
             Sees::Nothing
+        } else if item.name.contains("flawed") {
+            Sees::Flawed
         } else if item.name.contains("changed") {
             Sees::Instead(r#"{ "name": "as it was" }"#.into())
         } else {
@@ -47,6 +49,13 @@ fn what_is_kept_is_kept_byte_for_byte() {
     assert_eq!(judged(REST).text, Text::Untouched);
     assert_eq!(judged(LIST).ids, [RequestId::from_json("1").unwrap()]);
     assert_eq!(judged(LIST).dropped, 0, "what is not for the reader is not suspicious");
+}
+
+#[test]
+fn what_no_client_may_show_is_left_out_and_counted() {
+    let text = REST.replace(r#"{"name":"b"}"#, r#"{"name":"flawed"}"#);
+    assert_eq!(judged(&text).dropped, 1);
+    assert!(!left(&text).contains("flawed") && left(&text).contains(r#"{"name":"a""#));
 }
 
 #[test]

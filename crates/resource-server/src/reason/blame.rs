@@ -56,6 +56,7 @@ impl CallReason {
             | Self::HeaderRefused
             | Self::MessageRefused(_)
             | Self::MethodNotAllowed
+            | Self::ParameterMismatch
             | Self::ProofInvalid(_)
             | Self::ProofMissing
             | Self::ProofNonceNeeded

@@ -11,6 +11,9 @@ const TOOL_CHANGED: &str = "The MCP server behind the gateway has changed what i
 const ARGUMENTS_UNCHECKED: &str = "The gateway is to check the arguments of this tool and cannot. Nothing was done. Ask for the list of \
     tools and try again; if it stays so, the administrator of the gateway has to look at what the tool says of itself.";
 
+const PARAMETER_MISMATCH: &str = "Header mismatch: each Mcp-Param header that the tool asks for must be there if its argument is, and say the same. Ask for \
+    the list of tools and try again.";
+
 impl CallReason {
     /// The sentence that the client is told: fixed text, no detail of ours.
     pub(crate) const fn sentence(&self) -> &'static str {
@@ -38,6 +41,7 @@ impl CallReason {
             CallCode::ToolError if matches!(self, Self::ToolChanged) => TOOL_CHANGED,
             CallCode::ToolError if matches!(self, Self::ArgumentsUnchecked) => ARGUMENTS_UNCHECKED,
             CallCode::ToolError => "The arguments are not what the tool takes.",
+            CallCode::JsonRpc(_) if matches!(self, Self::ParameterMismatch) => PARAMETER_MISMATCH,
             CallCode::Bare | CallCode::JsonRpc(_) => self.sentence_of_refusal(),
         }
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use protocol::mcp::ProtocolVersion;
+use protocol::mcp::{ParameterHeaders, ProtocolVersion};
 use protocol::secret::Hash;
 use protocol::world::Entropy;
 use serde::Deserialize;
@@ -157,7 +157,9 @@ fn said(tool: &str, mode: ToolsMode) -> Option<(String, Said)> {
         ToolsMode::Approve => Some(definition.fingerprint()),
         ToolsMode::Follow => None,
     };
-    Some((definition.name().to_owned(), Said { read_only: definition.read_only(), fingerprint }))
+    // What no client may show is not believed either.
+    let read_only = definition.read_only() && ParameterHeaders::of_tool(tool).is_ok();
+    Some((definition.name().to_owned(), Said { read_only, fingerprint }))
 }
 
 async fn page(answer: Response<Incoming>, id: &str) -> Result<Page, Flaw> {

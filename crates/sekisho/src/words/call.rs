@@ -275,9 +275,15 @@ pub(super) const WORDS: &[Words] = &[
     ),
     says(
         "header_refused",
-        "An MCP header holds characters that no header may hold.",
-        "RFC 9110, section 5.5",
+        "An MCP header holds characters that no header may hold, stands twice, or says that it is Base64 and is not.",
+        "RFC 9110, section 5.5; MCP 2026-07-28, Value Encoding",
         "The client's fault.",
+    ),
+    says(
+        "parameter_mismatch",
+        "An `Mcp-Param` header is missing, or does not say what the argument says that it mirrors.",
+        "MCP 2026-07-28, Server Validation",
+        "The client asks for the list of tools again and sends the headers that they name. If it stays so, it does not know `x-mcp-header`.",
     ),
     says(
         "version_unsupported",
