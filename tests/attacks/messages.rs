@@ -1,6 +1,8 @@
 //! Messages that two readers could read in two ways (attacks.md, 1.9, PX-12 to PX-17 and PX-29), over the wire: each is
 //! refused in both versions of HTTP, the MCP server is not even dialled, and the audit has one event for each.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -311,6 +313,36 @@ async fn px_29_a_parameter_header_is_passed_on_unread_or_refused_and_says_nothin
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{value:?}");
     }
     assert_eq!(flow.house.mcp.received().len(), before);
+    flow.close().await
+}
+
+/// RFC 9110, section 9.3.2: over HTTP/2 a client takes content after a HEAD for an error of the connection.
+#[tokio::test]
+async fn whatever_is_answered_to_a_head_has_no_content() -> Verdict {
+    let flow = Flow::new().await?;
+    let places = [
+        ("/nowhere", 404),
+        ("/readyz", 200),
+        ("/.well-known/oauth-authorization-server", 200),
+        ("/oauth/token", 405),
+        ("/notes/mcp", 405),
+        ("/ledger/mcp/", 404),
+    ];
+    for stale in [false, true] {
+        if stale {
+            // Nobody knows what was revoked since, and that is said in words.
+            flow.house.clock.advance(Duration::from_secs(20));
+        }
+        for http in [flow.house.http.another(), Http::http2()] {
+            for (path, expected) in places {
+                let asked =
+                    request(Method::HEAD, &flow.at(path), &[("authorization", "Bearer x")], Bytes::new())?;
+                let answer = http.send(asked).await.map_err(|why| format!("{path}, {stale}: {why}"))?;
+                assert_eq!(answer.text(), "", "{path}");
+                assert!(stale || answer.status.as_u16() == expected, "{path}: {}", answer.status);
+            }
+        }
+    }
     flow.close().await
 }
 

@@ -15,7 +15,7 @@ use authorization_server::{AuthorizationServer, Browser, Caller};
 use axum::Router;
 use bytes::Bytes;
 use http::header::{self, HeaderMap};
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use ipnet::IpNet;
 use protocol::world::{Clock, Entropy};
 use resource_server::ResourceServer;
@@ -207,7 +207,15 @@ impl Front {
             Some(_) => tracing::debug_span!("request", %id),
             None => tracing::info_span!("request", %id),
         };
+        let is_head = request.method() == Method::HEAD;
         let mut response = self.admit((id, serves), peer, request).instrument(span).await;
+        if is_head {
+            // RFC 9110, section 9.3.2: the length is said, and the content left out. Over HTTP/2 nobody else does that.
+            let body = std::mem::take(response.body_mut());
+            if let Some(length) = http_body::Body::size_hint(&body).exact().filter(|length| *length > 0) {
+                response.headers_mut().entry(header::CONTENT_LENGTH).or_insert_with(|| length.into());
+            }
+        }
         let headers = response.headers_mut();
         headers.insert(request_id::HEADER, id.header_value());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF);
