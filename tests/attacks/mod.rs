@@ -5,6 +5,7 @@ mod bad_tokens;
 mod bounds;
 mod callback;
 mod cimd;
+mod concerned;
 mod consent;
 mod discovery;
 mod dpop;

@@ -1,6 +1,10 @@
 //! MCP sessions of older clients (attacks.md, 1.10): somebody else's, none, made up, and streams that outlive their leave.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use http::{Method, StatusCode};
+use resource_server::{Limit, Per};
 use serde_json::{Value, json};
 use store::AuditKind;
 use testkit::house::Plan;
@@ -366,4 +370,33 @@ async fn se_08_a_position_in_a_stream_goes_on_within_a_session_only() -> Verdict
         assert!(!answer.status.is_server_error(), "{}", answer.text());
     }
     flow.house.close().await.map_err(while_trying("closing"))
+}
+
+/// Sessions of one person cost what their calls may cost; and one that is left alone ends.
+#[tokio::test]
+async fn se_07_sessions_are_begun_within_the_limits_of_the_person_and_end_by_themselves() -> Verdict {
+    let most = NonZeroU32::new(3);
+    let limit = Limit {
+        tool: None,
+        per: Per::Person,
+        calls_per_minute: most,
+        calls_at_once: most,
+        calls_in_progress: None,
+        bytes_per_hour: None,
+    };
+    let mut flow = Flow::with(Plan { limits: vec![limit], ..Plan::default() }).await?;
+    let tokens = flow.tokens().await?;
+    let session = begin(&flow, &tokens).await?;
+    for expected in [200, 200, 429, 429] {
+        let answer = send(&flow, &tokens, "initialize", &[]).await?;
+        assert_eq!(answer.status, expected, "{}", answer.text());
+    }
+    assert_eq!(flow.house.mcp.received().len(), 3, "the MCP server hears of no more");
+    flow.house.advance(Duration::from_secs(31 * 24 * 3600)).await?;
+    let tokens = flow.tokens().await?;
+    let answer = send(&flow, &tokens, "ping", &[(SESSION, &session)]).await?;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+    let session = begin(&flow, &tokens).await?;
+    assert_eq!(send(&flow, &tokens, "ping", &[(SESSION, &session)]).await?.status, StatusCode::OK);
+    flow.close().await
 }

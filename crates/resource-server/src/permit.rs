@@ -2,7 +2,7 @@
 //! call that was judged.
 
 use policy::{Around, Decision, Person, Question, ReadOnly, Rule};
-use protocol::mcp::{self, CallKind, McpCall};
+use protocol::mcp::{self, CallKind, CallRefused, McpCall};
 use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
@@ -57,7 +57,15 @@ impl Permit {
     ) -> Result<Self, CallError> {
         let held = &asked.who().verdict.access.scope;
         let wider = with_hierarchy(held);
-        match judge(&asked, (wider.as_ref().unwrap_or(held), now), read_only) {
+        let scope = wider.as_ref().unwrap_or(held);
+        let decision = match judge(&asked, (scope, now), read_only) {
+            Decision::Allow { rule } => match judge_concerned(&asked, (scope, now)) {
+                Ok(refused) => refused.unwrap_or(Decision::Allow { rule }),
+                Err(refused) => return Err(asked.refuse(CallReason::MessageRefused(Box::new(refused)))),
+            },
+            refused @ (Decision::Deny { .. } | Decision::NeedScope { .. }) => refused,
+        };
+        match decision {
             Decision::Allow { rule } => Ok(Self { asked, session, rule }),
             Decision::Deny { rule } => {
                 asked.entry.denied_by(&rule);
@@ -184,6 +192,24 @@ fn judge(asked: &Asked, (scope, now): (&Scope, Timestamp), read_only: ReadOnly) 
     };
     let around = Around { address: who.address, client: who.verdict.access.client.as_str(), now, scope };
     policy::decide(&Question::MayCall { call, arguments, person: person(asked), read_only, around, server })
+}
+
+/// What the policy says of what the call concerns beside what it is, if it does not allow all of it (requirements RS-190; attacks
+/// PX-20).
+fn judge_concerned(
+    asked: &Asked,
+    (scope, now): (&Scope, Timestamp),
+) -> Result<Option<Decision>, CallRefused> {
+    let Operation::Call { call, body } = &asked.operation else { return Ok(None) };
+    let who = asked.who();
+    let server = &who.server.settings().rules;
+    let around = Around { address: who.address, client: who.verdict.access.client.as_str(), now, scope };
+    let (person, read_only, arguments) = (person(asked), ReadOnly::NotATool, None);
+    let decide = |call: &McpCall| {
+        policy::decide(&Question::MayCall { call, arguments, person, read_only, around, server })
+    };
+    let concerned = call.concerned(body)?;
+    Ok(concerned.iter().map(decide).find(|decision| !matches!(decision, Decision::Allow { .. })))
 }
 
 /// Whether the policy admits the person to the MCP server at all: asked before anything of the call is looked into,

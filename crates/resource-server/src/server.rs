@@ -134,7 +134,7 @@ impl ResourceServer {
             standing: Arc::new(ArcSwap::from_pointee(servers.clone())),
             servers,
             assertions: Arc::new(Assertions::new(issuer, Arc::clone(&keys), Arc::clone(&clock))),
-            sessions: Arc::new(Sessions::new(Arc::clone(&keys), Arc::clone(&entropy))),
+            sessions: Arc::new(Sessions::new(Arc::clone(&keys), Arc::clone(&clock), Arc::clone(&entropy))),
             streams,
             stream_grace: settings.stream_grace,
             revocations,

@@ -222,7 +222,8 @@ pub fn mcp_request(
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
     });
-    let name = params["name"].as_str().unwrap_or_default().to_owned();
+    let member = if method.starts_with("resources/") { "uri" } else { "name" };
+    let name = params[member].as_str().unwrap_or_default().to_owned();
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
     let bearer = format!("Bearer {token}");
     let mut headers = vec![

@@ -5,10 +5,12 @@
 
 mod arguments;
 mod call;
+mod concerned;
 mod effect;
 pub mod elicitation;
 mod json_rpc_error;
 mod keys;
+mod members;
 mod message;
 mod parameter_headers;
 mod protocol_version;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, Method};
+use protocol::world::Clock as _;
 
 use crate::error::CallError;
 use crate::fixture::{self, PING, SOMEBODY, World, events, events_body, json, modern, post, request, text};
@@ -86,6 +87,26 @@ async fn a_session_of_another_person_client_or_server_is_no_session() {
     let refused =
         world.audited().await.iter().filter(|row| row.reason.as_deref() == Some("session_unknown")).count();
     assert_eq!(refused, 7 * 3 + 2);
+}
+
+/// SE-07.
+#[tokio::test]
+async fn se_07_a_session_ends_after_a_month_and_the_client_begins_anew() {
+    let world = World::new().await;
+    let session = open_session(&world, &world.token(|_| {})).await;
+    let day = Duration::from_secs(24 * 3600);
+    for (later, expected) in [(day * 30 - Duration::from_secs(1), 200), (Duration::from_secs(1), 404)] {
+        world.clock.advance(later);
+        world.read().await;
+        let now = world.clock.now().secs();
+        let mut call = post(&world.token(|claims| (claims.iat, claims.exp) = (now, now + 60)), PING);
+        call.headers_mut().insert("mcp-session-id", session.clone());
+        let status = match world.call(call).await {
+            Ok(answer) => answer.status().as_u16(),
+            Err(error) => said(&error).0,
+        };
+        assert_eq!(status, expected);
+    }
 }
 
 #[tokio::test]

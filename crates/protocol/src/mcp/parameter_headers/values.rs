@@ -6,16 +6,13 @@
 //! double would take two numbers for one. What two readers could read in two ways mirrors nothing.
 //! Must never say anything of a value.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-use std::fmt;
 
 use http::HeaderMap;
-use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::super::keys::folds_to;
+use super::super::members::Members;
 use super::super::request_headers::{Sole, decode_name};
 use super::{ParameterHeader, ParameterHeaders};
 
@@ -51,7 +48,7 @@ fn level(
     headers: &HeaderMap,
 ) -> Result<(), ParameterMismatch> {
     let members = match object.filter(|text| text.starts_with('{')) {
-        Some(text) => serde_json::from_str::<Members<'_>>(text).map_err(|_| ParameterMismatch)?.0,
+        Some(text) => Members::read(text).map_err(|_| ParameterMismatch)?.0,
         None => HashMap::new(),
     };
     let mut below: HashMap<&str, Vec<&ParameterHeader>> = HashMap::new();
@@ -142,38 +139,3 @@ fn power(text: &str) -> Option<i64> {
     }
     text.parse().ok()
 }
-
-/// The members of one object, each of which stands once.
-struct Members<'a>(HashMap<Cow<'a, str>, &'a RawValue>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = HashMap::new();
-        while let Some(Name(key)) = map.next_key::<Name<'de>>()? {
-            match members.entry(key) {
-                Entry::Occupied(_) => return Err(de::Error::custom("twice")),
-                Entry::Vacant(place) => place.insert(map.next_value::<&'de RawValue>()?),
-            };
-        }
-        Ok(Members(members))
-    }
-}
-
-/// A key, borrowed where it can be.
-#[derive(serde::Deserialize)]
-#[serde(transparent)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
