@@ -56,9 +56,11 @@ pub(super) fn declared(text: Option<&str>, names: &Names) -> Result<Value, Unfit
     Ok(Value::Object(kept))
 }
 
-/// As a reader that takes upper for lower case would see it (attacks PX-15).
+/// As a reader that takes upper for lower case, or stops at NUL, would see it (attacks PX-15).
 fn folded(name: &str) -> String {
-    name.to_uppercase().to_lowercase()
+    let name = name.split('\0').next().unwrap_or_default();
+    // Lower case of its own is two letters.
+    name.replace('\u{130}', "i").to_uppercase().to_lowercase()
 }
 
 /// The members of an object in their order, unread.

@@ -319,6 +319,7 @@ fn arguments_can_be_asked_for_and_what_cannot_be_judged_goes_against_the_caller(
         (Some(r#"{"amount": 1, "amount": 1000}"#), "deny dear"),
         (Some(r#"{"amount": 1, "\u0061mount": 1000}"#), "deny dear"),
         (Some(r#"{"Amount": 1000}"#), "deny dear"),
+        (Some(r#"{"amount": 1, "amount\u0000x": 1000}"#), "deny dear"),
         (Some(r#"{"place": {"city": "Bergen", "city": "Oslo"}}"#), "deny dear"),
         (Some(r#"{"place": {"City": "Oslo"}}"#), "deny dear"),
         (Some(r#"{"path": {"__extn": {"fn": "ip", "arg": "::"}}}"#), "deny dear"),
