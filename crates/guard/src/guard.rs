@@ -138,7 +138,11 @@ async fn listen(inside: Arc<Inside>) {
     let mut told = false;
     loop {
         let heard = match inside.keys.keep(&inside.http, clock.monotonic()).await {
-            Ok(()) => inside.feed.read(&inside.http, WAIT, || clock.monotonic(), clock.now().secs()).await,
+            Ok(()) => {
+                // By the earlier time, if it is in doubt: what is forgotten is told by nobody again (attacks.md, F-13).
+                let today = clock.earliest().secs();
+                inside.feed.read(&inside.http, WAIT, || clock.monotonic(), today).await
+            }
             Err(error) => Err(error),
         };
         match heard {

@@ -20,8 +20,8 @@ use serde::de::DeserializeOwned;
 
 /// Longer than the feed may wait.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The feed tells at most a thousand entries at once.
-const LARGEST: usize = 1 << 20;
+/// The feed tells at most a thousand entries at once, and the longest ids of clients are 2 KiB.
+const LARGEST: usize = 4 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Uri;
 use protocol::oauth::ResourceUri;
 use protocol::secret::Secret;
-use protocol::world::Clock;
+use protocol::world::{Clock, Steady};
 
 use crate::clock::SystemClock;
 
@@ -40,7 +40,7 @@ impl Settings {
     /// [`SettingsError`] if issuer or resource are no URLs, or https is missing where it must not be.
     pub fn new(issuer: &str, resource: &str, name: &str, secret: String) -> Result<Self, SettingsError> {
         Ok(Self {
-            clock: Arc::new(SystemClock::new()),
+            clock: Arc::new(Steady::new(SystemClock::new())),
             issuer: issuer_of(issuer)?,
             message_bytes: MESSAGE_BYTES,
             name: name.to_owned(),
