@@ -33,6 +33,10 @@ impl Running {
         let next = next.unwrap_or_else(|error| Err(Failure::Wiring(error.to_string())));
         match next {
             Ok(next) => {
+                // Or at a new MCP server no tool would only read, and this node not be ready, until the next look.
+                if let Err(error) = next.resource_server.tools().read().await {
+                    tracing::warn!(%error, "what is known of tools could not be read; it will be tried again");
+                }
                 next.take_over(&self.fronts);
                 self.write_down((Outcome::Ok, None), &next.config).await;
                 self.proxies.exchange(next.config.house.trusted_proxies.clone());
