@@ -47,6 +47,8 @@ pub struct Revocations {
     streams: Arc<Streams>,
     freshness: Duration,
     known: RwLock<Known>,
+    /// Held by whoever reads: one that began earlier must not end later, and take itself for the last.
+    turn: tokio::sync::Mutex<()>,
     /// Nothing is withdrawn: the common case, which takes no lock.
     empty: AtomicBool,
     /// When the last reading that succeeded was begun, in microseconds of the monotonic clock.
@@ -85,6 +87,7 @@ impl Revocations {
             streams,
             freshness,
             known: RwLock::new(Known::default()),
+            turn: tokio::sync::Mutex::default(),
             empty: AtomicBool::new(true),
             read_at: AtomicU64::new(NEVER),
             read_until: AtomicI64::new(i64::MIN),
@@ -147,6 +150,7 @@ impl Revocations {
     /// # Errors
     /// If the record does not answer; what was known stays known.
     pub async fn read(&self) -> Result<(), StoreError> {
+        let _turn = self.turn.lock().await;
         // While the clock is in doubt: what others write now is not after it, and nothing is forgotten too soon.
         let (now, monotonic) = (self.clock.earliest(), self.clock.monotonic());
         let started = micros(monotonic);

@@ -81,6 +81,8 @@ pub struct Keeper {
     /// Which keys `keys` were made of.
     plan: Mutex<Vec<(KeyId, bool)>>,
     started: Duration,
+    /// Held by whoever reads: keys that were read earlier must not come after those that were read later.
+    turn: tokio::sync::Mutex<()>,
     /// Somebody changed the keys: read now and not only when the time has come.
     woken: Arc<Notify>,
 }
@@ -107,6 +109,7 @@ impl Keeper {
             freshness: Arc::new(freshness),
             plan: Mutex::new(lifecycle::plan(&records, now)),
             started: begun,
+            turn: tokio::sync::Mutex::default(),
             woken: Arc::default(),
         })
     }
@@ -158,6 +161,7 @@ impl Keeper {
     }
 
     async fn take_over(&self) -> Result<Vec<KeyRecord>, KeysError> {
+        let _turn = self.turn.lock().await;
         let begun = self.parts.clock.monotonic();
         let compared = compare_clocks(&self.parts, self.settings.clocks_apart).await;
         match compared {

@@ -1,6 +1,7 @@
 //! Keys at start: made once, opened ever after, never made over existing data.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use protocol::jose::{Algorithm, Expect};
@@ -347,6 +348,38 @@ async fn the_keeper_changes_the_keys_only_when_they_have_changed() {
     record.clock.advance(66 * MINUTE);
     keeper.read().await.unwrap();
     assert_eq!(keeper.keys().load().signing.iter().count(), 1, "its last token is over");
+}
+
+/// Keys that were read before a change must not come after those that were read after it: what was withdrawn would count again.
+#[tokio::test]
+async fn a_reading_that_began_earlier_does_not_bring_earlier_keys_back() {
+    let record = Record::new().await;
+    let keeper = keeper(&record, only(OLD), KeeperSettings::default()).await;
+    // Now and then the record has answered at once.
+    let first = loop {
+        let mut reading = Box::pin(keeper.read());
+        let begun = std::future::poll_fn(|context| Poll::Ready(reading.as_mut().poll(context).is_pending()));
+        if begun.await {
+            break reading;
+        }
+    };
+    let masters = only(OLD);
+    record.change(&masters).rotate(KeyPurpose::Signing, When::AfterLead(LEAD)).await.unwrap();
+    let mut second = Box::pin(keeper.read());
+    let mut is_over = false;
+    for _ in 0..100 {
+        if !is_over {
+            let ended = std::future::poll_fn(|context| Poll::Ready(second.as_mut().poll(context)));
+            is_over = ended.await.map(Result::unwrap).is_ready();
+        }
+        // So that it has the time for as many visits to the record as it needs.
+        record.records().await;
+    }
+    first.await.unwrap();
+    if !is_over {
+        second.await.unwrap();
+    }
+    assert_eq!(keeper.keys().load().signing.iter().count(), 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
+use std::pin::Pin;
+use std::task::Poll;
+
 use protocol::id::{Grant, Id, User};
 use protocol::keys::KeyId;
 use protocol::oauth::{ClientId, Scope};
-use store::RevocationKind;
+use store::{RevocationKind, Revocations as _};
 
 use super::*;
 use crate::fixture::{START, TestEntropy, World};
@@ -95,6 +98,48 @@ async fn nothing_is_fresh_before_everything_was_read() {
     assert!(!revocations.is_fresh());
     revocations.read().await.unwrap();
     assert!(revocations.is_fresh());
+}
+
+/// One that was begun in the background before time went by must not end after one that somebody waited for, and pass for the last: for two
+/// seconds nobody would be served.
+#[tokio::test]
+async fn a_reading_that_began_earlier_makes_nothing_old_that_was_read_later() {
+    let world = World::new().await;
+    let revocations = world.server.revocations();
+    // Now and then the record has answered at once.
+    let first = loop {
+        let mut reading = Box::pin(revocations.read());
+        if poll_once(reading.as_mut()).await.is_none() {
+            break reading;
+        }
+    };
+    world.clock.advance(Duration::from_secs(60));
+    let mut second = Box::pin(revocations.read());
+    let mut ended = None;
+    for _ in 0..100 {
+        ended = ended.or(poll_once(second.as_mut()).await);
+        if ended.is_some() {
+            break;
+        }
+        // So that it has the time for as many visits to the record as it needs.
+        world.store.list_revocations(START).await.unwrap();
+    }
+    first.await.unwrap();
+    match ended {
+        Some(ended) => ended.unwrap(),
+        None => second.await.unwrap(),
+    }
+    assert!(revocations.is_fresh());
+}
+
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        Poll::Ready(match future.as_mut().poll(context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    })
+    .await
 }
 
 /// A second process on the same record: what it does not hear of it reads.
