@@ -22,6 +22,7 @@ mod reload;
 pub mod roles;
 mod running;
 pub mod signals;
+mod sweeping;
 pub mod telemetry;
 pub mod trusted_issuers;
 pub mod workloads;

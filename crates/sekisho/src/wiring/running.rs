@@ -1,7 +1,6 @@
 //! A Sekisho that runs: its parts, its tasks, and the order in which it stops.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use authorization_server::Registrations;
@@ -10,7 +9,6 @@ use protocol::keys::Keys;
 use resource_server::{Keep, Sealer};
 use store::{AuditClass, Store, Timeline};
 use tokio::net::TcpListener;
-use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use web::{ConnectionLimits, Fronts, TrustedProxies};
@@ -21,15 +19,10 @@ use super::certificates::CertificateFiles;
 use super::front::{known_networks, many};
 use super::listeners::Doors;
 use super::roles::Shared;
-use super::{World, credentials, descriptors, listeners, master_keys, open_store, telemetry};
+use super::{World, credentials, descriptors, listeners, master_keys, open_store, sweeping, telemetry};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::config::audit::Audit;
-
-/// How often what has expired is removed from the record.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// By how much a tick is late when this process was held, and not only busy.
-const HELD: Duration = Duration::from_secs(10);
 
 /// A Sekisho that runs.
 #[derive(Debug)]
@@ -180,7 +173,7 @@ impl Running {
         let (resource_server, close) =
             (Arc::clone(&self.assembly.load().resource_server), self.close_audit.clone());
         self.tasks.spawn(async move { resource_server.tend_connections(close).await });
-        self.tasks.spawn(sweep(self.shared.clone(), self.stop.clone()));
+        self.tasks.spawn(sweeping::sweep(self.shared.clone(), self.stop.clone()));
     }
 
     /// Tells a collector of the audit and of calls, if there is one.
@@ -250,52 +243,6 @@ fn keep(audit: &Audit) -> Keep {
     ];
     let classes = classes.into_iter().filter_map(|(class, keep)| Some((class, keep?))).collect();
     Keep { classes, usage: audit.keep_usage }
-}
-
-/// Removes what has expired, now and then, until told to stop.
-async fn sweep(shared: Shared, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    // A process that was held makes up for nothing (attacks.md, F-13).
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut looked = shared.world.clock.monotonic();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        let before = std::mem::replace(&mut looked, shared.world.clock.monotonic());
-        let was_held = looked.saturating_sub(before) > SWEEP_EVERY.saturating_add(HELD);
-        if shared.keeper.freshness().clock_differs() {
-            // What is removed by a wrong clock is gone for everybody (attacks.md, F-13).
-            continue;
-        }
-        if let Err(error) = shared.store.sweep(shared.world.clock.earliest()).await {
-            tracing::warn!(%error, "what has expired could not be removed; it will be tried again");
-        }
-        loop {
-            match shared.store.roll_up_usage().await {
-                Ok(0) => break,
-                Ok(_) if stop.is_cancelled() => return,
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "usage could not be summed up; it will be tried again");
-                    break;
-                }
-            }
-        }
-        if was_held {
-            // Others may have been as well, and neither they nor we were heard of since: nobody is taken for gone.
-            continue;
-        }
-        match shared.store.settle_intents(shared.world.clock.earliest()).await {
-            Ok(0) => {}
-            Ok(calls) => tracing::warn!(
-                calls,
-                "a node ended before these calls did, which may have changed something: their outcome is unknown"
-            ),
-            Err(error) => tracing::warn!(%error, "calls of nodes that are gone could not be settled"),
-        }
-    }
 }
 
 fn report(ended: web::Drained) {

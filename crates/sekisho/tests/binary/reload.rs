@@ -270,6 +270,30 @@ async fn a_reload_takes_a_clients_new_secret() {
     assert_eq!(refused("another secret that is long enough").await, "invalid_grant");
 }
 
+/// P-12: a node is not ready while it does not know what was accepted of tools. A reload that adds MCP servers reads that before it takes
+/// them: no balancer turns away from a node because of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_adds_mcp_servers_leaves_the_node_ready() {
+    let scene = Scene::new().await;
+    let mut config = scene.good.clone();
+    // The record is read every two seconds: of so many one would meet the time before.
+    for number in 0..4 {
+        let url = &scene.server.url;
+        config.push_str(&format!(
+            "\n[[mcp_server]]\nname = \"more{number}\"\nurl = \"{url}\"\naccess = \"everyone who may log in\"\n"
+        ));
+        scene.write(&config);
+        scene.reload(TAKEN);
+        let ready = scene.http.get(&format!("{}/readyz", scene.folder.issuer), &[]).await.unwrap();
+        assert_eq!(
+            (ready.status, &ready.json()["tools"]),
+            (StatusCode::OK, &"ok".into()),
+            "{}",
+            ready.text()
+        );
+    }
+}
+
 /// Streams of an MCP server that is gone, and of people who are not admitted any more, end within T.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_end_when_a_reload_takes_their_access_away() {
