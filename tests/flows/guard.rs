@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use authorization_server::AccessTokenAlgorithm;
@@ -21,6 +22,7 @@ use hyper::body::{Body, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
+use protocol::world::{Clock, Timestamp};
 use sekisho_guard::{Guard, Settings};
 use serde_json::{Value, json};
 use store::KeyPurpose;
@@ -29,7 +31,7 @@ use testkit::document_host::DocumentHost;
 use testkit::house::{Plan, introspection_secret, masters};
 use testkit::http::Answer;
 use testkit::outcomes::Verdict;
-use testkit::world::TestEntropy;
+use testkit::world::{TestClock, TestEntropy};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::Service;
@@ -196,6 +198,62 @@ async fn an_mcp_server_without_the_gateway_hears_what_was_withdrawn_and_fails_cl
     let after = http.send(call()?).await?;
     assert_eq!((after.status.as_u16(), after.header("retry-after")), (503, "1"), "{}", before.status);
     Ok(())
+}
+
+/// The clock of the house, which counts how often it was asked for the time of day.
+#[derive(Debug)]
+struct Asked(Arc<TestClock>, AtomicUsize);
+
+impl Clock for Asked {
+    fn now(&self) -> Timestamp {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+impl Asked {
+    /// Waits until the feed was read at the time that it is: for each reading the clock is asked before.
+    async fn readings(&self) -> Verdict {
+        let seen = self.1.load(Ordering::SeqCst);
+        let reading = async {
+            while self.1.load(Ordering::SeqCst) < seen + 3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.map_err(|_| "the feed is not read".to_owned())
+    }
+}
+
+/// F-13: what was withdrawn is told once, so that a time of day that jumps, and is set right, must not have it forgotten; nor does a
+/// time that is set back revive a token that is over.
+#[tokio::test]
+async fn f_13_without_the_gateway_a_clock_that_jumps_forgets_nothing_and_revives_nothing() -> Verdict {
+    const DAY: i64 = 86_400;
+    let mut flow = Flow::new().await?;
+    let clock = Arc::new(Asked(Arc::clone(&flow.house.clock), AtomicUsize::new(0)));
+    let settings = settings(&flow)?.clock(Arc::clone(&clock) as _);
+    let server = InHouse::serving(settings, notes::guarded).await?;
+    let (dead, living) = (flow.tokens().await?, flow.tokens().await?);
+    let client_id = flow.client.client_id.clone();
+    flow.revoke(&[("token", &dead.refresh), ("client_id", &client_id)]).await?;
+    server.answers(&flow, &dead.access, 401).await?;
+    flow.house.clock.jump(DAY);
+    clock.readings().await?;
+    flow.house.clock.jump(-DAY);
+    clock.readings().await?;
+    assert_eq!(server.call(&flow, &living.access, "who_am_i").await?.status, 200, "as if nothing had been");
+    is(&server.call(&flow, &dead.access, "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    // Longer than it lives, and then set back to where it lived.
+    flow.house.advance(Duration::from_secs(15 * 60)).await?;
+    clock.readings().await?;
+    is(&server.answers(&flow, &living.access, 401).await?, 401, "error=\"invalid_token\"")?;
+    flow.house.clock.jump(-20 * 60);
+    is(&server.call(&flow, &living.access, "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    flow.close().await
 }
 
 /// AS-170; product.md, P-1: for MCP servers whose library knows nothing else.

@@ -72,10 +72,10 @@ impl Settings {
         self
     }
 
-    /// Another clock than the operating system's, for tests.
+    /// Another clock than the operating system's, for tests. It is made as steady as that one.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Arc::new(Steady::new(clock));
         self
     }
 }
