@@ -5,9 +5,11 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::StatusCode;
 use serde_json::Value;
 use store::{AuditKind, AuditRow, Counts};
 use testkit::browser::{Browser, Page};
@@ -16,6 +18,22 @@ use testkit::house::{House, Plan};
 use testkit::http::Answer;
 use testkit::log::Log;
 use testkit::outcomes::{Verdict, rs401, tok400};
+
+/// How long a client comes again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks as a client does that comes again when it is told to: a node that is starved for seconds refuses on purpose.
+pub(crate) async fn patiently(ask: impl AsyncFn() -> Result<Answer, String>) -> Result<Answer, String> {
+    let asking = async {
+        loop {
+            let answer = ask().await?;
+            if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+                return Ok(answer);
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.map_err(|_| "nobody is served".to_owned())?
+}
 
 /// A code and what redeems it.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@ use testkit::world::{TestClock, TestEntropy};
 use tokio::sync::Semaphore;
 
 use crate::record::on_postgres;
+use crate::steps::patiently;
 
 pub(super) type Done = Result<(), String>;
 
@@ -733,7 +734,7 @@ async fn f_15_a_pair_that_comes_after_its_claim_was_taken_over_is_not_lost() -> 
             scene.remote.change(|held| (held.gate, held.token_answers) = (None, [refusal].into()));
             scene.house.advance(Duration::from_secs(61)).await?;
             second.read().await?;
-            let told = second.echo("notes", &scene.token).await?;
+            let told = patiently(async || second.echo("notes", &scene.token).await).await?;
             assert!(told.text().contains("/connect/notes"), "{}", told.text());
             gate.add_permits(1);
             Ok::<_, String>(())
@@ -742,7 +743,7 @@ async fn f_15_a_pair_that_comes_after_its_claim_was_taken_over_is_not_lost() -> 
         other?;
         let first = first?.text();
         assert!(first.contains(&canary("ada")), "{first}");
-        let after = second.echo("notes", &scene.token).await?.text();
+        let after = patiently(async || second.echo("notes", &scene.token).await).await?.text();
         assert!(after.contains(&canary("ada")), "{after}");
         let counts = scene.remote.counts();
         assert_eq!((counts.refreshes, counts.reuses, counts.revocations), (1, 0, 0));

@@ -1,6 +1,6 @@
 //! Credentials that the gateway obtains when a call needs them, and holds in memory alone: by token exchange, by ID-JAGs, and from a mint.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::machines::{claims, machine};
 use crate::abroad::Abroad;
+use crate::steps::patiently;
 
 type Done = Result<(), String>;
 
@@ -41,6 +42,19 @@ struct Caller {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+/// What the agent gets in exchange for this token: it acts for the person from then on.
+async fn agent_for(house: &House, token: &str) -> Result<String, String> {
+    let agent = machine(house, "agent-client", "secret-of-the-agent");
+    let asked = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", token),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+    ];
+    let token = agent.token(&asked).await?.json()["access_token"].as_str().ok_or("no token")?.to_owned();
+    house.remember_secret(&token);
+    Ok(token)
 }
 
 impl Scene {
@@ -93,15 +107,7 @@ impl Scene {
 
     /// What the agent gets in exchange for the caller's token: it acts for the person from then on.
     async fn agent_of(&self, caller: &Caller) -> Result<Caller, String> {
-        let agent = machine(&self.house, "agent-client", "secret-of-the-agent");
-        let asked = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
-            ("subject_token", &caller.token),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ];
-        let token = agent.token(&asked).await?.json()["access_token"].as_str().ok_or("no token")?.to_owned();
-        self.house.remember_secret(&token);
-        Ok(Caller { token, id: caller.id.clone() })
+        Ok(Caller { token: agent_for(&self.house, &caller.token).await?, id: caller.id.clone() })
     }
 
     /// Whether the MCP server takes the call for one of the app.
@@ -126,6 +132,12 @@ impl Scene {
     /// Whether the MCP server takes the call for this caller's.
     async fn serves(&self, caller: &Caller) -> Result<bool, String> {
         let answer = self.echo(caller).await?;
+        Ok(answer.status == StatusCode::OK && answer.text().contains(&canary(&caller.id)))
+    }
+
+    /// The same of a client that comes again when it is told to: a node that is starved for seconds refuses on purpose.
+    async fn serves_in_the_end(&self, caller: &Caller) -> Result<bool, String> {
+        let answer = patiently(async || self.echo(caller).await).await?;
         Ok(answer.status == StatusCode::OK && answer.text().contains(&canary(&caller.id)))
     }
 
@@ -222,7 +234,14 @@ async fn our_word_about_a_person_is_exchanged_for_a_token_of_the_mcp_server() ->
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|event| event.outcome == Outcome::Ok && event.detail["giver"] == "exchange"));
     assert_eq!(told[1].user.map(|user| user.to_string()), Some(alice.id.clone()));
-    scene.close(&[&alice, &bob]).await
+    // By another client the person is somebody of whom other things are said: what was given for the one is not shown for the other.
+    let elsewhere = scene.caller("alice").await?;
+    assert!(scene.serves(&elsewhere).await? && scene.serves(&alice).await?);
+    assert_eq!(scene.remote.counts().exchanges, 3);
+    let asked = scene.remote.change(|held| held.token_requests[2].clone());
+    let other = claims(&asked["subject_token"])?;
+    assert!(other["sub"] == subject["sub"] && other["grant_id"] != subject["grant_id"], "{other} {subject}");
+    scene.close(&[&alice, &bob, &elsewhere]).await
 }
 
 /// RFC 7523, sections 2.2 and 3: a client that has no secret proves who it is by the keys that Sekisho publishes, each time anew, be
@@ -367,7 +386,7 @@ async fn a_credential_that_the_mcp_server_refuses_is_obtained_once_again() -> Do
     let alice = scene.caller("alice").await?;
     assert!(scene.serves(&alice).await?);
     scene.remote.end_access_tokens();
-    let calls = (0..MANY).map(|_| scene.serves(&alice));
+    let calls = (0..MANY).map(|_| scene.serves_in_the_end(&alice));
     for served in futures_util::future::join_all(calls).await {
         assert!(served?);
     }
@@ -567,6 +586,13 @@ async fn an_id_jag_of_our_own_buys_a_token_where_sekisho_is_trusted() -> Done {
     scene.remote.end_access_tokens();
     assert!(scene.serves(&alice).await?);
     assert_eq!(scene.remote.counts().exchanges, 4);
+    // RFC 7523, section 3: whoever keeps to `jti` takes none twice.
+    let forms = scene.remote.change(|held| held.token_requests.clone());
+    let shown: HashSet<_> = forms
+        .iter()
+        .map(|form| Ok(claims(&form["assertion"])?["jti"].to_string()))
+        .collect::<Result<_, String>>()?;
+    assert_eq!(shown.len(), forms.len());
     scene.close(&[&alice, &bob]).await
 }
 
@@ -704,6 +730,11 @@ async fn an_id_jag_of_the_persons_identity_provider_buys_a_token() -> Done {
     let events = abroad.house.audit(AuditKind::CredentialObtained).await?;
     let needed = |event: &store::AuditRow| event.reason.as_deref() == Some("connection_sign_in_needed");
     assert!(events.len() == 2 && events.iter().any(needed), "{events:?}");
+    // Nor is there anything for an agent, of whom the identity provider would be told nothing: what is the person's own is not lent.
+    let agent = agent_for(&abroad.house, &token).await?;
+    let told = abroad.house.echo("notes", &agent).await?;
+    assert!(told.text().contains("acts for a person"), "{}", told.text());
+    assert_eq!(remote.counts().exchanges, 1);
     let (calls, forms) = remote.change(|held| (held.calls.clone(), held.token_requests.clone()));
     assert!(!format!("{calls:?} {forms:?}").contains(&token));
     for secret in remote.secrets() {
