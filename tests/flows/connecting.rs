@@ -1,5 +1,7 @@
 //! Who connects an account: the forms, the attempt and the way back are of one person, in one browser, for one MCP server.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use store::AuditKind;
 use testkit::browser::{Browser, Page};
@@ -128,6 +130,25 @@ async fn cb_15_a_callback_under_the_name_of_another_mcp_server_is_none() -> Done
     );
     scene.browser.open_from_elsewhere(&back).await?.page()?;
     assert!(scene.is("ada").await?, "it was not taken by that");
+    scene.house.close().await
+}
+
+/// CB-15: an attempt is over after ten minutes, and what comes then is sent nowhere.
+#[tokio::test]
+async fn cb_15_what_is_brought_back_after_ten_minutes_is_not_redeemed() -> Done {
+    let mut scene = Scene::new().await?;
+    let link = scene.link().await?;
+    let page = scene.browser.open(&link).await?.page()?;
+    let away = scene.browser.submit(&page, page.form()?, None).await?.left()?;
+    scene.remote.sign_in("ada");
+    let back = came_back(away.as_str()).await?;
+    scene.house.advance(Duration::from_secs(10 * 60 + 1)).await?;
+    let refused = scene.browser.open_from_elsewhere(&back).await?.page()?;
+    is(&refused, StatusCode::BAD_REQUEST)?;
+    assert_eq!(
+        (scene.remote.counts().codes, refusals(&scene).await?),
+        (0, vec!["connect_attempt_unknown".to_owned()])
+    );
     scene.house.close().await
 }
 

@@ -11,16 +11,19 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
 use protocol::message_signature::SignatureMode;
+use protocol::oauth::DpopRules;
 use protocol::secret::Hash;
 use protocol::world::Clock as _;
 use resource_server::OtherIssuer;
 use serde_json::{Value, json};
-use testkit::dpop::DpopKey;
+use store::KeysRecord as _;
+use testkit::dpop::{DpopKey, ath, claims};
 use testkit::house::Plan;
 use testkit::http::Answer;
 use testkit::outcomes::Verdict;
 use testkit::world::TestClock;
 
+use super::machines::machine;
 use crate::steps::{Flow, Tokens};
 
 async fn flow(mode: SignatureMode) -> Result<Flow, String> {
@@ -172,6 +175,42 @@ async fn where_calls_must_be_signed_a_session_is_of_the_key_that_began_it() -> V
     flow.close().await
 }
 
+/// RFC 9449, section 7: whoever stole a bound token has a key too, and it is another one.
+#[tokio::test]
+async fn where_the_token_is_bound_to_a_key_the_signature_is_by_that_key() -> Verdict {
+    let flow = flow(SignatureMode::Required).await?;
+    {
+        let (mine, another) = (Signer::new(&flow)?, Signer::new(&flow)?);
+        let (house, notes) = (&flow.house, flow.house.resource("notes"));
+        let proof = |url: &str, token: Option<&str>| {
+            let mut claims = claims("POST", url, house.clock.now().secs());
+            if let Some(token) = token {
+                claims["ath"] = json!(ath(token));
+            }
+            mine.key.proof(&claims)
+        };
+        let runner = machine(house, "runner", "secret-of-the-runner");
+        let fields = [("grant_type", "client_credentials"), ("resource", notes.as_str())];
+        let at = format!("{}/oauth/token", house.issuer);
+        let given = runner.token_with(&[("dpop", &proof(&at, None)?)], &fields).await?.json();
+        assert_eq!(given["token_type"], "DPoP");
+        let access = given["access_token"].as_str().ok_or("no token")?.to_owned();
+        house.remember_secret(&access);
+        let tokens = Tokens { access, refresh: String::new() };
+        for (signer, status) in [(&another, 401), (&mine, 200)] {
+            let mut request = message(&flow, &tokens, &ping(), None);
+            let proof = proof(&notes, Some(&tokens.access))?;
+            for (name, value) in [("authorization", format!("DPoP {}", tokens.access)), ("dpop", proof)] {
+                request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
+            }
+            signer.sign(&mut request, &ping().to_string())?;
+            let answer = house.http.send(request).await?;
+            assert_eq!(answer.status, status, "{}", answer.text());
+        }
+    }
+    flow.close().await
+}
+
 #[tokio::test]
 async fn a_signature_is_for_one_request_and_its_very_content() -> Verdict {
     let mut flow = flow(SignatureMode::Optional).await?;
@@ -211,6 +250,30 @@ async fn a_signature_is_for_one_request_and_its_very_content() -> Verdict {
         let plain = plain.headers.get("mcp-session-id").cloned().ok_or("no session")?;
         assert_eq!(unsigned(&flow, &tokens, &body, Some(&plain)).await?.status, 200);
         assert_eq!(signer.send(&tokens, &body, Some(&plain)).await?.status, 200);
+    }
+    flow.close().await
+}
+
+/// Of what was used before a restore nobody knows any more: where each is good once on all nodes, those from before are good no more.
+#[tokio::test]
+async fn a_signature_from_before_a_restore_is_not_taken_where_each_is_good_once() -> Verdict {
+    let dpop_rules = DpopRules { nonces: false, once_across_nodes: true };
+    let plan = Plan { message_signatures: SignatureMode::Optional, dpop_rules, ..Plan::default() };
+    let mut flow = Flow::with(plan).await?;
+    let tokens = flow.tokens().await?;
+    {
+        let signer = Signer::new(&flow)?;
+        let session = signer.begin(&tokens).await?;
+        let signed = || {
+            let mut request = message(&flow, &tokens, &ping(), Some(&session));
+            signer.sign(&mut request, &ping().to_string()).map(|()| request)
+        };
+        let (before, restored) = (signed()?, flow.house.clock.now().micros().to_string());
+        flow.house.store.put_meta("restored_at", &restored).await.map_err(|error| error.to_string())?;
+        // Everything is read again once a minute, and that it was restored with it.
+        flow.house.advance(Duration::from_secs(61)).await?;
+        unsigned401(&flow.house.http.send(before).await?)?;
+        assert_eq!(flow.house.http.send(signed()?).await?.status, 200);
     }
     flow.close().await
 }

@@ -262,6 +262,7 @@ async fn a_definition_that_can_be_read_in_two_ways_does_not_take_the_place_of_an
     listed(&world, READS).await;
     accept(&world).await;
     assert_eq!(listed(&world, TWICE).await, [said(READS)]);
+    assert_eq!(called(&world, "read").await, "tool_changed", "nobody can tell what it is by now");
     // Of two of one name none is what nobody accepted, and it is not listed twice instead.
     let both = r#"{"name":"echo","description":"Says it again.","annotations":{"readOnlyHint":true}},{"name":"echo","description":"evil"}"#;
     assert_eq!(listed(&world, both).await, [said(READS)]);

@@ -146,6 +146,12 @@ fn budgets_that_are_whole_again_are_forgotten_and_others_are_not() {
     for number in 1..20_000 {
         // Each is whole again after a minute, in which a hundred came.
         assert_eq!(refused(&limits, call(number, "a"), u64::from(number) * 600), None);
+        if let Some(before) = number.checked_sub(50).filter(|before| *before > 0) {
+            assert!(
+                refused(&limits, call(before, "a"), u64::from(number) * 600).is_some(),
+                "after half of it"
+            );
+        }
     }
     let kept = limits.rules[0].budgets.lock().unwrap().by_key.len();
     assert!(kept <= 2 * SLACK, "{kept}");
