@@ -428,6 +428,10 @@ async fn what_is_held_of_a_person_who_is_stopped_is_taken_back_at_whoever_gave_i
         scene.stop(&alice).await?;
         scene.house.resource_server.take_back_what_is_over().await;
         scene.remote.until(|held| held.revocation_answers.is_empty()).await;
+        scene.remote.change(|held| held.revocation_answers.push_back(503));
+        scene.house.resource_server.take_back_what_is_over().await;
+        assert_eq!(scene.remote.change(|held| held.revocation_answers.len()), 1, "not at once again");
+        scene.remote.change(|held| held.revocation_answers.clear());
         assert!(scene.last_is_good().await?, "whoever gave it was away");
         scene.house.advance(Duration::from_secs(6)).await?;
         scene.take_back(1).await;
@@ -459,7 +463,21 @@ async fn what_comes_for_somebody_who_was_stopped_meanwhile_is_taken_back() -> Do
     stopped?;
     scene.take_back(1).await;
     assert_eq!(scene.remote.counts().exchanges, 1);
-    scene.close(&[&alice]).await?;
+    // What comes for somebody else meanwhile is theirs.
+    let (bob, dario) = (scene.caller("bob").await?, scene.caller("dario").await?);
+    let gate = scene.remote.hold_refreshes();
+    let stopping = async {
+        scene.remote.until(|held| held.token_requests.len() > 1).await;
+        scene.stop(&dario).await?;
+        gate.add_permits(1);
+        Ok::<_, String>(())
+    };
+    let (answer, stopped) = tokio::join!(scene.echo(&bob), stopping);
+    stopped?;
+    assert_eq!(answer?.status, StatusCode::OK);
+    scene.take_back(1).await;
+    assert!(scene.last_is_good().await?);
+    scene.close(&[&alice, &bob, &dario]).await?;
 
     let scene = Scene::exchanging().await?;
     let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
@@ -477,6 +495,36 @@ async fn what_comes_for_somebody_who_was_stopped_meanwhile_is_taken_back() -> Do
         tokio::task::yield_now().await;
     }
     scene.close(&[&alice, &bob]).await
+}
+
+/// What is given for one MCP server is not taken back when another one is stopped; when everything is, all of it is; and nobody is asked
+/// to take back what has ended by itself.
+#[tokio::test]
+async fn what_is_held_is_taken_back_when_everything_is_stopped_and_not_for_another_mcp_server() -> Done {
+    let scene = Scene::exchanging().await?;
+    let (alice, bob) = (scene.caller("alice").await?, scene.caller("bob").await?);
+    assert!(scene.serves(&alice).await? && scene.serves(&bob).await?);
+    let other = ResourceUri::parse(&scene.house.resource("ledger")).map_err(text)?;
+    scene.stop_target(&Target::Server("ledger".to_owned(), vec![other])).await?;
+    scene.take_back(0).await;
+    assert!(scene.last_is_good().await?);
+    assert!(scene.serves(&alice).await? && scene.serves(&bob).await?);
+    scene.stop_target(&Target::All).await?;
+    scene.take_back(2).await;
+    assert!(!scene.last_is_good().await?);
+    scene.close(&[&alice, &bob]).await?;
+
+    let scene = Scene::exchanging().await?;
+    let alice = scene.caller("alice").await?;
+    assert!(scene.serves(&alice).await?);
+    scene.remote.change(|held| held.revocation_answers.push_back(503));
+    scene.stop(&alice).await?;
+    scene.house.resource_server.take_back_what_is_over().await;
+    scene.remote.until(|held| held.revocation_answers.is_empty()).await;
+    scene.house.advance(Duration::from_secs(15 * 60)).await?;
+    scene.take_back(0).await;
+    assert_eq!((scene.counted("revoked"), scene.counted("not_revoked")), (0, 0));
+    scene.close(&[&alice]).await
 }
 
 /// What is everybody's ends with nobody's stop, but with that of the MCP server: at GitHub by `DELETE /installation/token`.
@@ -522,7 +570,14 @@ async fn a_token_of_an_app_is_minted_for_everybody_and_anew_before_it_ends() -> 
     assert!(told.iter().all(|event| event.user.is_none() && event.detail["giver"] == "minted"), "{told:?}");
     let assertions = scene.remote.change(|held| held.assertions.clone());
     assert!(assertions.iter().all(|one| !one.contains(&alice.token) && !one.contains(&bob.token)));
-    scene.close(&[&alice, &bob]).await
+    // When it has ended it is shown no more, though GitHub be away.
+    scene.house.advance(Duration::from_secs(60 * 60 + 1)).await?;
+    let late = scene.caller("alice").await?;
+    let before = scene.remote.counts().calls;
+    scene.remote.change(|held| held.token_answers.push_back((503, json!({}))));
+    assert_eq!(scene.echo(&late).await?.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(scene.remote.counts().calls, before);
+    scene.close(&[&alice, &bob, &late]).await
 }
 
 /// What GitHub refuses is told for what it is, and not asked for in a loop.

@@ -25,7 +25,7 @@ use hyper_util::service::TowerToHyperService;
 use protocol::world::{Clock, Timestamp};
 use sekisho_guard::{Guard, Settings};
 use serde_json::{Value, json};
-use store::KeyPurpose;
+use store::{KeyPurpose, Revocation, RevocationKind};
 use testkit::client::mcp_request;
 use testkit::document_host::DocumentHost;
 use testkit::house::{Plan, introspection_secret, masters};
@@ -253,6 +253,26 @@ async fn f_13_without_the_gateway_a_clock_that_jumps_forgets_nothing_and_revives
     is(&server.answers(&flow, &living.access, 401).await?, 401, "error=\"invalid_token\"")?;
     flow.house.clock.jump(-20 * 60);
     is(&server.call(&flow, &living.access, "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    flow.close().await
+}
+
+/// P-2: the feed is read to its last page, and the largest page is read, before anybody is let in.
+#[tokio::test]
+async fn an_mcp_server_without_the_gateway_hears_all_that_was_withdrawn_however_much_it_is() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let (dead, living) = (flow.tokens().await?, flow.tokens().await?);
+    let now = flow.house.clock.now();
+    for number in 0..1_100 {
+        // The longest ids of clients are 2 KiB.
+        let id = format!("dcr_{number:0>2000}");
+        let (kind, expires_at) = (RevocationKind::Client, now.plus(Duration::from_secs(3_600)));
+        flow.house.resource_server.revocations().apply(&Revocation { kind, id, not_before: now, expires_at });
+    }
+    let client_id = flow.client.client_id.clone();
+    flow.revoke(&[("token", &dead.refresh), ("client_id", &client_id)]).await?;
+    let server = InHouse::of(&flow).await?;
+    is(&server.call(&flow, &dead.access, "who_am_i").await?, 401, "error=\"invalid_token\"")?;
+    assert_eq!(server.call(&flow, &living.access, "who_am_i").await?.status, 200);
     flow.close().await
 }
 
