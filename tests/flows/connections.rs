@@ -134,6 +134,25 @@ pub(super) async fn revoked(remote: &RemoteServer) {
     }
 }
 
+/// F-13: by a clock that is not that of the record no connection that ended is claimed, and no provider is told.
+#[tokio::test]
+async fn f_13_a_node_with_a_wrong_clock_revokes_nothing() -> Done {
+    // Nobody compares clocks here but this test.
+    let scene = Scene::connected_over(Plan { stale_keys: true, ..Plan::default() }, "ada").await?;
+    assert!(scene.is("ada").await?);
+    let user =
+        super::machines::claims(&scene.token)?["sub"].as_str().unwrap_or_default().parse().map_err(text)?;
+    let (server, freshness) = (&scene.house.resource_server, scene.house.keeper.freshness());
+    freshness.note_clock(true);
+    assert!(server.disconnect(user, "notes").await.map_err(text)?);
+    server.revoke_ended().await.map_err(text)?;
+    assert_eq!(scene.remote.counts().revocations, 0);
+    freshness.note_clock(false);
+    server.revoke_ended().await.map_err(text)?;
+    revoked(&scene.remote).await;
+    scene.house.close().await
+}
+
 /// What is in memory costs no visit to the record: a call goes on while not one read of it is answered.
 #[tokio::test]
 async fn a_credential_in_memory_costs_no_visit_to_the_record() -> Done {

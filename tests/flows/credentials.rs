@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::machines::{claims, machine};
 use crate::abroad::Abroad;
+use crate::record::tamper;
 use crate::steps::patiently;
 
 type Done = Result<(), String>;
@@ -495,6 +496,25 @@ async fn what_comes_for_somebody_who_was_stopped_meanwhile_is_taken_back() -> Do
         tokio::task::yield_now().await;
     }
     scene.close(&[&alice, &bob]).await
+}
+
+/// What was given for somebody of whom other things are said by now is shown no more.
+#[tokio::test]
+async fn what_was_given_for_a_person_who_is_described_otherwise_now_is_obtained_anew() -> Done {
+    let scene = Scene::exchanging().await?;
+    let alice = scene.caller("alice").await?;
+    assert!(scene.serves(&alice).await?);
+    tamper(
+        &scene.house,
+        "UPDATE users SET email = 'alice@elsewhere.example' WHERE email = 'alice@example.com'",
+    )?;
+    // People are read anew every half minute.
+    scene.house.advance(Duration::from_secs(31)).await?;
+    assert!(scene.serves(&alice).await?);
+    let forms = scene.remote.change(|held| held.token_requests.clone());
+    assert_eq!(forms.len(), 2);
+    assert_eq!(claims(&forms[1]["subject_token"])?["email"], "alice@elsewhere.example");
+    scene.close(&[&alice]).await
 }
 
 /// What is given for one MCP server is not taken back when another one is stopped; when everything is, all of it is; and nobody is asked

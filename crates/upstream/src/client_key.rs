@@ -45,3 +45,25 @@ impl fmt::Debug for ClientKey {
         f.debug_struct("ClientKey").field("audience", &self.audience).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7523bis, section 4: the issuer identifier is the audience; another one only where the operator says it.
+    #[test]
+    fn an_assertion_is_for_the_issuer_unless_another_audience_is_said() {
+        let key = ClientKey::new(|client, audience| Some(Secret::new(format!("{client} at {audience}"))));
+        let made = |key: &ClientKey| {
+            let [(_, kind), (_, assertion)] = key.parameters("us", "https://as.example").unwrap();
+            assert!(kind.expose(|kind| kind == JWT_BEARER));
+            assertion.expose(str::to_owned)
+        };
+        assert_eq!(made(&key), "us at https://as.example");
+        assert_eq!(made(&key.clone().with_audience(None)), "us at https://as.example");
+        assert_eq!(
+            made(&key.with_audience(Some("https://as.example/token"))),
+            "us at https://as.example/token"
+        );
+    }
+}

@@ -196,3 +196,6 @@ fn log(row: &AuditRow, seal: u64) -> Log {
         attributes,
     }
 }
+
+#[cfg(test)]
+mod tests;
