@@ -44,6 +44,7 @@ mod tests {
             assert_eq!(of(&body), scope, "{body}");
         }
         assert_eq!(of(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#), None);
+        assert_eq!(of(r#"{"jsonrpc":"2.0","method":"notifications/acme/wipe"}"#), Some("write"));
         assert_eq!(of(r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"keep"}}"#), Some("write"));
     }
 }

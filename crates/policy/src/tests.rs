@@ -216,7 +216,13 @@ fn what_may_change_something_is_what_is_not_known_to_only_read() {
         assert_eq!(may_change(&call(method, request()), read_only), expected, "{method} {read_only:?}");
     }
     assert!(!may_change(&call("", CallKind::Response), ReadOnly::NotATool));
-    assert!(!may_change(&call("notifications/x", CallKind::Notification), ReadOnly::NotATool));
+    for of_clients in ["cancelled", "initialized", "progress", "roots/list_changed", "tasks/status"] {
+        let note = call(&format!("notifications/{of_clients}"), CallKind::Notification);
+        assert!(!may_change(&note, ReadOnly::NotATool), "{of_clients}");
+    }
+    for unknown in ["notifications/x", "notifications/acme/wipe", "notifications/", "notifications/message"] {
+        assert!(may_change(&call(unknown, CallKind::Notification), ReadOnly::NotATool), "{unknown}");
+    }
     assert!(may_change(&call("notifications/x", request()), ReadOnly::NotATool));
     assert!(may_change(&call("tools/call", CallKind::Notification), ReadOnly::No));
 }

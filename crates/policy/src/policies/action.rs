@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use cedar_policy::{EntityId, EntityTypeName, EntityUid, ParseErrors};
-use protocol::mcp::{CallKind, McpCall};
+use protocol::mcp::{Effect, McpCall};
 
 /// An action of the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,10 +34,9 @@ impl Action {
     /// What the call is. Whatever every client must be able to do, and what follows a call that was allowed, is part of
     /// being connected; a method that nobody here knows is an action of its own (product.md, P-16).
     pub(crate) fn of(call: &McpCall) -> Self {
-        match call.kind {
-            CallKind::Response => return Self::Connect,
-            CallKind::Notification if call.method.starts_with("notifications/") => return Self::Connect,
-            CallKind::Notification | CallKind::Request(_) => {}
+        match call.effect() {
+            Effect::Notifies | Effect::Responds => return Self::Connect,
+            Effect::CallsATool | Effect::Reads | Effect::Unknown | Effect::Upkeep => {}
         }
         match call.method.as_str() {
             "initialize"

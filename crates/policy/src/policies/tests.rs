@@ -455,6 +455,9 @@ fn a_call_in_disguise_meets_the_same_policies() {
     let server = with(r#"@id("f") forbid (principal, action == Action::"other", resource);"#);
     assert_eq!(Case { method: "notifications/x", name: None, ..CALL }.at(&server), "deny f");
     assert_eq!(Case { method: "completion/complete", name: None, ..CALL }.at(&server), "deny f");
+    let note = |method| Case { method, name: None, ..CALL }.sent_as(CallKind::Notification, &server);
+    assert_eq!(note("notifications/acme/wipe"), "deny f");
+    assert_eq!(note("notifications/initialized"), "allow call_notification");
 }
 
 #[test]

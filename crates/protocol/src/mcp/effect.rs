@@ -9,7 +9,7 @@ use super::{CallKind, McpCall};
 pub enum Effect {
     /// It calls a tool, and does what that tool does.
     CallsATool,
-    /// It is a notification of MCP, part of an exchange that a request of its own began.
+    /// It is a notification that clients of MCP send, part of an exchange that a request of its own began.
     Notifies,
     /// It shows something of what the MCP server holds.
     Reads,
@@ -28,7 +28,7 @@ impl McpCall {
     pub fn effect(&self) -> Effect {
         match self.kind {
             CallKind::Response => return Effect::Responds,
-            CallKind::Notification if self.method.starts_with("notifications/") => return Effect::Notifies,
+            CallKind::Notification if is_of_clients(&self.method) => return Effect::Notifies,
             CallKind::Notification | CallKind::Request(_) => {}
         }
         match self.method.as_str() {
@@ -49,4 +49,17 @@ impl McpCall {
             _ => Effect::Unknown,
         }
     }
+}
+
+/// The notifications of clients, of every revision (`ClientNotification` of the schemas). Any other one is a call that nobody
+/// here knows, though it begins with `notifications/`.
+fn is_of_clients(method: &str) -> bool {
+    matches!(
+        method,
+        "notifications/cancelled"
+            | "notifications/initialized"
+            | "notifications/progress"
+            | "notifications/roots/list_changed"
+            | "notifications/tasks/status"
+    )
 }
