@@ -154,7 +154,7 @@ impl Permit {
 }
 
 /// Whether the headers say what the arguments say, as far as anybody here knows which should (RS-100, RS-105). Before
-/// 2026-07-28 they meant nothing.
+/// 2026-07-28 they meant nothing, and do not go on.
 fn mirrors(asked: &Asked, tool: &str, body: &[u8]) -> bool {
     if !asked.is_modern() {
         return true;

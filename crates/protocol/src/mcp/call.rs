@@ -193,8 +193,7 @@ impl<'r> Reading<'r> {
     fn name(&self, required: bool) -> Result<Option<&'r str>, Refusal> {
         let (name, required) = match named(self.method, self.params) {
             Named::Mirrored(None) => return Err(Refusal::NameInvalid),
-            // Methods of some extension, perhaps: there is nothing to compare a header with.
-            Named::Plain(None) | Named::Nothing => return Ok(None),
+            Named::Plain(None) | Named::Nothing => return self.compare_with_any().map(|()| None),
             Named::Mirrored(Some(name)) => (name, required),
             Named::Plain(Some(name)) => (name, false),
         };
@@ -204,6 +203,23 @@ impl<'r> Reading<'r> {
                 Ok(Some(name))
             }
             Text::Is(_) | Text::Other => Err(Refusal::NameInvalid),
+        }
+    }
+
+    /// Methods of some extension, perhaps: whoever names something in the header names it in the body too. Before 2026-07-28
+    /// the header meant nothing, and does not go on.
+    fn compare_with_any(&self) -> Result<(), Refusal> {
+        if !self.is_modern() {
+            return Ok(());
+        }
+        let params = self.params;
+        let mut named = [&params.name, &params.uri, &params.task_id].into_iter().flatten();
+        match (named.next(), named.next()) {
+            (Some(Text::Is(name)), None) => self.compare_name(name, false),
+            (_, _) => match Sole::of(self.headers, &NAME) {
+                Sole::Absent => Ok(()),
+                Sole::Once(_) | Sole::Unclear => Err(Refusal::NameHeader),
+            },
         }
     }
 

@@ -201,6 +201,34 @@ fn unknown_methods_are_calls_without_a_name() {
     assert_eq!((call.method.as_str(), call.name), ("acme/frobnicate", None));
 }
 
+/// PX-12, RS-105.
+#[test]
+fn a_name_in_the_header_is_in_the_body_whatever_the_method() {
+    let of = |method: &'static str, params: Value, names: &[&'static str]| {
+        let mut params = params;
+        params["_meta"] = meta(MODERN);
+        let mut headers = vec![("mcp-protocol-version", MODERN), ("mcp-method", method)];
+        headers.extend(names.iter().map(|name| ("mcp-name", *name)));
+        read(&headers, &request(method, &params)).map(|_| ()).map_err(|refused| refused.code)
+    };
+    for (method, params, names) in [
+        ("tools/list", json!({}), &["wipe"][..]),
+        ("tools/list", json!({}), &[""]),
+        ("acme/run", json!({ "name": "safe" }), &["danger"]),
+        ("acme/run", json!({ "name": "safe" }), &["safe", "safe"]),
+        ("acme/run", json!({ "name": "safe", "uri": "a:b" }), &["safe"]),
+        ("acme/run", json!({ "name": 7 }), &["7"]),
+        ("tasks/result", json!({ "taskId": "mine" }), &["theirs"]),
+        ("completion/complete", json!({ "ref": { "type": "ref/prompt", "name": "a" } }), &["b"]),
+        ("resources/subscribe", json!({}), &["a:b"]),
+    ] {
+        assert_eq!(of(method, params.clone(), names), Err(-32020), "{method} {params} {names:?}");
+        assert_eq!(of(method, params.clone(), &[]), Ok(()), "{method} {params}");
+    }
+    assert_eq!(of("acme/run", json!({ "name": "safe" }), &["safe"]), Ok(()));
+    assert_eq!(of("tasks/result", json!({ "taskId": "mine" }), &["mine"]), Ok(()));
+}
+
 #[test]
 fn required_meta_is_asked_for_in_the_fixed_order() {
     let list = [("mcp-protocol-version", MODERN), ("mcp-method", "tools/list")];

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::Full;
+use protocol::mcp::McpCall;
 
 use crate::call::{Asked, Operation};
 use crate::media::{
@@ -29,8 +30,8 @@ pub(crate) fn build(asked: &Asked, session: &Session, credentials: Credentials) 
     plain(&asked.headers, &mut headers);
     position(asked, &mut headers);
     let (method, accept, body) = match &asked.operation {
-        Operation::Call { body, .. } => {
-            mirrored(&asked.headers, &mut headers);
+        Operation::Call { call, body } => {
+            mirrored(call, &asked.headers, &mut headers);
             headers.insert(CONTENT_TYPE, JSON.clone());
             (Method::POST, &BOTH, body.clone())
         }
@@ -106,12 +107,17 @@ fn plain(from: &HeaderMap, to: &mut HeaderMap) {
 }
 
 /// What mirrors the body and was compared with it, and what a tool's parameters mirror (requirements RS-163). Only beside
-/// a body: without one there is nothing that it was compared with.
-fn mirrored(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in [&MCP_METHOD, &MCP_NAME] {
-        if let Some(value) = single(from, name) {
-            to.insert(name.clone(), value.clone());
-        }
+/// a body: without one there is nothing that it was compared with. What was not compared stays here (requirements RS-105): a name
+/// that an older client sends beside a body without one, and parameters before 2026-07-28.
+fn mirrored(call: &McpCall, from: &HeaderMap, to: &mut HeaderMap) {
+    if let Some(value) = single(from, &MCP_METHOD) {
+        to.insert(MCP_METHOD.clone(), value.clone());
+    }
+    if let Some(value) = single(from, &MCP_NAME).filter(|_| call.modern || call.name.is_some()) {
+        to.insert(MCP_NAME.clone(), value.clone());
+    }
+    if !call.modern {
+        return;
     }
     for (name, value) in from {
         if name.as_str().starts_with(MCP_PARAM) {

@@ -102,6 +102,22 @@ async fn headers_that_mirror_the_call_go_up_unchanged() {
     assert_eq!((seen.header("mcp-session-id"), seen.header("last-event-id")), (None, None));
 }
 
+/// PX-12, PX-14, RS-105: an MCP server that goes by headers sees no other call than the one that was judged.
+#[tokio::test]
+async fn headers_that_nothing_was_compared_with_stay_here() {
+    let world = World::new().await;
+    let call =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"region":"us"}}}"#;
+    for (body, name, arrives) in [(PING, "wipe", None), (call, "a", Some("a"))] {
+        let mut call = post(&world.token(|_| {}), body);
+        call.headers_mut().insert("mcp-name", HeaderValue::from_static(name));
+        call.headers_mut().insert("mcp-param-region", HeaderValue::from_static("eu"));
+        world.call(call).await.unwrap();
+        let seen = world.upstream.seen().pop().unwrap();
+        assert_eq!((seen.header("mcp-name"), seen.header("mcp-param-region")), (arrives, None), "{body}");
+    }
+}
+
 /// RS-103, PX-29.
 #[tokio::test]
 async fn a_parameter_header_with_forbidden_characters_is_refused() {
