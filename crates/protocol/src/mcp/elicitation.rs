@@ -75,7 +75,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The last words of what a field is called that holds a secret.
-const SECRETS: [&[&str]; 22] = [
+const SECRETS: [&[&str]; 36] = [
     &["password"],
     &["passwd"],
     &["passphrase"],
@@ -98,11 +98,43 @@ const SECRETS: [&[&str]; 22] = [
     &["social", "security", "number"],
     &["credit", "card"],
     &["credentials"],
+    &["credential"],
+    &["passwords"],
+    &["pin", "code"],
+    &["otp"],
+    &["totp"],
+    &["one", "time", "code"],
+    &["mfa", "code"],
+    &["2fa", "code"],
+    &["authentication", "code"],
+    &["ssn"],
+    &["ssh", "key"],
+    &["signing", "key"],
+    &["encryption", "key"],
+    &["license", "key"],
 ];
+/// The same in Japanese, which has no blanks between words.
+const SECRETS_IN_JAPANESE: [&str; 8] = [
+    "パスワード",
+    "パスフレーズ",
+    "暗証番号",
+    "秘密鍵",
+    "apiキー",
+    "カード番号",
+    "セキュリティコード",
+    "認証コード",
+];
+/// What follows the name of a secret that is asked for once more, or in parts.
+const ONCE_MORE: [&str; 9] =
+    ["again", "confirm", "confirmation", "repeat", "repeated", "retype", "value", "確認", "再入力"];
+/// What begins after what a field is called: the key *for* something is a key, and the name *of* a token is a name.
+const AFTER: [&str; 5] = ["for", "from", "of", "that", "which"];
+/// Longer descriptions tell something, and do not name it.
+const LONGEST_NAME: usize = 8;
 
 /// Whether the form of this schema asks for a password, a key, a token or the data of a payment card: "servers MUST NOT use form
-/// mode elicitation to request sensitive information". By what its fields are called in English, and by their format; a choice
-/// among what is written there holds no secret.
+/// mode elicitation to request sensitive information". By what its fields are called in English or Japanese, by a description that does no more than
+/// name them, and by their format; a choice among what is written there holds no secret.
 #[must_use]
 pub fn asks_for_a_secret(schema: &Value) -> bool {
     let fields = schema.get("properties").and_then(Value::as_object);
@@ -115,7 +147,8 @@ fn is_secret(name: &str, field: &Value) -> bool {
     is_typed(field)
         && (text("format") == Some("password")
             || names_a_secret(name)
-            || text("title").is_some_and(names_a_secret))
+            || text("title").is_some_and(names_a_secret)
+            || text("description").is_some_and(describes_a_secret))
 }
 
 /// Whether the person writes something of their own: a PIN may be asked for as a number.
@@ -137,12 +170,38 @@ fn is_choice(field: &Map<String, Value>) -> bool {
         || ["oneOf", "anyOf"].iter().filter_map(|key| holds(key)).any(|all| all.iter().all(is_one))
 }
 
+/// Whether it ends in a secret, as a whole or before what it is for.
 fn names_a_secret(name: &str) -> bool {
     let words = words(name);
-    SECRETS.iter().any(|secret| {
-        words.iter().rev().zip(secret.iter().rev()).filter(|(one, other)| one == other).count()
-            == secret.len()
-    })
+    ends_in_a_secret(&words) || ends_in_a_secret(before_what_it_is_for(&words))
+}
+
+/// Whether the first sentence does no more than name a secret: `Your GitHub password`, but not `The name of the token`, and
+/// nothing that says what must not be written.
+fn describes_a_secret(description: &str) -> bool {
+    let sentence = description.split(['.', ';', '\n', '。']).next().unwrap_or_default();
+    let words = words(sentence);
+    let denies = |word: &String| matches!(word.as_str(), "don" | "never" | "no" | "not" | "without");
+    words.len() <= LONGEST_NAME
+        && !words.iter().any(denies)
+        && ends_in_a_secret(before_what_it_is_for(&words))
+}
+
+fn before_what_it_is_for(words: &[String]) -> &[String] {
+    words.split(|word| AFTER.contains(&word.as_str())).next().unwrap_or_default()
+}
+
+fn ends_in_a_secret(words: &[String]) -> bool {
+    let mut words: Vec<&str> =
+        words.iter().map(|word| word.trim_end_matches(|letter: char| letter.is_ascii_digit())).collect();
+    while words.last().is_some_and(|word| word.is_empty() || ONCE_MORE.contains(word)) {
+        words.pop();
+    }
+    let japanese = words.last().map(|word| {
+        let word = word.trim_end_matches("再入力").trim_end_matches("確認").trim_end_matches('の');
+        SECRETS_IN_JAPANESE.iter().any(|secret| word.ends_with(secret))
+    });
+    japanese == Some(true) || SECRETS.iter().any(|secret| words.ends_with(secret))
 }
 
 /// The words of `apiKey`, `api_key` and `API key`.
@@ -229,12 +288,16 @@ mod tests {
         assert!(!leads("https://a.example", "no url"));
     }
 
+    fn asks(name: &str, field: Value) -> bool {
+        asks_for_a_secret(&json!({"type": "object", "properties": {name: field}}))
+    }
+
+    fn text() -> Value {
+        json!({"type": "string"})
+    }
+
     #[test]
     fn px_41_a_form_that_asks_for_a_secret_is_told_by_its_fields() {
-        let asks = |name: &str, field: Value| {
-            asks_for_a_secret(&json!({"type": "object", "properties": {name: field}}))
-        };
-        let text = || json!({"type": "string"});
         for name in [
             "password",
             "userPassword",
@@ -251,11 +314,38 @@ mod tests {
             "cardNumber",
             "private_key",
             "Passphrase",
+            "password_confirmation",
+            "passwordAgain",
+            "Password (again)",
+            "new_password_2",
+            "password1",
+            "passwords",
+            "pin_code",
+            "cvv2",
+            "token_value",
+            "client_secret_value",
+            "credential",
+            "ssh_key",
+            "one-time code",
+            "otp",
+            "2FA code",
+            "ssn",
+            "API key for GitHub",
+            "token_for_github",
+            "パスワード",
+            "新しいパスワード（確認）",
+            "パスワードの確認",
+            "暗証番号",
+            "APIキー",
         ] {
             assert!(asks(name, text()), "{name}");
             assert!(asks("x", json!({"type": "string", "title": name})), "{name}");
             assert!(asks(name, json!({})), "{name}: of no type");
         }
+    }
+
+    #[test]
+    fn px_41_what_only_speaks_of_a_secret_asks_for_none() {
         for name in [
             "name",
             "email",
@@ -267,9 +357,38 @@ mod tests {
             "spin",
             "key",
             "code",
+            "zip_code",
+            "issueKey",
+            "name_of_secret_project",
+            "値",
+            "パスワードポリシー",
         ] {
             assert!(!asks(name, text()), "{name}");
         }
+    }
+
+    #[test]
+    fn px_41_a_description_counts_where_it_names_a_secret_and_says_no_more() {
+        let described = |text: &str| asks("value", json!({"type": "string", "description": text}));
+        for text in ["Your GitHub password", "The API key of your account.", "Enter your PIN", "パスワード。"]
+        {
+            assert!(described(text), "{text}");
+        }
+        for text in [
+            "The name of the token",
+            "The id of the API key",
+            "Do not write your password",
+            "Never your PIN",
+            "What the service calls the project into which it puts the secret",
+            "A title. It is shown beside the password",
+            "",
+        ] {
+            assert!(!described(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn px_41_what_is_chosen_holds_no_secret_and_what_is_typed_may() {
         assert!(asks("x", json!({"type": "string", "format": "password"})));
         assert!(!asks("password", json!({"type": "boolean"})), "whether there is one");
         assert!(!asks("token", json!({"type": "string", "enum": ["a", "b"]})));
