@@ -37,7 +37,8 @@ impl McpCall {
         let params = params(body)?.ok_or(Odd)?;
         let reference = Members::read(params.find("ref")?.ok_or(Odd)?)?;
         let [kind, name, uri] = ["type", "name", "uri"].map(|member| reference.find(member));
-        let call = match (text(kind?.ok_or(Odd)?)?.as_str(), name?, uri?) {
+        // Some serializers write what is absent as null.
+        let call = match (text(kind?.ok_or(Odd)?)?.as_str(), given(name?), given(uri?)) {
             ("ref/prompt", Some(name), None) => self.as_if("prompts/get", text(name)?),
             ("ref/resource", None, Some(uri)) => self.as_if("resources/read", text(uri)?),
             // Something else, or nothing, or both: one reader goes by the type, and another by what is there.
@@ -111,6 +112,7 @@ mod tests {
             of(r#"{"uri":"file:///{x}","type":"ref/resource"}"#),
             one("resources/read", "file:///{x}")
         );
+        assert_eq!(of(r#"{"type":"ref/prompt","name":"a","uri":null}"#), one("prompts/get", "a"));
         for odd in [
             "null",
             "7",

@@ -28,15 +28,22 @@ const MOST: usize = 64;
 /// The longest name, in bytes: with its prefix it stands in a line of a request.
 const LONGEST: usize = 128;
 /// Headers that carry credentials, or by which a message is delivered or cut off.
-const FORBIDDEN: [&str; 8] = [
+const FORBIDDEN: [&str; 15] = [
     "authorization",
+    "connection",
     "content-length",
     "cookie",
     "dpop",
+    "expect",
     "host",
+    "keep-alive",
     "proxy-authorization",
+    "proxy-connection",
     "set-cookie",
+    "te",
+    "trailer",
     "transfer-encoding",
+    "upgrade",
 ];
 
 /// Why a tool is not to be shown.

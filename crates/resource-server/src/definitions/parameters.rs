@@ -48,6 +48,8 @@ impl ShownParameters {
         let headers = match ParameterHeaders::of_tool(text) {
             Ok(headers) => headers,
             Err(flaw) => {
+                // What they were shown before counts no more: a call by name is the MCP server's to answer (decision 37).
+                self.known.remove(&(user, tool.to_owned()));
                 self.tell(server, tool, flaw);
                 return Err(flaw);
             }
@@ -103,5 +105,24 @@ impl Weighter<Key, Arc<ParameterHeaders>> for Bytes {
         /// What an entry costs beside its letters.
         const PLACE: usize = 128;
         u64::try_from(tool.len() + headers.weight() + PLACE).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_person_was_shown_before_a_tool_broke_the_rules_counts_no_more() {
+        let (shown, pins, user) = (ShownParameters::new(), Pins::default(), Id::from_bytes([1; 16]));
+        let tool = |name: &str| {
+            format!(
+                r#"{{"name":"t","inputSchema":{{"type":"object","properties":{{"region":{{"type":"string","x-mcp-header":"{name}"}}}}}}}}"#
+            )
+        };
+        shown.show(("notes", &pins), user, ("t", &tool("Region"))).unwrap();
+        assert!(shown.find((ToolsMode::Follow, &pins), user, "t").is_some());
+        shown.show(("notes", &pins), user, ("t", &tool("Host"))).unwrap_err();
+        assert!(shown.find((ToolsMode::Follow, &pins), user, "t").is_none());
     }
 }

@@ -52,7 +52,10 @@ pub(crate) struct Ours(Vec<String>);
 
 impl Ours {
     pub(crate) fn of(settings: &Settings) -> Arc<Self> {
-        Arc::new(Self(vec![settings.issuer.clone(), settings.pages_url.clone()]))
+        // A house that moved answers under its former names as well, and its pages are still its own (product.md, P-23).
+        let others = settings.other_issuers.iter().map(|other| other.issuer.clone());
+        let places = [settings.issuer.clone(), settings.pages_url.clone()].into_iter().chain(others);
+        Arc::new(Self(places.collect()))
     }
 
     #[cfg(test)]

@@ -1,11 +1,15 @@
 //! Lists in every shape that an MCP server may give them.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use protocol::mcp::RequestId;
 use serde_json::{Value, json};
 
 use super::answer::{Answered, Text, judge};
 use super::sieve::{Expected, Sieve};
+use crate::settings::{OtherIssuer, Settings};
+
 use super::{Item, LARGEST, List, Ours, Screen, Screened, See, Sees, UNDECIDED};
 
 /// Sees what has no `hidden` in its name, and remembers what it was asked.
@@ -489,4 +493,21 @@ fn px_41_the_client_of_a_stream_is_told_once_that_its_answer_will_not_come() {
     let out = String::from_utf8(sifted.bytes.to_vec()).unwrap();
     assert_eq!((out.matches("-32603").count(), sifted.dropped), (2, 3), "{out}");
     assert!(out.ends_with(&format!("data: {HONEST}\n\n")) && !out.contains("file:"), "{out}");
+}
+
+#[test]
+fn px_41_the_pages_of_a_house_that_moved_are_its_own_under_each_name() {
+    let mut settings = Settings::new("https://new.example".to_owned(), Vec::new());
+    settings.pages_url = "https://pages.example".to_owned();
+    settings.other_issuers = vec![OtherIssuer { issuer: "https://old.example".to_owned(), until: None }];
+    let ours = Ours::of(&settings);
+    for (place, is_ours) in [("new", true), ("pages", true), ("old", true), ("other", false)] {
+        let url = format!("https://{place}.example/device?user_code=ABCD-EFGH");
+        let asked = json!({ "jsonrpc": "2.0", "id": "s", "method": "elicitation/create",
+            "params": { "mode": "url", "message": "Sign in.", "elicitationId": "e", "url": url } });
+        let text = format!("data: {asked}\n\n");
+        let out =
+            Sieve::new(Expected::Anything).push(&Bytes::from(text.clone()), &mut Arc::clone(&ours)).bytes;
+        assert_eq!(out == text, !is_ours, "{place}");
+    }
 }

@@ -32,6 +32,7 @@ use crate::config::outbound_proxy::OutboundProxyConfig;
 
 /// How long one answer may take.
 const DEADLINE: Duration = Duration::from_secs(10);
+const PROVIDERS_SECRET: &str = "the client secret at the identity provider";
 
 /// What is at hand to make one.
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +50,30 @@ pub struct AtHand<'a> {
 struct MadeFrom {
     url: String,
     exchange: Option<ExchangeConfig>,
-    id_jag: Option<(IdJagConfig, Option<IdentityProviderConfig>)>,
+    id_jag: Option<(IdJagConfig, Option<AskedOf>)>,
     minted: Option<MintedConfig>,
     secret: Option<Hash>,
     trust: Trust,
     proxy: Option<OutboundProxyConfig>,
+}
+
+/// An identity provider that gives ID-JAGs, with what its files hold: a secret may be another under the same name.
+#[derive(Debug, PartialEq)]
+struct AskedOf {
+    written: IdentityProviderConfig,
+    secret: Option<Hash>,
+    trust: Trust,
+}
+
+impl AskedOf {
+    fn read(config: &Config, id: &str, trusts: &Trusts) -> Result<Option<Self>, Failure> {
+        let Some(written) = provider(config, id).cloned() else { return Ok(None) };
+        let IdentityProviderKind::OpenId(_, registration) = &written.kind else { return Ok(None) };
+        let secret = registration.client_secret.as_ref();
+        let secret = secret.map(|secret| secret.load(PROVIDERS_SECRET)).transpose()?;
+        let trust = trusts.of(config, "https://", registration.settings.ca_file.as_deref())?;
+        Ok(Some(Self { secret: secret.as_ref().map(Secret::hash), trust, written }))
+    }
 }
 
 /// All of them, by the name of their MCP server.
@@ -73,11 +93,14 @@ impl Givers {
         let from = MadeFrom {
             url: server.settings.url.to_string(),
             exchange: server.exchange.clone(),
-            id_jag: server.id_jag.clone().map(|id_jag| {
-                let named = id_jag.settings.identity_provider.as_ref();
-                let provider = named.and_then(|id| provider(config, id)).cloned();
-                (id_jag, provider)
-            }),
+            id_jag: match &server.id_jag {
+                Some(id_jag) => {
+                    let named = id_jag.settings.identity_provider.as_ref();
+                    let asked = named.map(|id| AskedOf::read(config, id, trusts)).transpose()?;
+                    Some((id_jag.clone(), asked.flatten()))
+                }
+                None => None,
+            },
             minted: server.minted.clone(),
             secret: secret.as_ref().map(Secret::hash),
             trust: trusts.of(config, "https://", server.settings.ca_file.as_deref())?,
@@ -212,7 +235,7 @@ fn peer(config: &Config, server: &McpServerConfig, id: &str, trusts: &Trusts) ->
         client_id: registration.settings.client_id.clone(),
         egress: Arc::new(Fetcher::new(route)),
         issuer,
-        proof: ClientProof::Post(secret.load("the client secret at the identity provider")?),
+        proof: ClientProof::Post(secret.load(PROVIDERS_SECRET)?),
     })
 }
 

@@ -58,6 +58,9 @@ fn a_name_is_one_that_a_header_may_have() {
     {
         cases.push((named(&json!(name)), Forbidden));
     }
+    for name in ["Connection", "TE", "trailer", "Upgrade", "Keep-Alive", "Proxy-Connection", "Expect"] {
+        cases.push((named(&json!(name)), Forbidden));
+    }
     for (schema, flaw) in cases {
         assert_eq!(read(&schema), Err(flaw), "{schema}");
     }
