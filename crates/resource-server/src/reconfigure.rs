@@ -2,7 +2,8 @@
 //! while calls go on.
 //!
 //! What is known (revocations, people, verified tokens), what is counted and what is written down lasts. A stream of an
-//! MCP server that is gone, or of somebody who is not admitted any more, is ended. Must never let a call that began under
+//! MCP server that is gone, or of somebody who is not admitted any more, is ended, and a standing one when the rules changed
+//! by which it was judged. Must never let a call that began under
 //! the old settings open a stream that the new ones forbid.
 
 use std::collections::HashMap;
@@ -64,6 +65,10 @@ fn may_stay(standing: &Servers, who: &Who, is_answer: bool) -> Result<(), CallRe
     }
     // Elsewhere now: an answer may finish where it began, a subscription is to be opened anew.
     if !is_answer && !Arc::ptr_eq(server.client(), who.server.client()) {
+        return Err(CallReason::ServerUnknown);
+    }
+    // What it tells of was judged once, by rules that are others now (attacks SE-10): to be opened anew as well.
+    if !is_answer && server.settings().rules != who.server.settings().rules {
         return Err(CallReason::ServerUnknown);
     }
     match policy::decide(&Question::MayConnect {

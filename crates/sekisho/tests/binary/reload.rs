@@ -321,3 +321,33 @@ async fn streams_end_when_a_reload_takes_their_access_away() {
         assert!(matches!(scene.call("notes").await.status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND));
     }
 }
+
+/// What a standing stream tells of was judged when it was opened. By other policies it is to be opened anew, even by somebody
+/// whom they still admit; by the same ones it stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn se_10_a_standing_stream_ends_when_the_policies_change_by_which_it_was_judged() {
+    let scene = Scene::new().await;
+    let folder = scene.folder.path("policies");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |tool: &str| {
+        let policy =
+            format!("forbid (principal, action == Action::\"call\", resource == Tool::\"notes/{tool}\");");
+        std::fs::write(folder.join("a.cedar"), policy).unwrap();
+    };
+    write("wipe");
+    scene.write(&format!("{}[policy]\nfolder = \"policies\"\n", scene.good));
+    scene.reload(TAKEN);
+    let headers = [("authorization", scene.bearer.as_str()), ("accept", "text/event-stream")];
+    let asked = request(Method::GET, &scene.folder.resource(), &headers, Bytes::new()).unwrap();
+    let mut answer = scene.http.stream(asked).await.unwrap().into_body();
+    let stream = scene.server.next_stream().await;
+    assert!(stream.send(": open\n\n"));
+    answer.frame().await.unwrap().unwrap();
+    scene.reload(TAKEN);
+    assert!(stream.send(": still open\n\n"), "nothing changed");
+    answer.frame().await.unwrap().unwrap();
+    write("send");
+    scene.reload(TAKEN);
+    tokio::time::timeout(T, stream.closed()).await.unwrap();
+    assert_eq!(scene.call("notes").await.status, StatusCode::OK, "and who is admitted calls on");
+}
