@@ -4,9 +4,11 @@
 //! Must never keep what was not named, nor the inside of a value that has one.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
-use protocol::mcp::arguments;
-use serde_json::{Map, Value};
+use protocol::mcp::{arguments, folds_to};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::Value;
 
 use crate::call::{Asked, Operation};
 use crate::server::ResourceServer;
@@ -16,6 +18,9 @@ const LONGEST: usize = 200;
 /// A run of so many letters and digits that is no word is taken for a secret.
 const LONG_RUN: usize = 20;
 const REDACTED: &str = "[redacted]";
+/// In place of an argument that stands twice, or in another spelling: of two readers each could take another one for it
+/// (attacks PX-15), and nobody here knows which the MCP server took.
+const AMBIGUOUS: &str = "[ambiguous]";
 
 /// Which arguments are kept, of one tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,10 +49,48 @@ impl Keeping {
     /// The arguments that are kept of a call with this body, as JSON; `None` if there are none.
     pub(crate) fn of(&self, server: &str, tool: &str, body: &[u8]) -> Option<String> {
         let names = self.0.get(server)?.get(tool)?;
-        let given: Map<String, Value> = serde_json::from_str(arguments(body)?).ok()?;
+        let given: Given = serde_json::from_str(arguments(body)?).ok()?;
         let kept: BTreeMap<&String, Value> =
-            names.iter().filter_map(|name| Some((name, redacted(given.get(name)?)))).collect();
+            names.iter().filter_map(|name| Some((name, given.kept(name)?))).collect();
         if kept.is_empty() { None } else { serde_json::to_string(&kept).ok() }
+    }
+}
+
+/// All members of the arguments as they stand there.
+struct Given(Vec<(String, Value)>);
+
+impl Given {
+    /// What is kept of this one, if it is there.
+    fn kept(&self, name: &str) -> Option<Value> {
+        let mut meant = self.0.iter().filter(|(key, _)| key == name || folds_to(key, name));
+        match (meant.next()?, meant.next()) {
+            ((key, value), None) if key == name => Some(redacted(value)),
+            (_, _) => Some(Value::from(AMBIGUOUS)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(GivenVisitor)
+    }
+}
+
+struct GivenVisitor;
+
+impl<'de> Visitor<'de> for GivenVisitor {
+    type Value = Given;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(Given(members))
     }
 }
 
@@ -68,7 +111,7 @@ impl ResourceServer {
 fn redacted(value: &Value) -> Value {
     match value {
         Value::Null | Value::Bool(_) => value.clone(),
-        Value::Number(number) if is_card_number(&number.to_string()) => Value::from(REDACTED),
+        Value::Number(number) if holds_card_number(&number.to_string()) => Value::from(REDACTED),
         Value::Number(_) => value.clone(),
         Value::String(text) if is_secret(text) => Value::from(REDACTED),
         Value::String(text) => {
@@ -87,7 +130,7 @@ fn is_secret(text: &str) -> bool {
     let is_named = named.iter().any(|name| lower.contains(name) && (*name != "://" || has_user(text)));
     let runs =
         text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/' | '=' | '.')));
-    is_named || is_card_number(text) || runs.into_iter().any(is_long_run)
+    is_named || is_assigned(&lower) || holds_card_number(text) || runs.into_iter().any(is_long_run)
 }
 
 /// Name and password before the host of a URL (RFC 3986, section 3.2.1).
@@ -97,30 +140,55 @@ fn has_user(text: &str) -> bool {
         .any(|rest| rest.split(['/', '?', '#', ' ']).next().is_some_and(|host| host.contains('@')))
 }
 
+fn is_uuid(run: &str) -> bool {
+    run.len() == 36 && run.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+}
+
 /// Letters and digits mixed, too long for a word; but not the usual form of an id (RFC 9562, section 4).
 fn is_long_run(run: &str) -> bool {
-    let is_uuid = run.len() == 36 && run.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
     let part = |part: &str| {
         let has = |is: fn(&u8) -> bool| part.bytes().any(|byte| is(&byte));
         part.len() >= LONG_RUN
             && (has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
                 || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase))
     };
-    !is_uuid && run.split(['.', '=']).any(part)
+    !is_uuid(run) && run.split(['.', '=']).any(part)
 }
 
-/// Thirteen to nineteen digits whose last one checks the others (ISO/IEC 7812-1), with blanks or dashes in between.
-fn is_card_number(text: &str) -> bool {
-    let plain: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
-    let only = text.chars().all(|c| c.is_ascii_digit() || matches!(c, ' ' | '-'));
+/// A word for something secret, and then a colon or `=`.
+fn is_assigned(lower: &str) -> bool {
+    ["token", "key", "pwd", "passphrase", "passcode"].iter().any(|word| {
+        let mut after = lower.split(word).skip(1);
+        after.any(|rest| rest.trim_start_matches([' ', '"', '\'']).starts_with([':', '=']))
+    })
+}
+
+/// A card number anywhere: groups of digits with one blank or dash in between.
+fn holds_card_number(text: &str) -> bool {
+    let is_no_id = |word: &&str| !is_uuid(word.trim_matches(|c: char| !c.is_ascii_hexdigit()));
+    let text = text.split(' ').filter(is_no_id).collect::<Vec<_>>().join(" ");
+    text.split(|c: char| !(c.is_ascii_digit() || matches!(c, ' ' | '-'))).any(|run| {
+        let groups: Vec<&str> = run.split([' ', '-']).collect();
+        (0..groups.len()).any(|from| {
+            let mut digits = String::new();
+            groups.iter().skip(from).take_while(|group| !group.is_empty()).any(|group| {
+                digits.push_str(group);
+                is_card_number(&digits)
+            })
+        })
+    })
+}
+
+/// Thirteen to nineteen digits whose last one checks the others (ISO/IEC 7812-1).
+fn is_card_number(digits: &str) -> bool {
+    if !(13..=19).contains(&digits.len()) {
+        return false;
+    }
     let double = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
-    let sum: u32 = plain
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(place, digit)| if place % 2 == 1 { double(*digit) } else { *digit })
-        .sum();
-    only && (13..=19).contains(&plain.len()) && sum.is_multiple_of(10)
+    let digits = digits.chars().rev().filter_map(|c| c.to_digit(10));
+    let sum: u32 =
+        digits.enumerate().map(|(place, digit)| if place % 2 == 1 { double(digit) } else { digit }).sum();
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
@@ -152,6 +220,19 @@ mod tests {
     }
 
     #[test]
+    fn px_15_of_what_stands_twice_nothing_is_kept_but_that() {
+        let ambiguous = Some(r#"{"amount":"[ambiguous]","to":"bob"}"#);
+        for twice in [
+            r#"{"to":"bob","amount":1,"amount":1000000}"#,
+            r#"{"to":"bob","amount":1,"Amount":1000000}"#,
+            r#"{"to":"bob","AMOUNT":1000000}"#,
+            r#"{"to":"bob","amount":1,"\u0061mount":1000000}"#,
+        ] {
+            assert_eq!(kept(twice).as_deref(), ambiguous, "{twice}");
+        }
+    }
+
+    #[test]
     fn what_looks_like_a_secret_is_not_kept() {
         for secret in [
             "Bearer abc",
@@ -165,10 +246,17 @@ mod tests {
             "https://example.com/?token=x",
             "4111 1111 1111 1111",
             "5500-0000-0000-0004",
+            "charge 4111 1111 1111 1111, exp 12/27",
+            "12 4111-1111-1111-1111 27",
+            "token: hunter2x",
+            "api_key: abc123",
+            "pwd=x",
+            "{\"key\" : \"x\"}",
         ] {
             assert_eq!(redacted(&Value::from(secret)), Value::from(REDACTED), "{secret}");
         }
         assert_eq!(redacted(&Value::from(4_111_111_111_111_111_u64)), Value::from(REDACTED));
+        assert_eq!(redacted(&Value::from(4_111_111_111_111_111.0)), Value::from(REDACTED));
         for plain in [
             "bob@example.com",
             "INV-2026-0042",
@@ -176,6 +264,9 @@ mod tests {
             "a sentence that is somewhat longer than a name would be",
             "internationalisation",
             "1234567890123",
+            "(see 01980000-1111-7222-8333-944455556666)",
+            "the key to it, and a token of thanks",
+            "rows 1-2 and 3 - 4, 2026-11-27",
         ] {
             assert_eq!(redacted(&Value::from(plain)), Value::from(plain), "{plain}");
         }
