@@ -353,17 +353,23 @@ async fn cb_15_nobody_connects_an_account_for_somebody_else() -> Done {
     let back = there.open(away.as_str()).await?.left()?;
     let mut same = scene.house.browser();
     token(&scene.house, &mut same, "alice").await?;
-    for browser in [&mut other, &mut same] {
+    let mut stranger = scene.house.browser();
+    for browser in [&mut other, &mut same, &mut stranger] {
         let refused = browser.open_from_elsewhere(back.as_str()).await?.page()?;
-        assert!(refused.answer.status.is_client_error(), "{}", refused.words());
+        assert_eq!(refused.answer.status, StatusCode::FORBIDDEN, "{}", refused.words());
+        assert!(refused.words().contains("belongs to another browser"), "{}", refused.words());
     }
+    // What nobody began is no news, and nobody fills the record with it.
+    let made_up = format!("{}/connect/notes/callback?state=made-up&code=x", scene.house.issuer);
+    let refused = stranger.open_from_elsewhere(&made_up).await?.page()?;
+    assert_eq!(refused.answer.status, StatusCode::BAD_REQUEST, "{}", refused.words());
     assert_eq!(scene.remote.counts().codes, 0, "the code was sent nowhere");
     // Its owner is not hindered by that, once.
     scene.browser.open_from_elsewhere(back.as_str()).await?.page()?;
     assert!(scene.is("ada").await?);
     let again = scene.browser.open_from_elsewhere(back.as_str()).await?.page()?;
     assert_eq!(again.answer.status, StatusCode::BAD_REQUEST);
-    assert_eq!(scene.house.audit(AuditKind::ConnectionRefused).await?.len(), 3);
+    assert_eq!(scene.house.audit(AuditKind::ConnectionRefused).await?.len(), 4);
     scene.house.close().await
 }
 

@@ -147,9 +147,9 @@ pub(crate) async fn callback(Extension(visit): Extension<Arc<Visit>>, request: R
         Err(refusal) => return refused_form(&visit, NAME, refusal),
     };
     let browser = visit.browser(request.headers());
+    // Where nobody is signed in it is another browser's as well, and is written down as that.
     let user = match visit.authorization_server().signed_in(&browser).await {
-        Ok(Some(user)) => user,
-        Ok(None) => return refuse(&visit, &ConnectError::OtherBrowser),
+        Ok(user) => user,
         Err(error) => return refuse(&visit, &error.into()),
     };
     let leg = AuthorizationServer::leg_of(&browser);
@@ -182,7 +182,8 @@ pub(crate) async fn connections(Extension(visit): Extension<Arc<Visit>>, request
     let browser = visit.browser(request.headers());
     let at = match visit.authorization_server().at_connect(CONNECTIONS, &browser).await {
         Ok(Some(at)) => at,
-        Ok(None) => return refuse(&visit, &ConnectError::OtherBrowser),
+        // Nobody is signed in: there is no page to begin from but that of an MCP server.
+        Ok(None) => return refuse(&visit, &ConnectError::AttemptUnknown),
         Err(error) => return refuse(&visit, &error.into()),
     };
     match visit.front.parts.resource_server.connections_of(at.account.user).await {
@@ -217,10 +218,12 @@ fn refuse(visit: &Visit, error: &ConnectError) -> Response {
 
 const fn trouble_of(error: &ConnectError) -> (Trouble, Blame) {
     match error {
-        ConnectError::AttemptUnknown | ConnectError::OtherBrowser => (Trouble::ConnectOver, Blame::User),
+        ConnectError::AttemptUnknown => (Trouble::ConnectOver, Blame::User),
         ConnectError::CallbackMalformed => (Trouble::RequestBroken, Blame::Upstream),
         ConnectError::NotAllowed => (Trouble::NotAdmitted, Blame::User),
+        ConnectError::OtherBrowser => (Trouble::ConnectOtherBrowser, Blame::User),
         ConnectError::OtherPerson => (Trouble::ConnectOtherPerson, Blame::User),
+        ConnectError::Provider(_) if error.is_provider_away() => (Trouble::ConnectAway, Blame::Upstream),
         ConnectError::Provider(_) => (Trouble::ConnectProvider, Blame::Upstream),
         ConnectError::SealBroken => (Trouble::House, Blame::House),
         ConnectError::ServerUnknown => (Trouble::NotFound, Blame::User),

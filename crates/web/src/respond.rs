@@ -311,6 +311,7 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::UserCodeUnknown
         | Trouble::UserCodeUsed => StatusCode::BAD_REQUEST,
         Trouble::ClientOutside
+        | Trouble::ConnectOtherBrowser
         | Trouble::ConnectOtherPerson
         | Trouble::FormForeign
         | Trouble::NotAdmitted
@@ -318,7 +319,9 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::PersonDisabled
         | Trouble::ProviderNotAllowed => StatusCode::FORBIDDEN,
         Trouble::House => StatusCode::INTERNAL_SERVER_ERROR,
-        Trouble::HouseAway | Trouble::HouseBusy | Trouble::ProviderAway => StatusCode::SERVICE_UNAVAILABLE,
+        Trouble::ConnectAway | Trouble::HouseAway | Trouble::HouseBusy | Trouble::ProviderAway => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Trouble::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
         Trouble::NotFound => StatusCode::NOT_FOUND,
         Trouble::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -70,6 +70,12 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether the provider did not answer at all, so that the same may work a little later.
+    #[must_use]
+    pub const fn is_provider_away(&self) -> bool {
+        matches!(self, Self::Provider(OauthClientError::Unreachable(_)))
+    }
+
     /// The reason in snake case, for log, metric and audit.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
@@ -198,22 +204,25 @@ impl ResourceServer {
         }
     }
 
-    /// Takes what a browser brought back from the provider. `user` is who is signed in there, `browser` what it is known by.
+    /// Takes what a browser brought back from the provider. `user` is who is signed in there, if anybody is, `browser` what it
+    /// is known by.
     ///
     /// # Errors
-    /// [`ConnectError`]; the refusal is written down.
+    /// [`ConnectError`]; the refusal is written down, but not of strangers who bring nothing that was begun.
     pub async fn complete_connecting(
         &self,
-        user: Id<User>,
+        user: Option<Id<User>>,
         server: &str,
         browser: Option<Hash>,
         form: &Form,
     ) -> Result<(), ConnectError> {
         let completed = self.complete(user, server, browser, form).await;
-        if let Err(error) = &completed {
+        if let Err(error) = &completed
+            && (user.is_some() || matches!(error, ConnectError::OtherBrowser))
+        {
             self.vault().counts.count(Became::Refused);
-            let event = self.vault().told(AuditKind::ConnectionRefused, Outcome::Refused, user, server);
-            let event = AuditEvent { reason: Some(error.reason()), ..event };
+            let event = self.vault().said(AuditKind::ConnectionRefused, Outcome::Refused, server);
+            let event = AuditEvent { reason: Some(error.reason()), user, ..event };
             if let Err(error) = self.vault().store.append_audit(vec![event]).await {
                 tracing::warn!(%error, "a refused connection could not be written down");
             }
@@ -223,7 +232,7 @@ impl ResourceServer {
 
     async fn complete(
         &self,
-        user: Id<User>,
+        user: Option<Id<User>>,
         server: &str,
         browser: Option<Hash>,
         form: &Form,
@@ -232,9 +241,8 @@ impl ResourceServer {
         let Parameter::Once(state) = form.get("state") else { return Err(ConnectError::CallbackMalformed) };
         let found = vault.store.find_connecting(Hash::of(state.as_bytes())).await?;
         let found = found.ok_or(ConnectError::AttemptUnknown)?;
-        if !browser.is_some_and(|browser| browser.matches(&found.browser)) {
-            return Err(ConnectError::OtherBrowser);
-        }
+        let is_same = browser.is_some_and(|browser| browser.matches(&found.browser));
+        let Some(user) = user.filter(|_| is_same) else { return Err(ConnectError::OtherBrowser) };
         if found.user != user {
             return Err(ConnectError::OtherPerson);
         }
@@ -381,10 +389,13 @@ impl Vault {
     }
 
     pub(crate) fn told(&self, kind: AuditKind, outcome: Outcome, user: Id<User>, server: &str) -> AuditEvent {
+        AuditEvent { user: Some(user), ..self.said(kind, outcome, server) }
+    }
+
+    fn said(&self, kind: AuditKind, outcome: Outcome, server: &str) -> AuditEvent {
         let now = self.clock.now();
-        let mut event = AuditEvent::new(Id::mint(now, &*self.entropy), now, kind, outcome);
-        (event.user, event.server) = (Some(user), Some(server.to_owned()));
-        event
+        let event = AuditEvent::new(Id::mint(now, &*self.entropy), now, kind, outcome);
+        AuditEvent { server: Some(server.to_owned()), ..event }
     }
 }
 

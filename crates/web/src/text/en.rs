@@ -168,8 +168,18 @@ const TROUBLES: Troubles = Troubles {
     },
     connect_over: TroubleText {
         happened: "This connection cannot be finished",
-        means: "It took too long, was finished already, or was begun in another browser. Nothing was connected now.",
+        means: "It took too long, or was finished already. Nothing was connected now.",
         now: "Start again from your application, in this browser.",
+    },
+    connect_away: TroubleText {
+        happened: "The other site does not answer",
+        means: "Nothing was connected.",
+        now: "Wait a minute, then start again from your application.",
+    },
+    connect_other_browser: TroubleText {
+        happened: "This connection belongs to another browser",
+        means: "It must end in the browser in which it was started, by the person who started it. Nothing was connected.",
+        now: "If you were sent here by somebody else, close the page. Otherwise start again from your application, and finish in the browser that it opens.",
     },
     connect_provider: TroubleText {
         happened: "The account could not be connected",

@@ -167,8 +167,18 @@ const TROUBLES: Troubles = Troubles {
     },
     connect_over: TroubleText {
         happened: "この接続は完了できません",
-        means: "時間がかかりすぎたか、すでに完了したか、別のブラウザーで始められたものです。今回は何も接続されていません。",
+        means: "時間がかかりすぎたか、すでに完了しています。今回は何も接続されていません。",
         now: "このブラウザーで、アプリケーションから始め直してください。",
+    },
+    connect_away: TroubleText {
+        happened: "接続先が応答しません",
+        means: "何も接続されていません。",
+        now: "しばらく待ってから、アプリケーションから始め直してください。",
+    },
+    connect_other_browser: TroubleText {
+        happened: "この接続は別のブラウザーのものです",
+        means: "始めたブラウザーで、始めた本人が完了する必要があります。何も接続されていません。",
+        now: "誰かにここへ案内された場合は、このページを閉じてください。そうでなければ、アプリケーションから始め直し、開いたブラウザーで完了してください。",
     },
     connect_provider: TroubleText {
         happened: "アカウントを接続できませんでした",

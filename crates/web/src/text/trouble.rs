@@ -18,9 +18,13 @@ pub(crate) enum Trouble {
     ClientOutside,
     /// The client is not known, or not any more.
     ClientUnknown,
+    /// The provider does not answer.
+    ConnectAway,
+    /// The way to a provider was begun in another browser.
+    ConnectOtherBrowser,
     /// The link or the way to a provider is somebody else's.
     ConnectOtherPerson,
-    /// The way to a provider is over, or was begun elsewhere.
+    /// The way to a provider is over.
     ConnectOver,
     /// The provider does not connect.
     ConnectProvider,
@@ -102,6 +106,8 @@ pub(crate) struct Troubles {
     pub(crate) client_mistake: TroubleText,
     pub(crate) client_outside: TroubleText,
     pub(crate) client_unknown: TroubleText,
+    pub(crate) connect_away: TroubleText,
+    pub(crate) connect_other_browser: TroubleText,
     pub(crate) connect_other_person: TroubleText,
     pub(crate) connect_over: TroubleText,
     pub(crate) connect_provider: TroubleText,
@@ -148,6 +154,8 @@ impl Troubles {
             Trouble::ClientOutside => &self.client_outside,
             Trouble::ClientUnknown => &self.client_unknown,
             Trouble::ConnectOtherPerson => &self.connect_other_person,
+            Trouble::ConnectAway => &self.connect_away,
+            Trouble::ConnectOtherBrowser => &self.connect_other_browser,
             Trouble::ConnectOver => &self.connect_over,
             Trouble::ConnectProvider => &self.connect_provider,
             Trouble::EmergencyCodeUnknown => &self.emergency_code_unknown,
@@ -185,7 +193,7 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientDocument,
@@ -194,6 +202,8 @@ impl Trouble {
         Self::ClientOutside,
         Self::ClientUnknown,
         Self::ConnectOtherPerson,
+        Self::ConnectAway,
+        Self::ConnectOtherBrowser,
         Self::ConnectOver,
         Self::ConnectProvider,
         Self::EmergencyCodeUnknown,
