@@ -33,6 +33,9 @@ pub(crate) struct Page {
     epoch: i64,
     cursor: String,
     more: bool,
+    /// Everything was told anew.
+    #[serde(default)]
+    reset: bool,
     age: u64,
     max_age: u64,
     withdrawn_keys: BTreeSet<String>,
@@ -148,7 +151,8 @@ impl Feed {
             // Never longer than T, whatever the answer says.
             known.within = Duration::from_millis(page.max_age.min(LONGEST));
         }
-        page.more
+        // Where each answer begins anew, asking at once would never end, and would have no break.
+        page.more && !page.reset
     }
 
     /// What is known of a token, at this moment of the monotonic clock.

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 /// Longer than the feed may wait.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The feed tells at most a thousand entries at once, and the longest ids of clients are 2 KiB.
+/// The feed tells at most 3 MiB of entries at once.
 const LARGEST: usize = 4 << 20;
 
 /// Why there is no answer.

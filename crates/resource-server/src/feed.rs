@@ -19,7 +19,7 @@ use crate::server::ResourceServer;
 const LONGEST_WAIT: u64 = 5;
 /// So many readers may wait at the same time; a further one is answered at once.
 pub(crate) const WAITING: usize = 1024;
-/// Entries in one answer; if there are more, the reader asks again at once.
+/// Entries in one answer to a cursor of ours; if there are more, the reader asks again at once.
 const MOST: usize = 1000;
 
 /// One answer.

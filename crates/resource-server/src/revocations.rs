@@ -38,6 +38,8 @@ const IN_FULL_EVERY: Duration = Duration::from_secs(60);
 const KEPT_LONGER: Duration = Duration::from_secs(300);
 /// How soon it is noticed that nothing was read for too long.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// The most of one answer that tells everything; readers take 4 MiB.
+const WHOLE: usize = 3 << 20;
 const NEVER: u64 = u64::MAX;
 
 /// The revocations known to this process.
@@ -208,7 +210,9 @@ impl Revocations {
         let ours = cursor.and_then(|text| self.cursor(text));
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let after = ours.filter(|number| *number <= known.log.last());
-        let (revocations, number, more) = known.log.after(after.unwrap_or(0), most);
+        // Whoever comes from another node must be done at once: behind a balancer the next page is that node's again.
+        let (revocations, number, more) =
+            after.map_or_else(|| known.log.whole(WHOLE), |number| known.log.after(number, most));
         let cursor = Cursor { process, number }.to_string();
         Told { cursor, more, reset: after.is_none(), revocations }
     }

@@ -53,6 +53,16 @@ fn what_was_not_heard_lately_is_not_known() {
 }
 
 #[test]
+fn the_rest_is_asked_for_at_once_but_not_after_a_new_beginning() {
+    for (more, reset, at_once) in
+        [(false, false, false), (true, false, true), (false, true, false), (true, true, false)]
+    {
+        let heard = feed().hear(page(json!({"more": more, "reset": reset})), at(100), 1000);
+        assert_eq!(heard, at_once, "more: {more}, reset: {reset}");
+    }
+}
+
+#[test]
 fn an_entry_names_tokens_from_before_it() {
     for (kind, id) in [
         ("user", "alice"),

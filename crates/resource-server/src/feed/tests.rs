@@ -33,16 +33,30 @@ async fn page(world: &World, server: &str, query: &str) -> FeedPage {
 #[tokio::test]
 async fn a_long_list_comes_in_pages_and_nothing_is_left_out() {
     let world = World::new().await;
+    let start = page(&world, "files", "").await;
     for number in 0..=MOST {
         world.stop(RevocationKind::Client, &format!("dcr_{number}")).await;
     }
-    let first = page(&world, "files", "").await;
-    assert_eq!((first.revocations.len(), first.more, first.reset), (MOST, true, true));
+    let first = page(&world, "files", &format!("cursor={}", start.cursor)).await;
+    assert_eq!((first.revocations.len(), first.more, first.reset), (MOST, true, false));
     let second = page(&world, "files", &format!("cursor={}&wait=5", first.cursor)).await;
     assert_eq!((second.revocations.len(), second.more, second.reset), (1, false, false));
     assert_eq!(second.revocations[0].id, format!("dcr_{MOST}"));
     assert_eq!((second.max_age, second.epoch), (5000, 0));
     assert!(second.withdrawn_keys.is_empty());
+}
+
+/// A balancer that goes by request gives the next page to the other node, to whom the cursor says nothing.
+#[tokio::test]
+async fn a_reader_that_comes_from_another_node_hears_everything_in_one_answer() {
+    let world = World::new().await;
+    for number in 0..=MOST {
+        world.stop(RevocationKind::Client, &format!("dcr_{number}")).await;
+    }
+    for query in ["", "cursor=00000000000000ab.1000"] {
+        let told = page(&world, "files", query).await;
+        assert_eq!((told.revocations.len(), told.more, told.reset), (MOST + 1, false, true), "{query}");
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,9 @@ use std::collections::VecDeque;
 use protocol::world::Timestamp;
 use store::Revocation;
 
+/// What an entry has beside its id: names, a kind and two times.
+const FRAME: usize = 100;
+
 /// What a reader is told.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -41,6 +44,20 @@ impl Log {
         let more = rest.next().is_some();
         let reached = if more { page.last().map_or(number, |(at, _)| *at) } else { self.last };
         (page.into_iter().map(|(_, revocation)| revocation.clone()).collect(), reached, more)
+    }
+
+    /// The same from the first one on, as many as so many bytes hold when they are told.
+    pub(super) fn whole(&self, bytes: usize) -> (Vec<Revocation>, u64, bool) {
+        let mut left = bytes;
+        let fits = |(_, revocation): &&(u64, Revocation)| {
+            let size = FRAME.saturating_add(revocation.id.len());
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let most = self.entries.iter().take_while(fits).count();
+        // One at least, so that whoever asks again comes to the end.
+        self.after(0, most.max(1))
     }
 
     pub(super) const fn last(&self) -> u64 {
@@ -106,6 +123,24 @@ mod tests {
         assert_eq!((ids(&page), reached, more), (vec!["3", "4", "5"], 5, false));
         let (page, reached, more) = log.after(reached, 3);
         assert_eq!((page.len(), reached, more), (0, 5, false));
+    }
+
+    #[test]
+    fn the_whole_is_told_as_far_as_the_bytes_go_and_never_nothing() {
+        let mut log = Log::default();
+        assert_eq!((log.whole(0).1, log.whole(0).2), (0, false));
+        (1..=3).for_each(|number| {
+            log.push(&revocation(number));
+        });
+        let size = FRAME + 1;
+        for (bytes, ends) in [(0, 1), (size, 1), (2 * size, 2), (3 * size - 1, 2), (3 * size, 3)] {
+            let (page, reached, more) = log.whole(bytes);
+            assert_eq!(
+                (page.len(), reached, more),
+                (usize::try_from(ends).unwrap(), ends, ends < 3),
+                "{bytes}"
+            );
+        }
     }
 
     #[test]
