@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use authorization_server::OnLogout;
 use policy::Access;
+use protocol::world::Clock as _;
 use serde_json::json;
 use store::{AuditKind, Maintenance as _};
 use testkit::house::Plan;
@@ -13,7 +14,7 @@ use upstream::connectors::oidc::Offline;
 
 use super::{IDP, Scene, closes, open_stream};
 use crate::abroad::Abroad;
-use crate::record::{Record, on_postgres};
+use crate::record::{Record, on_postgres, tamper};
 use crate::steps::Tokens;
 
 const QUARTER: Duration = Duration::from_secs(15 * 60);
@@ -89,6 +90,21 @@ async fn the_provider_is_asked_at_most_every_quarter_of_an_hour() -> Verdict {
     }
     scene.refreshed(&other).await?;
     assert_eq!(scene.asked(), 1);
+    scene.house.close().await
+}
+
+/// F-13: a claim that was made by a clock which ran far ahead keeps nobody from asking until it is over by the right one.
+#[tokio::test]
+async fn f_13_a_claim_that_was_made_by_a_wrong_clock_keeps_nobody_from_asking() -> Verdict {
+    let scene = scene(Plan::default()).await?;
+    let mut tokens = scene.jane().await?;
+    for (ahead, asked) in [(Duration::from_secs(60), 0), (Duration::from_secs(24 * 60 * 60), 1)] {
+        scene.house.advance(QUARTER).await?;
+        let until = scene.house.clock.now().plus(ahead).micros();
+        tamper(&scene.house, &format!("UPDATE offline_access SET claimed_until = {until}"))?;
+        tokens = scene.refreshed(&tokens).await?;
+        assert_eq!(scene.asked(), asked, "{ahead:?}");
+    }
     scene.house.close().await
 }
 
