@@ -17,7 +17,7 @@ use testkit::remote_server::{Knows, RemoteServer, canary};
 use testkit::world::{TestClock, TestEntropy};
 use tokio::sync::Semaphore;
 
-use crate::record::on_postgres;
+use crate::record::{on_postgres, tamper};
 use crate::steps::patiently;
 
 pub(super) type Done = Result<(), String>;
@@ -371,6 +371,33 @@ async fn cb_15_nobody_connects_an_account_for_somebody_else() -> Done {
     assert_eq!(again.answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(scene.house.audit(AuditKind::ConnectionRefused).await?.len(), 4);
     scene.house.close().await
+}
+
+/// ST-02: a token that was changed in the record, or moved from where it belongs, is never used. The audit has it, once, and the
+/// person connects again instead of being told to wait for ever.
+#[tokio::test]
+async fn st_02_a_sealed_token_that_was_moved_ends_in_a_fresh_connection() -> Done {
+    for change in [
+        "UPDATE connections SET access_token = refresh_token",
+        "UPDATE connections SET refresh_token = access_token",
+        "UPDATE connections SET access_token = x'00'",
+    ] {
+        let mut scene = Scene::connected("ada").await?;
+        assert!(scene.is("ada").await?, "{change}");
+        tamper(&scene.house, change)?;
+        scene.later().await?;
+        let (used, told) = (scene.remote.counts().refreshes, scene.echo().await?);
+        assert!(told.text().contains("/connect/notes"), "{change}: {}", told.text());
+        assert!(scene.echo().await?.text().contains("/connect/notes"), "{change}");
+        assert_eq!(scene.remote.counts().refreshes, used, "{change}");
+        let events = scene.house.audit(AuditKind::SealBroken).await?;
+        assert_eq!(events.len(), 1, "{change}: {events:?}");
+        let link = link_in(&told)?;
+        connect(&mut scene.browser, &link).await?;
+        assert!(scene.is("ada").await?, "{change}");
+        scene.house.close().await?;
+    }
+    Ok(())
 }
 
 /// Nobody is sent to the provider of an MCP server that they may not use.

@@ -12,4 +12,5 @@ pub(crate) mod question;
 mod refresh;
 mod revoke;
 mod taken_back;
+mod tampered;
 pub(crate) mod told;

@@ -41,8 +41,8 @@ const AHEAD: Duration = Duration::from_secs(60);
 /// Of one that lives shortly this part of its life: it is not refreshed at every call.
 const PART: u32 = 5;
 /// The tables and columns for which tokens are sealed (attacks.md, ST-02).
-const ACCESS: &[u8] = b"access_token";
-const REFRESH: &[u8] = b"refresh_token";
+pub(super) const ACCESS: &str = "access_token";
+pub(super) const REFRESH: &str = "refresh_token";
 
 /// To whom a credential was given, and for an MCP server at which place: it goes nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,7 +267,10 @@ impl Vault {
         if bound(&record).is_none_or(|bound| bound.at != server.origin()) {
             return Err(CallReason::ConnectionMissing);
         }
-        if record.needs_sign_in.is_some() { Err(CallReason::ConnectionDead) } else { Ok(record) }
+        if record.needs_sign_in.is_some() {
+            return Err(CallReason::ConnectionDead);
+        }
+        self.untampered(record).await
     }
 
     pub(crate) fn held(&self, record: &ConnectionRecord) -> Result<Arc<Held>, CallReason> {
@@ -283,8 +286,8 @@ impl Vault {
     }
 
     /// Opens a token in the row where it stands; elsewhere it does not open.
-    fn open(&self, id: Id<Connection>, column: &[u8], sealed: &Sealed) -> Result<Secret, CallReason> {
-        let context: [&[u8]; 3] = [b"connections", column, id.as_bytes()];
+    fn open(&self, id: Id<Connection>, column: &str, sealed: &Sealed) -> Result<Secret, CallReason> {
+        let context: [&[u8]; 3] = [b"connections", column.as_bytes(), id.as_bytes()];
         let opened = self.keys.load().sealing.open(&context, sealed);
         let opened = opened.map_err(|error| {
             tracing::error!(connection = %id, %error, "a sealed token does not open");
@@ -307,8 +310,8 @@ impl Vault {
     /// What was granted, sealed for the row with this id.
     pub(crate) fn seal(&self, id: Id<Connection>, tokens: &Tokens) -> GivenTokens {
         let keys = self.keys.load();
-        let seal = |column: &[u8], secret: &Secret| {
-            let context: [&[u8]; 3] = [b"connections", column, id.as_bytes()];
+        let seal = |column: &str, secret: &Secret| {
+            let context: [&[u8]; 3] = [b"connections", column.as_bytes(), id.as_bytes()];
             secret.expose(|text| keys.sealing.active().seal(&context, text.as_bytes(), &*self.entropy))
         };
         GivenTokens {

@@ -79,6 +79,8 @@ impl Vault {
             tracing::warn!(server = record.server, reason = error.reason(), %error, "a provider was not found");
             return Err(CallReason::ConnectionUnavailable);
         }
+        // And what does not open is not claimed: nobody would give that back.
+        let record = self.untampered(record).await?;
         let claim = Secret::random("", &*self.entropy).hash();
         let now = self.clock.now();
         if !self.store.claim_connection(record.clone(), claim, now.plus(LEASE), now).await? {
