@@ -4,6 +4,7 @@
 //!
 //! Goes through the record seal by seal and holds one at a time.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use protocol::id::{AuditEvent, Id};
@@ -137,7 +138,7 @@ pub async fn verify_audit(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Findings, StoreError> {
     let mut findings = Findings::default();
-    let Some(last) = store.last_seal().await? else {
+    let Some(mut last) = store.last_seal().await? else {
         if let Some(kept) = checkpoint {
             findings.add(Fault::TailCut(0, kept.seal));
         }
@@ -149,19 +150,30 @@ pub async fn verify_audit(
         return Ok(findings);
     };
     let mut walk = Walk { keys, cutoffs: last.sealing.read_cutoffs(), before: None, findings };
-    let end = last.sealing.id;
     loop {
         let after = walk.before.as_ref().map_or(0, |(id, _, _)| *id);
         let page = store.list_seals(after, PAGE).await?;
-        for seal in page.iter().filter(|seal| seal.sealing.id <= end) {
+        for seal in &page {
+            if seal.sealing.id > last.sealing.id {
+                break;
+            }
             let rows = store.sealed_rows(seal.sealing.id).await?;
+            // What is too old goes while this goes on: then a later seal says so, and this goes on to that one.
+            if walk.lacks(&seal.sealing.entries, &rows)
+                && let Some(newer) = store.last_seal().await?
+                && newer.sealing.id > last.sealing.id
+            {
+                walk.cutoffs = newer.sealing.read_cutoffs();
+                last = newer;
+            }
             walk.seal(seal, &rows, checkpoint);
-            progress(seal.sealing.id, end);
+            progress(seal.sealing.id, last.sealing.id);
         }
-        if page.last().is_none_or(|seal| seal.sealing.id >= end) {
+        if page.last().is_none_or(|seal| seal.sealing.id >= last.sealing.id) {
             break;
         }
     }
+    let end = last.sealing.id;
     let mut findings = walk.findings;
     let outside = store.outside_seals().await?;
     findings.unsealed = outside.unsealed;
@@ -260,6 +272,15 @@ impl Walk<'_> {
         for (row, _) in rows.iter().zip(&known).filter(|(_, known)| !**known) {
             self.findings.add(Fault::Inserted(seal, Named::of(&row.entry)));
         }
+    }
+
+    /// Whether a row is not there whose time is not over.
+    fn lacks(&self, entries: &[SealEntry], rows: &[SealedAuditRow]) -> bool {
+        if rows.len() >= entries.len() {
+            return false;
+        }
+        let there: HashSet<_> = rows.iter().map(|row| row.entry.id).collect();
+        entries.iter().any(|entry| !there.contains(&entry.id) && !self.may_be_gone(entry))
     }
 
     /// Whether the time that it is kept is over, as the last seal says.

@@ -258,6 +258,29 @@ async fn what_is_too_old_is_removed_and_the_rest_is_what_was_sealed() {
     assert_eq!(keeping(&keep).remove().await.unwrap(), 0);
 }
 
+/// It goes on for hours in a large record, and what is too old is removed every hour: that is no tampering, and the seal that says
+/// so is looked at too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_while_it_is_verified_was_not_taken_away() {
+    let world = sealed().await;
+    world.clock.advance(std::time::Duration::from_secs(3600));
+    let half = std::time::Duration::from_secs(1800);
+    let keep = vec![(AuditClass::Security, half), (AuditClass::Block, half), (AuditClass::Call, half)];
+    let sealer = sealer(&world).keeping(super::super::Keep { classes: keep, usage: None });
+    let here = tokio::runtime::Handle::current();
+    let after_the_first = |seal: u64, _: u64| {
+        if seal == 1 {
+            let removed = tokio::task::block_in_place(|| here.block_on(sealer.remove())).unwrap();
+            assert_eq!(removed, 8);
+        }
+    };
+    let found = verify_audit(world.store.as_ref(), &keys(&world), None, &after_the_first).await.unwrap();
+    assert_eq!((found.count, found.seals), (0, 7), "{:?}", found.faults);
+    // What goes and no seal says so is still found.
+    tamper(&world, "DELETE FROM audit_events WHERE kind = 'sign_in'");
+    assert_eq!(verified(&world, None).await.count, 1);
+}
+
 /// Of several nodes that seal at once one seals each row.
 #[tokio::test]
 async fn nodes_that_seal_at_once_seal_each_row_once() {
