@@ -53,7 +53,7 @@ impl OauthClient {
             client_id: client_id.clone(),
             resource: Some(resource.clone()),
         };
-        let there = Peer { client_id, egress: self.reach.named_way(), issuer, proof };
+        let there = Peer { client_id, egress: self.reach.as_egress(), issuer, proof };
         let clock = std::sync::Arc::clone(&self.clock);
         let client = IdentityAssertionClient::new(identity_provider, there, clock, self.settings.deadline);
         Ok(IdentityAssertions { binding, client, resource, scope: self.settings.scope.clone() })

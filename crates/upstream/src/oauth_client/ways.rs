@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use url::Url;
 
@@ -47,9 +48,9 @@ impl Reach {
         Self { deadline, named: named.map(|url| url.origin().ascii_serialization()).collect(), ways }
     }
 
-    /// The way to what the operator named.
-    pub(super) fn named_way(&self) -> Arc<dyn Egress> {
-        Arc::clone(&self.ways.egress)
+    /// Both ways as one, for whoever has room for one: what may not be asked seems to be out of reach.
+    pub(super) fn as_egress(&self) -> Arc<dyn Egress> {
+        Arc::new(Either { named: self.named.clone(), ways: self.ways.clone() })
     }
 
     /// Hosts of an account's profile, which is ours.
@@ -75,12 +76,44 @@ impl Reach {
 
     async fn carry(&self, request: Request<Bytes>) -> Result<Response<Bytes>, Unheard> {
         let limits = Limits { total: self.deadline, max_body: LARGEST };
-        let origin = Url::parse(&request.uri().to_string()).map_err(|_| Unheard::MayNot)?;
-        if self.named.contains(&origin.origin().ascii_serialization()) {
-            return self.ways.egress.fetch(request, limits).await.map_err(Unheard::from);
-        }
-        let Some(guarded) = &self.ways.guarded else { return Err(Unheard::MayNot) };
-        guarded.ask(request, limits).await.map_err(Unheard::from)
+        carry(&self.named, &self.ways, request, limits).await
+    }
+}
+
+/// By the way that its host has.
+async fn carry(
+    named: &[String],
+    ways: &Ways,
+    request: Request<Bytes>,
+    limits: Limits,
+) -> Result<Response<Bytes>, Unheard> {
+    let origin = Url::parse(&request.uri().to_string()).map_err(|_| Unheard::MayNot)?;
+    if named.contains(&origin.origin().ascii_serialization()) {
+        return ways.egress.fetch(request, limits).await.map_err(Unheard::from);
+    }
+    let Some(guarded) = &ways.guarded else { return Err(Unheard::MayNot) };
+    guarded.ask(request, limits).await.map_err(Unheard::from)
+}
+
+/// Both ways as one.
+#[derive(Debug)]
+struct Either {
+    named: Vec<String>,
+    ways: Ways,
+}
+
+impl Egress for Either {
+    fn fetch(
+        &self,
+        request: Request<Bytes>,
+        limits: Limits,
+    ) -> BoxFuture<'_, Result<Response<Bytes>, FetchError>> {
+        Box::pin(async move {
+            carry(&self.named, &self.ways, request, limits).await.map_err(|why| match why {
+                Unheard::MayNot => FetchError::Unreachable,
+                Unheard::No(error) => error,
+            })
+        })
     }
 }
 
@@ -123,5 +156,47 @@ impl From<NotFetched> for Unheard {
                 Self::No(FetchError::Unreachable)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Answers everything, and remembers what it was asked.
+    #[derive(Debug, Default)]
+    struct Asked(Mutex<Vec<String>>);
+
+    impl Egress for Asked {
+        fn fetch(
+            &self,
+            request: Request<Bytes>,
+            _: Limits,
+        ) -> BoxFuture<'_, Result<Response<Bytes>, FetchError>> {
+            self.0.lock().unwrap().push(request.uri().to_string());
+            Box::pin(async { Ok(Response::new(Bytes::new())) })
+        }
+    }
+
+    /// CL-079, CL-080: the metadata of an authorization server for ID-JAGs may name any token endpoint.
+    #[tokio::test]
+    async fn by_both_ways_as_one_nothing_is_asked_straight_but_what_the_operator_named() {
+        let straight = Arc::new(Asked::default());
+        let ways = Ways { egress: Arc::clone(&straight) as Arc<dyn Egress>, guarded: None };
+        let reach = Reach::new(ways, Duration::from_secs(1), [Some("https://as.example/tenant")]);
+        let limits = Limits { total: Duration::from_secs(1), max_body: LARGEST };
+        let ask = async |url: &str| {
+            let request = Request::post(url).body(Bytes::new()).unwrap();
+            reach.as_egress().fetch(request, limits).await.map(|answer| answer.status().as_u16())
+        };
+        assert_eq!(ask("https://as.example/token").await, Ok(200));
+        for elsewhere in
+            ["http://169.254.169.254/token", "https://as.example:8443/token", "http://as.example/token"]
+        {
+            assert_eq!(ask(elsewhere).await, Err(FetchError::Unreachable), "{elsewhere}");
+        }
+        assert_eq!(*straight.0.lock().unwrap(), ["https://as.example/token"]);
     }
 }
