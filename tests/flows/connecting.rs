@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
+use serde_json::json;
 use store::AuditKind;
 use testkit::browser::{Browser, Page};
 use testkit::client::{Pkce, log_in};
@@ -164,5 +165,22 @@ async fn cb_15_another_browser_is_not_led_on_by_a_sign_in_that_it_did_not_begin(
     let place = scene.browser.open(&at).await?.page()?;
     assert!(!place.url.path().starts_with("/connect"), "{}", place.url);
     assert!(!place.url.as_str().contains("for="), "{}", place.url);
+    scene.house.close().await
+}
+
+/// F-14, as at the sign-in: a provider that is away is not the person's mistake, and they are told when to come again.
+#[tokio::test]
+async fn a_provider_that_is_away_when_a_connection_comes_back_is_told_as_that() -> Done {
+    let mut scene = Scene::new().await?;
+    scene.remote.sign_in("ada");
+    let link = scene.link().await?;
+    let page = scene.browser.open(&link).await?.page()?;
+    let away = scene.browser.submit(&page, page.form()?, None).await?.left()?;
+    let back = came_back(away.as_str()).await?;
+    scene.remote.change(|held| held.token_answers.push_back((503, json!({}))));
+    let refused = scene.browser.open_from_elsewhere(&back).await?.page()?;
+    assert_eq!(refused.answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.words());
+    assert!(refused.words().contains("The other site does not answer"), "{}", refused.words());
+    assert!(!refused.answer.header("retry-after").is_empty());
     scene.house.close().await
 }

@@ -380,7 +380,8 @@ async fn st_02_a_sealed_token_that_was_moved_ends_in_a_fresh_connection() -> Don
     for change in [
         "UPDATE connections SET access_token = refresh_token",
         "UPDATE connections SET refresh_token = access_token",
-        "UPDATE connections SET access_token = x'00'",
+        "UPDATE connections SET access_token = \
+            CAST(substr(access_token, 1, length(access_token) - 16) || zeroblob(16) AS BLOB)",
     ] {
         let mut scene = Scene::connected("ada").await?;
         assert!(scene.is("ada").await?, "{change}");

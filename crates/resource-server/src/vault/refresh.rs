@@ -81,13 +81,13 @@ impl Vault {
         }
         // And what does not open is not claimed: nobody would give that back.
         let record = self.untampered(record).await?;
+        let (_, refresh) = self.open_both(&record)?;
         let claim = Secret::random("", &*self.entropy).hash();
         let now = self.clock.now();
         if !self.store.claim_connection(record.clone(), claim, now.plus(LEASE), now).await? {
             // One that is good for a while yet need not be waited for.
             return if must { self.wait(&record).await } else { Ok(()) };
         }
-        let (_, refresh) = self.open_both(&record)?;
         let (Some(refresh), Some(bound)) = (refresh, bound(&record)) else {
             return Err(CallReason::ConnectionUnavailable);
         };

@@ -1,7 +1,8 @@
 //! Sealed tokens that were changed in the record, or moved from where they belong (attacks.md, ST-02).
 //!
 //! They can never be used again: the audit says so, and the person connects anew instead of being told to wait. Must never
-//! take a key that this node has not read yet for tampering.
+//! take a key that this node has not read yet for tampering, nor a form of a later release that it does not know: these are
+//! waited for.
 
 use protocol::keys::OpenError;
 use protocol::secret::Sealed;
@@ -27,7 +28,7 @@ impl Vault {
         let keys = self.keys.load();
         let is_odd = |column: &str, sealed: &Sealed| {
             let context: [&[u8]; 3] = [b"connections", column.as_bytes(), record.id.as_bytes()];
-            matches!(keys.sealing.open(&context, sealed), Err(OpenError::NotAuthentic | OpenError::Malformed))
+            matches!(keys.sealing.open(&context, sealed), Err(OpenError::NotAuthentic))
         };
         let refresh = record.tokens.refresh_token.as_ref();
         if is_odd(ACCESS, &record.tokens.access_token) {
