@@ -1,9 +1,11 @@
 //! Checked MCP calls beside the same calls without Sekisho and through a proxy that checks nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use crate::flows::{self, Session};
-use crate::load::{Target, Template, repeat};
+use crate::flows::{self, CONNECTIONS, Session};
+use crate::load::{Target, Template, count, repeat_paced};
 use crate::nginx::Nginx;
 use crate::peer::Peer;
 use crate::pin::Core;
@@ -14,6 +16,14 @@ use crate::{Outcome, Plan};
 
 /// The revision of MCP that is spoken.
 const VERSION: &str = "2026-07-28";
+
+/// Calls a second that each of them can do beside the load generator.
+const RATE: usize = 15_000;
+
+/// How often each connection calls, for that.
+fn pace() -> Duration {
+    Duration::from_secs_f64(count(CONNECTIONS) / count(RATE))
+}
 
 /// Who is measured beside Sekisho.
 #[derive(Debug)]
@@ -88,9 +98,11 @@ pub(crate) async fn measure(plan: &Plan, table: &mut Table) -> Outcome<()> {
     }
     let peers = Peers { upstream, passthrough, nginx };
     for connections in [1, 32, 256] {
-        let lines = at(plan, &peers, (&product, &session), connections).await?;
+        let lines = at(plan, &peers, (&product, &session), (connections, None)).await?;
         show(connections, &lines, peers.nginx.is_some(), table);
     }
+    let lines = at(plan, &peers, (&product, &session), (CONNECTIONS, Some(pace()))).await?;
+    show_paced(&lines, peers.nginx.is_some(), table);
     let (now, most) = (product.peer.rss_mib()?, product.peer.peak_mib()?);
     table.row(
         "RSS after these calls, and the most during them",
@@ -108,23 +120,50 @@ struct Lines {
     sekisho: Line,
 }
 
-async fn at(plan: &Plan, peers: &Peers, sekisho: (&Product, &Session), connections: usize) -> Outcome<Lines> {
+/// As fast as each can, or at a pace.
+async fn at(
+    plan: &Plan,
+    peers: &Peers,
+    sekisho: (&Product, &Session),
+    (connections, pace): (usize, Option<Duration>),
+) -> Outcome<Lines> {
     let mut lines = Lines::default();
     let plain = call("/mcp", None);
     let (product, session) = sekisho;
     for _ in 0..plan.rounds {
         let round = async |peer: &Peer| {
-            repeat(&Target::of(&peer.url)?, plain.clone(), connections, plan.seconds).await
+            let target = Target::of(&peer.url)?;
+            repeat_paced(&target, plain.clone(), connections, plan.seconds, (pace, None)).await
         };
         lines.direct.round(&peers.upstream, round(&peers.upstream)).await?;
         lines.bare.round(&peers.passthrough, round(&peers.passthrough)).await?;
         if let Some(nginx) = &peers.nginx {
             lines.nginx.round(&nginx.peer, round(&nginx.peer)).await?;
         }
-        let seen = repeat(&product.target, checked(session), connections, plan.seconds);
+        let call = checked(session);
+        let seen = repeat_paced(&product.target, call, connections, plan.seconds, (pace, None));
         lines.sekisho.round(&product.peer, seen).await?;
     }
     Ok(lines)
+}
+
+/// At one rate for all: as fast as they can, the load generator never rests beside the bare proxy and often beside Sekisho, and
+/// whoever sends to a sleeper pays for waking it.
+fn show_paced(lines: &Lines, nginx: bool, table: &mut Table) {
+    let Lines { bare, nginx: other, sekisho, .. } = lines;
+    let beside = if nginx { format!("; nginx {}", other.cpu.show("µs", 1)) } else { String::new() };
+    let (own, least) = (sekisho.cpu.show("µs", 1), bare.cpu.show("µs", 1));
+    let ratio = sekisho.cpu.median() / bare.cpu.median();
+    table.row(
+        &format!("MCP call, {RATE} a second through each: CPU per call"),
+        &format!("{own}; bare hyper {least}: {ratio:.2} ×{beside}"),
+        "1.5 × bare hyper",
+    );
+    table.row(
+        "the same: p99",
+        &format!("{}; bare hyper {:.0} µs", sekisho.p99.show("µs", 0), bare.p99.median()),
+        "–",
+    );
 }
 
 fn show(connections: usize, lines: &Lines, nginx: bool, table: &mut Table) {
