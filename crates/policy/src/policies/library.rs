@@ -18,7 +18,10 @@ use super::lean::{Lean, Whom};
 use super::mistake::{Mistake, line_of};
 use super::slice::Policies;
 use super::typed::Typed;
-use super::{declarations, mistake};
+use super::{declarations, depth, mistake};
+
+/// For reading, in bytes: many times what the longest policy that is read needs.
+const STACK: usize = 256 * 1024 * 1024;
 
 /// A file of the operator's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,7 +123,19 @@ impl Library {
     /// # Errors
     /// Every mistake in them, in their order.
     pub fn read(files: &[PolicyFile], servers: &[KnownServer<'_>]) -> Result<Self, Vec<Mistake>> {
-        Self::read_with(files, servers, Care { remembers: true, validates: true })
+        let mistakes: Vec<Mistake> = files.iter().filter_map(depth::judge).collect();
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let read = || Self::read_with(files, servers, Care { remembers: true, validates: true });
+        let unread = |why: &str| Err(vec![Mistake::new("(policies)", 1, format!("cannot be read: {why}"))]);
+        // Cedar reads by recursion, and a worker's stack is small.
+        std::thread::scope(|scope| {
+            match std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, read) {
+                Ok(reading) => reading.join().unwrap_or_else(|_| unread("the reader failed")),
+                Err(error) => unread(&error.to_string()),
+            }
+        })
     }
 
     /// As [`Self::read`], with the care that a test wants to do without.

@@ -9,6 +9,7 @@ mod arguments;
 mod asked;
 mod common;
 mod declarations;
+mod depth;
 mod key;
 mod lean;
 mod library;
