@@ -4,15 +4,17 @@
 use super::library::PolicyFile;
 use super::mistake::Mistake;
 
-/// Operators of one policy.
+/// Operators, conditions and `if`s of one policy.
 const LINKS: usize = 200;
+/// Members that it looks at: each may be one of the one before.
+const STEPS: usize = 2_000;
 /// Brackets within each other.
 const DEEPEST: usize = 50;
 
 /// What is too long or too deep in a file; the first of it.
 pub(super) fn judge(file: &PolicyFile) -> Option<Mistake> {
     let mut bytes = file.text.bytes().peekable();
-    let (mut line, mut links, mut depth) = (1_usize, 0_usize, 0_usize);
+    let (mut line, mut links, mut steps, mut depth) = (1_usize, 0_usize, 0_usize, 0_usize);
     while let Some(byte) = bytes.next() {
         match byte {
             b'\n' => line += 1,
@@ -30,15 +32,25 @@ pub(super) fn judge(file: &PolicyFile) -> Option<Mistake> {
             b'/' if bytes.peek() == Some(&b'/') => while bytes.next_if(|byte| *byte != b'\n').is_some() {},
             b'|' | b'&' if bytes.next_if_eq(&byte).is_some() => links += 1,
             b'!' if bytes.next_if_eq(&b'=').is_some() => {}
-            b'!' | b'+' | b'-' | b'*' | b'?' => links += 1,
-            b'(' | b'[' | b'{' => depth += 1,
+            b'!' | b'+' | b'-' | b'*' => links += 1,
+            b'.' => steps += 1,
+            b'(' | b'{' => depth += 1,
+            b'[' => (steps, depth) = (steps + 1, depth + 1),
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            b';' => (links, depth) = (0, 0),
+            b';' => (links, steps, depth) = (0, 0, 0),
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+                let mut word = vec![byte];
+                while let Some(next) = bytes.next_if(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+                    word.push(next);
+                }
+                links += usize::from(matches!(word.as_slice(), b"if" | b"when" | b"unless"));
+            }
             _ => {}
         }
-        if links > LINKS {
+        if links > LINKS || steps > STEPS {
             let problem = format!(
-                "a policy has more than {LINKS} operators: write several policies, or a set and `in`"
+                "a policy has more than {LINKS} operators, conditions and `if`s, or looks at more than {STEPS} members: \
+                 write several policies, or a set and `in`"
             );
             return Some(Mistake::new(&file.name, line, problem));
         }
@@ -83,10 +95,24 @@ mod tests {
             let told = read(format!("forbid (principal, action, resource) when {{ {open}true{close} }};"));
             assert!(told.unwrap_err().contains("50 brackets"), "{depth}");
         }
+        for (word, text) in [
+            ("if", "if true then true else ".repeat(20_000) + "true"),
+            ("when", "true } when { ".repeat(20_000) + "true"),
+            ("not", "!".repeat(20_000) + "true"),
+            ("member", "resource".to_owned() + &".name".repeat(50_000) + " == \"\""),
+            ("index", "resource".to_owned() + &"[\"name\"]".repeat(50_000) + " == \"\""),
+        ] {
+            let told = read(format!("forbid (principal, action, resource) when {{ {text} }};")).unwrap_err();
+            assert!(told.contains("200 operators"), "{word}: {told}");
+        }
         let text = format!(
             "forbid (principal, action == Action::\"call\", resource) when {{ resource.name == \"{}\" }};",
             "(|| ".repeat(300)
         );
         assert_eq!(read(text), Ok(()), "of texts nothing counts");
+        let declared: Vec<String> = (0..300).map(|index| format!("a{index}?: Long")).collect();
+        let text = format!("type Arguments = {{ {} }};", declared.join(", "));
+        let files = [PolicyFile { name: "arguments.cedarschema".to_owned(), text }];
+        assert!(Library::read(&files, &[]).is_ok(), "what is declared is as long as it is");
     }
 }
