@@ -359,6 +359,7 @@ async fn cb_15_nobody_connects_an_account_for_somebody_else() -> Done {
         assert_eq!(refused.answer.status, StatusCode::FORBIDDEN, "{}", refused.words());
         assert!(refused.words().contains("belongs to another browser"), "{}", refused.words());
     }
+    stranger.open_from_elsewhere(back.as_str()).await?.page()?;
     // What nobody began is no news, and nobody fills the record with it.
     let made_up = format!("{}/connect/notes/callback?state=made-up&code=x", scene.house.issuer);
     let refused = stranger.open_from_elsewhere(&made_up).await?.page()?;

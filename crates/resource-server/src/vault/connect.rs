@@ -208,7 +208,7 @@ impl ResourceServer {
     /// is known by.
     ///
     /// # Errors
-    /// [`ConnectError`]; the refusal is written down, but not of strangers who bring nothing that was begun.
+    /// [`ConnectError`]; the refusal is written down, of strangers once for each attempt, and not if they bring nothing that was begun.
     pub async fn complete_connecting(
         &self,
         user: Option<Id<User>>,
@@ -218,7 +218,7 @@ impl ResourceServer {
     ) -> Result<(), ConnectError> {
         let completed = self.complete(user, server, browser, form).await;
         if let Err(error) = &completed
-            && (user.is_some() || matches!(error, ConnectError::OtherBrowser))
+            && (user.is_some() || matches!(error, ConnectError::OtherBrowser) && self.vault().is_news(form))
         {
             self.vault().counts.count(Became::Refused);
             let event = self.vault().said(AuditKind::ConnectionRefused, Outcome::Refused, server);
@@ -240,14 +240,11 @@ impl ResourceServer {
         let vault = self.vault();
         let Parameter::Once(state) = form.get("state") else { return Err(ConnectError::CallbackMalformed) };
         let found = vault.store.find_connecting(Hash::of(state.as_bytes())).await?;
-        let found = found.ok_or(ConnectError::AttemptUnknown)?;
+        let found = found.filter(|found| found.server == server).ok_or(ConnectError::AttemptUnknown)?;
         let is_same = browser.is_some_and(|browser| browser.matches(&found.browser));
         let Some(user) = user.filter(|_| is_same) else { return Err(ConnectError::OtherBrowser) };
         if found.user != user {
             return Err(ConnectError::OtherPerson);
-        }
-        if found.server != server {
-            return Err(ConnectError::AttemptUnknown);
         }
         let (server, client) = self.connectable(user, server).await?;
         if !vault.store.take_connecting(found.clone(), vault.clock.now()).await? {
@@ -390,6 +387,14 @@ impl Vault {
 
     pub(crate) fn told(&self, kind: AuditKind, outcome: Outcome, user: Id<User>, server: &str) -> AuditEvent {
         AuditEvent { user: Some(user), ..self.said(kind, outcome, server) }
+    }
+
+    /// Whether a stranger did not bring this before: who has an attempt's URL must not fill the record with it.
+    fn is_news(&self, form: &Form) -> bool {
+        let state = Hash::of(form.get("state").once().unwrap_or_default().as_bytes());
+        let is_news = self.strangers.get(&state).is_none();
+        self.strangers.insert(state, ());
+        is_news
     }
 
     fn said(&self, kind: AuditKind, outcome: Outcome, server: &str) -> AuditEvent {

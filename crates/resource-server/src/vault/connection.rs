@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use protocol::id::{Connection, Id, User};
 use protocol::keys::Keys;
 use protocol::oauth::Scope;
-use protocol::secret::{Sealed, Secret};
+use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::{Clock, Entropy, Timestamp};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,7 @@ use crate::reason::CallReason;
 
 /// Connections that are remembered.
 const REMEMBERED: usize = 50_000;
+const STRANGERS: usize = 1_000;
 /// How long what was read is believed: T (product.md, P-2).
 const LIFE: Duration = Duration::from_secs(5);
 /// How long all calls are told that there is none, before one of them tries again.
@@ -119,6 +120,8 @@ pub(crate) struct Vault {
     /// What is held in memory alone.
     pub(crate) shelf: Shelf,
     known: Cache<Place, Known>,
+    /// Attempts that strangers brought back and that are written down, by the state.
+    pub(super) strangers: Cache<Hash, ()>,
 }
 
 impl Vault {
@@ -138,6 +141,7 @@ impl Vault {
             counts: Arc::default(),
             credentials: Arc::default(),
             known: Cache::new(REMEMBERED),
+            strangers: Cache::new(STRANGERS),
         }
     }
 
