@@ -86,10 +86,11 @@ const AUDIT_EVENTS: &str = "\
 
 <!-- Printed by `cargo xtask generate` from `AuditKind` in `crates/store/src/audit_events.rs`. -->
 
-One event for each thing that happened, written in the same commit as what it records; calls are written in
-batches within half a second. Read them with `sekisho audit` (a table) or `sekisho audit --json` (JSON Lines).
-Names and addresses stand in a table of their own beside the events. Tokens, codes and arguments are never
-recorded.
+One event for each thing that happened. What changes the record has its event in the same commit; a call that may
+change something is written down before it is forwarded, one that only reads within a second
+([audit.md](audit.md#when-an-event-is-written)). Read them with `sekisho audit` (a table) or `sekisho audit --json` (JSON
+Lines). Names and addresses stand in a table of their own beside the events. Tokens, codes and secrets are never
+recorded, arguments only [where you say so](audit.md#arguments).
 
 | kind | what happened |
 |---|---|

@@ -28,7 +28,7 @@ settings! {
 
 settings! {
     /// What every kind but `development` needs. Register Sekisho at the provider with the redirect URI
-    /// `PUBLIC_URL/login/callback/ID`.
+    /// `PAGES_URL/login/callback/ID`, which `sekisho check` prints (`PUBLIC_URL/…` if `pages_url` is not set).
     Registered = "[[identity_provider]]" {
         /// The id of Sekisho at the provider.
         client_id: String = required, "a text", parse::text;

@@ -64,7 +64,7 @@ settings! {
         /// or the session is bound to.
         message_signatures: SignatureMode = "'off'", "\"off\", \"optional\" or \"required\"", message_signatures;
         /// What the MCP server is sent to say who asks; never the client's token. `assertion`: a signed identity assertion
-        /// (docs/verify-tokens-yourself.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `connection`: the person's own
+        /// (docs/who-is-calling.md). `fixed`: one secret for everybody, by `[mcp_server.fixed]`. `connection`: the person's own
         /// account at its provider, which they connect once, by `[mcp_server.connection]`. `exchange`: what a token endpoint gives
         /// for the person, by `[mcp_server.exchange]`. `id_jag`: what the MCP server's authorization server gives for an
         /// ID-JAG about the person, by `[mcp_server.id_jag]`. `minted`: a short-lived token of an app, the same for everybody, by
