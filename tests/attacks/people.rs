@@ -167,13 +167,17 @@ async fn px_20_whatever_policy_refuses_a_call_the_client_hears_one_thing() -> Ve
         assert_eq!(through.status, StatusCode::OK, "{arguments}: {}", through.text());
     }
     let before = house.mcp.received().len();
+    // Of two that stand under one name nobody can say which is meant, and policies are not asked.
+    for arguments in [r#"{"text":"whisper","text":"shout"}"#, r#"{"text":"shout","text":"whisper"}"#] {
+        let twice = call("echo", arguments).await?;
+        assert_eq!(twice.status, StatusCode::BAD_REQUEST, "{arguments}: {}", twice.text());
+        assert!(twice.text().contains("-32600"), "{arguments}: {}", twice.text());
+    }
     let mut heard = Vec::new();
     for (name, arguments) in [
         ("no-such-tool", "{}"),
         ("echo", r#"{"text":"now shout"}"#),
         // What other readers could see otherwise (PX-15).
-        ("echo", r#"{"text":"whisper","text":"shout"}"#),
-        ("echo", r#"{"text":"shout","text":"whisper"}"#),
         ("echo", r#"{"te\u0078t":"shout"}"#),
         ("echo", r#"{"Text":"shout"}"#),
         ("echo", r#"{"text":["shout"]}"#),

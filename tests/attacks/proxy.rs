@@ -101,6 +101,12 @@ async fn px_02_a_token_anywhere_else_is_not_looked_at() -> Verdict {
     for name in ["x-access-token", "proxy-authorization", "x-authorization", "x-forwarded-access-token"] {
         rs401_bare(&call(&flow, &[(name, &bearer(&tokens))]).await?).map_err(while_trying(name))?;
     }
+    // RS-026: one that is carried twice, the second time where logs keep it.
+    let good = bearer(&tokens);
+    let twice = [HEADERS.as_slice(), &[("authorization", good.as_str())]].concat();
+    let answer = flow.house.http.post_json(&url, &twice, &echo("x")).await?;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{}", answer.text());
+    assert!(answer.header("www-authenticate").contains(r#"error="invalid_request""#), "{answer:?}");
     // Somebody who is signed in in this browser is nobody here.
     let issuer = url::Url::parse(&flow.house.issuer).map_err(|error| error.to_string())?;
     rs401_bare(&call(&flow, &[("cookie", &flow.browser.cookie_header(&issuer))]).await?)?;

@@ -1,16 +1,16 @@
 //! The access token of a request: exactly one, in the `Authorization` header, ours, for this MCP server, not over
 //! (RFC 6750, section 2.1; RFC 9068, section 4; RFC 8725).
 //!
-//! No visit to the store: what is revoked stands in `revocations.rs`. Tokens in query, body or cookie are not looked
-//! at. Must never take another `typ` than `at+jwt` (attacks TK-31), or key, algorithm or issuer from the token.
+//! No visit to the store: what is revoked stands in `revocations.rs`. A token in query, body or cookie is no token; one
+//! in the query beside that in the header is refused (requirements RS-026). Must never take another `typ` than `at+jwt` (attacks TK-31), or key, algorithm or issuer from the token.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, Uri};
 use protocol::jose::claims::{AccessTokenClaims, ActorClaims};
 use protocol::jose::{Algorithm, Expect, VerifyingKeys, claimed_expiry};
 use protocol::keys::Keys;
@@ -49,6 +49,12 @@ pub(crate) enum Scheme {
 pub(crate) struct Presented<'a> {
     pub(crate) scheme: Scheme,
     pub(crate) token: &'a [u8],
+}
+
+/// Whether the query says that it carries a token, as RFC 6750, section 2.3, had it and OAuth 2.1, section 5.1, does not.
+pub(crate) fn is_in_query(uri: &Uri) -> bool {
+    let names = |part: &str| part.split_once('=').is_some_and(|(name, _)| name == "access_token");
+    uri.query().is_some_and(|query| query.split('&').any(names))
 }
 
 /// What a request presents. The characters of the token are judged when it is read: one that has been verified before is

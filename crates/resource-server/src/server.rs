@@ -230,7 +230,8 @@ impl ResourceServer {
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
         let (server, verb) = self.resolve(server, &request)?;
-        let entry = self.admit(server, (request.method(), request.headers()), caller).await?;
+        let head = (request.method(), request.headers(), bearer::is_in_query(request.uri()));
+        let entry = self.admit(server, head, caller).await?;
         let mut asked = Asked::read(entry, verb, request, self.message_bytes).await?;
         self.trace(&mut asked);
         self.keep_arguments(&mut asked);
@@ -333,10 +334,10 @@ impl ResourceServer {
     async fn admit(
         &self,
         server: &Arc<McpServer>,
-        (method, headers): (&Method, &HeaderMap),
+        (method, headers, in_query): (&Method, &HeaderMap, bool),
         caller: &Caller<'_>,
     ) -> Result<Entry, CallError> {
-        self.try_admit(server, (method, headers), caller).await.map_err(|reason| {
+        self.try_admit(server, (method, headers, in_query), caller).await.map_err(|reason| {
             let ending = match reason.status() {
                 StatusCode::UNAUTHORIZED => Ending::Unauthenticated,
                 _ => reason.ending(),
@@ -368,10 +369,13 @@ impl ResourceServer {
     async fn try_admit(
         &self,
         server: &Arc<McpServer>,
-        (method, headers): (&Method, &HeaderMap),
+        (method, headers, in_query): (&Method, &HeaderMap, bool),
         caller: &Caller<'_>,
     ) -> Result<Entry, CallReason> {
         let presented = bearer::present(headers)?;
+        if in_query {
+            return Err(CallReason::AuthorizationRepeated);
+        }
         let verdict = match self.parts.bearer.verify(presented.token, server.identities(), caller) {
             // It may be of a key that was made since we last heard of keys: then it is we who cannot tell.
             Err(CallReason::TokenInvalid) if !self.held_keys.are_fresh() => {

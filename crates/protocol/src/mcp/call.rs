@@ -5,6 +5,7 @@
 
 use http::HeaderMap;
 
+use super::keys::folds_to;
 use super::message::{Message, Params};
 use super::refusal::{CallRefused, Refusal};
 use super::request_headers::{METHOD, NAME, PROTOCOL_VERSION, SESSION_ID, Sole, decode_name};
@@ -73,7 +74,9 @@ fn kind_of<'m>(message: &'m Message<'_>, id: Option<&RequestId>) -> Result<(&'m 
     }
     match (&message.method, message.result, message.error) {
         (Some(Text::Is(method)), false, false) => {
-            let sound = (1..=MAX_METHOD).contains(&method.len()) && !method.contains(char::is_control);
+            let sound = (1..=MAX_METHOD).contains(&method.len())
+                && !method.contains(char::is_control)
+                && !is_misspelt(method);
             let kind = id.cloned().map_or(CallKind::Notification, CallKind::Request);
             if sound { Ok((method, kind)) } else { Err(Refusal::MethodInvalid) }
         }
@@ -84,6 +87,36 @@ fn kind_of<'m>(message: &'m Message<'_>, id: Option<&RequestId>) -> Result<(&'m 
         (None, false, false) => Err(Refusal::NotAMessage),
         (Some(_), true, _) | (Some(_), _, true) | (None, true, true) => Err(Refusal::Ambiguous),
     }
+}
+
+/// The methods that policies and scopes judge by more than that nobody knows them.
+const JUDGED: [&str; 20] = [
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "server/discover",
+    "subscriptions/listen",
+    "tasks/cancel",
+    "tasks/get",
+    "tasks/list",
+    "tasks/result",
+    "tasks/update",
+    "tools/call",
+    "tools/list",
+];
+
+/// Whether a careless reader could take it for a method that it is not: `Tools/Call` is judged as a method that nobody
+/// knows, and must not be run as a call of a tool (attack PX-15).
+fn is_misspelt(method: &str) -> bool {
+    !JUDGED.contains(&method) && JUDGED.iter().any(|judged| folds_to(method.trim(), judged))
 }
 
 /// What a method calls, and by which rule.

@@ -125,9 +125,7 @@ mod tests {
             r#"{"type":"ref/prompt","name":null}"#,
             r#"{"type":"ref/prompt","name":"a\u0000"}"#,
             r#"{"type":"ref/prompt","name":"a","uri":"b"}"#,
-            r#"{"type":"ref/prompt","name":"a","name":"b"}"#,
             r#"{"type":"ref/prompt","name":"a","Name":"b"}"#,
-            r#"{"type":"ref/prompt","type":"ref/resource","name":"a"}"#,
             r#"{"type":"ref/Prompt","name":"a"}"#,
             r#"{"type":"ref/tool","name":"a"}"#,
             r#"{"type":["ref/prompt"],"name":"a"}"#,
@@ -135,6 +133,9 @@ mod tests {
         ] {
             assert_eq!(of(odd), Err(-32602), "{odd}");
         }
+        // The message was refused before anybody asked what it concerns.
+        assert_eq!(of(r#"{"type":"ref/prompt","name":"a","name":"b"}"#), Err(-32600));
+        assert_eq!(of(r#"{"type":"ref/prompt","type":"ref/resource","name":"a"}"#), Err(-32600));
         assert_eq!(concerned("completion/complete", "{}"), Err(-32602));
         let good = r#"{"type":"ref/prompt","name":"a"}"#;
         for key in ["Ref", "REF", "re\u{ff46}"] {
@@ -164,12 +165,12 @@ mod tests {
             r#"{"resourceSubscriptions":{"0":"a:b"}}"#,
             r#"{"resourceSubscriptions":["a:b",7]}"#,
             r#"{"resourceSubscriptions":["a\nb"]}"#,
-            r#"{"resourceSubscriptions":[],"resourceSubscriptions":["a:b"]}"#,
             r#"{"resourceSubscriptions":[],"ResourceSubscriptions":["a:b"]}"#,
             &many,
         ] {
             assert_eq!(of(odd), Err(-32602), "{odd}");
         }
+        assert_eq!(of(r#"{"resourceSubscriptions":[],"resourceSubscriptions":["a:b"]}"#), Err(-32600));
         assert_eq!(concerned("tools/list", r#"{"ref":7}"#), Ok(Vec::new()));
     }
 }

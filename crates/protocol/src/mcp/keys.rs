@@ -5,6 +5,8 @@
 //! messages: it is refused, never repaired.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, Visitor};
@@ -13,6 +15,14 @@ use super::refusal::Refusal;
 
 /// More keys than any honest object of these has.
 const MAX_OTHER_KEYS: usize = 100;
+
+/// Where a reader leaves the reason when it gives up: serde's errors carry text only.
+pub(super) type Flaw<'f> = &'f Cell<Option<Refusal>>;
+
+pub(super) fn give_up<E: de::Error>(flaw: Flaw<'_>, refusal: Refusal) -> E {
+    flaw.set(Some(refusal));
+    E::custom("refused")
+}
 
 /// A key, and whether it was written with an escape.
 pub(super) struct Key<'a> {
@@ -91,6 +101,29 @@ impl<'a, const N: usize> Keys<'a, N> {
         }
         self.others.push(key.text);
         Ok(())
+    }
+}
+
+/// Up to here looking at each is cheaper than hashing.
+const FEW: usize = 16;
+
+/// The keys so far of one object that is nobody's business here: any of them, but each once, in whatever spelling.
+#[derive(Default)]
+pub(super) struct Once<'a> {
+    few: Vec<Cow<'a, str>>,
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Once<'a> {
+    pub(super) fn admit(&mut self, key: Key<'a>) -> Result<(), Refusal> {
+        let is_new = if self.few.len() < FEW {
+            let is_new = !self.few.contains(&key.text);
+            self.few.push(key.text);
+            is_new
+        } else {
+            !self.few.contains(&key.text) && self.many.insert(key.text)
+        };
+        if is_new { Ok(()) } else { Err(Refusal::DuplicateKey) }
     }
 }
 

@@ -9,9 +9,9 @@ use std::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::keys::{Key, Keys};
+use super::keys::{Flaw, Key, Keys, give_up};
 use super::refusal::Refusal;
-use super::values::{Text, Walked};
+use super::values::{Text, Walk};
 
 /// `_meta` key of the version (MCP 2026-07-28, "_meta").
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -68,14 +68,6 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Where a reader leaves the reason when it gives up: serde's errors carry text only.
-type Flaw<'f> = &'f Cell<Option<Refusal>>;
-
-fn give_up<E: de::Error>(flaw: Flaw<'_>, refusal: Refusal) -> E {
-    flaw.set(Some(refusal));
-    E::custom("refused")
-}
-
 struct MessageReader<'f>(Flaw<'f>);
 
 impl<'de> DeserializeSeed<'de> for MessageReader<'_> {
@@ -103,12 +95,12 @@ impl<'de> Visitor<'de> for MessageReader<'_> {
                 Some("method") => message.method = Some(map.next_value()?),
                 Some("params") => message.params = map.next_value_seed(ParamsReader(self.0))?,
                 Some(member) => {
-                    map.next_value::<Walked>()?;
+                    map.next_value_seed(Walk(self.0))?;
                     message.result |= member == "result";
                     message.error |= member == "error";
                 }
                 None => {
-                    map.next_value::<Walked>()?;
+                    map.next_value_seed(Walk(self.0))?;
                 }
             }
         }
@@ -148,7 +140,7 @@ impl<'de> Visitor<'de> for ParamsReader<'_> {
                 Some("taskId") => params.task_id = Some(map.next_value()?),
                 Some("_meta") => params.meta = map.next_value_seed(MetaReader(self.0))?,
                 Some(_) | None => {
-                    map.next_value::<Walked>()?;
+                    map.next_value_seed(Walk(self.0))?;
                 }
             }
         }
@@ -185,9 +177,9 @@ impl<'de> Visitor<'de> for MetaReader<'_> {
         while let Some(key) = map.next_key::<Key<'de>>()? {
             match keys.admit(key).map_err(|refusal| give_up(self.0, refusal))? {
                 Some(META_VERSION) => meta.version = Some(map.next_value()?),
-                Some(META_CAPABILITIES) => meta.capabilities = map.next_value::<Walked>()?.is_object,
+                Some(META_CAPABILITIES) => meta.capabilities = map.next_value_seed(Walk(self.0))?.is_object,
                 Some(_) | None => {
-                    map.next_value::<Walked>()?;
+                    map.next_value_seed(Walk(self.0))?;
                 }
             }
         }

@@ -201,6 +201,34 @@ fn unknown_methods_are_calls_without_a_name() {
     assert_eq!((call.method.as_str(), call.name), ("acme/frobnicate", None));
 }
 
+/// PX-15, RS-063: the tool reads its arguments by the same parser, or by another.
+#[test]
+fn px_15_no_key_stands_twice_at_any_depth() {
+    let many = (0..40).map(|n| format!(r#""k{n}":{n},"#)).collect::<String>();
+    let of = |arguments: &str| {
+        let params = format!(r#"{{"name":"write","arguments":{arguments}}}"#);
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
+        read(&[], &body).map(|_| ()).map_err(|refused| (refused.code, refused.reason))
+    };
+    for twice in [
+        r#"{"path":"/tmp/a","path":"/etc/passwd"}"#,
+        r#"{"path":"/tmp/a","p\u0061th":"/etc/passwd"}"#,
+        r#"{"a":[1,{"b":{"c":1,"c":1}}]}"#,
+        r#"{"":1,"":2}"#,
+        &format!(r#"{{{many}"k39":1}}"#),
+        &format!(r#"{{{many}"k0":1}}"#),
+    ] {
+        assert_eq!(of(twice), Err((-32600, "duplicate_key")), "{twice}");
+    }
+    for once in [
+        r#"{"path":1,"Path":2,"PATH":3}"#.to_owned(),
+        r#"{"a":{"x":1},"b":{"x":1},"c":[{"x":1},{"x":1}]}"#.to_owned(),
+        format!(r#"{{{many}"k40":1}}"#),
+    ] {
+        assert_eq!(of(&once), Ok(()), "{once}");
+    }
+}
+
 /// PX-12, RS-105.
 #[test]
 fn a_name_in_the_header_is_in_the_body_whatever_the_method() {
@@ -426,6 +454,11 @@ fn what_is_no_message_is_an_invalid_request() {
         (r#"{"jsonrpc":"2.0","id":1,"method":7}"#, "method_invalid"),
         (r#"{"jsonrpc":"2.0","id":1,"method":""}"#, "method_invalid"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call\u0000x"}"#, "method_invalid"),
+        // PX-15: judged as what nobody knows, and run as a call of a tool by a reader without case.
+        (r#"{"jsonrpc":"2.0","id":1,"method":"Tools/Call"}"#, "method_invalid"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":" tools/call"}"#, "method_invalid"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tool\u017f/call"}"#, "method_invalid"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"logging/setlevel "}"#, "method_invalid"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#, "ambiguous"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"ping","error":null}"#, "ambiguous"),
         (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#, "ambiguous"),

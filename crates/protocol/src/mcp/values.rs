@@ -1,9 +1,12 @@
-//! Values of a message: a text that is kept ([`Text`]), or anything, walked over ([`Walked`]).
+//! Values of a message: a text that is kept ([`Text`]), or anything, walked over ([`Walk`]).
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::keys::{Flaw, Key, Once, give_up};
 
 /// A member that should be a text.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,29 +60,33 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Text<'de>, A::Error> {
-        WalkedVisitor.visit_seq(list).map(|_| Text::Other)
+        Walk(&Cell::new(None)).visit_seq(list).map(|_| Text::Other)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Text<'de>, A::Error> {
-        WalkedVisitor.visit_map(map).map(|_| Text::Other)
+        Walk(&Cell::new(None)).visit_map(map).map(|_| Text::Other)
     }
 }
 
-/// A value that was walked over to its end, by the parser's own rules of depth (128), strings and numbers. (Skipping it,
-/// as [`IgnoredAny`] does, would let any depth through to the server behind us.)
+/// A value that was walked over to its end.
 pub(super) struct Walked {
     pub(super) is_object: bool,
 }
 
-impl<'de> Deserialize<'de> for Walked {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WalkedVisitor)
+/// Walks over a value by the parser's own rules of depth (128), strings and numbers; no key of an object in it stands twice.
+/// (Skipping it, as `IgnoredAny` does, would let any depth through to the server behind us.)
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'f>(pub(super) Flaw<'f>);
+
+impl<'de> DeserializeSeed<'de> for Walk<'_> {
+    type Value = Walked;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Walked, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct WalkedVisitor;
-
-impl<'de> Visitor<'de> for WalkedVisitor {
+impl<'de> Visitor<'de> for Walk<'_> {
     type Value = Walked;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -111,12 +118,16 @@ impl<'de> Visitor<'de> for WalkedVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Walked, A::Error> {
-        while list.next_element::<Walked>()?.is_some() {}
+        while list.next_element_seed(self)?.is_some() {}
         Ok(Walked { is_object: false })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Walked, A::Error> {
-        while map.next_entry::<IgnoredAny, Walked>()?.is_some() {}
+        let mut keys = Once::default();
+        while let Some(key) = map.next_key::<Key<'de>>()? {
+            keys.admit(key).map_err(|refusal| give_up(self.0, refusal))?;
+            map.next_value_seed(self)?;
+        }
         Ok(Walked { is_object: true })
     }
 }

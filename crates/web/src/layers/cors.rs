@@ -10,7 +10,7 @@ use crate::routes::Route;
 
 const ALLOWED_HEADERS: &str = "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, \
      Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, \
-     Content-Digest, Signature, Signature-Input";
+     Content-Digest, Signature, Signature-Agent, Signature-Input";
 const EXPOSED_HEADERS: HeaderValue =
     HeaderValue::from_static("WWW-Authenticate, Mcp-Session-Id, DPoP-Nonce, Accept-Signature");
 /// How long a browser may remember a preflight, in seconds.
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(
             value(&response, header::ACCESS_CONTROL_ALLOW_HEADERS),
             Some(
-                "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, Content-Digest, Signature, Signature-Input, mcp-param-city"
+                "Authorization, Content-Type, Accept, MCP-Protocol-Version, Mcp-Session-Id, Last-Event-ID, Mcp-Method, Mcp-Name, DPoP, Content-Digest, Signature, Signature-Agent, Signature-Input, mcp-param-city"
             )
         );
         assert_eq!(value(&response, header::ACCESS_CONTROL_ALLOW_CREDENTIALS), None);
