@@ -31,24 +31,18 @@ impl Action {
         }
     }
 
-    /// What the call is. Whatever every client must be able to do, and what follows a call that was allowed, is part of
-    /// being connected; a method that nobody here knows is an action of its own (product.md, P-16).
+    /// What the call is. Whatever every client must be able to do is part of being connected; a method that nobody here knows
+    /// is an action of its own (product.md, P-16). So is every method of tasks: which tool made a task only the MCP server
+    /// knows, and by its id the result of a tool is had (attacks PX-20, PX-23).
     pub(crate) fn of(call: &McpCall) -> Self {
         match call.effect() {
             Effect::Notifies | Effect::Responds => return Self::Connect,
             Effect::CallsATool | Effect::Reads | Effect::Unknown | Effect::Upkeep => {}
         }
         match call.method.as_str() {
-            "initialize"
-            | "logging/setLevel"
-            | "ping"
-            | "server/discover"
-            | "subscriptions/listen"
-            | "tasks/cancel"
-            | "tasks/get"
-            | "tasks/list"
-            | "tasks/result"
-            | "tasks/update" => Self::Connect,
+            "initialize" | "logging/setLevel" | "ping" | "server/discover" | "subscriptions/listen" => {
+                Self::Connect
+            }
             "prompts/list" | "resources/list" | "resources/templates/list" | "tools/list" => Self::List,
             "prompts/get" => Self::Get,
             // Of nothing: whether there is such a method any more, the MCP server says (2026-07-28 has none).

@@ -1,5 +1,6 @@
 //! What a call concerns beside what it is: the prompt or resource that `completion/complete` completes for, and the resources
-//! that `subscriptions/listen` tells of (MCP 2026-07-28, server/utilities/completion and patterns/subscriptions).
+//! and tasks that `subscriptions/listen` tells of (MCP 2026-07-28, server/utilities/completion and patterns/subscriptions; SEP-2663
+//! for tasks, whose notifications hold what `tasks/get` would).
 //!
 //! Each is given as the call by which it could be had, so that whoever judges calls judges it as that (requirements RS-190,
 //! attacks PX-20). Must only be asked about bytes that [`McpCall::read`] has taken, and never pass over what it cannot read.
@@ -10,7 +11,7 @@ use super::{CallKind, McpCall};
 
 /// The longest name or URI, as for what is called.
 const MAX_NAME: usize = 8 * 1024;
-/// Resources in one subscription.
+/// Resources in one subscription, and tasks.
 const MOST: usize = 1_000;
 
 impl McpCall {
@@ -51,12 +52,16 @@ impl McpCall {
         let Some(params) = params(body)? else { return Ok(Vec::new()) };
         let Some(filter) = given(params.find("notifications")?) else { return Ok(Vec::new()) };
         let filter = Members::read(filter)?;
-        let Some(uris) = given(filter.find("resourceSubscriptions")?) else { return Ok(Vec::new()) };
-        let uris: Vec<String> = serde_json::from_str(uris).map_err(|_| Odd)?;
-        if uris.len() > MOST || !uris.iter().all(|uri| is_name(uri)) {
-            return Err(Odd);
+        let mut concerned = Vec::new();
+        for (member, method) in [("resourceSubscriptions", "resources/subscribe"), ("taskIds", "tasks/get")] {
+            let Some(names) = given(filter.find(member)?) else { continue };
+            let names: Vec<String> = serde_json::from_str(names).map_err(|_| Odd)?;
+            if names.len() > MOST || !names.iter().all(|name| is_name(name)) {
+                return Err(Odd);
+            }
+            concerned.extend(names.into_iter().map(|name| self.as_if(method, name)));
         }
-        Ok(uris.into_iter().map(|uri| self.as_if("resources/subscribe", uri)).collect())
+        Ok(concerned)
     }
 
     fn as_if(&self, method: &str, name: String) -> Self {
@@ -157,6 +162,9 @@ mod tests {
             assert_eq!(of(nothing), Ok(Vec::new()), "{nothing}");
         }
         assert_eq!(concerned("subscriptions/listen", "{}"), Ok(Vec::new()));
+        let tasks = of(r#"{"resourceSubscriptions":["a:b"],"taskIds":["t"]}"#).unwrap();
+        let named = [("resources/subscribe", "a:b"), ("tasks/get", "t")];
+        assert_eq!(tasks, named.map(|(method, name)| (method.to_owned(), name.to_owned())));
         let many = format!(r#"{{"resourceSubscriptions":{:?}}}"#, vec!["a"; MOST + 1]);
         for odd in [
             "7",
@@ -166,6 +174,8 @@ mod tests {
             r#"{"resourceSubscriptions":["a:b",7]}"#,
             r#"{"resourceSubscriptions":["a\nb"]}"#,
             r#"{"resourceSubscriptions":[],"ResourceSubscriptions":["a:b"]}"#,
+            r#"{"taskIds":"t"}"#,
+            r#"{"TaskIds":["t"]}"#,
             &many,
         ] {
             assert_eq!(of(odd), Err(-32602), "{odd}");

@@ -3,6 +3,7 @@
 
 mod cases;
 mod explain;
+mod what;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -56,7 +56,7 @@ async fn the_examples_of_the_page_answer_as_the_cases_of_the_page_expect() {
     assert_eq!(output.status.code(), Some(3), "{said}{}", text(&output.stderr));
     assert!(said.contains("hopeful") && said.contains("no-deletes (examples.cedar:1)"), "{said}");
     let output = folder.run(&["policy", "check"]);
-    assert!(text(&output.stdout).contains("8 policies"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("9 policies"), "{}", text(&output.stdout));
 }
 
 /// Every mistake, in every file, at once; and nothing starts.
@@ -154,6 +154,17 @@ async fn an_answer_is_explained_with_the_policies_that_decided() {
     );
     assert!(said.contains("does not let in (access_no_group)"), "{said}");
     assert!(!alice(&["notes"]).contains("shut out"));
+    // Judged as the gateway does it: tasks are what nobody knows, and a subscription is of a resource.
+    let said = alice(&["ledger", "--method", "tasks/get"]);
+    assert!(said.contains("allowed, by and-fetches-it-if-it-takes-long ("), "{said}");
+    assert!(alice(&["ledger", "--method", "vendor/x"]).contains("refused, by policy_no_permit"));
+    let subscribes = ["--resource", "file:///a", "--method", "resources/subscribe"];
+    assert!(alice(&[&["ledger"], &subscribes[..]].concat()).contains("refused, by policy_no_permit"));
+    assert!(alice(&[&["notes"], &subscribes[..]].concat()).contains("allowed, by call_reads"));
+    let all = ["policy", "explain", "--user", "alice@example.com", "--server", "notes", "--method"];
+    let output = folder.run(&[&all[..], &["resources/subscribe"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("judged by its resource"), "{}", text(&output.stderr));
     // A mistake in a policy keeps nobody from stopping a person.
     let odd = folder.path("policies").join("odd.cedar");
     std::fs::write(&odd, "forbid (").unwrap();

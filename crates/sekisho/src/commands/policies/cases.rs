@@ -8,10 +8,11 @@ use std::path::Path;
 use comfy_table::{ContentArrangement, Table, presets};
 use policy::{Around, Decision, Explanation, Person, Question, ReadOnly};
 use protocol::id::{Id, User};
-use protocol::mcp::{CallKind, McpCall};
+use protocol::mcp::McpCall;
 use protocol::oauth::Scope;
 use serde::Deserialize;
 
+use super::what::What;
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::wiring::mcp_servers;
@@ -45,7 +46,7 @@ struct Case {
     tool: Option<String>,
     prompt: Option<String>,
     resource: Option<String>,
-    /// Any other method; with none of the four, whether the person may connect.
+    /// Any other method, or one of a resource beside it; with none of the four, whether the person may connect.
     method: Option<String>,
     #[serde(default)]
     read_only: bool,
@@ -177,19 +178,18 @@ fn words(decision: &Decision) -> (String, String) {
     }
 }
 
-/// The method and the name that a case asks about; none if only about being connected.
-fn asked(case: &Case) -> Result<Option<(&str, Option<&str>)>, String> {
+/// The call that a case asks about; none if only about being connected.
+fn asked(case: &Case) -> Result<Option<McpCall>, String> {
     if case.tool.is_none() && (case.read_only || case.arguments.is_some()) {
         return Err("read_only and arguments are of a tool".to_owned());
     }
-    Ok(match (&case.tool, &case.prompt, &case.resource, &case.method) {
-        (Some(tool), None, None, None) => Some(("tools/call", Some(tool))),
-        (None, Some(prompt), None, None) => Some(("prompts/get", Some(prompt))),
-        (None, None, Some(uri), None) => Some(("resources/read", Some(uri))),
-        (None, None, None, Some(method)) => Some((method, None)),
-        (None, None, None, None) => None,
-        (_, _, _, _) => return Err("only one of tool, prompt, resource and method".to_owned()),
-    })
+    let what = What {
+        tool: case.tool.as_deref(),
+        prompt: case.prompt.as_deref(),
+        resource: case.resource.as_deref(),
+        method: case.method.as_deref(),
+    };
+    what.call()
 }
 
 fn person(case: &Case) -> Result<Person<'_>, String> {
@@ -236,14 +236,11 @@ fn answer(config: &Config, case: &Case) -> Result<Explanation, String> {
     let server = server.ok_or_else(|| format!("there is no MCP server `{}`", case.server))?;
     let rules = mcp_servers::rules(config, server).map_err(|failure| failure.to_string())?;
     let (person, arguments) = (person(case)?, arguments(case)?);
-    let Some((method, name)) = asked(case)? else {
+    let Some(call) = asked(case)? else {
         return Ok(policy::explain(&Question::MayConnect { person, server: &rules }));
     };
     let scope = Scope::parse(&case.scopes.join(" ")).map_err(|why| why.to_string())?;
     let now = super::time(&case.at)?;
-    let (method, name) = (method.to_owned(), name.map(str::to_owned));
-    // A method is judged alike with and without an id, but for the notifications of MCP, which have none.
-    let call = McpCall { method, name, kind: CallKind::Notification, version: None, modern: false };
     let read_only = match (&case.tool, case.read_only) {
         (None, _) => ReadOnly::NotATool,
         (Some(_), true) => ReadOnly::Yes,

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use clap::{ArgGroup, Args};
 use policy::{Around, Decision, Explanation, Person, Question, ReadOnly, Rule};
 use protocol::id::Id;
-use protocol::mcp::{CallKind, McpCall};
+use protocol::mcp::McpCall;
 use protocol::oauth::Scope;
 use store::{Queries, SERVICE_ACCOUNT, UserRecord};
 
+use super::what::What;
 use crate::commands::{ConfigArgument, Failure, people};
 use crate::config::Config;
 use crate::wiring::{self, World, mcp_servers};
@@ -34,8 +35,8 @@ pub(super) struct ExplainArguments {
     /// The resource that is read
     #[arg(long, group = "what", value_name = "URI")]
     resource: Option<String>,
-    /// Another method, such as tools/list
-    #[arg(long, group = "what", value_name = "METHOD")]
+    /// Another method, such as tools/list; of a resource, such as resources/subscribe, beside --resource
+    #[arg(long, value_name = "METHOD")]
     method: Option<String>,
     /// The arguments of the call
     #[arg(long, value_name = "JSON", requires = "tool")]
@@ -74,7 +75,7 @@ pub(super) async fn said(arguments: &ExplainArguments) -> Result<String, Failure
     };
     let (address, client) = (arguments.address, arguments.client.as_str());
     let around = Around { address, client, now, scope: &scope };
-    let call = call(arguments);
+    let call = call(arguments).map_err(Failure::Arguments)?;
     let person = asking.person();
     let question = match &call {
         None => Question::MayConnect { person, server: &rules },
@@ -95,17 +96,14 @@ pub(super) async fn said(arguments: &ExplainArguments) -> Result<String, Failure
 }
 
 /// The call that is asked about; none if only about being connected.
-fn call(arguments: &ExplainArguments) -> Option<McpCall> {
-    let (method, name) = match (&arguments.tool, &arguments.prompt, &arguments.resource, &arguments.method) {
-        (Some(tool), _, _, _) => ("tools/call", Some(tool)),
-        (None, Some(prompt), _, _) => ("prompts/get", Some(prompt)),
-        (None, None, Some(uri), _) => ("resources/read", Some(uri)),
-        (None, None, None, Some(method)) => (method.as_str(), None),
-        (None, None, None, None) => return None,
+fn call(arguments: &ExplainArguments) -> Result<Option<McpCall>, String> {
+    let what = What {
+        tool: arguments.tool.as_deref(),
+        prompt: arguments.prompt.as_deref(),
+        resource: arguments.resource.as_deref(),
+        method: arguments.method.as_deref(),
     };
-    let (method, name) = (method.to_owned(), name.cloned());
-    // A method is judged alike with and without an id, but for the notifications of MCP, which have none.
-    Some(McpCall { method, name, kind: CallKind::Notification, version: None, modern: false })
+    what.call()
 }
 
 /// Who is asked about: of the record, or a service account that was configured and was not here yet.
