@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use resource_server::definitions::{ToolsMode, accepted};
+use resource_server::definitions::{InputSchemas, ToolsMode, accepted};
 use serde_json::{Value, json};
 use store::{AuditKind, ToolChange, ToolDefinitions as _};
 use testkit::house::{House, Plan};
@@ -206,4 +206,76 @@ async fn px_25_a_hint_that_nobody_could_compare_later_is_not_believed() -> Verdi
         flow.close().await?;
     }
     Ok(())
+}
+
+fn asked_for(refused: &testkit::http::Answer) -> String {
+    let challenge = refused.header("www-authenticate");
+    challenge.split("scope=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default().to_owned()
+}
+
+/// A hint in two spellings is one that two readers could read in two ways: it is on no list, and what is called counts as a tool
+/// that writes.
+#[tokio::test]
+async fn px_15_a_hint_in_two_spellings_lets_nobody_call_who_may_only_read() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let token = flow.reader().await?;
+    flow.house.mcp.list_every(Some(
+        r#"{"name":"a","annotations":{"readOnlyHint":true,"ReadOnlyHint":false}},
+           {"name":"b","annotations":{"readOnlyHint":true},"Annotations":{"readOnlyHint":false}},
+           {"name":"c","annotations":{"readOnlyHint":true,"readOnlyHint":false}},
+           {"name":"d","annotations":{"readOnlyHint":true}}"#,
+    ));
+    for listed in [false, true] {
+        if listed {
+            let got = flow.house.call("notes", &token, "tools/list", json!({})).await?;
+            assert_eq!(got.json()["result"]["tools"].as_array().map(Vec::len), Some(1), "{}", got.text());
+        }
+        for tool in ["a", "b", "c"] {
+            let refused = call(&flow, &token, tool).await?;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN, "{tool}: {}", refused.text());
+            assert_eq!(asked_for(&refused), "read write", "{tool}");
+        }
+        assert_eq!(call(&flow, &token, "d").await?.status, StatusCode::OK);
+    }
+    flow.close().await
+}
+
+/// Whoever was just shown that a tool reads is not sent for `write`, however lately the gateway asked for the list by itself.
+#[tokio::test]
+async fn px_40_what_the_list_just_said_of_a_tool_counts_for_the_call_after_it() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let token = flow.reader().await?;
+    let refused = call(&flow, &token, "later").await?;
+    assert_eq!((refused.status, asked_for(&refused)), (StatusCode::FORBIDDEN, "read write".to_owned()));
+    for tool in ["later", "last"] {
+        let given = list(&format!(r#"{{"name":"{tool}","annotations":{{"readOnlyHint":true}}}}"#));
+        flow.house.mcp.list_next(answer("application/json", given));
+        let shown = flow.house.call("notes", &token, "tools/list", json!({})).await?;
+        assert!(shown.text().contains(tool), "{}", shown.text());
+        let called = call(&flow, &token, tool).await?;
+        assert_eq!(called.status, StatusCode::OK, "{tool}: {}", called.text());
+    }
+    flow.close().await
+}
+
+/// What was shown counts once it was shown: the call right after a list is held against that list.
+#[tokio::test]
+async fn px_25_a_call_right_after_a_list_is_held_against_the_schema_in_it() -> Verdict {
+    let plan = Plan { input_schemas: InputSchemas::Enforce, ..Plan::default() };
+    let mut flow = Flow::with(plan).await?;
+    let token = flow.tokens().await?.access;
+    for round in 0..10 {
+        let given = list(&format!(
+            r#"{{"name":"t{round}","inputSchema":{{"type":"object","properties":{{"n":{{"type":"integer"}}}}}}}}"#
+        ));
+        flow.house.mcp.list_next(answer("application/json", given));
+        flow.house.call("notes", &token, "tools/list", json!({})).await?;
+        for (n, expected) in [(json!(7), true), (json!("x"), false)] {
+            let params = json!({ "name": format!("t{round}"), "arguments": { "n": n } });
+            let got = flow.house.call("notes", &token, "tools/call", params).await?;
+            assert_eq!(got.json()["result"]["isError"] != true, expected, "{round}: {}", got.text());
+            assert!(!got.text().contains("Ask for the list"), "{round}: {}", got.text());
+        }
+    }
+    flow.close().await
 }

@@ -81,6 +81,13 @@ async fn a_tool_needs_all_scopes_that_it_is_mapped_to_and_one_challenge_names_th
     for tool in ["echo", "write", "payment"] {
         assert_eq!(call(&flow, &held.access, tool).await?.status, StatusCode::OK, "{tool}");
     }
+    // Who has a scope of the operator's alone is sent for no more than the call needs (attacks PX-40).
+    let (alone, _) = tokens(&mut flow, None, &["payments"]).await?;
+    for (tool, needed) in [("echo", "payments read"), ("write", "payments write")] {
+        let refused = call(&flow, &alone.access, tool).await?;
+        assert_eq!(challenged(refused.header("www-authenticate")), needed, "{tool}");
+    }
+    assert_eq!(call(&flow, &alone.access, "pay").await?.status, StatusCode::OK);
     // One step up is enough for the call that caused it.
     let asked = "abroad payments read write";
     let (wider, shown) = tokens(&mut flow, Some(asked), &["read", "payments", "abroad"]).await?;

@@ -12,7 +12,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use protocol::jose::dpop::Thumbprint;
 use protocol::mcp::request_headers::decode_name;
-use protocol::mcp::{CallKind, McpCall, ProtocolVersion, RequestId};
+use protocol::mcp::{self, CallKind, McpCall, ProtocolVersion, RequestId};
 use protocol::oauth::Scope;
 
 use crate::audit::{Entry, Who};
@@ -157,6 +157,14 @@ impl Asked {
         match &self.operation {
             Operation::Call { call, .. } => List::of_method(&call.method),
             Operation::EndSession { .. } | Operation::Listen { .. } => None,
+        }
+    }
+
+    /// Whether it asks for the list of tools from its beginning.
+    pub(crate) fn begins_tools(&self) -> bool {
+        match &self.operation {
+            Operation::Call { call, body } => call.method == "tools/list" && !mcp::has_cursor(body),
+            Operation::EndSession { .. } | Operation::Listen { .. } => false,
         }
     }
 

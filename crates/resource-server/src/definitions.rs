@@ -10,6 +10,7 @@ mod findings;
 mod hints;
 mod keeper;
 mod parameters;
+mod pending;
 mod pins;
 mod schema;
 

@@ -102,7 +102,13 @@ impl CallError {
     /// The status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        if self.said().is_some() { StatusCode::OK } else { self.reason.status() }
+        match (self.said(), self.reason.code()) {
+            (Some(_), _) => StatusCode::OK,
+            // A notification has no result: what is not taken is an error of HTTP (MCP transports, "Sending Messages to the
+            // Server").
+            (None, CallCode::ToolError) if self.id.is_none() => StatusCode::BAD_REQUEST,
+            (None, _) => self.reason.status(),
+        }
     }
 
     fn said(&self) -> Option<&Bytes> {
@@ -201,8 +207,9 @@ impl CallError {
 fn tool_error(id: Option<&RequestId>, answer: &ToolAnswer, sentence: &str) -> Bytes {
     let text = serde_json::Value::from(answer.text.as_deref().unwrap_or(sentence));
     // As it was written.
+    let as_error = answer.as_error || id.is_none();
     let id = id.map_or(String::new(), |id| format!(r#""id":{},"#, id.as_json()));
-    let answered = if answer.as_error {
+    let answered = if as_error {
         format!(r#""error":{{"code":{INVALID_PARAMS},"message":{text}}}"#)
     } else {
         let complete = if answer.modern { r#""resultType":"complete","# } else { "" };

@@ -7,8 +7,9 @@ use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
 use crate::call::{Asked, Operation};
-use crate::definitions::{ArgumentsRefused, Definition, InputSchemas, Pins, Refused};
+use crate::definitions::{ArgumentsRefused, Definition, InputSchemas, Pins, Refused, ToolsMode};
 use crate::error::CallError;
+use crate::mcp_server::McpServer;
 use crate::reason::CallReason;
 use crate::session::Session;
 
@@ -72,6 +73,21 @@ impl Permit {
                 Err(asked.refuse(CallReason::PersonNotAllowed))
             }
             Decision::NeedScope { scope, .. } => Err(asked.refuse_for_scope(&scope)),
+        }
+    }
+
+    /// The tool that is called, where what is known of its definition decides.
+    pub(crate) fn tool_by_definition(&self) -> Option<(&McpServer, &str)> {
+        let server = &self.asked.who().server;
+        let decides = match (server.settings().tools, server.settings().input_schemas) {
+            (ToolsMode::Approve, _) | (_, InputSchemas::Enforce) => true,
+            (ToolsMode::Follow, InputSchemas::Ignore) => false,
+        };
+        match &self.asked.operation {
+            Operation::Call { call, .. } if decides && call.method == "tools/call" => {
+                call.name.as_deref().map(|tool| (&**server, tool))
+            }
+            Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => None,
         }
     }
 
@@ -231,8 +247,7 @@ pub(crate) fn may_connect(asked: &mut Asked) -> bool {
 pub(crate) enum Hint<'a> {
     /// What this tool says of itself.
     Ask(&'a str),
-    /// Nothing: who may write needs no hint, unless what only reads is not written down or a policy asks; and who may not
-    /// even read is refused either way.
+    /// Nothing: who may write needs no hint, unless what only reads is not written down or a policy asks.
     Known(ReadOnly),
 }
 
@@ -244,8 +259,8 @@ pub(crate) fn hint(asked: &Asked, record_reading: bool) -> Hint<'_> {
             Some(tool) if rules.policies.read_read_only(tool) => Hint::Ask(tool),
             // Which scopes it needs says the operator, whatever it says of itself.
             Some(tool) if record_reading && rules.scopes.of_tool(tool).is_some() => Hint::Known(ReadOnly::No),
-            Some(tool) if scope.contains(READ) && !scope.contains(WRITE) => Hint::Ask(tool),
-            Some(tool) if scope.contains(WRITE) && !record_reading => Hint::Ask(tool),
+            // Who may not even read, too: nobody is sent for more than the call needs (attacks PX-40).
+            Some(tool) if !scope.contains(WRITE) || !record_reading => Hint::Ask(tool),
             Some(_) | None => Hint::Known(ReadOnly::No),
         },
         Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {

@@ -3,7 +3,8 @@
 //! Asked for a caller who may read and not write; and for one who may write and calls much, so that calls that only read
 //! need not be written down before they are forwarded. A hint is good for a minute, and for the person in whose name the
 //! list was read: an MCP server may have another list for everybody, and who can put a tool on their own must not decide
-//! what others may call (attacks PX-25). After that, and for a tool that is not known, the list is read again, once for
+//! what others may call (attacks PX-25). A list that the person's client was shown counts as one that was read for it, and from
+//! then on. After that, and for a tool that is not known, the list is read again, once for
 //! all of this person's calls that wait. A tool that stays unknown counts as one that writes. If the MCP server turns the
 //! person's own credential away, that is said, and not taken for a tool that writes.
 //! Must never take a hint from anything but the MCP server's own list.
@@ -46,6 +47,8 @@ pub(crate) struct Catalogue {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     known: Cache<Id<User>, Arc<Known>, Bytes>,
+    /// Held by whoever changes what is known.
+    turn: Mutex<()>,
     /// When the list was last read for a person. Held while it is: their other calls wait for what it brings.
     reading: Cache<Id<User>, Arc<tokio::sync::Mutex<Option<Tried>>>>,
     /// Calls of those who may write, of tools of which nothing was known.
@@ -70,17 +73,18 @@ struct Tried {
     forbidden: bool,
 }
 
-#[derive(Debug)]
-struct Known {
-    said: HashMap<String, Said>,
-    read_at: Duration,
-}
+/// What each tool said, and when.
+#[derive(Debug, Default)]
+struct Known(HashMap<String, (Said, Duration)>);
 
 impl Known {
     fn said(&self, tool: &str, now: Duration) -> Option<Said> {
-        let young = now.saturating_sub(self.read_at) < LIFE;
-        self.said.get(tool).filter(|_| young).copied()
+        self.0.get(tool).filter(|(_, at)| is_young(*at, now)).map(|(said, _)| *said)
     }
+}
+
+fn is_young(at: Duration, now: Duration) -> bool {
+    now.saturating_sub(at) < LIFE
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +94,7 @@ impl Weighter<Id<User>, Arc<Known>> for Bytes {
     fn weight(&self, _: &Id<User>, known: &Arc<Known>) -> u64 {
         /// What a name costs beside its letters.
         const PLACE: usize = 80;
-        let names: usize = known.said.keys().map(|name| name.len() + PLACE).sum();
+        let names: usize = known.0.keys().map(|name| name.len() + PLACE).sum();
         u64::try_from(names + PLACE).unwrap_or(u64::MAX)
     }
 }
@@ -101,6 +105,7 @@ impl Catalogue {
             clock,
             entropy,
             known: Cache::with_weighter(PEOPLE, NAMES, Bytes),
+            turn: Mutex::default(),
             reading: Cache::new(PEOPLE),
             unknown: Cache::new(PEOPLE),
             unanswered: Mutex::new(None),
@@ -138,9 +143,7 @@ impl Catalogue {
         let reading = listing::read(asked, session, credentials, &*self.entropy);
         let flaw = match tokio::time::timeout(PATIENCE, reading).await.unwrap_or(Err(Flaw::Unanswered)) {
             Ok(said) => {
-                let fresh = Arc::new(Known { said, read_at: now });
-                self.known.insert(user, Arc::clone(&fresh));
-                return Ok(fresh.said(tool, now));
+                return Ok(self.learn(user, said, now).said(tool, now));
             }
             Err(flaw) => flaw,
         };
@@ -170,6 +173,39 @@ impl Catalogue {
     /// What the tool said of itself to this person within the last minute; nobody is asked.
     pub(crate) fn recall(&self, user: Id<User>, tool: &str) -> Option<Said> {
         self.known.get(&user)?.said(tool, self.clock.monotonic())
+    }
+
+    /// The whole list said this when it was asked for. What the person was shown since then says it anew.
+    fn learn(&self, user: Id<User>, said: HashMap<String, Said>, at: Duration) -> Arc<Known> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fresh: HashMap<_, _> = said.into_iter().map(|(tool, said)| (tool, (said, at))).collect();
+        if let Some(known) = self.known.get(&user) {
+            let since = known.0.iter().filter(|(_, (_, shown_at))| *shown_at > at);
+            fresh.extend(since.map(|(tool, shown)| (tool.clone(), *shown)));
+        }
+        let fresh = Arc::new(Known(fresh));
+        self.known.insert(user, Arc::clone(&fresh));
+        fresh
+    }
+
+    /// A list, or a page of one, that this person is about to be shown: whether each tool on it only reads. Of what `begins`
+    /// nothing that was said before counts any more; what goes on, or comes by another way, takes nothing back of that a tool
+    /// writes.
+    pub(crate) fn shown(&self, user: Id<User>, begins: bool, page: impl Iterator<Item = (String, bool)>) {
+        let now = self.clock.monotonic();
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.known.get(&user).unwrap_or_default();
+        let young = before.0.iter().filter(|(_, (_, at))| is_young(*at, now));
+        let mut next: HashMap<_, _> = young.map(|(tool, said)| (tool.clone(), *said)).collect();
+        for (tool, read_only) in page {
+            let writes = !begins && next.get(&tool).is_some_and(|(said, _)| !said.read_only);
+            next.insert(tool, (Said { read_only: read_only && !writes, fingerprint: None }, now));
+        }
+        if listing::has_room(next.keys()) {
+            self.known.insert(user, Arc::new(Known(next)));
+        } else {
+            self.known.remove(&user);
+        }
     }
 
     /// Forgets what the list said to this person, who has just read it: it may say something else.

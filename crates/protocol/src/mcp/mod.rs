@@ -21,7 +21,7 @@ pub mod session;
 mod trace;
 mod values;
 
-pub use arguments::arguments;
+pub use arguments::{arguments, has_cursor};
 pub use call::{CallKind, McpCall};
 pub use effect::Effect;
 pub use json_rpc_error::JsonRpcError;

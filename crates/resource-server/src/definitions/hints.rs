@@ -53,6 +53,9 @@ impl ResourceServer {
 
     /// The permit, if what is known of the tool lets it be called by this person.
     pub(crate) async fn if_it_counts(&self, permit: Permit) -> Result<Permit, CallError> {
+        if let Some((server, tool)) = permit.tool_by_definition() {
+            server.tools().settled(tool).await;
+        }
         match self.says_what_was_accepted(&permit).await {
             Ok(is_accepted) => permit.for_a_tool_that_counts(is_accepted),
             Err(reason) => {

@@ -23,6 +23,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::parameters::ShownParameters;
+use super::pending::{OnTheWay, Pending};
 use super::pins::{Cause, Pin};
 use super::{Heard, Pins, Refused, ToolsMode};
 use crate::lists::{Item, List};
@@ -52,6 +53,8 @@ pub(crate) struct ServerTools {
     unpinned: ArcSwap<HashSet<String>>,
     /// What of their arguments people have to mirror.
     parameters: ShownParameters,
+    /// Tools of which something is on its way to the record.
+    pending: Arc<Pending>,
     /// Whether the record was asked once.
     looked: AtomicBool,
     news: mpsc::Sender<News>,
@@ -62,13 +65,15 @@ struct News {
     of: Arc<ServerTools>,
     mode: ToolsMode,
     heard: Vec<Heard>,
+    _on_the_way: OnTheWay,
 }
 
 /// What of one list is not known, and which tools stand on it.
 #[derive(Debug, Default)]
 pub(crate) struct Gathered {
     heard: Vec<Heard>,
-    tools: HashSet<String>,
+    /// And whether each counts as one that only reads, wherever it stands.
+    tools: HashMap<String, bool>,
 }
 
 impl Gathered {
@@ -77,9 +82,24 @@ impl Gathered {
         !self.tools.is_empty()
     }
 
+    /// What is said of tools to whoever reads the list.
+    pub(crate) fn take_tools(&mut self) -> HashMap<String, bool> {
+        std::mem::take(&mut self.tools)
+    }
+
+    /// A tool on the list does not count as one that only reads.
+    pub(crate) fn writes(&mut self, name: &str) {
+        if let Some(read_only) = self.tools.get_mut(name) {
+            *read_only = false;
+        }
+    }
+
     /// A tool stands on the list. Whether it is the first of its name.
     pub(crate) fn take(&mut self, mode: ToolsMode, name: &str, heard: Option<Heard>) -> bool {
-        let is_first = self.tools.insert(name.to_owned());
+        let is_first = !self.tools.contains_key(name);
+        if is_first {
+            self.tools.insert(name.to_owned(), true);
+        }
         // Where changes are followed the first one is.
         if is_first || mode == ToolsMode::Approve {
             self.heard.extend(heard);
@@ -105,8 +125,14 @@ impl ServerTools {
             }
         });
         if !heard.is_empty() {
-            let _ = self.news.try_send(News { of: Arc::clone(self), mode, heard });
+            let _on_the_way = self.pending.begin(heard.iter().map(|heard| heard.tool().to_owned()).collect());
+            let _ = self.news.try_send(News { of: Arc::clone(self), mode, heard, _on_the_way });
         }
+    }
+
+    /// Waits until what lists said so far of the tool is known.
+    pub(crate) async fn settled(&self, tool: &str) {
+        self.pending.settled(tool).await;
     }
 
     /// Tells the keeper what of a list that we asked for ourselves is not known.
@@ -219,6 +245,7 @@ impl ToolKeeper {
             pins: ArcSwap::default(),
             unpinned: ArcSwap::default(),
             parameters: ShownParameters::new(),
+            pending: Arc::default(),
             looked: AtomicBool::default(),
             news: self.tell.clone(),
         };

@@ -71,6 +71,16 @@ pub(crate) enum Heard {
     Unpinned(String),
 }
 
+impl Heard {
+    /// Of which tool.
+    pub(super) fn tool(&self) -> &str {
+        match self {
+            Self::Said(said) => said.name(),
+            Self::Unpinned(tool) => tool,
+        }
+    }
+}
+
 /// What becomes of definitions that are new or changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ToolsMode {

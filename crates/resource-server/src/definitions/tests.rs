@@ -520,6 +520,37 @@ async fn arguments_are_held_against_the_definition_that_counts() {
     assert_eq!((count("arguments_refused"), count("arguments_unchecked")), (20, 2));
 }
 
+/// What was shown counts once it was shown, although it is still on its way to the record.
+#[tokio::test]
+async fn a_call_that_is_held_against_its_definition_waits_for_what_was_just_shown() {
+    let world =
+        World::with(|settings| settings.servers[0].input_schemas = super::InputSchemas::Enforce).await;
+    world.read().await;
+    world.upstream.answers(lists(ADDS));
+    assert_eq!(world.answered(post(&world.token(|_| {}), LIST)).await.0, 200);
+    let keeper = world.server.tools();
+    let (called, ()) = tokio::join!(adds(&world, "add", r#"{"a":1,"b":2}"#, "2025-11-25"), async {
+        tokio::task::yield_now().await;
+        keeper.write_all().await.unwrap();
+    });
+    assert_eq!(called, None);
+}
+
+/// JSON-RPC 2.0, section 4.1: a notification has no response, of whatever kind.
+#[tokio::test]
+async fn rs_065_a_notification_with_wrong_arguments_is_answered_by_no_result() {
+    let world =
+        World::with(|settings| settings.servers[0].input_schemas = super::InputSchemas::Enforce).await;
+    world.read().await;
+    listed(&world, ADDS).await;
+    let message = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"add","arguments":{"a":"x"}}}"#;
+    let refused = world.call(post(&world.token(|_| {}), message)).await.unwrap_err();
+    assert_eq!((refused.reason(), refused.status().as_u16()), ("arguments_refused", 400));
+    let body: Value = serde_json::from_slice(&refused.body()).unwrap();
+    assert!(body.get("result").is_none() && body.get("id").is_none(), "{body}");
+    assert_eq!(body["error"]["code"], -32602);
+}
+
 #[tokio::test]
 async fn what_is_not_to_be_checked_is_passed_on() {
     let world = world(ToolsMode::Follow).await;

@@ -83,6 +83,8 @@ pub(crate) struct Sight {
     scope: Scope,
     /// When the list was asked for.
     now: Timestamp,
+    /// It asked for the tools from the first one on, and none was shown yet.
+    begins: bool,
     text: OfText,
 }
 
@@ -100,7 +102,7 @@ impl Sight {
         let who = asked.who().clone();
         let held = &who.verdict.access.scope;
         let scope = permit::with_hierarchy(held).unwrap_or_else(|| held.clone());
-        Self { who, ours: Arc::clone(ours), scope, now, text: OfText::default() }
+        Self { who, ours: Arc::clone(ours), scope, now, begins: asked.begins_tools(), text: OfText::default() }
     }
 
     fn may_list(&self, listed: Listed<'_>) -> bool {
@@ -126,6 +128,9 @@ impl Sight {
         let mode = server.settings().tools;
         let (shown, heard) = pins.judge(mode, item);
         let is_first = self.text.gathered.take(mode, &item.name, heard);
+        if shown != (Shown::AsItIs { read_only: true }) {
+            self.text.gathered.writes(&item.name);
+        }
         match shown {
             Shown::Instead(_) if !is_first => Shown::Nothing,
             Shown::AsItIs { .. } | Shown::Instead(_) | Shown::Nothing => shown,
@@ -135,7 +140,7 @@ impl Sight {
 
 impl Sight {
     /// The same of a tool, if what it says of headers is what a client may show (RS-106; attacks PX-29).
-    fn mirrored(&self, item: &Item<'_>, sees: Sees) -> Sees {
+    fn mirrored(&mut self, item: &Item<'_>, sees: Sees) -> Sees {
         let text = match &sees {
             Sees::AsItIs => item.text,
             Sees::Instead(text) => text,
@@ -143,7 +148,10 @@ impl Sight {
         };
         match self.who.server.tools().show(self.who.person.user, &item.name, text) {
             Ok(()) => sees,
-            Err(_) => Sees::Flawed,
+            Err(_) => {
+                self.text.gathered.writes(&item.name);
+                Sees::Flawed
+            }
         }
     }
 }
@@ -176,12 +184,19 @@ impl See for Sight {
     }
 
     fn judged(&mut self) {
-        let OfText { gathered, .. } = std::mem::take(&mut self.text);
-        let server = &self.who.server;
-        if gathered.holds_tools() && server.settings().tools == ToolsMode::Approve {
+        let OfText { mut gathered, .. } = std::mem::take(&mut self.text);
+        let (server, user) = (&self.who.server, self.who.person.user);
+        let mode = server.settings().tools;
+        match mode {
+            ToolsMode::Approve | ToolsMode::Follow if !gathered.holds_tools() => {}
             // What the list said before to this person may not be what it says.
-            server.catalogue().forget(self.who.person.user);
+            ToolsMode::Approve => server.catalogue().forget(user),
+            // Before the client has it, so that what it is shown counts.
+            ToolsMode::Follow => {
+                let begins = std::mem::take(&mut self.begins);
+                server.catalogue().shown(user, begins, gathered.take_tools().into_iter());
+            }
         }
-        server.tools().tell(server.settings().tools, gathered);
+        server.tools().tell(mode, gathered);
     }
 }

@@ -18,6 +18,7 @@ use super::sse::Events;
 use crate::call::{Asked, Operation};
 use crate::definitions::{Definition, ToolsMode};
 use crate::forward::request;
+use crate::lists::{Item, List};
 use crate::media::{Media, content_type};
 use crate::session::Session;
 use crate::vault::credential::Credentials;
@@ -79,7 +80,7 @@ pub(super) async fn read(
         for (name, said) in page.tools.iter().filter_map(|tool| said(tool.get(), mode)) {
             all.entry(name).and_modify(|known: &mut Said| known.beside(said)).or_insert(said);
         }
-        if all.len() > TOOLS || all.keys().map(String::len).sum::<usize>() > NAMES {
+        if !has_room(all.keys()) {
             return Err(Flaw::TooLong);
         }
         tools.extend(page.tools);
@@ -93,6 +94,11 @@ pub(super) async fn read(
         }
     }
     Err(Flaw::TooLong)
+}
+
+/// Whether so many names are remembered of one person's list.
+pub(super) fn has_room<'n>(names: impl ExactSizeIterator<Item = &'n String>) -> bool {
+    names.len() <= TOOLS && names.map(String::len).sum::<usize>() <= NAMES
 }
 
 fn message(id: &str, asked: &Asked, cursor: Option<String>) -> Bytes {
@@ -157,8 +163,9 @@ fn said(tool: &str, mode: ToolsMode) -> Option<(String, Said)> {
         ToolsMode::Approve => Some(definition.fingerprint()),
         ToolsMode::Follow => None,
     };
-    // What no client may show is not believed either.
-    let read_only = definition.read_only() && ParameterHeaders::of_tool(tool).is_ok();
+    // What no client may show is not believed either, nor what another reader could see otherwise (attacks PX-15).
+    let is_plain = || Item::read(List::Tools, tool).is_some_and(|item| item.read_only);
+    let read_only = definition.read_only() && is_plain() && ParameterHeaders::of_tool(tool).is_ok();
     Some((definition.name().to_owned(), Said { read_only, fingerprint }))
 }
 

@@ -13,6 +13,9 @@ const LIST: &str = r#"{"name":"reads","annotations":{"readOnlyHint":true}},
     {"name":"odd","annotations":{"readOnlyHint":"true"}},
     {"name":"twice","annotations":{"readOnlyHint":true}},
     {"name":"twice","annotations":{"destructiveHint":false}},
+    {"name":"spelled","annotations":{"readOnlyHint":true,"ReadOnlyHint":false}},
+    {"name":"cased","annotations":{"readOnlyHint":true},"Annotations":{"readOnlyHint":false}},
+    {"name":"escaped","annotations":{"readOnlyHint":true,"readonly\u0048int":false}},
     {"annotations":{"readOnlyHint":true}},
     7"#;
 
@@ -57,6 +60,9 @@ async fn only_a_tool_that_says_so_can_be_called_by_who_may_only_read() {
         ("silent", false),
         ("odd", false),
         ("twice", false),
+        ("spelled", false),
+        ("cased", false),
+        ("escaped", false),
         ("unknown", false),
     ] {
         assert_eq!(allowed(&world, tool).await, expected, "{tool}");
@@ -122,6 +128,53 @@ async fn all_who_wait_share_one_reading() {
     assert_eq!(all, [true; 8]);
     assert_eq!(lists_seen(&world), 1);
     feed.closed().await;
+}
+
+/// What a client is shown by this answer.
+async fn shown(world: &World, params: &str, tools: &'static str) {
+    world.upstream.answers(lists(tools));
+    let list = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{params}}}"#);
+    assert_eq!(world.answered(post(&reader(world), &list)).await.0, 200);
+    assert_eq!(lists_seen(world), 1);
+}
+
+/// P-12, P-13: what stands on the list that the very person was just shown counts at once.
+#[tokio::test]
+async fn a_list_that_the_client_was_shown_counts_from_then_on_and_is_not_asked_for_again() {
+    let world = World::new().await;
+    assert!(!allowed(&world, "reads").await, "the list was read, and holds no such tool");
+    lists_seen(&world);
+    shown(&world, "{}", LIST).await;
+    for (tool, expected) in [("reads", true), ("writes", false), ("twice", false), ("spelled", false)] {
+        assert_eq!(allowed(&world, tool).await, expected, "{tool}");
+    }
+    assert_eq!(lists_seen(&world), 0, "no list beside the one that was shown");
+    shown(&world, "{}", r#"{"name":"reads","annotations":{"readOnlyHint":false}}"#).await;
+    assert!(!allowed(&world, "reads").await, "it says something else now");
+    // Nor does what one was shown count for another.
+    shown(&world, "{}", r#"{"name":"mine","annotations":{"readOnlyHint":true}}"#).await;
+    let bob = world.person("bob", &["staff"]).await;
+    let bobs = world.token(|claims| {
+        claims.sub = bob.to_string();
+        claims.scope = Some("read".to_owned());
+    });
+    world.upstream.answers(lists("7"));
+    let refused = world.call(post(&bobs, &tools_call("mine"))).await.unwrap_err();
+    assert_eq!(refused.reason(), "scope_insufficient");
+    assert!(allowed(&world, "mine").await);
+    world.clock.advance(Duration::from_secs(60));
+    world.read().await;
+    assert!(!allowed(&world, "mine").await, "it counts for a minute");
+}
+
+#[tokio::test]
+async fn what_stands_on_two_pages_stands_twice() {
+    let world = World::new().await;
+    shown(&world, "{}", r#"{"name":"a","annotations":{"readOnlyHint":true}},{"name":"b"}"#).await;
+    shown(&world, r#"{"cursor":"2"}"#, r#"{"name":"a"},{"name":"b","annotations":{"readOnlyHint":true}}"#).await;
+    assert!(!allowed(&world, "a").await && !allowed(&world, "b").await);
+    shown(&world, r#"{"cursor":"3"}"#, r#"{"name":"c","annotations":{"readOnlyHint":true}}"#).await;
+    assert!(allowed(&world, "c").await);
 }
 
 /// One whose session is broken must not shut out the others.
