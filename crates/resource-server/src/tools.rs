@@ -93,7 +93,7 @@ struct Bytes;
 impl Weighter<Id<User>, Arc<Known>> for Bytes {
     fn weight(&self, _: &Id<User>, known: &Arc<Known>) -> u64 {
         /// What a name costs beside its letters.
-        const PLACE: usize = 80;
+        const PLACE: usize = 96;
         let names: usize = known.0.keys().map(|name| name.len() + PLACE).sum();
         u64::try_from(names + PLACE).unwrap_or(u64::MAX)
     }

@@ -22,6 +22,9 @@ const LETTERS: usize = 32;
 /// Patterns that a schema may have, and bytes that each may be compiled to.
 const MOST_PATTERNS: usize = 50;
 const LARGEST_PATTERN: usize = 32 * 1024;
+/// The same of a schema of few patterns: `\p{L}` alone is more than the above. Each place counts for so much more then.
+const FEW_PATTERNS: usize = 6;
+const WIDER: usize = 8;
 
 /// Why no arguments can be held against a schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -62,11 +65,18 @@ impl ArgumentSchema {
         let mut unfolding = Unfolding { root: schema, way: Vec::new(), nodes: 0, patterns: 0 };
         unfolding.schema(schema, 0)?;
         // MCP 2025-11-25, "JSON Schema Usage": 2020-12 unless `$schema` says otherwise, as the crate has it.
-        let options = jsonschema::options().offline().should_validate_formats(false).with_pattern_options(
-            PatternOptions::regex().size_limit(LARGEST_PATTERN).dfa_size_limit(LARGEST_PATTERN),
-        );
-        let validator = options.build(schema).map_err(|_| SchemaFlaw::NotUnderstood)?;
-        Ok(Self { validator, nodes: unfolding.nodes })
+        let build = |largest: usize| {
+            let patterns = PatternOptions::regex().size_limit(largest).dfa_size_limit(largest);
+            let options = jsonschema::options().offline().should_validate_formats(false);
+            options.with_pattern_options(patterns).build(schema).map_err(|_| SchemaFlaw::NotUnderstood)
+        };
+        let nodes = unfolding.nodes;
+        match build(LARGEST_PATTERN) {
+            Err(_) if (1..=FEW_PATTERNS).contains(&unfolding.patterns) => {
+                Ok(Self { validator: build(LARGEST_PATTERN * WIDER)?, nodes: nodes.saturating_mul(WIDER) })
+            }
+            built => Ok(Self { validator: built?, nodes }),
+        }
     }
 
     /// Whether the arguments are what the schema says. They are given as they were written; none are an empty object.
@@ -321,6 +331,21 @@ mod tests {
         ] {
             assert_eq!(schema(&input).err(), Some(flaw), "{input}");
         }
+    }
+
+    /// Of ECMA-262, with the flag `u` (JSON Schema 2020-12, section 6.3.3).
+    #[test]
+    fn letters_of_all_scripts_are_a_pattern() {
+        for pattern in
+            [r"^\p{L}+$", r"^\p{Letter}+$", r"^[\p{L}\p{N}]+$", r"^\p{Lu}\p{Ll}*$|^\p{Script=Han}+$"]
+        {
+            let input = json!({ "properties": { "a": { "type": "string", "pattern": pattern } } });
+            for (name, expected) in [("Ådne", ""), ("関所", ""), ("a b", "`a` does not fit `pattern`.")] {
+                assert_eq!(said(&input, &json!({ "a": name }).to_string()), expected, "{pattern} {name}");
+            }
+        }
+        let many: Vec<_> = (0..7).map(|_| json!({ "pattern": r"\p{L}" })).collect();
+        assert_eq!(schema(&json!({ "anyOf": many })).err(), Some(SchemaFlaw::NotUnderstood));
     }
 
     #[test]

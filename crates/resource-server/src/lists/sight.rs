@@ -102,7 +102,14 @@ impl Sight {
         let who = asked.who().clone();
         let held = &who.verdict.access.scope;
         let scope = permit::with_hierarchy(held).unwrap_or_else(|| held.clone());
-        Self { who, ours: Arc::clone(ours), scope, now, begins: asked.begins_tools(), text: OfText::default() }
+        Self {
+            who,
+            ours: Arc::clone(ours),
+            scope,
+            now,
+            begins: asked.begins_tools(),
+            text: OfText::default(),
+        }
     }
 
     fn may_list(&self, listed: Listed<'_>) -> bool {

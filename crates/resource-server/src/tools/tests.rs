@@ -171,7 +171,8 @@ async fn a_list_that_the_client_was_shown_counts_from_then_on_and_is_not_asked_f
 async fn what_stands_on_two_pages_stands_twice() {
     let world = World::new().await;
     shown(&world, "{}", r#"{"name":"a","annotations":{"readOnlyHint":true}},{"name":"b"}"#).await;
-    shown(&world, r#"{"cursor":"2"}"#, r#"{"name":"a"},{"name":"b","annotations":{"readOnlyHint":true}}"#).await;
+    shown(&world, r#"{"cursor":"2"}"#, r#"{"name":"a"},{"name":"b","annotations":{"readOnlyHint":true}}"#)
+        .await;
     assert!(!allowed(&world, "a").await && !allowed(&world, "b").await);
     shown(&world, r#"{"cursor":"3"}"#, r#"{"name":"c","annotations":{"readOnlyHint":true}}"#).await;
     assert!(allowed(&world, "c").await);
