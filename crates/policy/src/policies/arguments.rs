@@ -57,7 +57,7 @@ pub(super) fn declared(text: Option<&str>, names: &Names) -> Result<Value, Unfit
 }
 
 /// As a reader that takes upper for lower case, or stops at NUL, would see it (attacks PX-15).
-fn folded(name: &str) -> String {
+pub(super) fn folded(name: &str) -> String {
     let name = name.split('\0').next().unwrap_or_default();
     // Lower case of its own is two letters.
     name.replace('\u{130}', "i").to_uppercase().to_lowercase()

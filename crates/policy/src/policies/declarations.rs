@@ -11,6 +11,7 @@ use cedar_policy::{Schema, SchemaFragment};
 use serde_json::Value;
 
 use super::arguments::Names;
+use super::attributes;
 use super::library::PolicyFile;
 use super::mistake::Mistake;
 use super::typed::Typed;
@@ -39,6 +40,10 @@ pub(super) fn read(files: &[PolicyFile]) -> Result<Declarations, Vec<Mistake>> {
     let theirs = fragment(text)?;
     let json = theirs.clone().to_json_value().map_err(|error| mistake(error.to_string()))?;
     let names = judge(&json).map_err(mistake)?;
+    let repeated = attributes::repeated(FILE, text);
+    if !repeated.is_empty() {
+        return Err(repeated);
+    }
     let schema = Schema::from_schema_fragments([fragment(OURS)?, theirs]);
     let schema = schema.map_err(|error| mistake(error.to_string()))?;
     // Not before the schema was made: that refuses a type that is in itself.

@@ -138,6 +138,26 @@ impl Library {
         })
     }
 
+    /// What the policies name although there is no such thing: service accounts but for these.
+    #[must_use]
+    pub fn strangers(&self, service_accounts: &[&str]) -> Vec<Mistake> {
+        let Ok(names) = Names::new() else { return Vec::new() };
+        let mut mistakes = Vec::new();
+        for policy in &self.policies {
+            for uid in policy.policy.entity_literals() {
+                let is_known = *uid.type_name() != names.service_account
+                    || service_accounts.contains(&uid.id().unescaped());
+                if !is_known {
+                    let problem = format!("`{uid}` is no service account of the configuration");
+                    mistakes.push(Mistake::new(&policy.file, policy.line, problem));
+                }
+            }
+        }
+        mistakes.sort();
+        mistakes.dedup();
+        mistakes
+    }
+
     /// As [`Self::read`], with the care that a test wants to do without.
     pub(super) fn read_with(
         files: &[PolicyFile],
@@ -336,6 +356,9 @@ fn judge_ids(policies: &[Loaded], mistakes: &mut Vec<Mistake>) {
 fn judge_servers(policy: &Loaded, servers: &[KnownServer<'_>], names: &Names, mistakes: &mut Vec<Mistake>) {
     let mut wrong = |problem: String| mistakes.push(Mistake::new(&policy.file, policy.line, problem));
     for uid in policy.policy.entity_literals() {
+        if uid.id().unescaped().is_empty() {
+            wrong(format!("`{uid}` is nobody and nothing: it has no name"));
+        }
         match split(&uid, names) {
             Ok(Some((server, _))) if !servers.iter().any(|known| known.name == server) => {
                 wrong(format!("`{uid}` is of no MCP server in the configuration"));

@@ -7,6 +7,7 @@
 mod action;
 mod arguments;
 mod asked;
+mod attributes;
 mod common;
 mod declarations;
 mod depth;

@@ -211,7 +211,9 @@ async fn accept(arguments: &ChangeArguments) -> Result<String, Failure> {
             list.tools.iter().filter_map(|tool| accepted(tool, now)).collect()
         } else {
             let wanted = arguments.tools.iter().map(|asked| wanted(&list, server, asked));
-            let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+            let mut wanted = wanted.collect::<Result<Vec<_>, _>>()?;
+            wanted.sort_by(|one, other| one.tool.cmp(&other.tool));
+            wanted.dedup_by(|one, other| one.tool == other.tool);
             wanted.into_iter().filter_map(|tool| accepted(tool, now)).collect()
         };
         if put.is_empty() {
@@ -237,15 +239,20 @@ fn wanted<'l>(list: &'l ToolList, server: &str, asked: &str) -> Result<&'l ToolR
     let Some(waiting) = &tool.waiting else {
         return Err(Failure::Arguments(format!("`{}` of {server} does not wait", name(&tool.tool))));
     };
-    match print {
-        Some(print) if !print.eq_ignore_ascii_case(&fingerprint(&waiting.fingerprint)) => {
-            Err(Failure::Arguments(format!(
-                "`{}` of {server} says something else by now; look again: sekisho tools diff {server}",
-                name(&tool.tool)
-            )))
-        }
-        Some(_) | None => Ok(tool),
-    }
+    let Some(print) = print.map(str::to_ascii_lowercase) else { return Ok(tool) };
+    let whole = fingerprint(&waiting.fingerprint);
+    let why = match whole.strip_prefix(&print) {
+        Some("") => return Ok(tool),
+        // Whoever says what a tool is can find another definition with the same first digits.
+        Some(_) => format!(
+            "is accepted by all {} digits of what it says, and these are {}",
+            whole.len(),
+            print.len()
+        ),
+        None => "says something else by now".to_owned(),
+    };
+    let name = name(&tool.tool);
+    Err(Failure::Arguments(format!("`{name}` of {server} {why}; look again: sekisho tools diff {server}")))
 }
 
 async fn forget(arguments: &ChangeArguments) -> Result<String, Failure> {
@@ -260,6 +267,8 @@ async fn forget(arguments: &ChangeArguments) -> Result<String, Failure> {
         if arguments.all {
             forget.extend(list.tools.iter().map(|tool| tool.tool.clone()));
         }
+        forget.sort_unstable();
+        forget.dedup();
         if forget.is_empty() {
             return Ok(format!("Nothing to do: nothing is known of the tools of {server}.\n"));
         }

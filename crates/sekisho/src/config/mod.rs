@@ -268,6 +268,14 @@ impl Config {
                 "the name of one of [[mcp_server]]",
             );
         }
+        let is_known = |name: &str| self.mcp_servers.iter().any(|server| server.settings.name == name);
+        if self.kept_arguments.iter().any(|kept| !is_known(&kept.server)) {
+            root.mistake(
+                "audit",
+                "has [[audit.arguments]] of an MCP server that is not in this file",
+                "server: the name of one of [[mcp_server]]",
+            );
+        }
         if self.tokens.grant_idle > self.tokens.grant {
             root.mistake("tokens", "grant_idle is longer than grant", "grant_idle up to grant");
         }

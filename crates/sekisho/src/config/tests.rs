@@ -649,3 +649,16 @@ fn limits_of_an_mcp_server_limit_something_and_a_breaker_is_there_without_a_word
         assert!(found.iter().any(|(_, at, _)| at == key), "{text}: {found:?}");
     }
 }
+
+#[test]
+fn arguments_are_kept_of_mcp_servers_that_there_are() {
+    let kept = |server: &str| {
+        format!("{GOOD}[[audit.arguments]]\nserver = \"{server}\"\ntool = \"a\"\nnames = [\"b\"]\n")
+    };
+    assert!(parse(&kept("notes")).is_ok());
+    let found = mistakes(&kept("nosuch"));
+    assert!(
+        found.iter().any(|(_, key, why)| key == "audit" && why.contains("not in this file")),
+        "{found:?}"
+    );
+}

@@ -37,31 +37,45 @@ fn read(config: &Config, files: &[PolicyFile]) -> Result<Library, Failure> {
     let known: Vec<KnownServer<'_>> = servers
         .map(|server| KnownServer { name: &server.settings.name, permits: server.access.permits })
         .collect();
-    Library::read(files, &known).map_err(Failure::Policies)
+    let library = Library::read(files, &known).map_err(Failure::Policies)?;
+    let accounts: Vec<&str> =
+        config.service_accounts.iter().map(|account| account.settings.name.as_str()).collect();
+    let strangers = library.strangers(&accounts);
+    if strangers.is_empty() { Ok(library) } else { Err(Failure::Policies(strangers)) }
 }
 
 /// The files in their order.
 pub fn files(folder: &Path) -> Result<Vec<PolicyFile>, Failure> {
     let unreadable =
         |why: &str| Failure::Arguments(format!("[policy] folder: `{}`: {why}", folder.display()));
-    let files = read_files(folder).map_err(|why| unreadable(&why.to_string()))?;
+    let files = read_files(folder).map_err(|why| unreadable(&why))?;
     if files.iter().all(|file| file.name == ARGUMENTS) {
         return Err(unreadable("it holds no *.cedar; without policies of your own, leave [policy] out"));
     }
     Ok(files)
 }
 
-fn read_files(folder: &Path) -> std::io::Result<Vec<PolicyFile>> {
+fn read_files(folder: &Path) -> Result<Vec<PolicyFile>, String> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
+    for entry in fs::read_dir(folder).map_err(|why| why.to_string())? {
+        let entry = entry.map_err(|why| why.to_string())?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         // Editors and volumes keep their own beside the files, with a dot.
         if name.starts_with('.') || !(name.ends_with(".cedar") || name == ARGUMENTS) {
             continue;
         }
-        files.push(PolicyFile { name, text: fs::read_to_string(entry.path())? });
+        let text = read_file(&entry.path()).map_err(|why| format!("`{name}`: {why}"))?;
+        files.push(PolicyFile { name, text });
     }
     files.sort_by(|one, two| one.name.cmp(&two.name));
     Ok(files)
+}
+
+/// A link is followed; what is no file in the end, such as a pipe, is not waited for.
+fn read_file(path: &Path) -> Result<String, String> {
+    let is_file = fs::metadata(path).map_err(|why| why.to_string())?.is_file();
+    if !is_file {
+        return Err("is no file".to_owned());
+    }
+    fs::read_to_string(path).map_err(|why| why.to_string())
 }

@@ -1,7 +1,8 @@
 //! `sekisho policy`: the examples of docs/policy.md say what they promise, mistakes are told, and answers are explained.
 
+use serde_json::json;
 use testkit::browser::Browser;
-use testkit::client::{LOOPBACK_REDIRECT, TestClient};
+use testkit::client::{LOOPBACK_REDIRECT, TestClient, mcp_request};
 use testkit::mcp_server::FakeMcpServer;
 
 use crate::process::{Folder, http, text};
@@ -78,7 +79,37 @@ async fn mistakes_in_policies_are_told_with_file_and_line_by_check_and_serve() {
         assert!(said.contains("z.cedar:1: ") && said.contains("y.cedar:2: "), "{command:?}: {said}");
         assert!(said.contains("`McpServer::\"nots\"` is of no MCP server"), "{said}");
     }
-    std::fs::remove_dir_all(policies).unwrap();
+    // Names of nobody, and what is no file that can be read: each by its name, and nothing is waited for.
+    for name in ["y.cedar", "z.cedar"] {
+        std::fs::remove_file(policies.join(name)).unwrap();
+    }
+    let said_of = |name: &str, make: &dyn Fn(&std::path::Path)| {
+        let path = policies.join(name);
+        make(&path);
+        let output = folder.run(&["policy", "check"]);
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", text(&output.stdout));
+        if path.is_dir() {
+            std::fs::remove_dir(&path).unwrap()
+        } else {
+            std::fs::remove_file(&path).unwrap()
+        }
+        text(&output.stderr)
+    };
+    let policy = |policy: &'static str| move |path: &std::path::Path| std::fs::write(path, policy).unwrap();
+    let account = r#"forbid (principal == ServiceAccount::"nosuch", action, resource);"#;
+    let said = said_of("a.cedar", &policy(account));
+    assert!(said.contains("a.cedar:1: ") && said.contains("is no service account"), "{said}");
+    let said = said_of("b.cedar", &policy(r#"forbid (principal in Group::"", action, resource);"#));
+    assert!(said.contains("b.cedar:1: ") && said.contains("it has no name"), "{said}");
+    assert!(said_of("c.cedar", &|path| std::fs::write(path, b"\xff").unwrap()).contains("`c.cedar`: "));
+    assert!(said_of("d.cedar", &|path| std::fs::create_dir(path).unwrap()).contains("`d.cedar`: is no file"));
+    let pipe = |path: &std::path::Path| {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    assert!(said_of("f.cedar", &pipe).contains("`f.cedar`: is no file"));
+    let dangling = |path: &std::path::Path| std::os::unix::fs::symlink("nowhere", path).unwrap();
+    assert!(said_of("l.cedar", &dangling).contains("`l.cedar`: "));
+    std::fs::remove_dir_all(&policies).unwrap();
     let output = folder.run(&["serve"]);
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }
@@ -104,6 +135,14 @@ async fn cases_that_cannot_mean_what_they_say_are_mistakes() {
             "JSON knows no times",
         ),
         (
+            "[[case]]\nserver = \"notes\"\nexpect = \"allow\"\ntool = \"a\"\narguments = \"{not json\"",
+            "arguments: no JSON object",
+        ),
+        (
+            "[[case]]\nserver = \"notes\"\nexpect = \"allow\"\ntool = \"a\"\nscopes = [\"raed\"]",
+            "notes has no scope `raed`, but read write",
+        ),
+        (
             "[[case]]\nserver = \"notes\"\nexpect = \"allow\"\ntool = \"a\"\nat = \"noon\"",
             "a time is written as",
         ),
@@ -124,14 +163,20 @@ fn explained(folder: &Folder, who: &str, more: &[&str]) -> String {
     text(&output.stdout)
 }
 
+/// Alice's access token.
+async fn sign_in(folder: &Folder) -> String {
+    let http = http();
+    let client = TestClient::register(&http, &folder.issuer, LOOPBACK_REDIRECT).await.unwrap();
+    let mut browser = Browser::new(http.clone());
+    let tokens = client.obtain_tokens(&mut browser, "alice", &folder.resource()).await.unwrap();
+    tokens["access_token"].as_str().unwrap().to_owned()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_explained_with_the_policies_that_decided() {
     let (_server, folder) = house().await;
     let running = folder.serve();
-    let http = http();
-    let client = TestClient::register(&http, &folder.issuer, LOOPBACK_REDIRECT).await.unwrap();
-    let mut browser = Browser::new(http.clone());
-    client.obtain_tokens(&mut browser, "alice", &folder.resource()).await.unwrap();
+    sign_in(&folder).await;
     let ci = |more: &[&str]| explained(&folder, "service-account:ci", more);
     let pay = ["--server", "ledger", "--tool", "pay", "--address"];
     let said = ci(&[&pay[..], &["203.0.113.1", "--arguments", r#"{"amount":1.5}"#]].concat());
@@ -154,17 +199,6 @@ async fn an_answer_is_explained_with_the_policies_that_decided() {
     );
     assert!(said.contains("does not let in (access_no_group)"), "{said}");
     assert!(!alice(&["notes"]).contains("shut out"));
-    // Judged as the gateway does it: tasks are what nobody knows, and a subscription is of a resource.
-    let said = alice(&["ledger", "--method", "tasks/get"]);
-    assert!(said.contains("allowed, by and-fetches-it-if-it-takes-long ("), "{said}");
-    assert!(alice(&["ledger", "--method", "vendor/x"]).contains("refused, by policy_no_permit"));
-    let subscribes = ["--resource", "file:///a", "--method", "resources/subscribe"];
-    assert!(alice(&[&["ledger"], &subscribes[..]].concat()).contains("refused, by policy_no_permit"));
-    assert!(alice(&[&["notes"], &subscribes[..]].concat()).contains("allowed, by call_reads"));
-    let all = ["policy", "explain", "--user", "alice@example.com", "--server", "notes", "--method"];
-    let output = folder.run(&[&all[..], &["resources/subscribe"]].concat());
-    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
-    assert!(text(&output.stderr).contains("judged by its resource"), "{}", text(&output.stderr));
     // A mistake in a policy keeps nobody from stopping a person.
     let odd = folder.path("policies").join("odd.cedar");
     std::fs::write(&odd, "forbid (").unwrap();
@@ -191,6 +225,51 @@ async fn an_answer_is_explained_with_the_policies_that_decided() {
         let output = folder.run(&["policy", "explain", "--server", "notes", "--user", who]);
         assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
         assert_eq!(output.status.code(), Some(2));
+    }
+    drop(running);
+}
+
+/// What is asked about is judged as the gateway does it, or it is a mistake.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_explained_is_what_the_gateway_judges() {
+    let (_server, folder) = house().await;
+    let running = folder.serve();
+    let access = sign_in(&folder).await;
+    let alice = |more: &[&str]| explained(&folder, "alice@example.com", &[&["--server"], more].concat());
+    // Tasks are what nobody knows, and a subscription is of a resource.
+    let said = alice(&["ledger", "--method", "tasks/get"]);
+    assert!(said.contains("allowed, by and-fetches-it-if-it-takes-long ("), "{said}");
+    assert!(alice(&["ledger", "--method", "vendor/x"]).contains("refused, by policy_no_permit"));
+    let subscribes = ["--resource", "file:///a", "--method", "resources/subscribe"];
+    assert!(alice(&[&["ledger"], &subscribes[..]].concat()).contains("refused, by policy_no_permit"));
+    assert!(alice(&[&["notes"], &subscribes[..]].concat()).contains("allowed, by call_reads"));
+    let all = ["policy", "explain", "--user", "alice@example.com", "--server", "notes", "--method"];
+    let output = folder.run(&[&all[..], &["resources/subscribe"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("judged by its resource"), "{}", text(&output.stderr));
+    // Whether a tool reads is known once somebody was shown it.
+    let reading = ["notes", "--scopes", "read", "--tool", "echo"];
+    let said = alice(&reading);
+    assert!(said.contains("tool       is not known here, and counts as one that writes\n"), "{said}");
+    assert!(said.contains("asked for the scope `write`"), "{said}");
+    let list = mcp_request(&folder.resource(), &access, "tools/list", json!({})).unwrap();
+    assert_eq!(http().send(list).await.unwrap().status, 200);
+    let known = async { while alice(&reading).contains("is not known here") {} };
+    tokio::time::timeout(std::time::Duration::from_secs(10), known).await.unwrap();
+    let said = alice(&reading);
+    assert!(said.contains("tool       only reads, as it says of itself\n"), "{said}");
+    assert!(said.contains("allowed, by tool_reads"), "{said}");
+    let said = alice(&["notes", "--scopes", "read", "--tool", "write"]);
+    assert!(said.contains("tool       writes, as far as it says\n"), "{said}");
+    for (argument, value, word) in [
+        ("--arguments", "xx", "--arguments: no JSON object"),
+        ("--arguments", "[1]", "--arguments: no JSON object"),
+        ("--scopes", "nosuch scope", "notes has no scope `nosuch`, but read write"),
+    ] {
+        let all = ["policy", "explain", "--user", "alice@example.com", "--server", "notes", "--tool", "add"];
+        let output = folder.run(&[&all[..], &[argument, value]].concat());
+        assert_eq!(output.status.code(), Some(2), "{argument} {value}: {}", text(&output.stdout));
+        assert!(text(&output.stderr).contains(word), "{}", text(&output.stderr));
     }
     drop(running);
 }

@@ -43,7 +43,10 @@ fn wrong_words_accept_nothing(folder: &Folder, one: &str) {
     for (wrong, why) in [
         (vec!["accept", "notes", other.as_str()], "says something else by now"),
         (vec!["accept", "notes", short.as_str()], "says something else by now"),
-        (vec!["accept", "notes", &one[..one.len() - 24]], "says something else by now"),
+        (
+            vec!["accept", "notes", &one[..one.len() - 24]],
+            "by all 32 digits of what it says, and these are 8",
+        ),
         (vec!["accept", "notes", "none"], "nothing is known of a tool"),
         (vec!["accept", "elsewhere", "--all"], "there is no MCP server"),
         (vec!["accept", "notes"], "required"),
@@ -89,7 +92,7 @@ async fn an_administrator_sees_what_tools_say_and_accepts_it_beside_a_running_se
     assert!(text(&output.stdout).contains("of notes wait"), "{}", text(&output.stdout));
 
     wrong_words_accept_nothing(&folder, one);
-    let said = tools(&folder, &["accept", "notes", one, "--reason", "looked at it"]);
+    let said = tools(&folder, &["accept", "notes", one, one, "--reason", "looked at it"]);
     assert!(said.contains("Accepted 1 tool of notes") && said.contains("reads"), "{said}");
     let heard = async { while listed(&folder, &http, &access).await != ["echo"] {} };
     tokio::time::timeout(std::time::Duration::from_secs(10), heard).await.unwrap();

@@ -12,7 +12,7 @@ use protocol::mcp::McpCall;
 use protocol::oauth::Scope;
 use serde::Deserialize;
 
-use super::what::What;
+use super::what::{self, What};
 use crate::commands::Failure;
 use crate::config::Config;
 use crate::wiring::mcp_servers;
@@ -208,7 +208,10 @@ fn person(case: &Case) -> Result<Person<'_>, String> {
 fn arguments(case: &Case) -> Result<Option<String>, String> {
     Ok(match &case.arguments {
         None => None,
-        Some(toml::Value::String(text)) => Some(text.clone()),
+        Some(toml::Value::String(text)) => {
+            what::arguments(text).map_err(|why| format!("arguments: {why}"))?;
+            Some(text.clone())
+        }
         Some(value) if has_time(value) => {
             return Err("JSON knows no times: write the argument as a text".to_owned());
         }
@@ -239,7 +242,7 @@ fn answer(config: &Config, case: &Case) -> Result<Explanation, String> {
     let Some(call) = asked(case)? else {
         return Ok(policy::explain(&Question::MayConnect { person, server: &rules }));
     };
-    let scope = Scope::parse(&case.scopes.join(" ")).map_err(|why| why.to_string())?;
+    let scope = what::scopes(&case.scopes.join(" "), &rules).map_err(|why| format!("scopes: {why}"))?;
     let now = super::time(&case.at)?;
     let read_only = match (&case.tool, case.read_only) {
         (None, _) => ReadOnly::NotATool,

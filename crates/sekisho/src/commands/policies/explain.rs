@@ -6,10 +6,10 @@ use clap::{ArgGroup, Args};
 use policy::{Around, Decision, Explanation, Person, Question, ReadOnly, Rule};
 use protocol::id::Id;
 use protocol::mcp::McpCall;
-use protocol::oauth::Scope;
-use store::{Queries, SERVICE_ACCOUNT, UserRecord};
+use resource_server::definitions::ToolsMode;
+use store::{Queries, SERVICE_ACCOUNT, Store, UserRecord};
 
-use super::what::What;
+use super::what::{self, What};
 use crate::commands::{ConfigArgument, Failure, people};
 use crate::config::Config;
 use crate::wiring::{self, World, mcp_servers};
@@ -41,7 +41,7 @@ pub(super) struct ExplainArguments {
     /// The arguments of the call
     #[arg(long, value_name = "JSON", requires = "tool")]
     arguments: Option<String>,
-    /// The tool says of itself that it only reads
+    /// The tool says of itself that it only reads; without this, what is known of it counts
     #[arg(long, requires = "tool")]
     read_only: bool,
     /// The client
@@ -67,15 +67,19 @@ pub(super) async fn said(arguments: &ExplainArguments) -> Result<String, Failure
         Failure::Arguments(format!("there is no MCP server `{}` in the configuration", arguments.server))
     })?;
     let rules = mcp_servers::rules(&config, server)?;
-    let scope =
-        Scope::parse(&arguments.scopes).map_err(|why| Failure::Arguments(format!("--scopes: {why}")))?;
+    let wrong = |name: &str, why: String| Failure::Arguments(format!("{name}: {why}"));
+    let scope = what::scopes(&arguments.scopes, &rules).map_err(|why| wrong("--scopes", why))?;
+    if let Some(text) = &arguments.arguments {
+        what::arguments(text).map_err(|why| wrong("--arguments", why))?;
+    }
     let now = match &arguments.at {
-        Some(text) => super::time(text).map_err(|why| Failure::Arguments(format!("--at: {why}")))?,
+        Some(text) => super::time(text).map_err(|why| wrong("--at", why))?,
         None => World::real().clock.now(),
     };
     let (address, client) = (arguments.address, arguments.client.as_str());
     let around = Around { address, client, now, scope: &scope };
     let call = call(arguments).map_err(Failure::Arguments)?;
+    let hint = hint(arguments, store.as_ref(), server.settings.tools).await?;
     let person = asking.person();
     let question = match &call {
         None => Question::MayConnect { person, server: &rules },
@@ -83,16 +87,30 @@ pub(super) async fn said(arguments: &ExplainArguments) -> Result<String, Failure
             call,
             arguments: arguments.arguments.as_deref(),
             person,
-            read_only: match (&arguments.tool, arguments.read_only) {
-                (None, _) => ReadOnly::NotATool,
-                (Some(_), true) => ReadOnly::Yes,
-                (Some(_), false) => ReadOnly::No,
-            },
+            read_only: hint.0,
             around,
             server: &rules,
         },
     };
-    Ok(words(&config, &asking, call.as_ref(), &policy::explain(&question)))
+    Ok(words(&config, &asking, (call.as_ref(), hint.1), &policy::explain(&question)))
+}
+
+/// Whether the tool that is asked about only reads, and the words for it.
+async fn hint(
+    arguments: &ExplainArguments,
+    store: &dyn Store,
+    mode: ToolsMode,
+) -> Result<(ReadOnly, Option<&'static str>), Failure> {
+    let Some(tool) = &arguments.tool else { return Ok((ReadOnly::NotATool, None)) };
+    if arguments.read_only {
+        return Ok((ReadOnly::Yes, Some("only reads, as was said")));
+    }
+    let known = store.list_tools(&arguments.server).await?.tools;
+    Ok(match known.iter().find(|known| known.tool == *tool).map(|known| what::read_only(known, mode)) {
+        Some(ReadOnly::Yes) => (ReadOnly::Yes, Some("only reads, as it says of itself")),
+        Some(ReadOnly::No | ReadOnly::NotATool) => (ReadOnly::No, Some("writes, as far as it says")),
+        None => (ReadOnly::No, Some("is not known here, and counts as one that writes")),
+    })
 }
 
 /// The call that is asked about; none if only about being connected.
@@ -155,7 +173,12 @@ impl Asking {
     }
 }
 
-fn words(config: &Config, asking: &Asking, call: Option<&McpCall>, why: &Explanation) -> String {
+fn words(
+    config: &Config,
+    asking: &Asking,
+    (call, hint): (Option<&McpCall>, Option<&str>),
+    why: &Explanation,
+) -> String {
     let (answer, rule) = match &why.decision {
         Decision::Allow { rule } => ("allowed".to_owned(), rule),
         Decision::Deny { rule } => ("refused".to_owned(), rule),
@@ -172,6 +195,9 @@ fn words(config: &Config, asking: &Asking, call: Option<&McpCall>, why: &Explana
             None => "connect".to_owned(),
         },
     );
+    if let Some(hint) = hint {
+        line("tool", hint.to_owned());
+    }
     line("answer", format!("{answer}, by {}", place(config, rule)));
     match &why.access {
         Ok(rule) => line("access", format!("lets in ({rule})")),

@@ -2,7 +2,11 @@
 //!
 //! Must never ask about a call that the gateway would judge as another one.
 
+use policy::{ReadOnly, ServerRules};
 use protocol::mcp::{CallKind, McpCall};
+use protocol::oauth::Scope;
+use resource_server::definitions::{Definition, ToolsMode};
+use store::ToolRecord;
 
 /// Methods by what they are of, the one first that is meant where none is said.
 const OF_A_TOOL: [&str; 1] = ["tools/call"];
@@ -48,6 +52,37 @@ impl What<'_> {
         let (method, name) = (method.to_owned(), name.map(str::to_owned));
         // A method is judged alike with and without an id, but for the notifications of MCP, which have none.
         Ok(Some(McpCall { method, name, kind: CallKind::Notification, version: None, modern: false }))
+    }
+}
+
+/// Arguments as a call would hold them: the gateway takes a call with others for none.
+pub(super) fn arguments(text: &str) -> Result<(), String> {
+    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+    object.map(drop).map_err(|why| format!("no JSON object: {why}"))
+}
+
+/// The scopes of an access token for this MCP server. Who may write may read, as at a call.
+pub(super) fn scopes(text: &str, rules: &ServerRules) -> Result<Scope, String> {
+    let scope = Scope::parse(text).map_err(|why| why.to_string())?;
+    let known = rules.scopes.known();
+    if let Some(unknown) = scope.iter().find(|token| !known.contains(token.as_str())) {
+        return Err(format!("{} has no scope `{unknown}`, but {known}", rules.name));
+    }
+    if !scope.contains("write") {
+        return Ok(scope);
+    }
+    Scope::parse("read").map(|read| scope.union(&read)).map_err(|why| why.to_string())
+}
+
+/// Whether a tool counts as one that only reads, by what is known of it. What the person is shown may say otherwise.
+pub(super) fn read_only(record: &ToolRecord, mode: ToolsMode) -> ReadOnly {
+    let reads = |text: &str| Definition::read(text).is_ok_and(|definition| definition.read_only());
+    let accepted = record.accepted.as_ref().is_some_and(|accepted| reads(&accepted.definition.text));
+    let waiting = record.waiting.as_ref().is_none_or(|waiting| reads(&waiting.text));
+    match mode {
+        ToolsMode::Approve if accepted => ReadOnly::Yes,
+        ToolsMode::Follow if accepted && waiting => ReadOnly::Yes,
+        ToolsMode::Approve | ToolsMode::Follow => ReadOnly::No,
     }
 }
 
