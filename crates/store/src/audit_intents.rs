@@ -262,13 +262,11 @@ fn shown(intent: CallIntent) -> AuditRow {
 
 /// On its way, or cut off and not yet found.
 const ON_ITS_WAY: &str = "on_its_way";
-/// Its node ended before the call did.
-const NODE_GONE: &str = "node_gone";
 
 /// The event of a call whose node ended before it could say how the call did. It is of the time when that was found.
 fn unknown(intent: CallIntent, now: Timestamp) -> AuditEvent {
     let mut event = AuditEvent::new(intent.id, now, AuditKind::Call, Outcome::Unknown);
-    event.reason = Some(NODE_GONE);
+    event.reason = Some("node_gone");
     event.user = Some(intent.user);
     event.client_id = Some(intent.client_id);
     event.server = Some(intent.server);

@@ -1,7 +1,7 @@
 //! Every reason has words: what `sekisho sign-in` says of it stands in one line of `crates/sekisho/src/words` (docs/sign-in.md).
 //!
-//! Reasons are the texts in the bodies of functions called `reason`, and those that the doors give themselves. They are read
-//! from the source, so that an endpoint which is added tomorrow is looked at too.
+//! Reasons are the texts in the bodies of functions called `reason`, those that the doors give themselves, and those that are
+//! written straight into the audit. They are read from the source, so that an endpoint which is added tomorrow is looked at too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +13,19 @@ const WORDS: &str = "crates/sekisho/src/words/";
 const INNER: [&str; 1] = ["crates/upstream/src/mcp_server/"];
 /// A door that refuses by itself names its reason as the last argument.
 const AT_THE_DOOR: &str = "at_the_door(";
+/// What stands in a line beside a reason that goes into the audit as it is: an event, a way in which a call ended, what becomes
+/// of a connection, what an identity provider said.
+const IN_THE_AUDIT: [&str; 7] = [
+    "reason = Some(\"",
+    "reason: Some(\"",
+    "reason.or(",
+    "Ending::",
+    "mark_dead(",
+    "AuditKind::Connection",
+    "let what = (source.connector",
+];
+/// Of a connection every one begins so, wherever it stands in this room.
+const OF_A_CONNECTION: (&str, &str) = ("crates/resource-server/src/vault/", "connection_");
 
 pub(super) fn findings(files: &[File]) -> Vec<Finding> {
     let (mut given, mut told) = (BTreeMap::new(), BTreeMap::new());
@@ -34,6 +47,7 @@ pub(super) fn findings(files: &[File]) -> Vec<Finding> {
             {
                 given.insert(reason.to_owned(), (file, number));
             }
+            given.extend(in_the_audit(file, line).map(|reason| (reason, (file, number))));
         }
         if !INNER.iter().any(|inner| file.path.starts_with(inner)) {
             given.extend(reasons(file).map(|(reason, number)| (reason, (file, number))));
@@ -69,6 +83,15 @@ fn is_reason(text: &str) -> bool {
 /// The texts of a line that may be reasons.
 fn literals(line: &str) -> impl Iterator<Item = &str> {
     line.split('"').skip(1).step_by(2).filter(|text| is_reason(text))
+}
+
+/// The reasons of a line that go into the audit as they are.
+fn in_the_audit(file: &File, line: &str) -> impl Iterator<Item = String> {
+    let is_told = IN_THE_AUDIT.iter().any(|beside| line.contains(beside));
+    let (room, begins) = OF_A_CONNECTION;
+    let in_room = file.path.starts_with(room);
+    let wanted = move |text: &&str| is_told || (in_room && text.starts_with(begins));
+    literals(line).filter(wanted).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// The reasons of all functions called `reason`, each with its line. A function ends with the brace that stands below its own
@@ -120,6 +143,21 @@ mod tests {
         let both =
             found("Failure::at_the_door(\"none\", \"form_odd\").log(visit);", "says(\"form_odd\", \"A.\"),");
         assert_eq!(both, [""; 0], "the door is none");
+    }
+
+    #[test]
+    fn a_reason_that_goes_straight_into_the_audit_is_one() {
+        for line in [
+            "event.reason = Some(\"bad_b\");",
+            "let event = AuditEvent { reason: Some(\"bad_b\"), ..event };",
+            "self.finish(Ending::Cut, Some(\"bad_b\"));",
+            "Self::Stale => (Ending::Unavailable, \"bad_b\"),",
+            "let reason = reason.or(suspicious.then_some(\"bad_b\"));",
+            "return self.mark_dead(&record, \"bad_b\").await;",
+        ] {
+            assert_eq!(found(line, "").len(), 1, "{line}");
+            assert_eq!(found(line, "says(\"bad_b\", \"a\", \"b\", \"c\"),").len(), 0, "{line}");
+        }
     }
 
     #[test]

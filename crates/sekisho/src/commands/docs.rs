@@ -90,7 +90,7 @@ One event for each thing that happened. What changes the record has its event in
 change something is written down before it is forwarded, one that only reads within a second
 ([audit.md](audit.md#when-an-event-is-written)). Read them with `sekisho audit` (a table) or `sekisho audit --json` (JSON
 Lines). Names and addresses stand in a table of their own beside the events. Tokens, codes and secrets are never
-recorded, arguments only [where you say so](audit.md#arguments).
+recorded, arguments only [where you say so](audit.md#arguments). What each reason means: [sign-in-steps.md](sign-in-steps.md).
 
 | kind | what happened |
 |---|---|

@@ -12,17 +12,18 @@ use futures_util::future::BoxFuture;
 use protocol::id::{Id, UpstreamClient};
 use protocol::keys::Keys;
 use protocol::oauth::Scope;
-use protocol::secret::{Hash, Sealed};
+use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::{Clock, Entropy};
 use store::{Replaced, Store, UpstreamClientRecord};
 use upstream::egress::Fetcher;
 use upstream::guarded::{GuardedFetcher, GuardedSettings};
 use upstream::oauth_client::{
-    Kind, Known, NotKept, OauthClient, OauthClientSettings, OauthWorld, PreRegistered, RegisteredClient,
-    Registration, Registrations, Ways,
+    InMemory, Kind, Known, NotKept, OauthClient, OauthClientSettings, OauthWorld, PreRegistered,
+    RegisteredClient, Registration, Registrations, Ways,
 };
 use upstream::trust::Trust;
 
+use super::Trusts;
 use super::roles::Shared;
 use crate::commands::Failure;
 use crate::config::Config;
@@ -50,14 +51,9 @@ impl Providers {
         shared: &Shared,
         server: &McpServerConfig,
     ) -> Result<Arc<OauthClient>, Failure> {
-        let wrong = |what: String| {
-            Failure::Wiring(format!("[[mcp_server]] `{}`: connection: {what}", server.settings.name))
-        };
-        let source = server.connection.as_ref().and_then(|connection| connection.client_secret.as_ref());
-        let secret =
-            source.map(|source| source.load("the secret of our client at a provider")).transpose()?;
+        let secret = secret(server)?;
         let url = server.settings.url.to_string();
-        let trust = shared.trusts.of(config, "https://", server.settings.ca_file.as_deref())?;
+        let trust = trust(config, server, &shared.trusts)?;
         let names = [&[config.house.pages_url().to_owned()], config.names().as_slice()].concat().join(" ");
         let from = (
             url,
@@ -73,34 +69,72 @@ impl Providers {
         {
             return Ok(Arc::clone(client));
         }
-        let settings = settings(config, server, secret).map_err(wrong)?;
-        let mut route = shared.trusts.route(config, "https://", None)?;
-        route.trust = trust.clone();
-        let guarded = GuardedSettings { proxy: shared.trusts.proxy(config)?, ..GuardedSettings::new(trust) };
-        let clock = Arc::clone(&shared.world.clock);
+        let clock = &shared.world.clock;
+        let registrations = Arc::new(Registered {
+            store: Arc::clone(&shared.store),
+            keys: Arc::clone(shared.keeper.keys()),
+            clock: Arc::clone(clock),
+            entropy: Arc::clone(&shared.world.entropy),
+        });
         let world = OauthWorld {
-            registrations: Arc::new(Registered {
-                store: Arc::clone(&shared.store),
-                keys: Arc::clone(shared.keeper.keys()),
-                clock: Arc::clone(&clock),
-                entropy: Arc::clone(&shared.world.entropy),
-            }),
-            ways: Ways {
-                egress: Arc::new(Fetcher::new(route)),
-                guarded: Some(GuardedFetcher::new(&guarded, Arc::clone(&clock))),
-            },
-            clock,
+            registrations,
+            ways: ways(config, trust, (&shared.trusts, clock))?,
+            clock: Arc::clone(clock),
         };
-        let client = Arc::new(OauthClient::new(settings, world).map_err(|error| wrong(error.to_string()))?);
+        let client = Arc::new(client(config, server, secret, world)?);
         made.insert(name, (from, Arc::clone(&client)));
         Ok(client)
     }
 }
 
+/// That of an MCP server, for seeing whether it would work. It keeps no registration.
+pub fn one(
+    config: &Config,
+    server: &McpServerConfig,
+    (trusts, clock): (&Trusts, &Arc<dyn Clock>),
+) -> Result<OauthClient, Failure> {
+    let ways = ways(config, trust(config, server, trusts)?, (trusts, clock))?;
+    let world = OauthWorld { registrations: Arc::new(InMemory::default()), ways, clock: Arc::clone(clock) };
+    client(config, server, secret(server)?, world)
+}
+
+fn wrong(server: &McpServerConfig, what: impl std::fmt::Display) -> Failure {
+    Failure::Wiring(format!("[[mcp_server]] `{}`: connection: {what}", server.settings.name))
+}
+
+fn secret(server: &McpServerConfig) -> Result<Option<Secret>, Failure> {
+    let source = server.connection.as_ref().and_then(|connection| connection.client_secret.as_ref());
+    Ok(source.map(|source| source.load("the secret of our client at a provider")).transpose()?)
+}
+
+fn trust(config: &Config, server: &McpServerConfig, trusts: &Trusts) -> Result<Trust, Failure> {
+    trusts.of(config, "https://", server.settings.ca_file.as_deref())
+}
+
+fn ways(config: &Config, trust: Trust, (trusts, clock): (&Trusts, &Arc<dyn Clock>)) -> Result<Ways, Failure> {
+    let mut route = trusts.route(config, "https://", None)?;
+    route.trust = trust.clone();
+    let guarded = GuardedSettings { proxy: trusts.proxy(config)?, ..GuardedSettings::new(trust) };
+    Ok(Ways {
+        egress: Arc::new(Fetcher::new(route)),
+        guarded: Some(GuardedFetcher::new(&guarded, Arc::clone(clock))),
+    })
+}
+
+fn client(
+    config: &Config,
+    server: &McpServerConfig,
+    secret: Option<Secret>,
+    world: OauthWorld,
+) -> Result<OauthClient, Failure> {
+    let settings = settings(config, server, secret).map_err(|error| wrong(server, error))?;
+    OauthClient::new(settings, world).map_err(|error| wrong(server, error))
+}
+
 fn settings(
     config: &Config,
     server: &McpServerConfig,
-    secret: Option<protocol::secret::Secret>,
+    secret: Option<Secret>,
 ) -> Result<OauthClientSettings, String> {
     let written = server.connection.as_ref().map(|connection| &connection.settings);
     let name = &server.settings.name;

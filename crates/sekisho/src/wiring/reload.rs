@@ -48,7 +48,7 @@ impl Running {
             Err(failure) => {
                 self.fronts.count_reload(false);
                 let kept = self.assembly.load_full();
-                self.write_down((Outcome::Refused, Some(fault(&failure))), &kept.config).await;
+                self.write_down((Outcome::Refused, Some(reason(&failure))), &kept.config).await;
                 tracing::error!(%failure, "the configuration was refused; the last good one stays in use");
             }
         }
@@ -70,7 +70,7 @@ impl Running {
 }
 
 /// What was wrong with the files.
-const fn fault(failure: &Failure) -> &'static str {
+const fn reason(failure: &Failure) -> &'static str {
     match failure {
         Failure::Arguments(_) => "not_to_be_taken",
         Failure::Configuration(_) => "mistakes",

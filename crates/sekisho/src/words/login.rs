@@ -35,9 +35,9 @@ pub(super) const WORDS: &[Words] = &[
     ),
     says(
         "client_gone",
-        "The client, or its redirect URI, was taken away while the person was signing in.",
+        "The client, or its redirect URI, was taken away while the person was signing in. Of a call: the client went away before the answer was over.",
         "OAuth 2.1, section 2.3",
-        "The configuration or the keys of clients changed in between. Connect again.",
+        "The configuration or the keys of clients changed in between. Connect again. Of a call: nothing to do.",
     ),
     says(
         "connector_mismatch",

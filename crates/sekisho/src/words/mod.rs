@@ -4,6 +4,7 @@
 //! reason without words and words without a reason. Must never hold anything but fixed text.
 
 mod assertions;
+mod audit;
 mod authorize;
 mod call;
 mod connections;
@@ -46,7 +47,7 @@ const fn says(
 }
 
 /// The lists, each with its heading in the documentation.
-const LISTS: [(&str, &[Words]); 11] = [
+const LISTS: [(&str, &[Words]); 12] = [
     ("The authorization endpoint", authorize::WORDS),
     ("Signing in and consent", login::WORDS),
     ("Registration, and the token endpoint", token::WORDS),
@@ -57,6 +58,7 @@ const LISTS: [(&str, &[Words]); 11] = [
     ("Calls", call::WORDS),
     ("Proofs of possession", proofs::WORDS),
     ("What identity providers say later", signals::WORDS),
+    ("In the audit alone", audit::WORDS),
     ("What is noticed beside", notes::WORDS),
 ];
 
@@ -87,7 +89,8 @@ const HEAD: &str = "\
 
 <!-- Printed by `cargo xtask generate` from `SignInStep` in `crates/store/src/sign_ins/step.rs` and from `crates/sekisho/src/words`. -->
 
-What `sekisho sign-in` prints: each step that an attempt to connect can take, and what each reason and note means.
+What `sekisho sign-in` prints: each step that an attempt to connect can take, and what each reason and note means. The reasons in
+`sekisho audit` and in the log are the same. `policy:ID` is the policy that forbade a call ([policy.md](policy.md)).
 [sign-in.md](sign-in.md) says how to use it.
 
 ## Steps

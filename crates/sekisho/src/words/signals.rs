@@ -4,6 +4,24 @@ use super::{Words, says};
 
 pub(super) const WORDS: &[Words] = &[
     says(
+        "backchannel_logout",
+        "The identity provider said by back-channel logout that the person is out.",
+        "OpenID Connect Back-Channel Logout 1.0, section 2.6",
+        "Nothing to do. Whoever is there signs in again.",
+    ),
+    says(
+        "global_token_revocation",
+        "The identity provider said by Universal Logout that everything of the person is to end.",
+        "draft-parecki-oauth-global-token-revocation",
+        "Nothing to do. Whoever is there signs in again.",
+    ),
+    says(
+        "security_event",
+        "The identity provider said by a security event that the person is out.",
+        "OpenID CAEP 1.0; RFC 8935",
+        "Nothing to do. Whoever is there signs in again.",
+    ),
+    says(
         "gone_at_provider",
         "The identity provider was asked whether the person is still there, and said no.",
         "RFC 6749, section 5.2 (`invalid_grant`); OpenID Connect Core 1.0, section 12",

@@ -60,6 +60,28 @@ impl<'a> Person<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn check_says_where_people_connect_an_account_and_what_has_to_be_registered_for_that() {
+    let remote =
+        RemoteServer::start(Arc::new(TestClock::real()) as Arc<dyn Clock>, Knows::Dynamic).await.unwrap();
+    let folder = Folder::new(&remote.url);
+    let config = std::fs::read_to_string(folder.config()).unwrap() + "credential = \"connection\"\n";
+    std::fs::write(folder.config(), &config).unwrap();
+    let said = text(&folder.run(&["check"]).stdout);
+    let place = format!("people connect their account at {}", remote.issuer());
+    let redirect = format!("its redirect URI is {}/connect/notes/callback", folder.issuer);
+    for words in [place.as_str(), "registering dynamically", &redirect] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+
+    let by_document = format!("{config}[mcp_server.connection]\nregistration = \"metadata_document\"\n");
+    std::fs::write(folder.config(), by_document).unwrap();
+    let output = folder.run(&["check"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("`connection_no_registration`") && said.contains(&redirect), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_administrator_sees_what_people_connected_and_ends_it_beside_a_running_sekisho() {
     let remote =
         RemoteServer::start(Arc::new(TestClock::real()) as Arc<dyn Clock>, Knows::Dynamic).await.unwrap();

@@ -187,7 +187,13 @@ impl Oidc {
 
     async fn examine(&self, redirect_uri: &str) -> Result<String, CheckError> {
         let issuer = &self.settings.issuer;
-        let provider = self.provider().await.map_err(|error| other_issuer(error, issuer))?;
+        let provider = match self.provider().await {
+            Ok(provider) => provider,
+            Err(ConnectorError::Malformed(
+                malformed @ (Malformation::Discovery | Malformation::DiscoveryIssuer),
+            )) => return Err(self.no_document(malformed).await),
+            Err(error) => return Err(error.into()),
+        };
         self.keys.current(&provider, &*self.egress, &self.settings).await?;
         let accepted = token::try_credentials(&self.settings, &*self.egress, &provider, redirect_uri).await?;
         let credentials = match accepted {
@@ -224,17 +230,28 @@ impl Oidc {
             "discovery and keys of {issuer} are in order; {credentials}; it {pkce} and {iss}; {later}"
         ))
     }
-}
 
-/// Which setting is wrong if the discovery document is of somebody else.
-fn other_issuer(error: ConnectorError, issuer: &str) -> CheckError {
-    if error == ConnectorError::Malformed(Malformation::DiscoveryIssuer) {
-        let problem = format!(
-            "the discovery document that is read from {issuer} names another one; it must be the same, byte for byte"
-        );
-        return CheckError::setting("the issuer", problem);
+    /// Which setting is wrong if there is no discovery document where one is looked for, or one of somebody else.
+    async fn no_document(&self, malformed: Malformation) -> CheckError {
+        let (issuer, url) = (&self.settings.issuer, discovery::place(&self.settings));
+        let problem = if malformed == Malformation::DiscoveryIssuer {
+            format!(
+                "the discovery document that is read from {issuer} names another one; it must be the same, byte for byte"
+            )
+        } else {
+            let answer = match discovery::status(&self.settings, &*self.egress).await {
+                Some(http::StatusCode::OK) => {
+                    "answers with something that is no discovery document".to_owned()
+                }
+                Some(status) => format!("answers {}", status.as_u16()),
+                None => "does not answer with a document".to_owned(),
+            };
+            format!(
+                "{url} {answer}; look at `issuer`, or at what it is made of, such as `url`, `realm` and `domain`"
+            )
+        };
+        CheckError::setting("the issuer", problem)
     }
-    error.into()
 }
 
 impl Connector for Oidc {

@@ -266,6 +266,23 @@ impl OauthClient {
         self.server().await.map(drop)
     }
 
+    /// For whoever looks whether it would work: who authorizes there, and in which way we are known. Registers nothing.
+    ///
+    /// # Errors
+    /// [`OauthClientError`].
+    pub async fn check(&self) -> Result<String, OauthClientError> {
+        let server = self.server().await?;
+        let known = match registration::way(&self.settings, &server)? {
+            Way::PreRegistered => {
+                registration::by_hand(&self.settings, &server)?;
+                "by the `client_id` that was registered by hand"
+            }
+            Way::Document => "by our client ID metadata document",
+            Way::Dynamic => "by registering dynamically, when the first person connects",
+        };
+        Ok(format!("people connect their account at {}, where Sekisho is known {known}", server.issuer))
+    }
+
     /// Looks anew who authorizes there, because a challenge of the MCP server says something that may be new (CL-011); not more
     /// often than every 30 seconds.
     ///

@@ -252,6 +252,17 @@ async fn the_check_says_what_was_found() {
     provider.change(|held| drop(held.answers.insert(KEYS, Answer::status(404))));
     let (oidc, _) = provider.connector();
     assert_eq!(oidc.check(REDIRECT).await, Err(ConnectorError::Malformed(Malformation::KeySet).into()));
+
+    for (answer, words) in [
+        (Answer::status(404), "answers 404; look at `issuer`"),
+        (Answer::json(&json!([])), "no discovery document; look at `issuer`"),
+    ] {
+        provider.change(|held| drop(held.answers.insert(DISCOVERY, answer)));
+        let (oidc, _) = provider.connector();
+        let said = oidc.check(REDIRECT).await.unwrap_err().to_string();
+        let place = format!("the issuer: {}/.well-known/openid-configuration ", provider.issuer);
+        assert!(said.starts_with(&place) && said.contains(words), "{said}");
+    }
 }
 
 #[test]

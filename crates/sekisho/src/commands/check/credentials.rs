@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::config::credentials::{CredentialForm, FixedConfig};
 use crate::config::mcp_servers::McpServerConfig;
 use crate::wiring::givers::{self, AtHand};
-use crate::wiring::{Trusts, credentials};
+use crate::wiring::{Trusts, credentials, providers};
 use crate::world::SystemClock;
 
 pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Report) {
@@ -25,15 +25,28 @@ pub(super) async fn examine(config: &Config, trusts: &Trusts, report: &mut Repor
             }
         }
         match server.settings.credential {
-            CredentialForm::Assertion
-            | CredentialForm::Connection
-            | CredentialForm::Fixed
-            | CredentialForm::None => {}
+            CredentialForm::Assertion | CredentialForm::Fixed | CredentialForm::None => {}
+            CredentialForm::Connection => connection(config, server, trusts, report).await,
             CredentialForm::Exchange | CredentialForm::IdJag | CredentialForm::Minted => {
                 giver(config, server, trusts, report).await;
             }
         }
     }
+}
+
+/// Whether people could connect an account, and what has to be registered for that.
+async fn connection(config: &Config, server: &McpServerConfig, trusts: &Trusts, report: &mut Report) {
+    let what = format!("connection of MCP server {}", server.settings.name);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    let client = match providers::one(config, server, (trusts, &clock)) {
+        Ok(client) => client,
+        Err(failure) => return report.bad(&what, failure.to_string()),
+    };
+    match client.check().await {
+        Ok(sentence) => report.good(&what, sentence),
+        Err(error) => report.bad(&what, format!("{error} (`{}`)", error.reason())),
+    }
+    report.note(&what, format!("its redirect URI is {}", client.redirect_uri()));
 }
 
 /// Whether whoever gives the credential is there.

@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{Request, StatusCode};
 use protocol::world::Clock;
 use serde::Deserialize;
 use url::Url;
 
-use super::super::answer::{get_json, protected};
+use super::super::answer::{JSON, get_json, protected, send};
 use super::super::{ConnectorError, Malformation};
 use super::kept::Kept;
 use super::settings::OidcSettings;
@@ -66,8 +69,20 @@ impl Discovery {
     }
 }
 
+/// Where the document stands.
+pub(super) fn place(settings: &OidcSettings) -> String {
+    format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'))
+}
+
+/// With which status is answered there, for an operator who looks why there is no document.
+pub(super) async fn status(settings: &OidcSettings, egress: &dyn Egress) -> Option<StatusCode> {
+    let request = Request::get(place(settings)).header(ACCEPT, JSON).body(Bytes::new()).ok()?;
+    let answer = send(egress, request, settings.shared_limits(LARGEST), Malformation::Discovery).await;
+    answer.ok().map(|answer| answer.status())
+}
+
 async fn fetch(settings: &OidcSettings, egress: &dyn Egress) -> Result<Provider, ConnectorError> {
-    let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
+    let url = place(settings);
     let limits = settings.shared_limits(LARGEST);
     let document: Document = get_json(egress, &url, limits, Malformation::Discovery).await?;
     // Of several tenants the document names none, but the place where each is named.
