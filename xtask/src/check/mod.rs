@@ -3,6 +3,7 @@
 //! A law answers with findings. All of them are told, then the check fails.
 
 mod decisions;
+mod pages;
 mod reasons;
 mod rows;
 mod sizes;
@@ -36,6 +37,7 @@ pub(crate) fn run() -> Result<(), Failure> {
     findings.extend(sizes::findings(&files));
     findings.extend(source::findings(&files));
     findings.extend(reasons::findings(&files));
+    findings.extend(pages::findings(&files));
     findings.extend(rows::findings(&files)?);
     findings.extend(decisions::findings(&files)?);
     findings
