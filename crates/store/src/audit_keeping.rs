@@ -3,6 +3,8 @@
 //!
 //! Must never remove what no seal covers, nor before a seal says that it may go.
 
+pub(crate) mod forgetting;
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
@@ -13,9 +15,11 @@ use crate::audit_blocks::{SPAN, Unpacked};
 use crate::audit_events;
 use crate::audit_seals::AuditClass;
 use crate::codec::Decoder;
-use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
-use crate::statements::statement_list;
-use crate::{Answer, AuditEvent, AuditEvents as _, StoreError};
+use crate::engine::{Engine, Row, Step, Write, Written, params};
+use crate::statements::{sane, statement_list};
+use crate::{Answer, AuditEvent, StoreError};
+
+pub use forgetting::{Forget, Forgotten};
 
 /// Rows per write, and blocks per reading.
 const EVENTS: u32 = 500;
@@ -51,19 +55,6 @@ impl AuditHold {
     }
 }
 
-/// Who is forgotten.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forget {
-    /// The person.
-    pub user: Id<User>,
-    /// Whether it is done although a legal hold may be on what is told of them.
-    pub in_spite_of_holds: bool,
-    /// That it begins, written down before the first name goes: whoever ends it in between has done something.
-    pub begun: AuditEvent,
-    /// The event of it.
-    pub audit: AuditEvent,
-}
-
 /// What is kept, and how long.
 pub trait AuditKeeping: Send + Sync {
     /// Puts something under a legal hold, with the event of it.
@@ -80,13 +71,13 @@ pub trait AuditKeeping: Send + Sync {
     fn remove_audit(&self, class: AuditClass, before: Timestamp) -> Answer<'_, u64>;
 
     /// Forgets name and address of a person wherever they stand beside an event, and in their own row; the events stay as
-    /// they are. How many names and addresses; `None` if a legal hold may be on them, unless it is done in spite of that.
-    /// Reads every block and tells how many of how many. If it is interrupted, it can be done again.
+    /// they are. `None` if a legal hold may be on them, unless it is done in spite of that. Reads every block and tells how
+    /// many of how many. If it is interrupted, it can be done again.
     fn forget_person<'a>(
         &'a self,
         forget: Forget,
         progress: &'a (dyn Fn(u64, u64) + Sync),
-    ) -> Answer<'a, Option<u64>>;
+    ) -> Answer<'a, Option<Forgotten>>;
 }
 
 /// Sealed events of a class that are too old, by the kinds of the class (`AuditClass::of`; a test holds the two together).
@@ -114,20 +105,6 @@ macro_rules! unless_held_since {
     };
 }
 
-/// A name or address is blotted out only while no hold may be on the person, unless it is done in spite of that.
-macro_rules! forget {
-    ($what:literal, $user:literal, $in_spite:literal) => {
-        concat!(
-            $what,
-            " AND (CAST(",
-            $in_spite,
-            " AS BIGINT) = 1 OR NOT EXISTS (SELECT 1 FROM audit_holds h WHERE h.user_id IS NULL OR h.user_id = ",
-            $user,
-            "))"
-        )
-    };
-}
-
 statement_list! {
     PUT = "INSERT INTO audit_holds (id, user_id, server, since, until, reason, created_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -139,11 +116,8 @@ statement_list! {
         'sign_in', 'sign_in_refused', 'sign_out')");
     OLD_SECURITY = too_old!("NOT IN ('call', 'call_ended', 'call_refused', 'credential_obtained', 'refresh_repeated', 'token_issued', \
         'token_refreshed', 'authorize_refused', 'consent_denied', 'consent_given', 'emergency_sign_in', 'sign_in', 'sign_in_refused', 'sign_out')");
-    OLD_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
-        AND last_at < $3 ORDER BY last_at, id LIMIT $4";
-    ALL_BLOCKS = "SELECT id, last_at, packed, seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
-        ORDER BY last_at, id LIMIT $3";
-    COUNT_BLOCKS = "SELECT COUNT(*) FROM audit_blocks";
+    OLD_BLOCKS = concat!("SELECT id, last_at, ", sane!("packed"), ", seal_id FROM audit_blocks WHERE (last_at, id) > ($1, $2) \
+        AND last_at < $3 ORDER BY last_at, id LIMIT $4");
     OLD_SUBJECTS = "SELECT id, used_until FROM audit_subjects WHERE used_until IS NOT NULL AND (used_until, id) > ($1, $2) \
         AND used_until <= $3 ORDER BY used_until, id LIMIT $4";
     // Of the release before the column, which writes beside this one while nodes are upgraded: nobody else would remove it.
@@ -153,15 +127,6 @@ statement_list! {
     REMOVE_SHARED = unless_held_since!("DELETE FROM audit_subjects WHERE id = $1", "$2", "$3");
     REMOVE_EVENT = unless_held_since!("DELETE FROM audit_events WHERE at = $1 AND id = $2", "$3", "$4");
     REMOVE_BLOCK = unless_held_since!("DELETE FROM audit_blocks WHERE last_at = $1 AND id = $2", "$3", "$4");
-    FORGET_USER = forget!("UPDATE users SET name = NULL, email = NULL WHERE id = $1", "$1", "$2");
-    FORGET_CONNECTIONS = "UPDATE connections SET account = NULL WHERE user_id = $1";
-    FORGET_INTENTS = "UPDATE audit_intents SET name = NULL, address = NULL WHERE user_id = $1";
-    FORGET_EVENTS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
-        AND id IN (SELECT subject_id FROM audit_events WHERE user_id = $1 AND subject_id IS NOT NULL)";
-    FORGET_SIGN_INS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
-        AND id IN (SELECT id FROM sign_ins WHERE user_id = $1)";
-    FORGET_SUBJECT = forget!("UPDATE audit_subjects SET name = NULL, address = NULL WHERE id = $1 \
-        AND (name IS NOT NULL OR address IS NOT NULL)", "$3", "$2");
 }
 
 impl AuditKeeping for Engine {
@@ -216,78 +181,8 @@ impl AuditKeeping for Engine {
         &'a self,
         forget: Forget,
         progress: &'a (dyn Fn(u64, u64) + Sync),
-    ) -> Answer<'a, Option<u64>> {
-        Box::pin(async move {
-            let Forget { user, in_spite_of_holds, begun, audit } = forget;
-            let in_spite = i64::from(in_spite_of_holds);
-            let may_be_on = |hold: &AuditHold| hold.user.is_none_or(|held| held == user);
-            if !in_spite_of_holds && self.list_holds().await?.iter().any(may_be_on) {
-                return Ok(None);
-            }
-            self.append_audit(vec![begun]).await?;
-            // The person's own row comes last, so that they are still found by name if this is interrupted; then what was
-            // written meanwhile.
-            let row = self.one(COUNT_BLOCKS, params![]).await?;
-            let all = row.map_or(Ok(0), |row| Decoder::new("audit_blocks", row).count("blocks"))?;
-            let mut blotter =
-                Blotter { engine: self, user, in_spite, place: FIRST, blocks: 0, all, progress };
-            let mut forgotten = blotter.blocks().await?;
-            let mut steps = vec![
-                Step::one(FORGET_USER, params![user, in_spite]),
-                Step::any(FORGET_CONNECTIONS, params![user]),
-                Step::any(FORGET_INTENTS, params![user]),
-                Step::any(FORGET_EVENTS, params![user]),
-                Step::any(FORGET_SIGN_INS, params![user]),
-            ];
-            audit_events::push(&mut steps, &audit)?;
-            match self.write(Write::new(steps).long()).await? {
-                Written::Done(touched) => {
-                    forgotten += touched.iter().skip(2).take(2).map(|step| step.count).sum::<u64>();
-                }
-                Written::Missed(_) => return Ok(None),
-            }
-            Ok(Some(forgotten + blotter.blocks().await?))
-        })
-    }
-}
-
-/// Goes through the blocks and blots out the names of one person.
-struct Blotter<'a> {
-    engine: &'a Engine,
-    user: Id<User>,
-    in_spite: i64,
-    place: Place,
-    blocks: u64,
-    all: u64,
-    progress: &'a (dyn Fn(u64, u64) + Sync),
-}
-
-impl Blotter<'_> {
-    /// From where it has come to, to the end. How many.
-    async fn blocks(&mut self) -> Result<u64, StoreError> {
-        let mut forgotten = 0;
-        loop {
-            let rows = self.engine.many(ALL_BLOCKS, params![self.place.0, self.place.1, BLOCKS]).await?;
-            let is_last = rows.len() < BLOCKS as usize;
-            let mut steps = Vec::new();
-            for row in rows {
-                let block = Block::decode(row)?;
-                self.place = (block.last_at, block.id);
-                let subjects = block.unpacked()?.subjects_of(self.user);
-                let forget = |id| Step::any(FORGET_SUBJECT, params![id, self.in_spite, self.user]);
-                steps.extend(subjects.into_iter().map(forget));
-                self.blocks += 1;
-            }
-            if !steps.is_empty()
-                && let Written::Done(touched) = self.engine.write(Write::new(steps).long()).await?
-            {
-                forgotten += touched.iter().map(|step| step.count).sum::<u64>();
-            }
-            (self.progress)(self.blocks, self.all.max(self.blocks));
-            if is_last {
-                return Ok(forgotten);
-            }
-        }
+    ) -> Answer<'a, Option<Forgotten>> {
+        Box::pin(forgetting::forget(self, forget, progress))
     }
 }
 
@@ -399,17 +294,20 @@ async fn remove_blocks(engine: &Engine, before: Timestamp) -> Result<u64, StoreE
         for row in rows {
             let block = Block::decode(row)?;
             end = (block.last_at, block.id);
-            let unpacked = block.unpacked()?;
-            if !block.sealed
-                || unpacked.who_and_where().any(|(at, user, server)| holds.hold(at, user, server))
-            {
-                still_named.extend(unpacked.subjects());
+            // Of one that was altered nobody knows what it held: it goes if nothing is held.
+            let unpacked = block.unpacked();
+            let is_held = unpacked.as_ref().map_or(!holds.list.is_empty(), |unpacked| {
+                unpacked.who_and_where().any(|(at, user, server)| holds.hold(at, user, server))
+            });
+            let subjects = unpacked.iter().flat_map(Unpacked::subjects);
+            if !block.sealed || is_held {
+                still_named.extend(subjects);
                 continue;
             }
             let row = params![block.last_at, block.id, holds.count, holds.last];
             blocks.push(Step::one(REMOVE_BLOCK, row));
             // In the order of time: the last one counts.
-            named.extend(unpacked.subjects().map(|subject| (subject, block.last_at.plus(SHARED))));
+            named.extend(subjects.map(|subject| (subject, block.last_at.plus(SHARED))));
         }
         let rows = blocks.len() as u64;
         let mut steps: Vec<_> = named
@@ -475,14 +373,15 @@ impl Block {
         Ok(Self {
             id: row.id("id")?,
             last_at: row.time("last_at")?,
-            packed: row.bytes("packed")?,
+            // Nothing, if it is larger than any of ours.
+            packed: row.opt_bytes("packed")?.unwrap_or_default(),
             sealed: row.opt_int("seal_id")?.is_some(),
         })
     }
 
-    fn unpacked(&self) -> Result<Unpacked<'_>, StoreError> {
+    /// `None` if it was altered.
+    fn unpacked(&self) -> Option<Unpacked<'_>> {
         Unpacked::read(&self.packed)
-            .ok_or_else(|| Decoder::new("audit_blocks", vec![Value::from(self.id)]).corrupt("packed"))
     }
 }
 

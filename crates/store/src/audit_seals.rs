@@ -5,6 +5,7 @@
 //! nodes that seal at once one wins. Must never seal what is not committed, and never touch what a row says.
 
 mod digest;
+mod found;
 
 use std::collections::BTreeMap;
 
@@ -15,9 +16,11 @@ use protocol::world::Timestamp;
 
 use crate::audit_events::AuditKind;
 use crate::codec::{Decoder, json};
-use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
-use crate::statements::statement_list;
+use crate::engine::{Engine, Step, Write, Written, params};
+use crate::statements::{sane, statement_list};
 use crate::{Answer, StoreError};
+
+pub use found::FoundSeal;
 
 /// Rows of one seal at most: events, and blocks of calls.
 const EVENTS: u32 = 500;
@@ -187,10 +190,15 @@ pub struct Outside {
 /// The seals in the record.
 pub trait AuditSeals: Send + Sync {
     /// The last one.
-    fn last_seal(&self) -> Answer<'_, Option<Seal>>;
+    fn last_seal(&self) -> Answer<'_, Option<FoundSeal>> {
+        Box::pin(async move { Ok(self.last_seals(1).await?.pop()) })
+    }
+
+    /// The last ones, the last of all first, at most so many.
+    fn last_seals(&self, limit: u32) -> Answer<'_, Vec<FoundSeal>>;
 
     /// Seals after this number, in their order, at most so many.
-    fn list_seals(&self, after: u64, limit: u32) -> Answer<'_, Vec<Seal>>;
+    fn list_seals(&self, after: u64, limit: u32) -> Answer<'_, Vec<FoundSeal>>;
 
     /// Rows that are in the record and under no seal, by time, at most so many as a seal takes.
     fn unsealed_rows(&self) -> Answer<'_, Vec<SealEntry>>;
@@ -209,8 +217,29 @@ pub trait AuditSeals: Send + Sync {
 macro_rules! events {
     ($where:literal) => {
         concat!(
-            "SELECT id, at, kind, outcome, reason, reference, user_id, client_id, server, grant_id, subject_id, detail, \
-             seal_position FROM audit_events WHERE ",
+            "SELECT ",
+            sane!("id"),
+            ", at, ",
+            sane!("kind"),
+            ", ",
+            sane!("outcome"),
+            ", ",
+            sane!("reason"),
+            ", ",
+            sane!("reference"),
+            ", ",
+            sane!("user_id"),
+            ", ",
+            sane!("client_id"),
+            ", ",
+            sane!("server"),
+            ", ",
+            sane!("grant_id"),
+            ", ",
+            sane!("subject_id"),
+            ", ",
+            sane!("detail"),
+            ", seal_position FROM audit_events WHERE ",
             $where
         )
     };
@@ -219,7 +248,11 @@ macro_rules! events {
 macro_rules! blocks {
     ($where:literal) => {
         concat!(
-            "SELECT id, first_at, last_at, events, packed, seal_position FROM audit_blocks WHERE ",
+            "SELECT ",
+            sane!("id"),
+            ", first_at, last_at, events, ",
+            sane!("packed"),
+            ", seal_position FROM audit_blocks WHERE ",
             $where
         )
     };
@@ -228,14 +261,26 @@ macro_rules! blocks {
 macro_rules! seals {
     ($where:literal) => {
         concat!(
-            "SELECT id, previous_digest, sealed_at, total, cutoffs, entries, digest, key_id, signature FROM audit_seals ",
+            "SELECT id, count, sealed_at, total, ",
+            sane!("previous_digest"),
+            ", ",
+            sane!("cutoffs"),
+            ", ",
+            sane!("entries"),
+            ", ",
+            sane!("digest"),
+            ", ",
+            sane!("key_id"),
+            ", ",
+            sane!("signature"),
+            " FROM audit_seals ",
             $where
         )
     };
 }
 
 statement_list! {
-    LAST = seals!("ORDER BY id DESC LIMIT 1");
+    LAST = seals!("ORDER BY id DESC LIMIT $1");
     LIST = seals!("WHERE id > $1 ORDER BY id LIMIT $2");
     UNSEALED_EVENTS = events!("seal_id IS NULL ORDER BY at, id LIMIT $1");
     UNSEALED_BLOCKS = blocks!("seal_id IS NULL ORDER BY last_at, id LIMIT $1");
@@ -257,13 +302,15 @@ statement_list! {
 }
 
 impl AuditSeals for Engine {
-    fn last_seal(&self) -> Answer<'_, Option<Seal>> {
-        Box::pin(async move { self.one(LAST, params![]).await?.map(decode).transpose() })
+    fn last_seals(&self, limit: u32) -> Answer<'_, Vec<FoundSeal>> {
+        Box::pin(async move {
+            self.many(LAST, params![limit]).await?.into_iter().map(FoundSeal::decode).collect()
+        })
     }
 
-    fn list_seals(&self, after: u64, limit: u32) -> Answer<'_, Vec<Seal>> {
+    fn list_seals(&self, after: u64, limit: u32) -> Answer<'_, Vec<FoundSeal>> {
         Box::pin(async move {
-            self.many(LIST, params![signed(after), limit]).await?.into_iter().map(decode).collect()
+            self.many(LIST, params![signed(after), limit]).await?.into_iter().map(FoundSeal::decode).collect()
         })
     }
 
@@ -271,9 +318,10 @@ impl AuditSeals for Engine {
         Box::pin(async move {
             let events = self.many(UNSEALED_EVENTS, params![EVENTS]).await?;
             let blocks = self.many(UNSEALED_BLOCKS, params![BLOCKS]).await?;
-            let mut rows = all(events, blocks)?;
+            let mut rows = found::rows(events, blocks)?;
             rows.sort_by_key(|row| (row.entry.at, row.entry.class == AuditClass::Block, row.entry.id));
-            Ok(rows.into_iter().map(|row| row.entry).collect())
+            // What has no id cannot be claimed, and stays outside.
+            Ok(rows.into_iter().map(|row| row.entry).filter(|entry| entry.id != found::NO_ID).collect())
         })
     }
 
@@ -298,7 +346,7 @@ impl AuditSeals for Engine {
     fn sealed_rows(&self, seal: u64) -> Answer<'_, Vec<SealedAuditRow>> {
         Box::pin(async move {
             let events = self.many(EVENTS_OF, params![signed(seal)]).await?;
-            let mut rows = all(events, self.many(BLOCKS_OF, params![signed(seal)]).await?)?;
+            let mut rows = found::rows(events, self.many(BLOCKS_OF, params![signed(seal)]).await?)?;
             rows.sort_by_key(|row| row.position);
             Ok(rows)
         })
@@ -335,50 +383,4 @@ fn put(seal: &Seal) -> Step {
         seal.signature.as_bytes(),
     ];
     Step::one(PUT, row)
-}
-
-fn all(events: Vec<Row>, blocks: Vec<Row>) -> Result<Vec<SealedAuditRow>, StoreError> {
-    let of_events = events.into_iter().map(|row| sealed_row(row, false));
-    of_events.chain(blocks.into_iter().map(|row| sealed_row(row, true))).collect()
-}
-
-/// The hash is over the values as they stand, whatever they are: a row that no release could have written is one that was
-/// altered.
-fn sealed_row(mut columns: Row, is_block: bool) -> Result<SealedAuditRow, StoreError> {
-    let table = if is_block { "audit_blocks" } else { "audit_events" };
-    let position = columns.pop();
-    let domain = if is_block { digest::BLOCK } else { digest::EVENT };
-    let hash = digest::row_hash(domain, &columns);
-    let kind = match columns.get(2) {
-        Some(Value::Text(kind)) if !is_block => AuditClass::of(kind),
-        _ if is_block => AuditClass::Block,
-        Some(_) | None => AuditClass::Security,
-    };
-    let mut row = Decoder::new(table, columns);
-    let id = row.id("id")?;
-    let mut at = row.time("at")?;
-    if is_block {
-        at = row.time("last_at")?;
-    }
-    let position = match position {
-        Some(Value::Integer(position)) => position,
-        Some(Value::Null) => 0,
-        Some(Value::Bytes(_) | Value::Text(_)) | None => return Err(row.corrupt("seal_position")),
-    };
-    Ok(SealedAuditRow { position, entry: SealEntry { class: kind, at, id, hash } })
-}
-
-fn decode(row: Row) -> Result<Seal, StoreError> {
-    let mut row = Decoder::new("audit_seals", row);
-    let id = row.count("id")?;
-    let previous = row.hash("previous_digest")?;
-    let (sealed_at, total, cutoffs) = (row.time("sealed_at")?, row.count("total")?, row.text("cutoffs")?);
-    let entries = row.bytes("entries")?;
-    let entries = digest::unpacked(&entries).ok_or_else(|| row.corrupt("entries"))?;
-    Ok(Seal {
-        sealing: Sealing { id, previous, sealed_at, total, cutoffs, entries },
-        digest: row.hash("digest")?,
-        key: row.array("key_id").map(KeyId::from_bytes)?,
-        signature: String::from_utf8(row.bytes("signature")?).map_err(|_| row.corrupt("signature"))?,
-    })
 }

@@ -52,8 +52,10 @@ use futures_util::future::BoxFuture;
 pub use audit_blocks::{Appended, AuditBlock, AuditBlocks, CallBatch, CallEvent, SharedSubject};
 pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome};
 pub use audit_intents::{AuditIntents, CallIntent};
-pub use audit_keeping::{AuditHold, AuditKeeping, Forget};
-pub use audit_seals::{AuditClass, AuditSeals, Cutoffs, Outside, Seal, SealEntry, SealedAuditRow, Sealing};
+pub use audit_keeping::{AuditHold, AuditKeeping, Forget, Forgotten};
+pub use audit_seals::{
+    AuditClass, AuditSeals, Cutoffs, FoundSeal, Outside, Seal, SealEntry, SealedAuditRow, Sealing,
+};
 pub use audit_sending::{AuditSending, NodeId};
 pub use authorizations::{
     AcceptedRequest, AuthorizationRecord, AuthorizationState, Authorizations, Consent, ConsentOutcome,

@@ -65,6 +65,38 @@ pub struct AuditRow {
     pub sealed: bool,
 }
 
+/// What stands as the kind of a row that cannot be read: it was altered behind the record's back.
+const UNREADABLE: &str = "unreadable";
+
+impl AuditRow {
+    /// A row that no release could have written, in its place among the others: that there is one must not be lost, and
+    /// must not keep the others from being read.
+    fn unreadable(table: &str, id: Id<AuditEvent>, at: Timestamp, sealed: bool) -> Self {
+        Self {
+            id,
+            at,
+            kind: UNREADABLE.to_owned(),
+            outcome: Outcome::Unknown,
+            reason: None,
+            reference: None,
+            user: None,
+            client_id: None,
+            server: None,
+            grant: None,
+            name: None,
+            address: None,
+            detail: BTreeMap::from([("table".to_owned(), table.to_owned())]),
+            sealed,
+        }
+    }
+
+    /// Whether nothing of it can be told but that it is there.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        self.kind == UNREADABLE
+    }
+}
+
 /// Rows per table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -95,7 +127,8 @@ pub struct Counts {
 /// What people may read.
 pub trait Queries: Send + Sync {
     /// Audit events, newest first, at most `limit`; the next page starts after (`at`, `id`) of the last row of
-    /// the one before, so that events which arrive meanwhile move nothing.
+    /// the one before, so that events which arrive meanwhile move nothing. A row that cannot be read is told as one
+    /// ([`AuditRow::is_unreadable`]); of a block of calls whatever the filter, because nobody knows what it holds.
     fn list_audit(
         &self,
         filter: AuditFilter,

@@ -21,6 +21,14 @@ macro_rules! statement_list {
 }
 pub(crate) use statement_list;
 
+/// A value, or nothing where it is larger than any of ours: SQLite would not read the row otherwise, nor those beside it.
+macro_rules! sane {
+    ($column:literal) => {
+        concat!("CASE WHEN octet_length(", $column, ") <= 4194304 THEN ", $column, " END")
+    };
+}
+pub(crate) use sane;
+
 /// All statements that the record runs.
 #[must_use]
 pub fn statements() -> Vec<Statement> {
@@ -29,6 +37,7 @@ pub fn statements() -> Vec<Statement> {
         crate::audit_events::STATEMENTS,
         crate::audit_intents::STATEMENTS,
         crate::audit_keeping::STATEMENTS,
+        crate::audit_keeping::forgetting::STATEMENTS,
         crate::audit_seals::STATEMENTS,
         crate::audit_sending::STATEMENTS,
         crate::authorizations::STATEMENTS,

@@ -139,7 +139,7 @@ impl UsageRecord for Engine {
             let (mut sums, mut rows, mut counted) = (BTreeMap::new(), 0, 0);
             let mut up_to = None;
             for seal in self.list_seals(after, SEALS).await? {
-                let seal = seal.sealing.id;
+                let seal = seal.seal.sealing.id;
                 for row in audit::under_seal(self, seal).await? {
                     count(&mut sums, &row);
                     rows += 1;

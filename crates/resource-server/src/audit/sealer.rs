@@ -29,6 +29,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60 * 60);
 const REMOVED_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Seals that are made at the end, at most.
 const LAST_SEALS: u32 = 200;
+/// How many seals are looked at for one that can be read.
+const LOOKED_BACK: u32 = 100;
 /// The type of the signed text.
 const TYP: &str = "audit-seal+jwt";
 
@@ -129,7 +131,7 @@ impl Sealer {
         if entries.is_empty() {
             return Ok(Round::Nothing);
         }
-        let (count, last) = (entries.len(), self.store.last_seal().await?);
+        let (count, last) = (entries.len(), last(self.store.as_ref()).await?);
         let seal = self.next(last.as_ref(), entries, None)?;
         Ok(if self.store.put_seal(seal).await? { Round::Sealed(count) } else { Round::Lost })
     }
@@ -193,7 +195,7 @@ impl Sealer {
     /// # Errors
     /// As [`Sealer::seal`].
     pub async fn seal_cutoffs(&self, cutoffs: &Cutoffs) -> Result<bool, SealError> {
-        let last = self.store.last_seal().await?;
+        let last = last(self.store.as_ref()).await?;
         let mut all = last.as_ref().map(|seal| seal.sealing.read_cutoffs()).unwrap_or_default();
         for (class, before) in cutoffs {
             let cutoff = all.entry(class.clone()).or_insert(*before);
@@ -299,11 +301,45 @@ impl Sealer {
 
     /// The last seal, where it outlives whatever is done to the record.
     async fn tell(&self) {
-        if let Ok(Some(seal)) = self.store.last_seal().await {
-            let (number, rows) = (seal.sealing.id, seal.sealing.total);
-            tracing::info!(seal = number, rows, checkpoint = seal.signature, "the audit is sealed");
+        let Ok(Some(found)) = self.store.last_seal().await else { return };
+        let (seal, rows) = (found.seal.sealing.id, found.seal.sealing.total);
+        if found.is_whole() {
+            tracing::info!(seal, rows, checkpoint = found.seal.signature, "the audit is sealed");
+        } else {
+            tracing::error!(seal, "the last seal of the audit was altered: run `sekisho audit verify`");
         }
     }
+}
+
+/// The seal that the next one follows. Of one that was altered so that it cannot be read as much as can be: it is found, and
+/// what comes after it is sealed all the same.
+async fn last(store: &dyn Store) -> Result<Option<Seal>, SealError> {
+    let Some(mut found) = store.last_seal().await? else { return Ok(None) };
+    if !found.is_whole() {
+        let before = whole(store).await?;
+        let sealing = before.as_ref().map(|seal| &seal.sealing);
+        if !found.has("total") {
+            found.seal.sealing.total = sealing.map_or(0, |sealing| sealing.total);
+        }
+        if !found.has("cutoffs") {
+            found.seal.sealing.cutoffs = match sealing {
+                Some(sealing) => sealing.cutoffs.clone(),
+                None => Sealing::write_cutoffs(&Cutoffs::new())?,
+            };
+        }
+    }
+    Ok(Some(found.seal))
+}
+
+/// The last seal that can be read, if it is one of the last.
+async fn whole(store: &dyn Store) -> Result<Option<Seal>, StoreError> {
+    let last = store.last_seals(LOOKED_BACK).await?;
+    Ok(last.into_iter().find(store::FoundSeal::is_whole).map(|found| found.seal))
+}
+
+/// What may be gone, as the last seal says that can be read.
+pub(super) async fn readable_cutoffs(store: &dyn Store) -> Result<Cutoffs, StoreError> {
+    Ok(whole(store).await?.map(|seal| seal.sealing.read_cutoffs()).unwrap_or_default())
 }
 
 /// What the signature of a seal must say.

@@ -135,9 +135,9 @@ impl Sending {
             self.counters.set_audit_unsent(0);
             return Ok(false);
         };
-        let seal = seal.sealing.id;
+        let seal = seal.seal.sealing.id;
         if let Some(last) = self.store.last_seal().await? {
-            self.counters.set_audit_unsent(last.sealing.id.saturating_sub(sent));
+            self.counters.set_audit_unsent(last.seal.sealing.id.saturating_sub(sent));
         }
         let rows = self.store.audit_under_seal(seal).await?;
         for some in rows.chunks(AT_ONCE) {
@@ -163,6 +163,7 @@ impl Sending {
 /// An event as a log (docs/telemetry.md).
 fn log(row: &AuditRow, seal: u64) -> Log {
     let severity = match row.outcome {
+        _ if row.is_unreadable() => Severity::Error,
         Outcome::Failed => Severity::Error,
         Outcome::Ok => Severity::Info,
         Outcome::Refused | Outcome::Unknown => Severity::Warn,
@@ -192,7 +193,11 @@ fn log(row: &AuditRow, seal: u64) -> Log {
         at: row.at,
         severity,
         event: format!("sekisho.audit.{}", row.kind),
-        body: known.map_or("An event of a newer release.", |kind| kind.sentence()),
+        body: match known {
+            Some(kind) => kind.sentence(),
+            None if row.is_unreadable() => "A row of the audit was altered and cannot be read.",
+            None => "An event of a newer release.",
+        },
         attributes,
     }
 }

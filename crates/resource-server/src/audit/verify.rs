@@ -11,9 +11,9 @@ use protocol::id::{AuditEvent, Id};
 use protocol::jose::VerifyingKeys;
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
-use store::{AuditClass, Cutoffs, Seal, SealEntry, SealedAuditRow, Store, StoreError};
+use store::{AuditClass, Cutoffs, FoundSeal, SealEntry, SealedAuditRow, Store, StoreError};
 
-use super::sealer::{SealClaims, claims, read_checkpoint};
+use super::sealer::{SealClaims, claims, read_checkpoint, readable_cutoffs};
 
 /// Seals per reading.
 const PAGE: u32 = 20;
@@ -130,7 +130,7 @@ impl Findings {
 /// Looks at every seal and every sealed row. `progress` is told seals that were looked at, and all.
 ///
 /// # Errors
-/// If the record does not answer, or holds a row that no release could have written.
+/// If the record does not answer.
 pub async fn verify_audit(
     store: &dyn Store,
     keys: &VerifyingKeys,
@@ -149,31 +149,33 @@ pub async fn verify_audit(
         }
         return Ok(findings);
     };
-    let mut walk = Walk { keys, cutoffs: last.sealing.read_cutoffs(), before: None, findings };
+    let cutoffs = readable_cutoffs(store).await?;
+    let mut walk = Walk { keys, cutoffs, before: None, findings };
     loop {
-        let after = walk.before.as_ref().map_or(0, |(id, _, _)| *id);
+        let after = walk.before.as_ref().map_or(0, |before| before.id);
         let page = store.list_seals(after, PAGE).await?;
-        for seal in &page {
-            if seal.sealing.id > last.sealing.id {
+        for found in &page {
+            let id = found.seal.sealing.id;
+            if id > last.seal.sealing.id {
                 break;
             }
-            let rows = store.sealed_rows(seal.sealing.id).await?;
+            let rows = store.sealed_rows(id).await?;
             // What is too old goes while this goes on: then a later seal says so, and this goes on to that one.
-            if walk.lacks(&seal.sealing.entries, &rows)
+            if walk.lacks(&found.seal.sealing.entries, &rows)
                 && let Some(newer) = store.last_seal().await?
-                && newer.sealing.id > last.sealing.id
+                && newer.seal.sealing.id > last.seal.sealing.id
             {
-                walk.cutoffs = newer.sealing.read_cutoffs();
+                walk.cutoffs = readable_cutoffs(store).await?;
                 last = newer;
             }
-            walk.seal(seal, &rows, checkpoint);
-            progress(seal.sealing.id, last.sealing.id);
+            walk.seal(found, &rows, checkpoint);
+            progress(id, last.seal.sealing.id);
         }
-        if page.last().is_none_or(|seal| seal.sealing.id >= last.sealing.id) {
+        if page.last().is_none_or(|found| found.seal.sealing.id >= last.seal.sealing.id) {
             break;
         }
     }
-    let end = last.sealing.id;
+    let end = last.seal.sealing.id;
     let mut findings = walk.findings;
     let outside = store.outside_seals().await?;
     findings.unsealed = outside.unsealed;
@@ -183,51 +185,76 @@ pub async fn verify_audit(
     if let Some(kept) = checkpoint.filter(|kept| kept.seal > end) {
         findings.add(Fault::TailCut(end, kept.seal));
     }
-    findings.last = Some((end, last.signature));
+    findings.last = last.has("signature").then_some((end, last.seal.signature));
     Ok(findings)
+}
+
+/// The seal before, as far as it can be read.
+struct Before {
+    id: u64,
+    digest: Option<Hash>,
+    total: Option<u64>,
 }
 
 /// On the way from the first seal to the last.
 struct Walk<'a> {
     keys: &'a VerifyingKeys,
     cutoffs: Cutoffs,
-    /// Number, digest and total of the seal before.
-    before: Option<(u64, Hash, u64)>,
+    before: Option<Before>,
     findings: Findings,
 }
 
 impl Walk<'_> {
-    fn seal(&mut self, seal: &Seal, rows: &[SealedAuditRow], checkpoint: Option<&SealClaims>) {
-        let sealing = &seal.sealing;
-        let id = sealing.id;
-        let count = u64::try_from(sealing.entries.len()).unwrap_or(u64::MAX);
-        match &self.before {
-            None => {
-                let may_begin = self.cutoffs.get(FIRST_SEAL).and_then(|first| u64::try_from(*first).ok());
-                if id > may_begin.unwrap_or(1) {
-                    self.findings.add(Fault::FrontCut(id));
-                }
+    fn seal(&mut self, found: &FoundSeal, rows: &[SealedAuditRow], checkpoint: Option<&SealClaims>) {
+        let (seal, id) = (&found.seal, found.seal.sealing.id);
+        self.follows(found);
+        let digest = seal.sealing.digest();
+        if found.is_whole() {
+            let is_as_counted = u64::try_from(found.count).is_ok_and(|count| count == counted(found));
+            if digest != seal.digest || !is_as_counted {
+                self.findings.add(Fault::SealAltered(id));
             }
-            Some((number, digest, total)) => {
-                if id != number + 1 || sealing.previous != *digest || sealing.total != total + count {
-                    self.findings.add(Fault::SealsBroken(*number, id));
-                }
+            let claims = claims(&seal.sealing, &digest);
+            if read_checkpoint(self.keys, &seal.signature).as_ref() != Ok(&claims) {
+                self.findings.add(Fault::Unsigned(id));
             }
-        }
-        let digest = sealing.digest();
-        if digest != seal.digest {
+            if checkpoint.is_some_and(|kept| kept.seal == id && *kept != claims) {
+                self.findings.add(Fault::CheckpointDiffers(id));
+            }
+        } else {
             self.findings.add(Fault::SealAltered(id));
         }
-        let signed = read_checkpoint(self.keys, &seal.signature);
-        if signed.as_ref() != Ok(&claims(sealing, &digest)) {
-            self.findings.add(Fault::Unsigned(id));
+        // Without them nobody knows which rows are under it.
+        if found.has("entries") {
+            self.rows(id, &seal.sealing.entries, rows);
         }
-        if checkpoint.is_some_and(|kept| kept.seal == id && *kept != claims(sealing, &digest)) {
-            self.findings.add(Fault::CheckpointDiffers(id));
-        }
-        self.rows(id, &sealing.entries, rows);
-        self.before = Some((id, seal.digest, sealing.total));
+        self.before = Some(Before {
+            id,
+            digest: found.has("digest").then_some(seal.digest),
+            total: found.has("total").then_some(seal.sealing.total),
+        });
         self.findings.seals += 1;
+    }
+
+    /// That it follows the one before, as far as both can be read.
+    fn follows(&mut self, found: &FoundSeal) {
+        let (sealing, id) = (&found.seal.sealing, found.seal.sealing.id);
+        let Some(before) = &self.before else {
+            let may_begin = self.cutoffs.get(FIRST_SEAL).and_then(|first| u64::try_from(*first).ok());
+            if id > may_begin.unwrap_or(1) {
+                self.findings.add(Fault::FrontCut(id));
+            }
+            return;
+        };
+        let is_next = id == before.id + 1;
+        let is_after =
+            !found.has("previous_digest") || before.digest.is_none_or(|digest| digest == sealing.previous);
+        let adds_up = !found.has("total")
+            || !found.has("entries")
+            || before.total.is_none_or(|total| total.saturating_add(counted(found)) == sealing.total);
+        if !(is_next && is_after && adds_up) {
+            self.findings.add(Fault::SealsBroken(before.id, id));
+        }
     }
 
     fn rows(&mut self, seal: u64, entries: &[SealEntry], rows: &[SealedAuditRow]) {
@@ -287,6 +314,11 @@ impl Walk<'_> {
     fn may_be_gone(&self, entry: &SealEntry) -> bool {
         self.cutoffs.get(entry.class.as_str()).is_some_and(|cutoff| entry.at.micros() < *cutoff)
     }
+}
+
+/// How many rows it names.
+fn counted(found: &FoundSeal) -> u64 {
+    u64::try_from(found.seal.sealing.entries.len()).unwrap_or(u64::MAX)
 }
 
 /// Of which class it is follows from its kind, which is hashed; a release may have another class for it than the one that sealed.

@@ -7,6 +7,7 @@ mod export;
 mod keep;
 pub(super) mod noted;
 mod own_file;
+mod unreadable;
 mod verify;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use protocol::oauth::client_metadata::is_hidden;
 use protocol::world::Clock;
 use store::{AuditFilter, AuditKind, AuditRow, Outcome, Store};
 
+use self::unreadable::Unreadable;
 use super::docs::{Reader, offer, print, when};
 use super::{ConfigArgument, Failure};
 use crate::config::Config;
@@ -124,13 +126,12 @@ pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
             let file = arguments.config.as_ref().ok_or_else(|| {
                 Failure::Arguments("say which configuration: `--config FILE`, or SEKISHO_CONFIG".to_owned())
             })?;
-            runtime.block_on(read(arguments, &wiring::load_to_tend(file)?))?;
-            Ok(ExitCode::SUCCESS)
+            runtime.block_on(read(arguments, &wiring::load_to_tend(file)?))
         }
     }
 }
 
-async fn read(arguments: &AuditArguments, config: &Config) -> Result<(), Failure> {
+async fn read(arguments: &AuditArguments, config: &Config) -> Result<ExitCode, Failure> {
     let store = wiring::open_existing_store(config).await?;
     let wanted = Wanted::new(arguments, &SystemClock::default());
     if arguments.limit == 0 {
@@ -141,9 +142,13 @@ async fn read(arguments: &AuditArguments, config: &Config) -> Result<(), Failure
     rows.extend(on_their_way(arguments.limit, store.as_ref(), &wanted).await?);
     noted::note(&store, "audit", noted::filter(arguments)).await?;
     if rows.is_empty() && !arguments.json {
-        return print(NOTHING);
+        print(NOTHING)?;
+        return Ok(ExitCode::SUCCESS);
     }
-    print(&show(arguments, &rows, store.as_ref()).await?)
+    print(&show(arguments, &rows, store.as_ref()).await?)?;
+    let mut unreadable = Unreadable::default();
+    unreadable.note(&rows);
+    Ok(unreadable.exit_code())
 }
 
 /// Everything, page by page, so that a long record needs no more memory than a short one.
@@ -152,8 +157,9 @@ async fn all(
     store: &dyn Store,
     wanted: &Wanted,
     mut offer: impl FnMut(&str) -> Result<Reader, Failure>,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let (mut page, mut is_empty, mut people) = (None, true, People::default());
+    let mut unreadable = Unreadable::default();
     loop {
         let mut rows = store.export_audit(wanted.filter.clone(), page, PAGE).await?;
         let full = rows.len() == PAGE as usize;
@@ -163,10 +169,14 @@ async fn all(
         is_empty &= rows.is_empty();
         // A reader that has gone away wants no more.
         if !rows.is_empty() && offer(&show(arguments, &rows, store).await?)? == Reader::Gone {
-            return Ok(());
+            return Ok(unreadable.exit_code());
         }
+        unreadable.note(&rows);
         if !full {
-            return if is_empty && !arguments.json { offer(NOTHING).map(|_| ()) } else { Ok(()) };
+            if is_empty && !arguments.json {
+                offer(NOTHING)?;
+            }
+            return Ok(unreadable.exit_code());
         }
     }
 }
@@ -239,7 +249,7 @@ impl Wanted {
 
     fn is_by_name(&self, row: &AuditRow) -> bool {
         let Some(part) = &self.part else { return true };
-        row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(part))
+        row.is_unreadable() || row.name.as_ref().is_some_and(|name| name.to_lowercase().contains(part))
     }
 }
 
@@ -307,6 +317,9 @@ const fn outcome(row: &AuditRow) -> &'static str {
 
 /// What happened in a few words: the tool or the method of a call, else the reason.
 fn what(row: &AuditRow) -> String {
+    if row.is_unreadable() {
+        return format!("{}, altered", unreadable::what(row));
+    }
     let detail = |name: &str| row.detail.get(name).cloned();
     let call = detail("tool").or_else(|| detail("name")).or_else(|| detail("method"));
     match (call, row.reason.clone()) {

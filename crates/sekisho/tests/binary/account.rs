@@ -115,6 +115,55 @@ async fn the_audit_is_sealed_and_verified_beside_a_running_sekisho() {
     }
 }
 
+/// ST-19, F-25: of rows that somebody altered so that they cannot be read each is told, and everything else goes on.
+#[tokio::test]
+async fn st_19_rows_that_cannot_be_read_are_told_and_hold_up_nothing_else() {
+    let folder = Folder::new("http://127.0.0.1:9/mcp");
+    let running = folder.serve();
+    let client = TestClient::register(&http(), &folder.issuer, LOOPBACK_REDIRECT).await.unwrap();
+    let tokens = client.obtain_tokens(&mut Browser::new(http()), "alice", &folder.resource()).await.unwrap();
+    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+    let headers = [
+        ("content-type", "application/json"),
+        ("authorization", bearer.as_str()),
+        ("accept", "application/json, text/event-stream"),
+    ];
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+    let asked = request(http::Method::POST, &folder.resource(), &headers, body.into()).unwrap();
+    http().send(asked).await.unwrap();
+    until(&folder, &["audit", "verify"], " 0 not sealed yet");
+    running.kill();
+    let record = rusqlite::Connection::open(folder.path("record.db")).unwrap();
+    let tampered = record.execute("UPDATE audit_blocks SET packed = x'ff00'", []).unwrap();
+    assert_eq!(tampered, 1);
+    record.execute("UPDATE audit_events SET detail = 'x' WHERE kind = 'sign_in'", []).unwrap();
+    record.execute("UPDATE audit_seals SET signature = NULL, key_id = NULL WHERE id = 1", []).unwrap();
+    drop(record);
+    let said = ran(&folder, &["audit", "verify"], 3);
+    for finding in ["altered: block of calls ", "altered: event ", "altered: seal 1\n"] {
+        assert!(said.contains(finding), "{said}");
+    }
+    assert!(said.contains("The audit was changed."), "{said}");
+    let (to, at) = (folder.path("events.jsonl"), folder.path("cursor"));
+    let export = ["audit", "export", "--cursor", at.to_str().unwrap(), "--to", to.to_str().unwrap()];
+    let said = ran(&folder, &export, 3);
+    assert!(
+        said.contains("cannot be read: block of calls ") && said.contains("2 rows of the audit"),
+        "{said}"
+    );
+    let lines = std::fs::read_to_string(&to).unwrap();
+    let all = ran(&folder, &["audit", "--json", "--limit", "0"], 3);
+    for lines in [&lines, &all] {
+        let of = |kind: &str| lines.matches(&format!(r#""kind":"{kind}""#)).count();
+        assert_eq!((of("unreadable"), of("sign_in"), of("token_issued")), (2, 0, 1), "{lines}");
+    }
+    assert!(ran(&folder, &["audit"], 3).contains("block of calls, altered"));
+    // What is told is told once, and the export goes on from there.
+    assert!(!ran(&folder, &export, 0).contains("cannot be read"));
+    let said = ran(&folder, &["audit", "forget", "alice@example.com"], 1);
+    assert!(said.contains("Forgotten") && said.contains("1 block of calls cannot be read"), "{said}");
+}
+
 /// What was exported stays, whatever becomes of the cursor and whatever file is named by mistake.
 #[test]
 fn an_export_empties_no_file() {

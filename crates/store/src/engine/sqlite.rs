@@ -88,9 +88,9 @@ fn value(from: ValueRef<'_>) -> rusqlite::Result<Value> {
         ValueRef::Integer(value) => Value::Integer(value),
         ValueRef::Null => Value::Null,
         ValueRef::Real(_) => return Err(rusqlite::Error::InvalidQuery),
-        ValueRef::Text(text) => Value::Text(String::from_utf8(text.to_vec()).map_err(|e| {
-            rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(e))
-        })?),
+        // A text that is none is bytes, and refused where a text is read: it must not keep the rows beside it from being read.
+        ValueRef::Text(text) => String::from_utf8(text.to_vec())
+            .map_or_else(|error| Value::Bytes(error.into_bytes()), Value::Text),
     })
 }
 

@@ -13,7 +13,7 @@ use super::{AuditFilter, AuditRow};
 use crate::audit_blocks::{Event, SPAN, Unpacked};
 use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Value, params};
-use crate::statements::statement_list;
+use crate::statements::{sane, statement_list};
 use crate::{AuditKind, Outcome, StoreError};
 
 /// Blocks per reading: few at first, because a page mostly needs no more.
@@ -22,6 +22,9 @@ const MOST_BLOCKS: u32 = 64;
 /// Ids per reading of personal data, as many as `SUBJECTS` has parameters.
 const SUBJECTS_AT_ONCE: usize = 16;
 const MICROSECOND: Duration = Duration::from_micros(1);
+
+/// Of a row whose id is none.
+const NO_ID: Id<AuditEvent> = Id::from_bytes([0; 16]);
 
 /// The place of an event in the list.
 type Key = (Timestamp, Id<AuditEvent>);
@@ -33,14 +36,51 @@ pub(super) enum Order {
     Oldest,
 }
 
+/// The columns of an event, with its name and address.
+macro_rules! columns {
+    () => {
+        concat!(
+            "SELECT ",
+            sane!("e.id"),
+            ", e.at, ",
+            sane!("e.kind"),
+            ", ",
+            sane!("e.outcome"),
+            ", ",
+            sane!("e.reason"),
+            ", ",
+            sane!("e.reference"),
+            ", ",
+            sane!("e.user_id"),
+            ", ",
+            sane!("e.client_id"),
+            ", ",
+            sane!("e.server"),
+            ", ",
+            sane!("e.grant_id"),
+            ", ",
+            sane!("s.name"),
+            ", ",
+            sane!("s.address"),
+            ", ",
+            sane!("e.detail"),
+            ", e.seal_id"
+        )
+    };
+}
+
+macro_rules! blocks {
+    ($rest:literal) => {
+        concat!("SELECT ", sane!("id"), ", first_at, last_at, seal_id, ", sane!("packed"), $rest)
+    };
+}
+
 /// The events that are rows, narrowed by the index that serves best.
 macro_rules! rows {
     ($after:literal, $user:literal, $reference:literal, $order:literal) => {
         concat!(
-            "SELECT e.id, e.at, e.kind, e.outcome, e.reason, e.reference, e.user_id, e.client_id, e.server, \
-             e.grant_id, s.name, s.address, e.detail, e.seal_id \
-             FROM audit_events e LEFT JOIN audit_subjects s ON s.id = e.subject_id \
-             WHERE (e.at, e.id) ",
+            columns!(),
+            " FROM audit_events e LEFT JOIN audit_subjects s ON s.id = e.subject_id WHERE (e.at, e.id) ",
             $after,
             " ($1, $2) AND e.at >= $3 AND e.at < $4 \
              AND (CAST($5 AS TEXT) IS NULL OR e.kind = $5) AND (CAST($6 AS TEXT) IS NULL OR e.client_id = $6) \
@@ -76,20 +116,15 @@ statement_list! {
     AUDIT_OLDEST = rows!(all oldest);
     AUDIT_OF_USER_OLDEST = rows!(user oldest);
     AUDIT_OF_SIGN_IN_OLDEST = rows!(sign_in oldest);
-    AUDIT_BLOCKS = "SELECT id, first_at, last_at, seal_id, packed FROM audit_blocks \
-        WHERE (last_at, id) < ($1, $2) AND last_at >= $3 AND first_at <= $4 \
-        ORDER BY last_at DESC, id DESC LIMIT $5";
-    AUDIT_BLOCKS_OLDEST = "SELECT id, first_at, last_at, seal_id, packed FROM audit_blocks \
-        WHERE (first_at, id) > ($1, $2) AND last_at >= $3 AND first_at <= $4 \
-        ORDER BY first_at, id LIMIT $5";
-    UNDER_SEAL = "SELECT e.id, e.at, e.kind, e.outcome, e.reason, e.reference, e.user_id, e.client_id, e.server, \
-        e.grant_id, s.name, s.address, e.detail, e.seal_id, e.seal_position \
-        FROM audit_events e LEFT JOIN audit_subjects s ON s.id = e.subject_id WHERE e.seal_id = $1 \
-        ORDER BY e.seal_position";
-    BLOCKS_UNDER_SEAL = "SELECT id, first_at, last_at, seal_id, packed, seal_position FROM audit_blocks \
-        WHERE seal_id = $1 ORDER BY seal_position";
-    SUBJECTS = "SELECT id, name, address FROM audit_subjects \
-        WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    AUDIT_BLOCKS = blocks!(" FROM audit_blocks WHERE (last_at, id) < ($1, $2) AND last_at >= $3 AND first_at <= $4 \
+        ORDER BY last_at DESC, id DESC LIMIT $5");
+    AUDIT_BLOCKS_OLDEST = blocks!(" FROM audit_blocks WHERE (first_at, id) > ($1, $2) AND last_at >= $3 AND first_at <= $4 \
+        ORDER BY first_at, id LIMIT $5");
+    UNDER_SEAL = concat!(columns!(), ", e.seal_position FROM audit_events e LEFT JOIN audit_subjects s ON s.id = e.subject_id \
+        WHERE e.seal_id = $1 ORDER BY e.seal_position");
+    BLOCKS_UNDER_SEAL = blocks!(", seal_position FROM audit_blocks WHERE seal_id = $1 ORDER BY seal_position");
+    SUBJECTS = concat!("SELECT id, ", sane!("name"), ", ", sane!("address"), " FROM audit_subjects \
+        WHERE id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)");
 }
 
 /// One page of the list: the events after `after`, which is the place of the last one of the page before.
@@ -123,11 +158,8 @@ pub(crate) async fn under_seal(engine: &Engine, seal: u64) -> Result<Vec<AuditRo
     for mut row in engine.many(BLOCKS_UNDER_SEAL, params![seal]).await? {
         let position = position(row.pop())?;
         let block = Block::decode(row)?;
-        let unpacked = Unpacked::read(&block.packed).ok_or_else(|| block.corrupt())?;
-        for event in unpacked.matching(&every) {
-            let (row, subject) = unpacked.row(event, block.sealed).ok_or_else(|| block.corrupt())?;
-            found.push((position, row, subject));
-        }
+        let rows = block.rows(&every, |events| events).unwrap_or_else(|| vec![block.unreadable()]);
+        found.extend(rows.into_iter().map(|(row, subject)| (position, row, subject)));
     }
     // Stable: what stands in one block stays in its order.
     found.sort_by_key(|(position, _, _)| *position);
@@ -202,23 +234,26 @@ impl Page {
         self.found.get(self.limit.checked_sub(1)?).map(|(row, _)| row.at)
     }
 
-    fn add(&mut self, block: &Block, filter: &AuditFilter, after: Key) -> Result<(), StoreError> {
-        let unpacked = Unpacked::read(&block.packed).ok_or_else(|| block.corrupt())?;
-        let order = self.order;
-        let fits = |event: &Event| order.is_before(after, (event.at, event.id));
-        let events: Vec<Event> = match order {
-            Order::Newest => unpacked.matching(filter).rev().filter(fits).take(self.limit).collect(),
-            Order::Oldest => unpacked.matching(filter).filter(fits).take(self.limit).collect(),
+    fn add(&mut self, block: &Block, filter: &AuditFilter, after: Key) {
+        let (order, limit) = (self.order, self.limit);
+        let some = |mut events: Vec<Event>| {
+            events.retain(|event| order.is_before(after, (event.at, event.id)));
+            if order == Order::Newest {
+                events.reverse();
+            }
+            events.truncate(limit);
+            events
         };
-        for event in events {
-            self.found.push(unpacked.row(event, block.sealed).ok_or_else(|| block.corrupt())?);
+        match block.rows(filter, some) {
+            Some(rows) => self.found.extend(rows),
+            None if order.is_before(after, (block.last_at, block.id)) => self.found.push(block.unreadable()),
+            None => {}
         }
         self.found.sort_by(|(one, _), (other, _)| match order {
             Order::Newest => (other.at, other.id).cmp(&(one.at, one.id)),
             Order::Oldest => (one.at, one.id).cmp(&(other.at, other.id)),
         });
         self.found.truncate(self.limit);
-        Ok(())
     }
 }
 
@@ -228,6 +263,7 @@ struct Block {
     first_at: Timestamp,
     last_at: Timestamp,
     sealed: bool,
+    /// Nothing, if it is larger than any of ours.
     packed: Vec<u8>,
 }
 
@@ -235,16 +271,27 @@ impl Block {
     fn decode(row: Row) -> Result<Self, StoreError> {
         let mut row = Decoder::new("audit_blocks", row);
         Ok(Self {
-            id: row.id("id")?,
+            id: row.id("id").unwrap_or(NO_ID),
             first_at: row.time("first_at")?,
             last_at: row.time("last_at")?,
             sealed: row.opt_int("seal_id")?.is_some(),
-            packed: row.bytes("packed")?,
+            packed: row.opt_bytes("packed")?.unwrap_or_default(),
         })
     }
 
-    fn corrupt(&self) -> StoreError {
-        StoreError::Corrupt { table: "audit_blocks", column: "packed", row: self.id.to_string() }
+    /// Of the events that a filter lets through, in the order of time and id, some. `None` if it cannot be read.
+    fn rows(
+        &self,
+        filter: &AuditFilter,
+        some: impl FnOnce(Vec<Event>) -> Vec<Event>,
+    ) -> Option<Vec<(AuditRow, Option<[u8; 16]>)>> {
+        let unpacked = Unpacked::read(&self.packed)?;
+        let events = some(unpacked.matching(filter).collect());
+        events.into_iter().map(|event| unpacked.row(event, self.sealed)).collect()
+    }
+
+    fn unreadable(&self) -> (AuditRow, Option<[u8; 16]>) {
+        (AuditRow::unreadable("audit_blocks", self.id, self.last_at, self.sealed), None)
     }
 }
 
@@ -280,7 +327,7 @@ async fn add_blocks(
         let is_last = rows.len() < blocks as usize;
         for row in rows {
             let block = Block::decode(row)?;
-            page.add(&block, filter, after)?;
+            page.add(&block, filter, after);
             place = match page.order {
                 Order::Newest => (block.last_at, block.id),
                 Order::Oldest => (block.first_at, block.id),
@@ -320,6 +367,16 @@ async fn with_subjects(
 }
 
 fn decode(row: Row) -> Result<AuditRow, StoreError> {
+    let place = (row.first().cloned(), row.get(1).cloned(), row.last().cloned());
+    whole(row).or_else(|_| {
+        let (id, at, seal) = place;
+        let mut row = Decoder::new("audit_events", [id, at, seal].into_iter().flatten().collect());
+        let (id, at) = (row.id("id").unwrap_or(NO_ID), row.time("at")?);
+        Ok(AuditRow::unreadable("audit_events", id, at, row.opt_int("seal_id")?.is_some()))
+    })
+}
+
+fn whole(row: Row) -> Result<AuditRow, StoreError> {
     let mut row = Decoder::new("audit_events", row);
     Ok(AuditRow {
         id: row.id("id")?,

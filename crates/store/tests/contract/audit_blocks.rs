@@ -301,16 +301,49 @@ async fn a_block_sent_twice_is_one_block(store: Opened) {
     assert_eq!(store.list_audit(AuditFilter::default(), None, 10).await.unwrap().len(), 2);
 }
 
+/// It stands in its place, in whatever order and page, and keeps nothing else from being read.
 async fn a_block_that_was_altered_is_named(store: Opened) {
-    store.append_blocks(&two_calls(), &[], &[]).await.unwrap();
-    let zero = if store.is_postgres() { "'\\x00'" } else { "x'00'" };
-    store.tamper(&format!("UPDATE audit_blocks SET packed = {zero}")).await;
-    let error = store.list_audit(AuditFilter::default(), None, 10).await.unwrap_err();
-    let first: Id<AuditEvent> = id(1);
-    assert_eq!(
-        error.to_string(),
-        format!("impossible row `{first}` in table `audit_blocks`, column `packed`")
-    );
+    let at = |seconds: u64| NOW.plus(std::time::Duration::from_secs(seconds));
+    let blocks: Vec<AuditBlock> = (1_u64..=3)
+        .flat_map(|number| {
+            let known = Known {
+                key: (at(number * 60), id(number)),
+                kind: AuditKind::Call,
+                user: Some(1),
+                client: None,
+                server: None,
+                reference: false,
+            };
+            AuditBlock::pack(vec![known.as_call()])
+        })
+        .collect();
+    store.append_blocks(&blocks, &[], &[]).await.unwrap();
+    let (short, long) = if store.is_postgres() {
+        ("'\\xff00'", "decode(repeat('00', 5000000), 'hex')")
+    } else {
+        ("x'ff00'", "zeroblob(50000000)")
+    };
+    for damage in [short, long] {
+        let place = at(120).micros();
+        store.tamper(&format!("UPDATE audit_blocks SET packed = {damage} WHERE last_at = {place}")).await;
+        let kinds = |rows: &[store::AuditRow]| rows.iter().map(|row| row.kind.clone()).collect::<Vec<_>>();
+        let filter = AuditFilter { client_id: Some("another".to_owned()), ..AuditFilter::default() };
+        for limit in [10, 1] {
+            let (mut newest, mut oldest) = (Vec::new(), Vec::new());
+            for _ in 0..3 {
+                let last = newest.last().map(|row: &store::AuditRow| (row.at, row.id));
+                newest.extend(store.list_audit(AuditFilter::default(), last, limit).await.unwrap());
+                let last = oldest.last().map(|row: &store::AuditRow| (row.at, row.id));
+                oldest.extend(store.export_audit(AuditFilter::default(), last, limit).await.unwrap());
+            }
+            assert_eq!(kinds(&newest), ["call", "unreadable", "call"], "{limit}");
+            assert_eq!(kinds(&oldest), ["call", "unreadable", "call"], "{limit}");
+            assert_eq!((newest[1].id, newest[1].at), (id(2), at(120)));
+            assert!(newest[1].is_unreadable() && !newest[0].is_unreadable());
+        }
+        let others = store.list_audit(filter, None, 10).await.unwrap();
+        assert_eq!(kinds(&others), ["unreadable"], "nobody knows whose calls they were");
+    }
 }
 
 /// By the schema itself: what a page may leave unread rests on it.

@@ -37,7 +37,7 @@ async fn seal_all(store: &Opened) {
         if entries.is_empty() {
             return;
         }
-        let before = store.last_seal().await.unwrap();
+        let before = store.last_seal().await.unwrap().map(|found| found.seal);
         let sealing = Sealing {
             id: before.as_ref().map_or(0, |seal| seal.sealing.id) + 1,
             previous: before.as_ref().map_or(Hash::from_bytes([0; 32]), |seal| seal.digest),
@@ -233,13 +233,7 @@ async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
     let before = store.unsealed_rows().await.unwrap();
     let mut forgotten = event(AuditKind::PersonForgotten);
     forgotten.at = NOW.plus(MINUTE);
-    let begun = store::AuditEvent { id: id(400), outcome: Outcome::Unknown, ..forgotten.clone() };
-    let forget = |in_spite_of_holds| Forget {
-        user: alice.id,
-        in_spite_of_holds,
-        begun: begun.clone(),
-        audit: forgotten.clone(),
-    };
+    let forget = |in_spite_of_holds| Forget { user: alice.id, in_spite_of_holds, audit: forgotten.clone() };
     let hold = hold(100, Some(1), None, NOW);
     store.put_hold(hold, event(AuditKind::AuditHeld)).await.unwrap();
     assert_eq!(store.forget_person(forget(false), &|_, _| {}).await.unwrap(), None);
@@ -250,7 +244,10 @@ async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
     assert_eq!(names().await, ["person 9", "person 2", "person 1"], "what is held is not touched");
     assert!(store.find_user(alice.id).await.unwrap().unwrap().name.is_some());
     store.end_hold(id(100), event(AuditKind::AuditHoldEnded)).await.unwrap();
-    assert_eq!(store.forget_person(forget(false), &|_, _| {}).await.unwrap(), Some(2));
+    let done = store.forget_person(forget(false), &|_, _| {}).await.unwrap();
+    assert_eq!(done, Some(store::Forgotten { names: 2, unreadable: 0 }));
+    let told = AuditFilter { kind: Some(AuditKind::PersonForgotten), ..AuditFilter::default() };
+    assert_eq!(store.list_audit(told, None, 10).await.unwrap().len(), 1, "one event for what is done once");
     let after = store.unsealed_rows().await.unwrap();
     assert!(before.iter().all(|row| after.contains(row)), "what is sealed is as it was");
     assert_eq!(names().await, ["person 2"]);

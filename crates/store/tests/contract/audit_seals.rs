@@ -16,6 +16,7 @@ contract! {
     a_row_is_hashed_by_all_it_says_and_by_nothing_else,
     a_seal_comes_back_as_it_went_in,
     both_engines_seal_the_same_bytes,
+    what_cannot_be_read_keeps_nothing_else_from_being_read,
 }
 
 fn seal(before: Option<&Seal>, entries: Vec<SealEntry>) -> Seal {
@@ -138,9 +139,13 @@ async fn a_seal_comes_back_as_it_went_in(store: Opened) {
     for seal in [&first, &second, &third] {
         assert!(store.put_seal(seal.clone()).await.unwrap());
     }
-    assert_eq!(store.last_seal().await.unwrap().as_ref(), Some(&third));
-    assert_eq!(store.list_seals(0, 10).await.unwrap(), [first, second.clone(), third.clone()]);
-    assert_eq!(store.list_seals(1, 1).await.unwrap(), [second]);
+    assert_eq!(store.last_seal().await.unwrap().map(|found| found.seal).as_ref(), Some(&third));
+    let found = store.list_seals(0, 10).await.unwrap();
+    assert!(found.iter().all(store::FoundSeal::is_whole));
+    assert_eq!(found.iter().map(|found| found.count).collect::<Vec<_>>(), [2, 3, 0]);
+    let seals = |found: Vec<store::FoundSeal>| found.into_iter().map(|found| found.seal).collect::<Vec<_>>();
+    assert_eq!(seals(found), [first, second.clone(), third.clone()]);
+    assert_eq!(seals(store.list_seals(1, 1).await.unwrap()), [second]);
     assert_eq!(third.sealing.read_cutoffs()["calls"], 7);
 }
 
@@ -150,4 +155,48 @@ async fn both_engines_seal_the_same_bytes(store: Opened) {
     let digest = seal(None, store.unsealed_rows().await.unwrap()).digest;
     let text: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(text, "2c7686d32710ff8fd2d09f78954d92524d1a3dd89e14e02574119ddb5284f40e");
+}
+
+/// ST-19: whatever was done to one, the others can be looked at.
+async fn what_cannot_be_read_keeps_nothing_else_from_being_read(store: Opened) {
+    filled(&store).await;
+    let rows = store.unsealed_rows().await.unwrap();
+    let first = seal(None, rows[..2].to_vec());
+    let second = seal(Some(&first), rows[2..].to_vec());
+    assert!(store.put_seal(first.clone()).await.unwrap() && store.put_seal(second.clone()).await.unwrap());
+    let (hex, huge) = if store.is_postgres() {
+        ("'\\xff'", "decode(repeat('00', 5000000), 'hex')")
+    } else {
+        ("x'ff'", "zeroblob(50000000)")
+    };
+    for column in ["previous_digest", "entries", "digest", "key_id", "signature"] {
+        for value in ["NULL", hex, huge] {
+            if store
+                .try_tamper(&format!("UPDATE audit_seals SET {column} = {value} WHERE id = 1"))
+                .await
+                .is_err()
+            {
+                continue;
+            }
+            let found = store.list_seals(0, 10).await.unwrap();
+            let unreadable: Vec<_> = found.iter().map(|found| found.unreadable.clone()).collect();
+            assert_eq!(unreadable, [vec![column], vec![]], "{value}");
+            assert_eq!(found[1].seal, second);
+        }
+        store.tamper("DELETE FROM audit_seals").await;
+        store.tamper("UPDATE audit_events SET seal_id = NULL").await;
+        store.tamper("UPDATE audit_blocks SET seal_id = NULL").await;
+        assert!(
+            store.put_seal(first.clone()).await.unwrap() && store.put_seal(second.clone()).await.unwrap()
+        );
+    }
+    // The same of the rows under it.
+    let kind = "UPDATE audit_blocks SET packed = ";
+    store.tamper(&format!("{kind}{huge}")).await;
+    let now = store.sealed_rows(2).await.unwrap();
+    let entries: Vec<SealEntry> = now.iter().map(|row| row.entry).collect();
+    assert_eq!((&entries[..2], entries.len()), (&rows[2..4], 3));
+    assert_ne!(entries[2].hash, rows[4].hash);
+    let told = store.audit_under_seal(2).await.unwrap();
+    assert_eq!(told.iter().map(|row| row.is_unreadable()).collect::<Vec<_>>(), [false, false, true]);
 }

@@ -56,7 +56,7 @@ async fn verified(world: &World, kept: Option<&SealClaims>) -> Findings {
 }
 
 async fn checkpoint(world: &World) -> SealClaims {
-    let seal = world.store.last_seal().await.unwrap().unwrap();
+    let seal = world.store.last_seal().await.unwrap().unwrap().seal;
     read_checkpoint(&keys(world), &seal.signature).unwrap()
 }
 
@@ -179,7 +179,7 @@ async fn st_19_a_seal_in_between_that_was_removed_is_found() {
 #[tokio::test]
 async fn st_19_what_was_sealed_anew_without_the_key_is_forged() {
     let world = sealed().await;
-    let mut seal = world.store.last_seal().await.unwrap().unwrap();
+    let mut seal = world.store.last_seal().await.unwrap().unwrap().seal;
     seal.sealing.entries.pop();
     seal.sealing.total -= 1;
     seal.digest = seal.sealing.digest();
@@ -213,6 +213,80 @@ async fn st_19_a_seal_that_was_altered_is_found() {
     let world = sealed().await;
     tamper(&world, "UPDATE audit_seals SET sealed_at = sealed_at + 1 WHERE id = 4");
     assert_eq!(told(&verified(&world, None).await), ["altered", "forged"]);
+}
+
+/// ST-19: whatever one cell of a seal is made, it is a finding, and every other row is looked at.
+#[tokio::test]
+async fn st_19_a_seal_of_which_a_cell_cannot_be_read_is_found_and_the_others_are_verified() {
+    let world = sealed().await;
+    let record = rusqlite::Connection::open(world.record()).unwrap();
+    record.execute_batch("CREATE TABLE kept AS SELECT * FROM audit_seals WHERE id = 3").unwrap();
+    for (column, rows) in
+        [("digest", 9), ("signature", 9), ("key_id", 9), ("previous_digest", 9), ("entries", 8)]
+    {
+        for value in ["x'00'", "zeroblob(50000000)", "NULL"] {
+            let sql = format!("UPDATE OR IGNORE audit_seals SET {column} = {value} WHERE id = 3");
+            if record.execute(&sql, []).unwrap() == 0 {
+                continue;
+            }
+            let found = verified(&world, None).await;
+            let is_told = matches!(found.faults[..], [Fault::SealAltered(3) | Fault::Unsigned(3)]);
+            assert!(is_told, "{column} = {value}: {:?}", found.faults);
+            assert_eq!((found.count, found.seals, found.rows), (1, 6, rows), "{column} = {value}");
+        }
+        let sql = format!("UPDATE audit_seals SET {column} = (SELECT {column} FROM kept) WHERE id = 3");
+        record.execute(&sql, []).unwrap();
+    }
+    assert_eq!(verified(&world, None).await.count, 0, "the control");
+}
+
+/// B30: how many rows it has stands beside its entries, too.
+#[tokio::test]
+async fn st_19_a_seal_whose_count_was_changed_is_found() {
+    let world = sealed().await;
+    tamper(&world, "UPDATE audit_seals SET count = -1 WHERE id = 4");
+    assert_eq!(verified(&world, None).await.faults, [Fault::SealAltered(4)]);
+}
+
+/// ST-19: a row of which nothing can be made is one that was altered.
+#[tokio::test]
+async fn st_19_a_row_that_cannot_be_read_is_named_and_the_others_are_verified() {
+    for sql in [
+        "UPDATE audit_blocks SET packed = x'ff00'",
+        "UPDATE audit_blocks SET packed = zeroblob(50000000)",
+        "UPDATE audit_events SET detail = CAST(x'ff' AS TEXT) WHERE detail LIKE '%\"3\"%'",
+        "UPDATE audit_events SET detail = CAST(zeroblob(50000000) AS TEXT) WHERE detail LIKE '%\"3\"%'",
+        "UPDATE audit_events SET id = x'ff' WHERE detail LIKE '%\"3\"%'",
+    ] {
+        let world = sealed().await;
+        tamper(&world, sql);
+        let found = verified(&world, None).await;
+        assert_eq!((told(&found), found.rows), (vec!["altered".to_owned()], 8), "{sql}: {:?}", found.faults);
+    }
+}
+
+/// What comes after a last seal that was altered is sealed all the same, and only that one is a finding.
+#[tokio::test]
+async fn st_19_a_last_seal_that_cannot_be_read_keeps_nothing_from_being_sealed() {
+    for column in ["signature", "entries", "digest", "cutoffs", "total"] {
+        let world = sealed().await;
+        let before = crate::fixture::START.plus(std::time::Duration::from_secs(103));
+        let cutoffs = Cutoffs::from([("security".to_owned(), before.micros())]);
+        assert!(sealer(&world).seal_cutoffs(&cutoffs).await.unwrap());
+        tamper(&world, "DELETE FROM audit_events WHERE detail LIKE '%\"1\"%' OR detail LIKE '%\"2\"%'");
+        event(&world, 7).await;
+        seal_all(&world).await;
+        tamper(&world, &format!("UPDATE OR IGNORE audit_seals SET {column} = NULL WHERE id = 8"));
+        if column == "digest" {
+            tamper(&world, "UPDATE audit_seals SET digest = x'00' WHERE id = 8");
+        }
+        event(&world, 8).await;
+        event(&world, 9).await;
+        seal_all(&world).await;
+        let found = verified(&world, None).await;
+        assert_eq!(found.faults, [Fault::SealAltered(8)], "{column}");
+        assert_eq!((found.seals, found.unsealed, found.expired), (9, 0, 2), "{column}");
+    }
 }
 
 /// What may be gone is said by a seal, and by nothing else.

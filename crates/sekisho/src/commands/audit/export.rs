@@ -14,10 +14,11 @@ use clap::Args;
 use protocol::secret::Hash;
 use protocol::world::{Clock as _, Timestamp};
 use serde::{Deserialize, Serialize};
-use store::{AuditRow, AuditSeals as _, Engine, Queries as _};
+use store::{AuditRow, AuditSeals as _, Engine, FoundSeal, Queries as _};
 
 use super::super::docs::{Reader, offer};
 use super::super::{ConfigArgument, Failure};
+use super::unreadable::Unreadable;
 use super::{json, own_file, parse_age};
 use crate::wiring;
 use crate::world::SystemClock;
@@ -111,7 +112,9 @@ impl Cursor {
     async fn check(&self, store: &Engine) -> Result<(), Failure> {
         let Some(before) = self.seal.checked_sub(1) else { return Ok(()) };
         let there = store.list_seals(before, 1).await?;
-        if there.first().is_some_and(|seal| seal.sealing.id == self.seal && hex(&seal.digest) == self.digest)
+        if there
+            .first()
+            .is_some_and(|there| there.seal.sealing.id == self.seal && hex(&there.seal.digest) == self.digest)
         {
             return Ok(());
         }
@@ -200,10 +203,12 @@ pub(super) async fn run(arguments: &ExportArguments) -> Result<ExitCode, Failure
     }
     let mut out = Out::open(&cursor)?;
     let since = cursor.since.map(Timestamp::from_micros);
+    let mut unreadable = Unreadable::default();
     loop {
-        let gone = pass(&store, arguments, since, (&mut cursor, &mut out)).await?;
+        let to = (&mut cursor, &mut out, &mut unreadable);
+        let gone = pass(&store, arguments, since, to).await?;
         if gone || !arguments.follow {
-            return Ok(ExitCode::SUCCESS);
+            return Ok(unreadable.exit_code());
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -214,7 +219,7 @@ async fn pass(
     store: &Engine,
     arguments: &ExportArguments,
     since: Option<Timestamp>,
-    (cursor, out): (&mut Cursor, &mut Out),
+    (cursor, out, unreadable): (&mut Cursor, &mut Out, &mut Unreadable),
 ) -> Result<bool, Failure> {
     loop {
         // A restore may have come in between.
@@ -223,7 +228,7 @@ async fn pass(
         if seals.is_empty() {
             return Ok(false);
         }
-        for seal in seals {
+        for FoundSeal { seal, .. } in seals {
             let id = seal.sealing.id;
             let rows = store.audit_under_seal(id).await?;
             let wanted = |row: &&AuditRow| since.is_none_or(|since| row.at >= since);
@@ -231,6 +236,7 @@ async fn pass(
             if !text.is_empty() && out.write(&text)? == Reader::Gone {
                 return Ok(true);
             }
+            unreadable.note(&rows);
             *cursor = Cursor { seal: id, digest: hex(&seal.digest), bytes: out.bytes, ..cursor.clone() };
             if let Some(file) = &arguments.cursor {
                 cursor.write(file)?;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
 use protocol::id::{AuditEvent as EventOf, Id};
 use protocol::world::Timestamp;
-use store::{AuditEvent, AuditHold, AuditKeeping as _, AuditKind, Engine, Forget, Outcome};
+use store::{AuditEvent, AuditHold, AuditKeeping as _, AuditKind, Engine, Forget, Forgotten, Outcome};
 
 use super::super::docs::{moment, print};
 use super::super::progress::Told;
@@ -154,17 +154,15 @@ pub(super) async fn forget(arguments: &ForgetArguments) -> Result<ExitCode, Fail
     let person = people::find_one(store.as_ref(), &arguments.person).await?;
     let mut audit = event(&world, AuditKind::PersonForgotten);
     audit.user = Some(person.id);
-    let mut begun = event(&world, AuditKind::PersonForgotten);
-    (begun.user, begun.outcome) = (Some(person.id), Outcome::Unknown);
     let holds = store.list_holds().await?;
     if let Some(hold) = holds.iter().find(|hold| hold.user.is_none_or(|user| user == person.id)) {
         audit.detail.insert("in_spite_of", hold.id.to_string());
     }
     let told = Told::new("blocks of calls read");
-    let forget = Forget { user: person.id, in_spite_of_holds: arguments.force, begun, audit };
+    let forget = Forget { user: person.id, in_spite_of_holds: arguments.force, audit };
     let forgotten = store.forget_person(forget, &|blocks, all| told.tell(blocks, all)).await;
     told.finish();
-    let Some(count) = forgotten? else {
+    let Some(Forgotten { names: count, unreadable }) = forgotten? else {
         return Err(Failure::Arguments(
             "events of this person may be under a legal hold (`sekisho audit hold list`): what is held was not forgotten. \
              `--force` does it all the same"
@@ -176,5 +174,12 @@ pub(super) async fn forget(arguments: &ForgetArguments) -> Result<ExitCode, Fail
          next sign-in brings the name back.\n",
         person.id
     ))?;
-    Ok(ExitCode::SUCCESS)
+    if unreadable == 0 {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let blocks = if unreadable == 1 { "1 block" } else { &format!("{unreadable} blocks") };
+    Err(Failure::Wiring(format!(
+        "{blocks} of calls cannot be read: whether the name stands beside one of these is not known. `sekisho audit \
+         verify` says what was changed"
+    )))
 }

@@ -10,7 +10,7 @@ use protocol::jose::VerifyingKeys;
 use protocol::keys::Keys;
 use resource_server::{Findings, SealClaims, read_checkpoint, verify_audit};
 use serde::Deserialize;
-use store::{AuditSeals as _, Engine};
+use store::{AuditSeals as _, Engine, FoundSeal};
 
 use super::super::docs::print;
 use super::super::progress::Told;
@@ -18,7 +18,7 @@ use super::super::{ConfigArgument, Failure};
 use crate::wiring::{self, World};
 
 /// Something is wrong, as `sekisho check` says it.
-const WRONG: u8 = 3;
+pub(super) const WRONG: u8 = 3;
 /// No checkpoint is larger.
 const MOST: u64 = 64 * 1024;
 
@@ -130,7 +130,7 @@ fn json(found: &Findings) -> serde_json::Value {
 /// The last seal with its public key, to be kept where nobody who can write into the record can write.
 pub(super) async fn checkpoint(config: &ConfigArgument) -> Result<ExitCode, Failure> {
     let bench = Bench::open(&config.config).await?;
-    let Some(seal) = bench.store.last_seal().await? else {
+    let Some(FoundSeal { seal, .. }) = bench.store.last_seal().await? else {
         return Err(Failure::Arguments(
             "nothing is sealed yet: a running Sekisho seals within a second".to_owned(),
         ));
