@@ -107,12 +107,12 @@ impl AuthorizationServer {
         }
     }
 
-    /// Personal data, under an id of its own so that it can be blotted out alone.
+    /// Personal data, of one event alone so that it can be blotted out alone.
     pub(crate) fn subject(&self, user: Option<&UserRecord>, address: Option<String>) -> AuditSubject {
-        let mut id = [0; 16];
-        self.parts.entropy.fill(&mut id);
+        let mut salt = [0; 16];
+        self.parts.entropy.fill(&mut salt);
         let name = user.and_then(|user| user.email.clone().or_else(|| user.name.clone()));
-        AuditSubject { id, name, address }
+        AuditSubject { salt, name, address }
     }
 }
 

@@ -159,10 +159,10 @@ impl Stopping<'_> {
             }
             Target::User(user) => {
                 event.user = Some(user.id);
-                let mut id = [0; 16];
-                self.entropy.fill(&mut id);
+                let mut salt = [0; 16];
+                self.entropy.fill(&mut salt);
                 let name = user.email.clone().or_else(|| user.name.clone());
-                event.subject = Some(AuditSubject { id, name, address: None });
+                event.subject = Some(AuditSubject { salt, name, address: None });
                 "user"
             }
         };

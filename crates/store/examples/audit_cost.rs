@@ -72,7 +72,7 @@ fn event(call: &CallEvent<'_>) -> AuditEvent {
 }
 
 fn subject() -> AuditSubject {
-    AuditSubject { id: [3; 16], name: Some("Ada".to_owned()), address: Some("192.0.2.7".to_owned()) }
+    AuditSubject { salt: [3; 16], name: Some("Ada".to_owned()), address: Some("192.0.2.7".to_owned()) }
 }
 
 #[tokio::main(flavor = "current_thread")]

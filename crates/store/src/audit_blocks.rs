@@ -147,7 +147,7 @@ statement_list! {
     // Written once, so that a block whose answer was lost can be sent again.
     PUT = "INSERT INTO audit_blocks (id, first_at, last_at, events, packed) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (last_at, id) DO NOTHING";
-    PUT_SHARED = "INSERT INTO audit_subjects (id, name, address, used_until) VALUES ($1, $2, $3, $4) \
+    PUT_SHARED = "INSERT INTO audit_subjects (id, salt, name, address, used_until) VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (id) DO NOTHING";
 }
 
@@ -160,7 +160,8 @@ impl AuditBlocks for Engine {
                 Step::at_most_one(PUT, row)
             };
             let put_shared = |SharedSubject { subject, until }: &SharedSubject| {
-                let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref(), *until];
+                let (name, address) = (subject.name.as_deref(), subject.address.as_deref());
+                let row = params![subject.id(), subject.salt, name, address, *until];
                 Step::at_most_one(PUT_SHARED, row)
             };
             let mut steps = audit_intents::complete(batch.over, batch.late);

@@ -12,7 +12,7 @@ use protocol::world::Timestamp;
 use crate::codec::json;
 use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, StoreError};
+use crate::{Answer, StoreError, audit_seals};
 
 macro_rules! audit_kinds {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal;)+) => {
@@ -188,12 +188,15 @@ impl Outcome {
     }
 }
 
-/// Personal data of an event, stored beside it under an id of its own. Several events may share one; it is
-/// written the first time.
+/// Personal data of an event, stored beside it. Several events may share one; it is written the first time.
+///
+/// The event carries an id that is made of all of it, so that what a seal covers says who it was: whoever changes a name has to
+/// change the id too (attacks ST-19). The salt is of chance and goes with the name when that is forgotten: what is left then
+/// tells nothing, not even to whoever tries every name there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditSubject {
-    /// The id the event carries.
-    pub id: [u8; 16],
+    /// Of chance.
+    pub salt: [u8; 16],
     /// The person's e-mail address; where there is none, their name.
     pub name: Option<String>,
     /// Address they came from.
@@ -232,6 +235,13 @@ pub struct AuditEvent {
 }
 
 impl AuditSubject {
+    /// The id that the event carries: the first half of SHA-256 of "sekisho audit name v1", 0, the salt, and name and address
+    /// as columns of a row (docs/audit.md).
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        audit_seals::name_id(&self.salt, self.name.as_deref(), self.address.as_deref())
+    }
+
     /// The same, named by every call of somebody up to a time.
     #[must_use]
     pub const fn shared_until(self, until: Timestamp) -> crate::SharedSubject {
@@ -284,8 +294,9 @@ statement_list! {
         FROM users WHERE id = COALESCE( \
         (SELECT user_id FROM identity_links WHERE connector = $12 AND subject = $13), \
         (SELECT id FROM users WHERE connector = $12 AND subject = $13))";
-    PUT_SUBJECT = "INSERT INTO audit_subjects (id, name, address) VALUES ($1, $2, $3) \
+    PUT_SUBJECT = "INSERT INTO audit_subjects (id, salt, name, address) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (id) DO NOTHING";
+    PUT_ADDRESS = "INSERT INTO audit_subjects (id, address) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
 }
 
 impl AuditEvents for Engine {
@@ -304,7 +315,7 @@ impl AuditEvents for Engine {
 /// Adds the steps of many events: personal data first, and once, since events of one batch share few people and addresses.
 pub(crate) fn push_all(steps: &mut Vec<Step>, events: &[AuditEvent]) -> Result<(), StoreError> {
     let mut told = HashSet::new();
-    let new = |event: &&AuditEvent| event.subject.as_ref().is_some_and(|subject| told.insert(subject.id));
+    let new = |event: &&AuditEvent| event.subject.as_ref().is_some_and(|subject| told.insert(subject.id()));
     steps.extend(events.iter().filter(new).filter_map(subject));
     for event in events {
         steps.push(Step::at_most_one(PUT, known(event)?));
@@ -339,8 +350,13 @@ fn subject(event: &AuditEvent) -> Option<Step> {
 
 /// The step that keeps personal data beside the events.
 pub(crate) fn put_subject(subject: &AuditSubject) -> Step {
-    let row = params![subject.id, subject.name.as_deref(), subject.address.as_deref()];
+    let row = params![subject.id(), subject.salt, subject.name.as_deref(), subject.address.as_deref()];
     Step::at_most_one(PUT_SUBJECT, row)
+}
+
+/// The step that keeps the address of something that is no event of the audit, under the id of that.
+pub(crate) fn put_address(id: [u8; 16], address: &str) -> Step {
+    Step::at_most_one(PUT_ADDRESS, params![id, address])
 }
 
 fn known(event: &AuditEvent) -> Result<Row, StoreError> {
@@ -360,7 +376,7 @@ fn row(event: &AuditEvent) -> Result<Row, StoreError> {
         event.client_id.as_deref(),
         event.server.as_deref(),
         event.grant,
-        event.subject.as_ref().map(|subject| subject.id),
+        event.subject.as_ref().map(AuditSubject::id),
         json(&event.detail)?,
     ])
 }

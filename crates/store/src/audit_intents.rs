@@ -15,7 +15,7 @@ use crate::codec::Decoder;
 use crate::engine::{Engine, Expect, Row, Step, Value, Write, Written, params};
 use crate::queries::{AuditFilter, AuditRow};
 use crate::statements::statement_list;
-use crate::{Answer, StoreError};
+use crate::{Answer, StoreError, audit_seals};
 
 type EventId = Id<protocol::id::AuditEvent>;
 
@@ -74,7 +74,8 @@ pub trait AuditIntents: Send + Sync {
     fn list_intents(&self, filter: AuditFilter, limit: u32) -> Answer<'_, Vec<AuditRow>>;
 
     /// Has the calls of nodes that are gone written down as events whose outcome is unknown, and remembers which. How many.
-    fn settle_intents(&self, now: Timestamp) -> Answer<'_, u64>;
+    /// `chance` is new each time: the names of these calls are salted by it.
+    fn settle_intents(&self, now: Timestamp, chance: [u8; 16]) -> Answer<'_, u64>;
 }
 
 statement_list! {
@@ -145,7 +146,7 @@ impl AuditIntents for Engine {
         })
     }
 
-    fn settle_intents(&self, now: Timestamp) -> Answer<'_, u64> {
+    fn settle_intents(&self, now: Timestamp, chance: [u8; 16]) -> Answer<'_, u64> {
         Box::pin(async move {
             let (heard, ahead) = (now.minus(GONE_AFTER), now.plus(NOBODY_IS_AHEAD));
             let mut settled = 0;
@@ -157,7 +158,8 @@ impl AuditIntents for Engine {
                 steps.extend(lost.iter().map(|intent| Step::one(SETTLE, params![intent.id, heard, ahead])));
                 steps.extend(lost.iter().map(|intent| Step::at_most_one(REMEMBER, params![intent.id, now])));
                 let count = lost.len() as u64;
-                let events: Vec<AuditEvent> = lost.into_iter().map(|intent| unknown(intent, now)).collect();
+                let events: Vec<AuditEvent> =
+                    lost.into_iter().map(|intent| unknown(intent, now, &chance)).collect();
                 audit_events::push_all(&mut steps, &events)?;
                 // Somebody else settles them as well: they are settled.
                 match self.write(Write::new(steps).long()).await? {
@@ -264,7 +266,7 @@ fn shown(intent: CallIntent) -> AuditRow {
 const ON_ITS_WAY: &str = "on_its_way";
 
 /// The event of a call whose node ended before it could say how the call did. It is of the time when that was found.
-fn unknown(intent: CallIntent, now: Timestamp) -> AuditEvent {
+fn unknown(intent: CallIntent, now: Timestamp, chance: &[u8; 16]) -> AuditEvent {
     let mut event = AuditEvent::new(intent.id, now, AuditKind::Call, Outcome::Unknown);
     event.reason = Some("node_gone");
     event.user = Some(intent.user);
@@ -274,7 +276,7 @@ fn unknown(intent: CallIntent, now: Timestamp) -> AuditEvent {
     event.detail.insert("begun_at", intent.at.micros().to_string());
     event.detail.insert("method", intent.method);
     event.detail.extend(intent.called.map(|called| ("name", called)));
-    event.subject =
-        Some(AuditSubject { id: *intent.id.as_bytes(), name: intent.name, address: intent.address });
+    let salt = audit_seals::salt(chance, intent.id.as_bytes());
+    event.subject = Some(AuditSubject { salt, name: intent.name, address: intent.address });
     event
 }

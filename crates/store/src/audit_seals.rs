@@ -6,6 +6,7 @@
 
 mod digest;
 mod found;
+pub(crate) mod names;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +21,9 @@ use crate::engine::{Engine, Step, Write, Written, params};
 use crate::statements::{sane, statement_list};
 use crate::{Answer, StoreError};
 
+pub(crate) use digest::{name_id, salt};
 pub use found::FoundSeal;
+pub use names::{NameState, SealedName};
 
 /// Rows of one seal at most: events, and blocks of calls.
 const EVENTS: u32 = 500;
@@ -125,7 +128,7 @@ pub struct Sealing {
     pub sealed_at: Timestamp,
     /// Rows in all seals, with those of this one.
     pub total: u64,
-    /// By class, and for `first_seal`: what may be gone (`Seal::may_be_gone`). JSON.
+    /// By class, and for `first_seal`: what may be gone; for `names`: from when on names are sealed. JSON.
     pub cutoffs: String,
     /// The rows, in their order.
     pub entries: Vec<SealEntry>,
@@ -144,7 +147,8 @@ pub struct Seal {
     pub signature: String,
 }
 
-/// Up to which time rows may be gone, by the name of their class, and the number of the first seal under `first_seal`.
+/// Up to which time rows may be gone, by the name of their class; the number of the first seal under `first_seal`; and under
+/// `names` from when on each row says which name and address stand beside it.
 pub type Cutoffs = BTreeMap<String, i64>;
 
 impl Sealing {
@@ -208,6 +212,9 @@ pub trait AuditSeals: Send + Sync {
 
     /// The rows that say they are under this seal, by their place.
     fn sealed_rows(&self, seal: u64) -> Answer<'_, Vec<SealedAuditRow>>;
+
+    /// Of the names and addresses beside the rows under this seal those that are not what the row says they were.
+    fn sealed_names(&self, seal: u64) -> Answer<'_, Vec<SealedName>>;
 
     /// How many rows are under no seal that is there. Reads all of them.
     fn outside_seals(&self) -> Answer<'_, Outside>;
@@ -350,6 +357,10 @@ impl AuditSeals for Engine {
             rows.sort_by_key(|row| row.position);
             Ok(rows)
         })
+    }
+
+    fn sealed_names(&self, seal: u64) -> Answer<'_, Vec<SealedName>> {
+        Box::pin(names::under_seal(self, signed(seal)))
     }
 
     fn outside_seals(&self) -> Answer<'_, Outside> {

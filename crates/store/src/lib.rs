@@ -54,7 +54,8 @@ pub use audit_events::{AuditEvent, AuditEvents, AuditKind, AuditSubject, Outcome
 pub use audit_intents::{AuditIntents, CallIntent};
 pub use audit_keeping::{AuditHold, AuditKeeping, Forget, Forgotten};
 pub use audit_seals::{
-    AuditClass, AuditSeals, Cutoffs, FoundSeal, Outside, Seal, SealEntry, SealedAuditRow, Sealing,
+    AuditClass, AuditSeals, Cutoffs, FoundSeal, NameState, Outside, Seal, SealEntry, SealedAuditRow,
+    SealedName, Sealing,
 };
 pub use audit_sending::{AuditSending, NodeId};
 pub use authorizations::{

@@ -19,7 +19,7 @@ pub use timeline::{Begun, Seen, Timeline};
 
 use crate::engine::{Engine, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, AuditSubject, StoreError, audit_events};
+use crate::{Answer, StoreError, audit_events};
 
 /// So many steps are kept of one attempt. Whoever reloads a page without end fills nothing.
 const MOST_STEPS: u32 = 100;
@@ -277,9 +277,7 @@ impl SignIns for Engine {
             for write in &writes {
                 match write {
                     SignInWrite::Begin(new) => {
-                        let address = Some(new.address.clone());
-                        let subject = AuditSubject { id: *new.id.as_bytes(), name: None, address };
-                        subjects.push(audit_events::put_subject(&subject));
+                        subjects.push(audit_events::put_address(*new.id.as_bytes(), &new.address));
                         begin(&mut steps, new)?;
                         begun.insert(&new.reference);
                     }

@@ -39,6 +39,7 @@ pub fn statements() -> Vec<Statement> {
         crate::audit_keeping::STATEMENTS,
         crate::audit_keeping::forgetting::STATEMENTS,
         crate::audit_seals::STATEMENTS,
+        crate::audit_seals::names::STATEMENTS,
         crate::audit_sending::STATEMENTS,
         crate::authorizations::STATEMENTS,
         crate::backup::STATEMENTS,

@@ -89,10 +89,10 @@ impl Emergency<'_> {
         let id = Id::mint(now, self.entropy);
         let mut audit = AuditEvent::new(id, now, AuditKind::EmergencyLoginMade, Outcome::Ok);
         audit.user = Some(user.id);
-        let mut subject = [0; 16];
-        self.entropy.fill(&mut subject);
+        let mut salt = [0; 16];
+        self.entropy.fill(&mut salt);
         let name = user.email.clone().or_else(|| user.name.clone());
-        audit.subject = Some(AuditSubject { id: subject, name, address: None });
+        audit.subject = Some(AuditSubject { salt, name, address: None });
         audit.detail.insert("expires_at", expires_at.secs().to_string());
         audit.detail.insert("why", why.to_owned());
         let stored = self.store.put_emergency_login(record, audit).await?;

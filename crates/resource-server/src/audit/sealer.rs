@@ -29,6 +29,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(60 * 60);
 const REMOVED_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Seals that are made at the end, at most.
 const LAST_SEALS: u32 = 200;
+/// In the cutoffs: from when on names are sealed.
+pub(super) const NAMES_FROM: &str = "names";
 /// How many seals are looked at for one that can be read.
 const LOOKED_BACK: u32 = 100;
 /// The type of the signed text.
@@ -215,16 +217,20 @@ impl Sealer {
         let key = keys.audit.as_ref().ok_or(SealError::NoKey)?.active();
         let before = last.map(|seal| &seal.sealing);
         let count = u64::try_from(entries.len()).unwrap_or(u64::MAX);
+        let now = self.clock.now();
+        let mut all = match (cutoffs, before) {
+            (Some(cutoffs), _) => cutoffs.clone(),
+            (None, Some(before)) => before.read_cutoffs(),
+            (None, None) => Cutoffs::new(),
+        };
+        // What an older release wrote says nothing of names.
+        all.entry(NAMES_FROM.to_owned()).or_insert_with(|| before.map_or(0, |_| now.micros()));
         let sealing = Sealing {
             id: before.map_or(0, |before| before.id) + 1,
             previous: last.map_or(Hash::from_bytes([0; 32]), |seal| seal.digest),
-            sealed_at: self.clock.now(),
+            sealed_at: now,
             total: before.map_or(0, |before| before.total).saturating_add(count),
-            cutoffs: match (cutoffs, before) {
-                (Some(cutoffs), _) => Sealing::write_cutoffs(cutoffs)?,
-                (None, Some(before)) => before.cutoffs.clone(),
-                (None, None) => Sealing::write_cutoffs(&Cutoffs::new())?,
-            },
+            cutoffs: Sealing::write_cutoffs(&all)?,
             entries,
         };
         let digest = sealing.digest();

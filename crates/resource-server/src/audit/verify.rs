@@ -4,16 +4,19 @@
 //!
 //! Goes through the record seal by seal and holds one at a time.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
-use protocol::id::{AuditEvent, Id};
+use protocol::id::{AuditEvent, Id, User};
 use protocol::jose::VerifyingKeys;
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
-use store::{AuditClass, Cutoffs, FoundSeal, SealEntry, SealedAuditRow, Store, StoreError};
+use store::{
+    AuditClass, AuditFilter, AuditKind, Cutoffs, FoundSeal, NameState, SealEntry, SealedAuditRow, SealedName,
+    Store, StoreError,
+};
 
-use super::sealer::{SealClaims, claims, read_checkpoint, readable_cutoffs};
+use super::sealer::{NAMES_FROM, SealClaims, claims, read_checkpoint, readable_cutoffs};
 
 /// Seals per reading.
 const PAGE: u32 = 20;
@@ -48,6 +51,10 @@ pub enum Fault {
     Inserted(u64, Named),
     /// A row stands at another place of its seal.
     Moved(u64, Named),
+    /// Beside a row stands another name or address than when it was sealed.
+    NameAltered(u64, Named),
+    /// The name and address beside a row are gone, and nobody forgot them.
+    NameRemoved(u64, Named),
     /// A row is gone.
     Removed(u64, Named),
     /// A seal is not what its digest says.
@@ -86,6 +93,12 @@ impl fmt::Display for Fault {
             Self::FrontCut(first) => write!(f, "removed: the seals before {first}"),
             Self::Inserted(seal, row) => write!(f, "put in: {row}, which seal {seal} does not name"),
             Self::Moved(seal, row) => write!(f, "reordered: {row}, under seal {seal}"),
+            Self::NameAltered(seal, row) => {
+                write!(f, "altered: name or address beside {row}, under seal {seal}")
+            }
+            Self::NameRemoved(seal, row) => {
+                write!(f, "removed: name and address beside {row}, under seal {seal}, which nobody forgot")
+            }
             Self::Removed(seal, row) => write!(f, "removed: {row}, under seal {seal}"),
             Self::SealAltered(seal) => write!(f, "altered: seal {seal}"),
             Self::SealsBroken(before, after) => {
@@ -110,6 +123,10 @@ pub struct Findings {
     pub expired: u64,
     /// Rows that are not sealed yet.
     pub unsealed: u64,
+    /// Rows beside which name and address were forgotten.
+    pub forgotten: u64,
+    /// Rows beside which stands a name or address that is older than names are sealed: what it says is not known to be true.
+    pub names_outside: u64,
     /// What is wrong, the first hundred.
     pub faults: Vec<Fault>,
     /// All that is wrong.
@@ -150,7 +167,7 @@ pub async fn verify_audit(
         return Ok(findings);
     };
     let cutoffs = readable_cutoffs(store).await?;
-    let mut walk = Walk { keys, cutoffs, before: None, findings };
+    let mut walk = Walk { keys, cutoffs, before: None, blank: BTreeMap::new(), findings };
     loop {
         let after = walk.before.as_ref().map_or(0, |before| before.id);
         let page = store.list_seals(after, PAGE).await?;
@@ -169,6 +186,7 @@ pub async fn verify_audit(
                 last = newer;
             }
             walk.seal(found, &rows, checkpoint);
+            walk.names(id, &store.sealed_names(id).await?);
             progress(id, last.seal.sealing.id);
         }
         if page.last().is_none_or(|found| found.seal.sealing.id >= last.seal.sealing.id) {
@@ -176,6 +194,7 @@ pub async fn verify_audit(
         }
     }
     let end = last.seal.sealing.id;
+    walk.forgotten(store).await?;
     let mut findings = walk.findings;
     let outside = store.outside_seals().await?;
     findings.unsealed = outside.unsealed;
@@ -201,6 +220,8 @@ struct Walk<'a> {
     keys: &'a VerifyingKeys,
     cutoffs: Cutoffs,
     before: Option<Before>,
+    /// The first row of each person beside which no name stands any more.
+    blank: BTreeMap<Id<User>, (u64, Named)>,
     findings: Findings,
 }
 
@@ -255,6 +276,46 @@ impl Walk<'_> {
         if !(is_next && is_after && adds_up) {
             self.findings.add(Fault::SealsBroken(before.id, id));
         }
+    }
+
+    /// What stands beside the rows under a seal and is not what they say.
+    fn names(&mut self, seal: u64, names: &[SealedName]) {
+        let from = self.cutoffs.get(NAMES_FROM).copied().unwrap_or(i64::MAX);
+        for name in names {
+            let row = Named { is_block: name.is_block, at: name.at, id: name.id };
+            let is_sealed = name.at.micros() >= from;
+            match (name.state, name.user) {
+                (NameState::Altered, _) => self.findings.add(Fault::NameAltered(seal, row)),
+                (NameState::Unsealed, _) if is_sealed => self.findings.add(Fault::NameAltered(seal, row)),
+                (NameState::Unsealed, _) => self.findings.names_outside += 1,
+                (NameState::Forgotten, Some(user)) => {
+                    self.findings.forgotten += 1;
+                    if is_sealed {
+                        self.blank.entry(user).or_insert((seal, row));
+                    }
+                }
+                (NameState::Forgotten | NameState::Removed, _) if is_sealed => {
+                    self.findings.add(Fault::NameRemoved(seal, row));
+                }
+                (NameState::Forgotten | NameState::Removed, _) => {}
+            }
+        }
+    }
+
+    /// Whether an event says of each whose name is gone that it was forgotten. Such an event may be gone itself, once its class
+    /// is not kept for ever.
+    async fn forgotten(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        if self.cutoffs.contains_key(AuditClass::Security.as_str()) {
+            return Ok(());
+        }
+        for (user, (seal, row)) in std::mem::take(&mut self.blank) {
+            let kind = Some(AuditKind::PersonForgotten);
+            let told = AuditFilter { kind, user: Some(user), ..AuditFilter::default() };
+            if store.list_audit(told, None, 1).await?.is_empty() {
+                self.findings.add(Fault::NameRemoved(seal, row));
+            }
+        }
+        Ok(())
     }
 
     fn rows(&mut self, seal: u64, entries: &[SealEntry], rows: &[SealedAuditRow]) {

@@ -232,8 +232,8 @@ fn row(record: &CallRecord, id: EventId, entropy: &dyn Entropy) -> AuditEvent {
         Outcome::Refused => AuditKind::CallRefused,
         Outcome::Failed | Outcome::Ok | Outcome::Unknown => AuditKind::Call,
     };
-    let mut subject = [0; 16];
-    entropy.fill(&mut subject);
+    let mut salt = [0; 16];
+    entropy.fill(&mut salt);
     let mut event = AuditEvent::new(id, record.at, kind, outcome);
     event.reason = record.reason;
     event.policy = record.policy.as_deref().map(str::to_owned);
@@ -242,7 +242,7 @@ fn row(record: &CallRecord, id: EventId, entropy: &dyn Entropy) -> AuditEvent {
     event.server = Some(who.server.name().to_owned());
     event.grant = Some(access.grant);
     event.subject = Some(AuditSubject {
-        id: subject,
+        salt,
         name: who.person.email.clone().or_else(|| who.person.name.clone()),
         address: Some(who.address.to_string()),
     });
@@ -293,7 +293,7 @@ impl Entropy for Chance<'_> {
     }
 }
 
-/// Personal data that several events share, under ids of chance: an id made from an address would give it away.
+/// Personal data that several events share, salted with chance: an id made from an address alone would give it away.
 /// Forgotten each hour, so that what is blotted out in the record is not what later events point to.
 #[derive(Debug, Default)]
 struct Subjects {
@@ -319,10 +319,11 @@ impl Subjects {
         let until = Timestamp::from_secs((self.hour + 1) * HOUR);
         let (person, address) = (&record.who.person, record.who.address);
         *self.known.entry((person.user, address)).or_insert_with(|| {
-            let mut id = [0; 16];
-            entropy.fill(&mut id);
+            let mut salt = [0; 16];
+            entropy.fill(&mut salt);
             let name = person.email.clone().or_else(|| person.name.clone());
-            let subject = AuditSubject { id, name, address: Some(address.to_string()) };
+            let subject = AuditSubject { salt, name, address: Some(address.to_string()) };
+            let id = subject.id();
             new.push(subject.shared_until(until));
             id
         })

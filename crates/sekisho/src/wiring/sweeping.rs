@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use protocol::world::{Clock, Freshness};
+use protocol::world::{Clock, Entropy, Freshness};
 use store::Store;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,8 @@ pub(super) async fn sweep(shared: Shared, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(EVERY);
     // A process that was held makes up for nothing.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut sweep = Sweep::new(&*shared.store, &*shared.world.clock, shared.keeper.freshness());
+    let world = (&*shared.world.clock, &*shared.world.entropy);
+    let mut sweep = Sweep::new(&*shared.store, world, shared.keeper.freshness());
     loop {
         tokio::select! {
             _ = ticks.tick() => sweep.look(&stop).await,
@@ -33,14 +34,19 @@ pub(super) async fn sweep(shared: Shared, stop: CancellationToken) {
 struct Sweep<'a> {
     store: &'a dyn Store,
     clock: &'a dyn Clock,
+    entropy: &'a dyn Entropy,
     freshness: &'a Freshness,
     /// When there was a look last.
     looked: Duration,
 }
 
 impl<'a> Sweep<'a> {
-    fn new(store: &'a dyn Store, clock: &'a dyn Clock, freshness: &'a Freshness) -> Self {
-        Self { store, clock, freshness, looked: clock.monotonic() }
+    fn new(
+        store: &'a dyn Store,
+        (clock, entropy): (&'a dyn Clock, &'a dyn Entropy),
+        freshness: &'a Freshness,
+    ) -> Self {
+        Self { store, clock, entropy, freshness, looked: clock.monotonic() }
     }
 
     async fn look(&mut self, stop: &CancellationToken) {
@@ -75,7 +81,9 @@ impl<'a> Sweep<'a> {
     }
 
     async fn settle(&self) {
-        match self.store.settle_intents(self.clock.earliest()).await {
+        let mut chance = [0; 16];
+        self.entropy.fill(&mut chance);
+        match self.store.settle_intents(self.clock.earliest(), chance).await {
             Ok(0) => {}
             Ok(calls) => tracing::warn!(
                 calls,
@@ -96,6 +104,7 @@ mod tests {
     use testkit::world::TestClock;
 
     use super::*;
+    use crate::world::SystemEntropy;
 
     /// F-13: a node whose clock is not that of the record removes nothing by it, and goes on when it was put right.
     #[tokio::test]
@@ -104,7 +113,7 @@ mod tests {
         let at = EngineConfig::Sqlite { path: folder.path().join("record.db"), synchronous_full: false };
         let (store, clock) = (Engine::open(at).await.unwrap(), Arc::new(TestClock::default()));
         let (freshness, stop) = (Freshness::for_ever(), CancellationToken::new());
-        let mut sweep = Sweep::new(&store, &clock, &freshness);
+        let mut sweep = Sweep::new(&store, (&*clock, &SystemEntropy), &freshness);
         let rows = async || store.counts().await.unwrap();
         let now: Timestamp = clock.now();
         let until = now.plus(Duration::from_secs(30));

@@ -134,6 +134,11 @@ impl<'a> Unpacked<'a> {
         self.whos.iter().filter_map(|who| who.subject)
     }
 
+    /// The same, and whose it is.
+    pub(crate) fn subjects_and_users(&self) -> impl Iterator<Item = ([u8; 16], Option<Id<User>>)> {
+        self.whos.iter().filter_map(|who| Some((who.subject?, who.user)))
+    }
+
     /// Time, person and MCP server of each event.
     pub(crate) fn who_and_where(
         &self,

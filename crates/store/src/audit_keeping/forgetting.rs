@@ -54,12 +54,14 @@ statement_list! {
     FORGET_USER = forget!("UPDATE users SET name = NULL, email = NULL WHERE id = $1", "$1", "$2");
     FORGET_CONNECTIONS = "UPDATE connections SET account = NULL WHERE user_id = $1";
     FORGET_INTENTS = "UPDATE audit_intents SET name = NULL, address = NULL WHERE user_id = $1";
-    FORGET_EVENTS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
+    FORGET_EVENTS = "UPDATE audit_subjects SET name = NULL, address = NULL, salt = NULL WHERE \
+        (name IS NOT NULL OR address IS NOT NULL OR salt IS NOT NULL) \
         AND id IN (SELECT subject_id FROM audit_events WHERE user_id = $1 AND subject_id IS NOT NULL)";
-    FORGET_SIGN_INS = "UPDATE audit_subjects SET name = NULL, address = NULL WHERE (name IS NOT NULL OR address IS NOT NULL) \
+    FORGET_SIGN_INS = "UPDATE audit_subjects SET name = NULL, address = NULL, salt = NULL WHERE \
+        (name IS NOT NULL OR address IS NOT NULL OR salt IS NOT NULL) \
         AND id IN (SELECT id FROM sign_ins WHERE user_id = $1)";
-    FORGET_SUBJECT = forget!("UPDATE audit_subjects SET name = NULL, address = NULL WHERE id = $1 \
-        AND (name IS NOT NULL OR address IS NOT NULL)", "$3", "$2");
+    FORGET_SUBJECT = forget!("UPDATE audit_subjects SET name = NULL, address = NULL, salt = NULL WHERE id = $1 \
+        AND (name IS NOT NULL OR address IS NOT NULL OR salt IS NOT NULL)", "$3", "$2");
 }
 
 pub(super) async fn forget(

@@ -60,6 +60,7 @@ migrations! {
     22 "0022_usage";
     23 "0023_former_upstream_clients";
     24 "0024_settled_intents";
+    25 "0025_sealed_names";
 }
 
 /// All that this binary knows.

@@ -45,7 +45,7 @@ impl Chance {
 
 const CLIENTS: [&str; 2] = ["dcr_a", "dcr_b"];
 const SERVERS: [&str; 2] = ["docs", "mail"];
-const SUBJECT: AuditSubject = AuditSubject { id: [9; 16], name: None, address: None };
+const SUBJECT: AuditSubject = AuditSubject { salt: [9; 16], name: None, address: None };
 
 /// What the model knows of an event.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ impl Known {
             client_id: self.client,
             server: self.server,
             grant: None,
-            subject: Some(SUBJECT.id),
+            subject: Some(SUBJECT.id()),
             method: "tools/call",
             name: Some("search"),
             status: 200,
@@ -223,7 +223,9 @@ async fn pages_over_blocks_are_stable_while_events_arrive(store: Opened) {
 
 async fn a_block_comes_back_as_the_events_that_went_in(store: Opened) {
     let subject =
-        AuditSubject { id: [3; 16], name: Some("Ada ☃".to_owned()), address: Some("192.0.2.7".to_owned()) };
+        AuditSubject {
+            salt: [3; 16], name: Some("Ada ☃".to_owned()), address: Some("192.0.2.7".to_owned())
+        };
     let call = CallEvent {
         id: id(1),
         at: NOW,
@@ -233,7 +235,7 @@ async fn a_block_comes_back_as_the_events_that_went_in(store: Opened) {
         client_id: Some("dcr_AAECAw"),
         server: Some("docs"),
         grant: Some(id(8)),
-        subject: Some(subject.id),
+        subject: Some(subject.id()),
         method: "tools/call",
         name: Some("search ☃"),
         status: 502,

@@ -24,7 +24,7 @@ fn full() -> store::AuditEvent {
     event.server = Some("docs".to_owned());
     event.grant = Some(id(8));
     event.subject = Some(AuditSubject {
-        id: [3; 16],
+        salt: [3; 16],
         name: Some("Ada ☃".to_owned()),
         address: Some("192.0.2.7".to_owned()),
     });

@@ -92,12 +92,13 @@ async fn calls_of_a_node_that_is_gone_become_events_of_unknown_outcome_once(stor
     let intents: Vec<CallIntent> =
         (0..150).map(|number| CallIntent { id: id(number), ..intent(1) }).collect();
     store.append_intents(NODE, &intents, NOW).await.unwrap();
-    assert_eq!(store.settle_intents(NOW.plus(MINUTE)).await.unwrap(), 0, "it may be there yet");
+    assert_eq!(store.settle_intents(NOW.plus(MINUTE), [5; 16]).await.unwrap(), 0, "it may be there yet");
     let later = NOW.plus(2 * MINUTE);
     // Two nodes find it at once.
     let another = store.another().await;
-    let (one, other) = tokio::join!(store.settle_intents(later), another.settle_intents(later));
-    let settled = one.unwrap() + other.unwrap() + store.settle_intents(later).await.unwrap();
+    let (one, other) =
+        tokio::join!(store.settle_intents(later, [5; 16]), another.settle_intents(later, [5; 16]));
+    let settled = one.unwrap() + other.unwrap() + store.settle_intents(later, [5; 16]).await.unwrap();
     assert_eq!(settled, 150);
     assert!(on_their_way(&store).await.is_empty());
     let rows = store.list_audit(AuditFilter::default(), None, 1000).await.unwrap();
@@ -113,20 +114,23 @@ async fn calls_of_a_node_that_is_heard_of_are_left_alone(store: Opened) {
     store.append_intents(NODE, &[intent(1)], NOW).await.unwrap();
     store.append_intents(OTHER, &[intent(2)], NOW).await.unwrap();
     store.note_node(OTHER, NOW.plus(2 * MINUTE)).await.unwrap();
-    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE + Duration::from_secs(1))).await.unwrap(), 1);
+    assert_eq!(
+        store.settle_intents(NOW.plus(2 * MINUTE + Duration::from_secs(1)), [5; 16]).await.unwrap(),
+        1
+    );
     assert_eq!(on_their_way(&store).await, [2]);
 }
 
 async fn f_13_a_node_that_was_seen_by_a_wrong_clock_is_gone_all_the_same(store: Opened) {
     store.append_intents(NODE, &[intent(1)], NOW.plus(10 * 365 * 24 * 60 * MINUTE)).await.unwrap();
     store.append_intents(OTHER, &[intent(2)], NOW.plus(4 * 60 * MINUTE)).await.unwrap();
-    assert_eq!(store.settle_intents(NOW).await.unwrap(), 1);
+    assert_eq!(store.settle_intents(NOW, [5; 16]).await.unwrap(), 1);
     assert_eq!(on_their_way(&store).await, [2], "by some hours it may be there yet");
 }
 
 async fn how_a_call_ended_that_was_settled_is_told_beside_its_event(store: Opened) {
     store.append_intents(NODE, &[intent(1), intent(2)], NOW).await.unwrap();
-    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE)).await.unwrap(), 2);
+    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE), [5; 16]).await.unwrap(), 2);
     store.append_intents(OTHER, &[intent(3)], NOW).await.unwrap();
     let over = [id(1), id(3)];
     let both = AuditBlock::pack(vec![ended(1), ended(3)]);
@@ -151,7 +155,7 @@ async fn how_a_call_ended_that_was_settled_is_told_beside_its_event(store: Opene
         assert_eq!((told().await.as_slice(), on_their_way(&store).await), (expected.as_slice(), vec![]));
     }
     // What never comes back is not remembered for ever.
-    store.settle_intents(NOW.plus(40 * 24 * 60 * MINUTE)).await.unwrap();
+    store.settle_intents(NOW.plus(40 * 24 * 60 * MINUTE), [5; 16]).await.unwrap();
     let late = AuditBlock::pack(vec![ended(2)]);
     assert_eq!(store.append_blocks(&late, &[], &[id(2)]).await.unwrap(), Appended::Done);
 }
@@ -162,7 +166,7 @@ async fn a_call_has_one_event_also_if_it_ends_while_it_is_settled(store: Opened)
     for number in 1..=24 {
         store.append_intents(NODE, &[intent(number)], NOW).await.unwrap();
         let (over, block) = ([id(number)], AuditBlock::pack(vec![ended(number)]));
-        let settle = store.settle_intents(NOW.plus(2 * MINUTE));
+        let settle = store.settle_intents(NOW.plus(2 * MINUTE), [5; 16]);
         let (settled, appended) = tokio::join!(settle, another.append_blocks(&block, &[], &over));
         let expected = if settled.unwrap() == 1 { Appended::Settled(over.to_vec()) } else { Appended::Done };
         assert_eq!(appended.unwrap(), expected);

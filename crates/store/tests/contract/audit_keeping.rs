@@ -62,7 +62,7 @@ fn call(number: u64, at: Timestamp, user: u64, server: &'static str) -> CallEven
         client_id: Some("dcr_a"),
         server: Some(server),
         grant: None,
-        subject: Some([u8::try_from(user).unwrap(); 16]),
+        subject: Some(subject(u8::try_from(user).unwrap()).id()),
         method: "tools/call",
         name: Some("send"),
         status: 200,
@@ -73,7 +73,7 @@ fn call(number: u64, at: Timestamp, user: u64, server: &'static str) -> CallEven
 
 fn subject(user: u8) -> AuditSubject {
     AuditSubject {
-        id: [user; 16],
+        salt: [user; 16],
         name: Some(format!("person {user}")),
         address: Some("192.0.2.7".to_owned()),
     }
@@ -332,7 +332,7 @@ async fn usage_counts_a_call_once_that_ends_after_it_was_settled(store: Opened) 
         address: None,
     };
     store.append_intents([1; 16], &[intent], NOW).await.unwrap();
-    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE)).await.unwrap(), 1);
+    assert_eq!(store.settle_intents(NOW.plus(2 * MINUTE), [5; 16]).await.unwrap(), 1);
     seal_all(&store).await;
     let ended = AuditEvent { id: id(2), server: Some("docs".to_owned()), ..event(AuditKind::CallEnded) };
     let batch = CallBatch { rows: &[ended], over: &[id(1)], late: &[id(1)], ..CallBatch::default() };

@@ -112,7 +112,7 @@ async fn filled(store: &Engine) {
     }
     let mut events = vec![event(AuditKind::SignIn)];
     events[0].subject =
-        Some(store::AuditSubject { id: [9; 16], name: Some("Ada".to_owned()), address: None });
+        Some(store::AuditSubject { salt: [9; 16], name: Some("Ada".to_owned()), address: None });
     store.append_audit(events).await.unwrap();
 }
 

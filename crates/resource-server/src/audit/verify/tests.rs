@@ -38,6 +38,19 @@ async fn event(world: &World, second: u64) {
     world.store.append_audit(vec![event]).await.unwrap();
 }
 
+/// An event of Alice's, with her name.
+async fn named(world: &World, second: u64) {
+    let at = crate::fixture::START.plus(std::time::Duration::from_secs(100 + second));
+    let mut event =
+        store::AuditEvent::new(Id::mint(at, &*world.entropy), at, AuditKind::Stopped, Outcome::Ok);
+    let salt = *event.id.as_bytes();
+    (event.user, event.subject) = (
+        Some(world.alice),
+        Some(store::AuditSubject { salt, name: Some("alice".to_owned()), address: None }),
+    );
+    world.store.append_audit(vec![event]).await.unwrap();
+}
+
 fn sealer(world: &World) -> Sealer {
     let (clock, entropy) = (Arc::clone(&world.clock) as _, Arc::clone(&world.entropy) as _);
     Sealer::new(Arc::clone(&world.store) as _, Arc::clone(&world.keys), clock, entropy)
@@ -287,6 +300,75 @@ async fn st_19_a_last_seal_that_cannot_be_read_keeps_nothing_from_being_sealed()
         assert_eq!(found.faults, [Fault::SealAltered(8)], "{column}");
         assert_eq!((found.seals, found.unsealed, found.expired), (9, 0, 2), "{column}");
     }
+}
+
+/// ST-19, P-18: who it was and from where is sealed as well, and may be forgotten all the same.
+#[tokio::test]
+async fn st_19_a_name_or_address_that_is_not_what_was_sealed_is_found() {
+    let salted = "WHERE salt IS NOT NULL";
+    for (sql, faults) in [
+        ("UPDATE audit_subjects SET name = 'mallory@example.com' WHERE name IS NOT NULL", "altered"),
+        (&format!("UPDATE audit_subjects SET address = '6.6.6.6' {salted}"), "altered"),
+        (&format!("UPDATE audit_subjects SET salt = NULL {salted}"), "altered"),
+        (&format!("UPDATE audit_subjects SET salt = x'00' {salted}"), "altered"),
+        (
+            &format!("UPDATE audit_subjects SET address = CAST(zeroblob(50000000) AS TEXT) {salted}"),
+            "altered",
+        ),
+        (&format!("UPDATE audit_subjects SET name = NULL, address = NULL, salt = NULL {salted}"), "removed"),
+        (&format!("DELETE FROM audit_subjects {salted}"), "removed"),
+    ] {
+        let world = sealed().await;
+        tamper(&world, sql);
+        let found = verified(&world, None).await;
+        assert_eq!((told(&found), found.rows), (vec![faults.to_owned()], 9), "{sql}: {:?}", found.faults);
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_was_forgotten_is_no_finding() {
+    let world = sealed().await;
+    let user = world.alice;
+    let id = Id::mint(crate::fixture::START, &*world.entropy);
+    let mut audit =
+        store::AuditEvent::new(id, crate::fixture::START, AuditKind::PersonForgotten, Outcome::Ok);
+    audit.user = Some(user);
+    let forget = store::Forget { user, in_spite_of_holds: false, audit };
+    store::AuditKeeping::forget_person(world.store.as_ref(), forget, &|_, _| {}).await.unwrap().unwrap();
+    seal_all(&world).await;
+    let found = verified(&world, None).await;
+    assert_eq!((found.count, found.forgotten, found.names_outside), (0, 1, 0), "{:?}", found.faults);
+}
+
+/// What an older release wrote says nothing of names: that is told, and once it is over nothing passes for it.
+#[tokio::test]
+async fn st_19_names_of_before_they_were_sealed_are_counted_and_no_new_one_passes_for_such() {
+    let world = World::new().await;
+    event(&world, 0).await;
+    seal_all(&world).await;
+    let mut last = world.store.last_seal().await.unwrap().unwrap().seal;
+    // The seal as an older release makes it.
+    tamper(&world, "DELETE FROM audit_seals; UPDATE audit_events SET seal_id = NULL");
+    last.sealing.cutoffs = "{}".to_owned();
+    last.digest = last.sealing.digest();
+    let keys_now = world.keys.load();
+    let key = keys_now.audit.as_ref().unwrap().active();
+    last.signature = key.sign("audit-seal+jwt", &claims(&last.sealing, &last.digest)).unwrap();
+    assert!(world.store.put_seal(last).await.unwrap());
+    named(&world, 1).await;
+    tamper(&world, "UPDATE audit_subjects SET salt = NULL, name = 'mallory@example.com'");
+    world.clock.advance(std::time::Duration::from_secs(200));
+    seal_all(&world).await;
+    let found = verified(&world, None).await;
+    assert_eq!((found.count, found.names_outside), (0, 1), "{:?}", found.faults);
+    named(&world, 300).await;
+    seal_all(&world).await;
+    let found = verified(&world, None).await;
+    assert_eq!((found.count, found.names_outside), (0, 1), "{:?}", found.faults);
+    tamper(&world, "UPDATE audit_subjects SET salt = NULL, name = 'mallory@example.com'");
+    seal_all(&world).await;
+    let found = verified(&world, None).await;
+    assert_eq!((told(&found), found.names_outside), (vec!["altered".to_owned()], 1), "{:?}", found.faults);
 }
 
 /// What may be gone is said by a seal, and by nothing else.

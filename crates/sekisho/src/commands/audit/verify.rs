@@ -111,6 +111,15 @@ fn words(found: &Findings) -> String {
         "{verdict} {} seals, {} rows as they were, {} gone as their time was over, {} not sealed yet.\n",
         found.seals, found.rows, found.expired, found.unsealed
     ));
+    if found.forgotten > 0 {
+        text.push_str(&format!("Beside {} rows name and address were forgotten.\n", found.forgotten));
+    }
+    if found.names_outside > 0 {
+        text.push_str(&format!(
+            "Beside {} rows of an older release stand names and addresses that are not sealed: they can be changed unseen.\n",
+            found.names_outside
+        ));
+    }
     text
 }
 
@@ -123,6 +132,8 @@ fn json(found: &Findings) -> serde_json::Value {
         "rows": found.rows,
         "expired": found.expired,
         "unsealed": found.unsealed,
+        "names_forgotten": found.forgotten,
+        "names_outside": found.names_outside,
         "checkpoint": found.last.as_ref().map(|(_, checkpoint)| checkpoint),
     })
 }
