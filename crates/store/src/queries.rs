@@ -151,11 +151,17 @@ pub trait Queries: Send + Sync {
     /// The events under a seal, in its order: for an export that goes on where it ended.
     fn audit_under_seal(&self, seal: u64) -> Answer<'_, Vec<AuditRow>>;
 
+    /// The MCP servers that somebody may use, has connected an account for or has called, or that told of tools, by name. Reads
+    /// whole tables: for the command line.
+    fn known_servers(&self) -> Answer<'_, Vec<String>>;
+
     /// Rows per table, and events of the audit however they are kept. Reads every table whole: for tests and `sekisho check`.
     fn counts(&self) -> Answer<'_, Counts>;
 }
 
 statement_list! {
+    KNOWN_SERVERS = "SELECT server FROM grants UNION SELECT server FROM connections UNION SELECT server FROM tool_definitions \
+        UNION SELECT server FROM usage_hours ORDER BY 1";
     COUNTS = "SELECT (SELECT COUNT(*) FROM audit_events) + (SELECT CAST(COALESCE(SUM(events), 0) AS BIGINT) \
         FROM audit_blocks), (SELECT COUNT(*) FROM audit_seals), \
         (SELECT COUNT(*) FROM audit_subjects), (SELECT COUNT(*) FROM authorizations), \
@@ -189,6 +195,13 @@ impl Queries for Engine {
 
     fn find_people<'a>(&'a self, text: &'a str) -> Answer<'a, Vec<UserRecord>> {
         Box::pin(users::find_people(self, text))
+    }
+
+    fn known_servers(&self) -> Answer<'_, Vec<String>> {
+        Box::pin(async move {
+            let rows = self.many(KNOWN_SERVERS, params![]).await?;
+            rows.into_iter().map(|row| Decoder::new("grants", row).text("server")).collect()
+        })
     }
 
     fn counts(&self) -> Answer<'_, Counts> {

@@ -25,13 +25,16 @@ use store::{AuditFilter, AuditKind, AuditRow, Outcome, Store};
 
 use self::unreadable::Unreadable;
 use super::docs::{Reader, offer, print, when};
-use super::{ConfigArgument, Failure};
+use super::{ConfigArgument, Failure, people, servers};
 use crate::config::Config;
 use crate::wiring;
 use crate::world::SystemClock;
 
 const PAGE: u32 = 500;
 const NOTHING: &str = "No events. Sign in with a client, and they appear here.\n";
+/// Of whom there is no event.
+const NOBODY: Id<User> = Id::from_bytes([0; 16]);
+const NO_MATCH: &str = "No event is as you asked for. There are others: ask for less.\n";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -60,8 +63,9 @@ pub struct AuditArguments {
     /// Only this kind of event, such as `call` or `sign_in`
     #[arg(long, value_parser = parse_kind)]
     pub kind: Option<AuditKind>,
-    /// Only this person: an id, or part of the name
-    #[arg(long, value_name = "ID|NAME")]
+    /// Only this person or service account: an id, connector:subject, service-account:NAME or e-mail address; else part of
+    /// the name that the events have
+    #[arg(long, value_name = "PERSON")]
     pub user: Option<String>,
     /// Only this client
     #[arg(long, value_name = "CLIENT_ID")]
@@ -133,16 +137,19 @@ pub(super) fn run(arguments: &AuditArguments) -> Result<ExitCode, Failure> {
 
 async fn read(arguments: &AuditArguments, config: &Config) -> Result<ExitCode, Failure> {
     let store = wiring::open_existing_store(config).await?;
-    let wanted = Wanted::new(arguments, &SystemClock::default());
+    let wanted = Wanted::new(arguments, (config, store.as_ref()), &SystemClock::default()).await?;
     if arguments.limit == 0 {
-        noted::note(&store, "audit", noted::filter(arguments)).await?;
-        return all(arguments, store.as_ref(), &wanted, offer).await;
+        noted::note(&store, "audit", noted::filter(arguments, wanted.filter.user)).await?;
+        return all(arguments, (config, store.as_ref()), &wanted, offer).await;
     }
     let mut rows = newest(arguments.limit, store.as_ref(), &wanted).await?;
     rows.extend(on_their_way(arguments.limit, store.as_ref(), &wanted).await?);
-    noted::note(&store, "audit", noted::filter(arguments)).await?;
-    if rows.is_empty() && !arguments.json {
-        print(NOTHING)?;
+    noted::note(&store, "audit", noted::filter(arguments, wanted.filter.user)).await?;
+    if rows.is_empty() {
+        let why = wanted.nothing(config, store.as_ref()).await?;
+        if !arguments.json {
+            print(&why)?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     print(&show(arguments, &rows, store.as_ref()).await?)?;
@@ -154,7 +161,7 @@ async fn read(arguments: &AuditArguments, config: &Config) -> Result<ExitCode, F
 /// Everything, page by page, so that a long record needs no more memory than a short one.
 async fn all(
     arguments: &AuditArguments,
-    store: &dyn Store,
+    (config, store): (&Config, &dyn Store),
     wanted: &Wanted,
     mut offer: impl FnMut(&str) -> Result<Reader, Failure>,
 ) -> Result<ExitCode, Failure> {
@@ -173,8 +180,11 @@ async fn all(
         }
         unreadable.note(&rows);
         if !full {
-            if is_empty && !arguments.json {
-                offer(NOTHING)?;
+            if is_empty {
+                let why = wanted.nothing(config, store).await?;
+                if !arguments.json {
+                    offer(&why)?;
+                }
             }
             return Ok(unreadable.exit_code());
         }
@@ -229,12 +239,29 @@ struct Wanted {
     filter: AuditFilter,
     /// A part of the name, in lower case.
     part: Option<String>,
+    /// Whom nobody here is, by any other name.
+    unknown: Option<String>,
 }
 
 impl Wanted {
-    fn new(arguments: &AuditArguments, clock: &dyn Clock) -> Self {
-        let user: Option<Id<User>> = arguments.user.as_ref().and_then(|text| text.parse().ok());
-        let part = arguments.user.as_ref().filter(|_| user.is_none()).map(|text| text.to_lowercase());
+    async fn new(
+        arguments: &AuditArguments,
+        (config, store): (&Config, &dyn Store),
+        clock: &dyn Clock,
+    ) -> Result<Self, Failure> {
+        let (mut part, mut unknown) = (None, None);
+        // An id may be that of somebody of whom the audit alone tells.
+        let mut user: Option<Id<User>> = arguments.user.as_ref().and_then(|text| text.parse().ok());
+        if let (Some(text), None) = (&arguments.user, user) {
+            match people::find_any(config, store, text).await {
+                // A service account that was not used yet has no event.
+                Ok(found) => user = Some(found.map_or(NOBODY, |found| found.id)),
+                Err(Failure::Nobody(why)) => {
+                    (part, unknown) = (Some(text.to_lowercase()), Some(why));
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
         let filter = AuditFilter {
             kind: arguments.kind,
             user,
@@ -244,7 +271,35 @@ impl Wanted {
             since: arguments.since.map(|age| clock.now().minus(age)),
             until: None,
         };
-        Self { filter, part }
+        Ok(Self { filter, part, unknown })
+    }
+
+    /// What to say where no event is found; a mistake, if what is asked for is not there at all.
+    async fn nothing(&self, config: &Config, store: &dyn Store) -> Result<String, Failure> {
+        if let Some(unknown) = &self.unknown {
+            return Err(Failure::Arguments(unknown.clone()));
+        }
+        if let Some(server) = &self.filter.server {
+            servers::find_in_audit(config, store, server).await?;
+        }
+        if let Some(reference) = &self.filter.reference
+            && let Some(found) = store.find_sign_ins(reference).await?.first()
+        {
+            let whole = store.sign_in_and_parts(found.part_of.unwrap_or(found.id)).await?;
+            let attempt = whole.first().map(|first| &first.reference).filter(|first| *first != reference);
+            return Ok(match attempt {
+                Some(first) => {
+                    format!("No event has {reference}. It is of the attempt {first}: ask for that.\n")
+                }
+                None => {
+                    format!(
+                        "No event has {reference}. `sekisho sign-in {reference}` says what it was told for.\n"
+                    )
+                }
+            });
+        }
+        let is_narrowed = self.filter != AuditFilter::default();
+        Ok(if is_narrowed { NO_MATCH } else { NOTHING }.to_owned())
     }
 
     fn is_by_name(&self, row: &AuditRow) -> bool {
@@ -322,13 +377,41 @@ fn what(row: &AuditRow) -> String {
     }
     let detail = |name: &str| row.detail.get(name).cloned();
     let call = detail("tool").or_else(|| detail("name")).or_else(|| detail("method"));
-    match (call, row.reason.clone()) {
-        (Some(call), Some(reason)) => format!("{call} ({reason})"),
-        (Some(call), None) => call,
-        (None, Some(reason)) => reason,
-        (None, None) => detail("scope").unwrap_or_default(),
+    let mut text =
+        call.unwrap_or_else(|| SHOWN.iter().filter_map(|name| detail(name)).collect::<Vec<_>>().join(" "));
+    // What was kept of the arguments, and the operator's own words.
+    let words = ["note", "why"].iter().filter_map(|name| detail(name)).map(|words| format!("\"{words}\""));
+    for part in detail("arguments").into_iter().chain(words) {
+        text = format!("{text} {part}");
+    }
+    match (text.trim(), &row.reason) {
+        ("", Some(reason)) => reason.clone(),
+        (text, Some(reason)) => format!("{text} ({reason})"),
+        (text, None) => text.to_owned(),
     }
 }
+
+/// What is told of events that are no calls.
+const SHOWN: [&str; 18] = [
+    "what",
+    "purpose",
+    "granted",
+    "scope",
+    "grant_type",
+    "new",
+    "changed",
+    "restored",
+    "waiting",
+    "unpinned",
+    "giver",
+    "identity",
+    "host",
+    "fingerprint",
+    "destination",
+    "place",
+    "by",
+    "filter",
+];
 
 /// Names come from strangers: nothing in them may move the cursor of a terminal, or turn the line around.
 pub(super) fn printable(text: &str) -> String {
@@ -392,6 +475,11 @@ mod tests {
         assert!(!shown.chars().any(odd), "{shown:?}");
     }
 
+    /// A configuration that says as little as it can.
+    const CONFIG: &str = "public_url = \"http://localhost:8080\"\nlisten = [\"127.0.0.1:8080\"]\nmaster_key_file = \"master.key\"\n[store]\nsqlite = \"record.db\"\n\
+        [[identity_provider]]\nid = \"development\"\nkind = \"development\"\n\
+        [[mcp_server]]\nname = \"notes\"\nurl = \"http://127.0.0.1:9/mcp\"\naccess = \"everyone who may log in\"\n";
+
     fn arguments(more: &[&str]) -> AuditArguments {
         let command = AuditArguments::augment_args(clap::Command::new("audit"));
         let line = ["audit", "--config", "sekisho.toml"].iter().chain(more);
@@ -405,7 +493,8 @@ mod tests {
         let path = folder.path().join("record.db");
         let store = Engine::open(EngineConfig::Sqlite { path, synchronous_full: false }).await.unwrap();
         let arguments = arguments(&["--json", "--limit", "0"]);
-        let wanted = Wanted::new(&arguments, &SystemClock::default());
+        let wanted = Wanted { filter: AuditFilter::default(), part: None, unknown: None };
+        let config = Config::parse(CONFIG, std::path::Path::new("sekisho.toml")).unwrap();
         let call = |number: i64| CallEvent {
             id: Id::mint(Timestamp::from_secs(number), &SystemEntropy),
             at: Timestamp::from_secs(number),
@@ -429,7 +518,7 @@ mod tests {
             text.push_str(page);
             Ok(Reader::There)
         };
-        all(&arguments, &store, &wanted, keep).await.unwrap();
+        all(&arguments, (&config, &store), &wanted, keep).await.unwrap();
         assert_eq!(pages, [500, 500, 200]);
         let at = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["at"].clone();
         let times: Vec<_> = text.lines().map(|line| at(line).as_str().unwrap().to_owned()).collect();
@@ -439,7 +528,7 @@ mod tests {
             asked += 1;
             Ok(Reader::Gone)
         };
-        all(&arguments, &store, &wanted, gone).await.unwrap();
+        all(&arguments, (&config, &store), &wanted, gone).await.unwrap();
         assert_eq!(asked, 1);
         assert_eq!(newest(3, &store, &wanted).await.unwrap().len(), 3);
     }

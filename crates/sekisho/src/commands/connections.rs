@@ -18,7 +18,7 @@ use store::{ConnectionRecord, Connections as _, Store, UserRecord};
 use super::audit::printable;
 use super::clients::list::table;
 use super::docs::{moment, print, when};
-use super::{Failure, people};
+use super::{Failure, people, servers};
 use crate::wiring::{self, World};
 
 const EXAMPLES: &str = "\
@@ -95,6 +95,9 @@ async fn list(arguments: &ListArguments) -> Result<String, Failure> {
         Some(user) => Some(people::find_one(store.as_ref(), user).await?.id),
         None => None,
     };
+    if let Some(server) = &arguments.server {
+        servers::find(&config, store.as_ref(), server).await?;
+    }
     let now = World::of_record(store.as_ref()).await?.clock.now();
     let mut found = all(store.as_ref(), user).await?;
     found.retain(|one| arguments.server.as_ref().is_none_or(|server| *server == one.server));
@@ -175,6 +178,16 @@ impl Line<'_> {
         }
     }
 
+    /// When a person has to do something, if that is known.
+    fn ends(&self) -> String {
+        let renews = self.record.needs_sign_in.is_none() && self.record.tokens.refresh_token.is_some();
+        match self.record.tokens.expires_at {
+            None => "never".to_owned(),
+            Some(_) if renews => "renewed by itself".to_owned(),
+            Some(end) => when(end),
+        }
+    }
+
     /// What was granted, and what was asked for and was not.
     fn scope(&self) -> String {
         let granted = self.record.tokens.scope.as_deref().map(printable).unwrap_or_default();
@@ -192,7 +205,7 @@ impl Line<'_> {
             when(record.created_at),
             when(record.refreshed_at),
             when(record.rotated_at),
-            record.tokens.expires_at.map_or_else(|| "never".to_owned(), when),
+            self.ends(),
             self.state().to_owned(),
         ]
     }

@@ -45,6 +45,9 @@ pub enum Failure {
     /// The keys are missing or wrong.
     #[error("{0}")]
     Keys(#[from] authorization_server::keys::KeysError),
+    /// Nobody is meant by what was said.
+    #[error("{0}")]
+    Nobody(String),
     /// There are mistakes in the policies.
     #[error("the policies are wrong\n\n{}", listed(.0))]
     Policies(Vec<policy::Mistake>),
@@ -66,6 +69,7 @@ impl Failure {
             Self::Arguments(_)
             | Self::Configuration(_)
             | Self::ConfigurationFile { .. }
+            | Self::Nobody(_)
             | Self::Policies(_) => ExitCode::from(2),
             Self::Backup(_)
             | Self::BackupFile { .. }

@@ -16,6 +16,7 @@ mod policies;
 mod progress;
 mod restore;
 mod serve;
+mod servers;
 mod sign_in;
 mod stop;
 mod tools;

@@ -25,7 +25,7 @@ pub(super) async fn find_one(store: &dyn Queries, text: &str) -> Result<UserReco
     let mut found = store.find_people(text).await?;
     match (found.pop(), found.as_slice()) {
         (Some(one), []) => Ok(one),
-        (None, _) => Err(Failure::Arguments(format!(
+        (None, _) => Err(Failure::Nobody(format!(
             "nobody here is `{text}`; a person is known after the first sign-in, by id, connector:subject or e-mail"
         ))),
         (Some(last), others) => {
@@ -34,6 +34,22 @@ pub(super) async fn find_one(store: &dyn Queries, text: &str) -> Result<UserReco
                 all.map(|one| format!("  {}  {}:{}", one.id, one.connector, one.subject)).collect();
             Err(Failure::Arguments(format!("several people are `{text}`; say which\n\n{}", names.join("\n"))))
         }
+    }
+}
+
+/// The one person or service account of that name. `None`: a service account of the configuration that was not used yet.
+pub(super) async fn find_any(
+    config: &Config,
+    store: &dyn Queries,
+    text: &str,
+) -> Result<Option<UserRecord>, Failure> {
+    let is_configured = text.split_once(':').is_some_and(|(of, name)| {
+        of == SERVICE_ACCOUNT && config.service_accounts.iter().any(|one| one.settings.name == name)
+    });
+    match find_one(store, text).await {
+        Ok(found) => Ok(Some(found)),
+        Err(Failure::Nobody(_)) if is_configured => Ok(None),
+        Err(unknown) => Err(unknown),
     }
 }
 

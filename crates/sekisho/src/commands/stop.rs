@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use authorization_server::{Stopping, Target};
 use clap::{ArgGroup, Args};
-use protocol::oauth::{ClientId, ResourceUri};
+use protocol::oauth::{ClientId, ClientIdKind, ResourceUri};
 use protocol::world::Timestamp;
 use store::{StopCounts, Store};
 
 use super::docs::print;
-use super::{Failure, people};
+use super::{Failure, people, servers};
 use crate::config::{Config, is_name};
 use crate::wiring::{self, World};
 
@@ -128,18 +128,39 @@ async fn target(
         return Ok(Target::User(Box::new(found)));
     }
     if let Some(client) = &arguments.client {
-        return Ok(Target::Client(client_id(client)?));
+        let client = client_id(client)?;
+        known_client(&client, arguments.block, config, store).await?;
+        return Ok(Target::Client(client));
     }
     let Some(server) = &arguments.server else { return Ok(Target::All) };
     if !is_name(server) {
         return Err(Failure::Arguments(format!("`{server}` is not the name of an MCP server")));
     }
+    servers::find(config, store, server).await?;
     let names = std::iter::once(config.house.public_url.clone()).chain(config.former_names());
     let resources = names.map(|name| {
         ResourceUri::parse(&format!("{name}/{server}/mcp"))
             .map_err(|error| Failure::Arguments(error.to_string()))
     });
     Ok(Target::Server(server.clone(), resources.collect::<Result<_, _>>()?))
+}
+
+/// A misspelt id must not look like a stop. One that registers itself is not in the record before somebody consents, and may be
+/// kept out before that.
+async fn known_client(id: &ClientId, block: bool, config: &Config, store: &dyn Store) -> Result<(), Failure> {
+    let is_configured = config.pre_registered.iter().any(|client| client.settings.client_id == id.as_str())
+        || config.service_accounts.iter().any(|one| ClientId::of_service_account(&one.settings.name) == *id);
+    if is_configured
+        || block && id.kind() != ClientIdKind::PreRegistered
+        || store.find_client(id).await?.is_some()
+    {
+        return Ok(());
+    }
+    Err(Failure::Arguments(format!(
+        "nobody here has used a client `{}` (`sekisho clients list` shows all); one that registers itself can be kept out \
+         before anybody does, by --block",
+        id.as_str()
+    )))
 }
 
 fn client_id(text: &str) -> Result<ClientId, Failure> {

@@ -72,7 +72,7 @@ impl Running {
 /// What was wrong with the files.
 const fn reason(failure: &Failure) -> &'static str {
     match failure {
-        Failure::Arguments(_) => "not_to_be_taken",
+        Failure::Arguments(_) | Failure::Nobody(_) => "not_to_be_taken",
         Failure::Configuration(_) => "mistakes",
         Failure::ConfigurationFile { .. } | Failure::Io { .. } => "unreadable",
         Failure::Policies(_) => "policy_mistakes",

@@ -109,7 +109,7 @@ async fn an_administrator_sees_what_people_connected_and_ends_it_beside_a_runnin
     assert_eq!((&only["mcp_server"], &only["state"]), (&json!("notes"), &json!("good")), "{one}");
     assert_eq!((&only["scope"], &only["not_allowed"]), (&json!("read"), &json!("write")), "{one}");
     assert_eq!((&only["exchanges"], &only["why"]), (&json!(0), &Value::Null), "{one}");
-    assert!(connections(&folder, &["list", "--server", "elsewhere"]).contains("No accounts"));
+    refused(&folder, &["list", "--server", "elsewhere"], "there are: notes");
     for secret in remote.secrets() {
         assert!(!table.contains(&secret) && !one.to_string().contains(&secret));
     }

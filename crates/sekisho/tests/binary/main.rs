@@ -4,6 +4,7 @@
 
 mod account;
 mod acme;
+mod asking;
 mod backup;
 mod canaries;
 mod check;

@@ -169,6 +169,8 @@ async fn the_runbook_of_a_stolen_refresh_token_ends_what_the_thief_has() {
     let all = commands("stolen-refresh-token");
     let put = [("CLIENT_ID", client.as_str())];
     assert_eq!(all.len(), 10, "{all:#?}");
+    // Who is looked for is somebody who was here.
+    scene.sign_in("alice").await.unwrap();
     for command in &all {
         let held = match command.starts_with("stop") {
             true => Some(scene.sign_in("alice").await.unwrap()),

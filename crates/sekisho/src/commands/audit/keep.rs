@@ -7,12 +7,16 @@ use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
 use protocol::id::{AuditEvent as EventOf, Id};
 use protocol::world::Timestamp;
-use store::{AuditEvent, AuditHold, AuditKeeping as _, AuditKind, Engine, Forget, Forgotten, Outcome};
+use store::{
+    AuditEvent, AuditHold, AuditKeeping as _, AuditKind, Engine, Forget, Forgotten, Outcome, UserRecord,
+    Users as _,
+};
 
-use super::super::docs::{moment, print};
+use super::super::docs::{print, when};
 use super::super::progress::Told;
-use super::super::{ConfigArgument, Failure, people};
+use super::super::{ConfigArgument, Failure, people, servers};
 use super::{parse_age, printable};
+use crate::config::Config;
 use crate::wiring::{self, World};
 
 /// What is done with legal holds.
@@ -41,7 +45,7 @@ pub(super) struct AddArguments {
     #[arg(long, value_name = "30s|10m|2h|7d", value_parser = parse_age)]
     since: Option<Duration>,
     /// Why, for the audit
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: String,
 }
 
@@ -66,11 +70,17 @@ pub(super) struct ForgetArguments {
     force: bool,
 }
 
-async fn open(config: &ConfigArgument) -> Result<(std::sync::Arc<Engine>, World), Failure> {
-    let config = wiring::load_to_tend(&config.config)?;
+async fn open(file: &ConfigArgument) -> Result<(Config, std::sync::Arc<Engine>, World), Failure> {
+    let config = wiring::load_to_tend(&file.config)?;
     let store = wiring::open_existing_store(&config).await?;
     let world = World::of_record(store.as_ref()).await?;
-    Ok((store, world))
+    Ok((config, store, world))
+}
+
+/// Why, in words: whoever ends the hold in a year has nothing else.
+fn parse_reason(text: &str) -> Result<String, String> {
+    let reason = text.trim();
+    if reason.is_empty() { Err("say why, in a word at least".to_owned()) } else { Ok(reason.to_owned()) }
 }
 
 fn event(world: &World, kind: AuditKind) -> AuditEvent {
@@ -89,32 +99,52 @@ pub(super) async fn hold(action: &HoldAction) -> Result<ExitCode, Failure> {
 }
 
 async fn add(arguments: &AddArguments) -> Result<String, Failure> {
-    let (store, world) = open(&arguments.config).await?;
+    let (config, store, world) = open(&arguments.config).await?;
+    if let Some(server) = &arguments.server {
+        servers::find_in_audit(&config, store.as_ref(), server).await?;
+    }
     let user = match &arguments.user {
-        Some(text) => Some(people::find_one(store.as_ref(), text).await?.id),
+        Some(text) => Some(people::find_one(store.as_ref(), text).await?),
         None => None,
     };
     let mut audit = event(&world, AuditKind::AuditHeld);
     let since = arguments.since.map_or(Timestamp::from_micros(i64::MIN), |age| audit.at.minus(age));
-    audit.user = user;
+    audit.user = user.as_ref().map(|user| user.id);
     audit.server.clone_from(&arguments.server);
     audit.detail.insert("note", arguments.reason.clone());
     let hold = AuditHold {
         id: audit.id,
-        user,
+        user: audit.user,
         server: arguments.server.clone(),
         since,
         until: Timestamp::from_micros(i64::MAX),
         reason: arguments.reason.clone(),
         created_at: audit.at,
     };
-    let id = hold.id;
+    let (id, what) = (hold.id, covered(&hold, user.as_ref()));
     store.put_hold(hold, audit).await?;
-    Ok(format!("Held, under {id}: nothing that it covers is removed until `sekisho audit hold end {id}`.\n"))
+    Ok(format!("Held, under {id}: {what}. Nothing of it is removed until `sekisho audit hold end {id}`.\n"))
+}
+
+/// What a hold covers, in words.
+fn covered(hold: &AuditHold, user: Option<&UserRecord>) -> String {
+    let mut text = "every event".to_owned();
+    if let Some(user) = user {
+        text.push_str(&format!(" of {}", printable(&people::name(user))));
+    }
+    if let Some(server) = &hold.server {
+        text.push_str(&format!(" at {}", printable(server)));
+    }
+    format!("{text}, from {} on", from(hold))
+}
+
+/// From when on it holds, for people.
+fn from(hold: &AuditHold) -> String {
+    if hold.since == Timestamp::from_micros(i64::MIN) { "the beginning".to_owned() } else { when(hold.since) }
 }
 
 async fn list(config: &ConfigArgument) -> Result<String, Failure> {
-    let (store, _) = open(config).await?;
+    let (_, store, _) = open(config).await?;
     let holds = store.list_holds().await?;
     if holds.is_empty() {
         return Ok("Nothing is under a hold.\n".to_owned());
@@ -123,17 +153,18 @@ async fn list(config: &ConfigArgument) -> Result<String, Failure> {
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["HOLD", "SINCE", "PERSON", "SERVER", "EVENTS FROM", "WHY"]);
     for hold in holds {
-        let from = if hold.since == Timestamp::from_micros(i64::MIN) {
-            "the beginning".to_owned()
-        } else {
-            moment(hold.since)
+        let person = match hold.user {
+            Some(user) => {
+                store.find_user(user).await?.as_ref().map_or_else(|| user.to_string(), people::name)
+            }
+            None => "everybody".to_owned(),
         };
         table.add_row([
             hold.id.to_string(),
-            moment(hold.created_at),
-            hold.user.map_or_else(|| "everybody".to_owned(), |user| user.to_string()),
-            hold.server.map_or_else(|| "all".to_owned(), |server| printable(&server)),
-            from,
+            when(hold.created_at),
+            printable(&person),
+            hold.server.as_ref().map_or_else(|| "all".to_owned(), |server| printable(server)),
+            from(&hold),
             printable(&hold.reason),
         ]);
     }
@@ -143,14 +174,14 @@ async fn list(config: &ConfigArgument) -> Result<String, Failure> {
 async fn end(arguments: &EndArguments) -> Result<String, Failure> {
     let none = || Failure::Arguments("there is no such hold; `sekisho audit hold list` shows all".to_owned());
     let id: Id<EventOf> = arguments.id.parse().map_err(|_| none())?;
-    let (store, world) = open(&arguments.config).await?;
+    let (_, store, world) = open(&arguments.config).await?;
     let mut audit = event(&world, AuditKind::AuditHoldEnded);
     audit.detail.insert("hold", id.to_string());
     if store.end_hold(id, audit).await? { Ok("Ended.\n".to_owned()) } else { Err(none()) }
 }
 
 pub(super) async fn forget(arguments: &ForgetArguments) -> Result<ExitCode, Failure> {
-    let (store, world) = open(&arguments.config).await?;
+    let (_, store, world) = open(&arguments.config).await?;
     let person = people::find_one(store.as_ref(), &arguments.person).await?;
     let mut audit = event(&world, AuditKind::PersonForgotten);
     audit.user = Some(person.id);

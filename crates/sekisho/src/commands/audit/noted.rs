@@ -1,7 +1,7 @@
 //! Who reads the audit is in the audit (product.md, P-18): which account of the machine, and what was asked for. What cannot be
 //! written down is not shown.
 
-use protocol::id::Id;
+use protocol::id::{Id, User};
 use protocol::world::Clock as _;
 use store::{AuditEvent, AuditEvents as _, AuditKind, Engine, Outcome};
 
@@ -32,17 +32,14 @@ fn account() -> String {
 }
 
 /// What was asked for. A name is personal data, which no event holds: of it only that there was one.
-pub(super) fn filter(arguments: &AuditArguments) -> String {
+pub(super) fn filter(arguments: &AuditArguments, user: Option<Id<User>>) -> String {
     let mut parts = Vec::new();
     let mut add = |name: &str, value: Option<String>| {
         parts.extend(value.map(|value| format!("{name}={value}")));
     };
     add("kind", arguments.kind.map(|kind| kind.as_str().to_owned()));
-    let user = arguments.user.as_ref();
-    add(
-        "user",
-        user.map(|text| if text.parse::<Id<()>>().is_ok() { text.clone() } else { "by name".to_owned() }),
-    );
+    let by_name = arguments.user.as_ref().map(|_| "by name".to_owned());
+    add("user", user.map(|user| user.to_string()).or(by_name));
     add("client", arguments.client.clone());
     add("server", arguments.server.clone());
     add("reference", arguments.reference.as_ref().map(ToString::to_string));
