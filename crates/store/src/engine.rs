@@ -283,6 +283,17 @@ impl Engine {
         Ok(pending.iter().map(|migration| migration.name).collect())
     }
 
+    /// Has what was overwritten or deleted leave the log of the file as well. Whether it did; of PostgreSQL nobody here knows.
+    pub(crate) async fn fold(&self) -> Result<bool, StoreError> {
+        match &self.inner.driver {
+            Driver::Postgres(_) => Ok(true),
+            Driver::Sqlite(sqlite) => {
+                let files = sqlite.files();
+                blocking(move || files.fold()).await?
+            }
+        }
+    }
+
     /// The newest schema that this release knows.
     #[must_use]
     pub fn newest_schema() -> i64 {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use protocol::mcp::{arguments, folds_to};
+use protocol::oauth::client_metadata::is_hidden;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
@@ -17,6 +18,8 @@ use crate::server::ResourceServer;
 const LONGEST: usize = 200;
 /// A run of so many letters and digits that is no word is taken for a secret.
 const LONG_RUN: usize = 20;
+/// So long is at least what somebody gave as a key or token.
+const ISSUED: usize = 16;
 const REDACTED: &str = "[redacted]";
 /// In place of an argument that stands twice, or in another spelling: of two readers each could take another one for it
 /// (attacks PX-15), and nobody here knows which the MCP server took.
@@ -125,12 +128,56 @@ fn redacted(value: &Value) -> Value {
 
 /// Whether a text holds something by which one is let in or pays. Rather too often than once too seldom.
 fn is_secret(text: &str) -> bool {
+    // What nobody sees may be all that keeps it from being known.
+    let seen: String;
+    let text = if text.is_ascii() {
+        text
+    } else {
+        seen = text.chars().filter(|c| !is_hidden(*c)).collect();
+        &seen
+    };
     let lower = text.to_ascii_lowercase();
-    let named = ["bearer ", "basic ", "-----begin", "password", "passwd", "secret", "token=", "key=", "://"];
+    let named = [
+        "bearer ",
+        "basic ",
+        "-----begin",
+        "password",
+        "passwd",
+        "secret",
+        "token=",
+        "key=",
+        "パスワード",
+        "暗証番号",
+        "://",
+    ];
     let is_named = named.iter().any(|name| lower.contains(name) && (*name != "://" || has_user(text)));
     let runs =
         text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+' | '/' | '=' | '.')));
-    is_named || is_assigned(&lower) || holds_card_number(text) || runs.into_iter().any(is_long_run)
+    is_named
+        || is_assigned(&lower)
+        || holds_card_number(text)
+        || runs.into_iter().any(|run| is_long_run(run) || is_issued(run))
+}
+
+/// What begins as those who give keys and tokens begin them, and goes on for a while.
+fn is_issued(run: &str) -> bool {
+    const BEGINNINGS: [&str; 14] = [
+        "sk-",
+        "sk_",
+        "rk_",
+        "ghp_",
+        "gho_",
+        "ghs_",
+        "ghu_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "xoxb-",
+        "xoxp-",
+        "hf_",
+        "npm_",
+    ];
+    run.len() >= ISSUED && BEGINNINGS.iter().any(|beginning| run.starts_with(beginning))
 }
 
 /// Name and password before the host of a URL (RFC 3986, section 3.2.1).
@@ -155,11 +202,18 @@ fn is_long_run(run: &str) -> bool {
     !is_uuid(run) && run.split(['.', '=']).any(part)
 }
 
-/// A word for something secret, and then a colon or `=`.
+/// A word for something secret, and then a colon or `=`; or what is no word, since it has digits in it.
 fn is_assigned(lower: &str) -> bool {
+    let mixed = |word: &str| {
+        word.bytes().any(|byte| byte.is_ascii_digit()) && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
     ["token", "key", "pwd", "passphrase", "passcode"].iter().any(|word| {
         let mut after = lower.split(word).skip(1);
-        after.any(|rest| rest.trim_start_matches([' ', '"', '\'']).starts_with([':', '=']))
+        after.any(|rest| {
+            let value = rest.trim_start_matches([' ', '"', '\'']);
+            let next = value.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+            value.starts_with([':', '=', '：', '＝']) || rest.starts_with(' ') && mixed(next)
+        })
     })
 }
 
@@ -255,6 +309,14 @@ mod tests {
             "api_key: abc123",
             "pwd=x",
             "{\"key\" : \"x\"}",
+            "api key = abc",
+            "token abc123",
+            "pwd: hunter2",
+            "pwd：x",
+            "sk-proj-abcdefghijklmnopqrstuvwx",
+            "use glpat-abcdefghijklmnop",
+            "パスワードは abc",
+            "gh\u{200b}p_abcdefghijklmnopqrstuvwxyz",
         ] {
             assert_eq!(redacted(&Value::from(secret)), Value::from(REDACTED), "{secret}");
         }
@@ -269,6 +331,7 @@ mod tests {
             "1234567890123",
             "(see 01980000-1111-7222-8333-944455556666)",
             "the key to it, and a token of thanks",
+            "token 7 of key figures, sk-8 and hf_x",
             "rows 1-2 and 3 - 4, 2026-11-27",
         ] {
             assert_eq!(redacted(&Value::from(plain)), Value::from(plain), "{plain}");

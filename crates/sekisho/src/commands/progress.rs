@@ -2,14 +2,23 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use protocol::world::Clock as _;
+
+use crate::world::SystemClock;
+
+/// What is done sooner needs no lines: nobody waited for it, and who reads them later learns nothing.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Tells of progress on standard error.
 #[derive(Debug)]
 pub(super) struct Told {
     what: &'static str,
     bar: Option<ProgressBar>,
+    /// It began with this clock.
+    clock: SystemClock,
     /// The tenth part told last.
     tenth: AtomicU64,
 }
@@ -25,7 +34,7 @@ impl Told {
             bar.set_message(what);
             bar
         });
-        Self { what, bar, tenth: AtomicU64::new(0) }
+        Self { what, bar, clock: SystemClock::default(), tenth: AtomicU64::new(0) }
     }
 
     /// So many of so many are done.
@@ -33,6 +42,9 @@ impl Told {
         if let Some(bar) = &self.bar {
             bar.set_length(all);
             bar.set_position(done);
+            return;
+        }
+        if self.clock.monotonic() < SOON {
             return;
         }
         let tenth = done.saturating_mul(10).checked_div(all).unwrap_or_default();

@@ -13,7 +13,7 @@ use protocol::world::{Clock as _, Timestamp};
 use store::{Clients as _, Engine, LATENCIES_MS, Usage, UsageBy, UsageOf, UsageRecord as _, Users as _};
 
 use super::audit::{parse_age, printable, shortened};
-use super::docs::{moment, print};
+use super::docs::{moment, print, when};
 use super::{ConfigArgument, Failure};
 use crate::wiring;
 use crate::world::SystemClock;
@@ -93,7 +93,15 @@ pub(super) fn run(arguments: &UsageArguments) -> Result<ExitCode, Failure> {
             std::fs::write(file, picture)
                 .map_err(Failure::io(format!("cannot write `{}`", file.display())))?;
         }
-        print(&if arguments.json { json(&lines, &names) } else { table(&lines, &names) })?;
+        if arguments.json {
+            print(&json(&lines, &names))?;
+        } else {
+            let heading = arguments.by.to_possible_value().map(|by| by.get_name().to_uppercase());
+            let since = Timestamp::from_micros(since.micros() - since.micros().rem_euclid(HOUR));
+            let lines = merged(lines, &names);
+            print(&table(&heading.unwrap_or_default(), &lines, &names))?;
+            print(&format!("From {} to {}, in UTC.\n", when(since), when(now)))?;
+        }
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -137,20 +145,66 @@ fn quantile(usage: &Usage, of_hundred: u64) -> Option<u64> {
     })
 }
 
-fn table(lines: &[(UsageOf, Usage)], names: &HashMap<String, String>) -> String {
+/// Clients that call themselves the same are one line, as on `sekisho clients list`: each installation registers anew. Of people each
+/// line knows how many, and not who: the most of any is what is sure.
+fn merged(lines: Vec<(UsageOf, Usage)>, names: &HashMap<String, String>) -> Vec<(UsageOf, Usage)> {
+    let mut merged: Vec<(UsageOf, Usage)> = Vec::new();
+    for (of, usage) in lines {
+        let name = |of: &UsageOf| match of {
+            UsageOf::Client(id) => names.get(id).cloned(),
+            UsageOf::Hour(_) | UsageOf::Person(_) | UsageOf::Server(_) | UsageOf::Tool(..) => None,
+        };
+        let own = name(&of);
+        let same = merged.iter_mut().find(|(of, _)| own.is_some() && name(of) == own);
+        match same {
+            Some((_, sum)) => add(sum, &usage),
+            None => merged.push((of, usage)),
+        }
+    }
+    if merged.iter().any(|(of, _)| matches!(of, UsageOf::Client(_))) {
+        merged.sort_by_key(|(_, usage)| std::cmp::Reverse(usage.calls));
+    }
+    merged
+}
+
+fn add(sum: &mut Usage, more: &Usage) {
+    sum.calls += more.calls;
+    sum.failed += more.failed;
+    sum.refused += more.refused;
+    sum.bytes = sum.bytes.saturating_add(more.bytes);
+    sum.people = sum.people.max(more.people);
+    for (sum, more) in sum.latencies.iter_mut().zip(more.latencies) {
+        *sum += more;
+    }
+}
+
+fn table(heading: &str, lines: &[(UsageOf, Usage)], names: &HashMap<String, String>) -> String {
     if lines.is_empty() {
         return "No calls in this time.\n".to_owned();
     }
     let most = lines.iter().map(|(_, usage)| usage.calls).max().unwrap_or(1).max(1);
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(["", "CALLS", "FAILED", "REFUSED", "PEOPLE", "HALF WITHIN", "95% WITHIN", "BYTES", ""]);
+    table.set_header([
+        heading,
+        "CALLS",
+        "FAILED",
+        "REFUSED",
+        "PEOPLE",
+        "HALF WITHIN",
+        "95% WITHIN",
+        "BYTES",
+        "",
+    ]);
     let within = |most: Option<u64>| most.map_or_else(|| "longer".to_owned(), |most| format!("{most} ms"));
     for (of, usage) in lines {
         let id = id_of(of);
         let name = names.get(&id).cloned().unwrap_or_else(|| match of {
             UsageOf::Client(_) => shortened(&id),
-            UsageOf::Hour(_) | UsageOf::Person(_) | UsageOf::Server(_) | UsageOf::Tool(..) => id.clone(),
+            UsageOf::Hour(at) => when(*at),
+            // What was called by a call that was refused is not told apart: anybody can make that up.
+            UsageOf::Tool(server, tool) if tool.is_empty() => format!("{server} (refused)"),
+            UsageOf::Person(_) | UsageOf::Server(_) | UsageOf::Tool(..) => id.clone(),
         });
         table.add_row([
             printable(&name),
@@ -282,7 +336,7 @@ mod tests {
     fn names_of_strangers_move_no_cursor_and_are_in_no_picture() {
         let odd = "\u{1b}[2J<script>".to_owned();
         let lines = [(UsageOf::Tool("notes".to_owned(), odd), usage(3, [3, 0, 0, 0, 0, 0, 0, 0]))];
-        assert!(!table(&lines, &HashMap::new()).contains('\u{1b}'));
+        assert!(!table("TOOL", &lines, &HashMap::new()).contains('\u{1b}'));
         let hours = [(UsageOf::Hour(Timestamp::from_secs(3600)), usage(3, [3, 0, 0, 0, 0, 0, 0, 0]))];
         let drawn = by_hour(&hours, Timestamp::from_secs(0), Timestamp::from_secs(7300));
         assert_eq!(drawn.iter().map(|(_, calls)| *calls).collect::<Vec<_>>(), [0, 3, 0]);
@@ -297,10 +351,26 @@ mod tests {
         assert_eq!(document["latencies"].as_array().unwrap().len(), 8);
     }
 
+    /// S30: each installation of one client registers anew; that is one line with all of it.
+    #[test]
+    fn clients_that_call_themselves_the_same_are_one_line() {
+        let client =
+            |id: &str, calls| (UsageOf::Client(id.to_owned()), usage(calls, [calls, 0, 0, 0, 0, 0, 0, 0]));
+        let lines = vec![client("dcr_c", 4), client("dcr_a", 3), client("dcr_b", 2), client("dcr_d", 2)];
+        let named = |id: &str| (id.to_owned(), "Stranger".to_owned());
+        let names = HashMap::from([named("dcr_a"), named("dcr_b")]);
+        let calls =
+            |lines: Vec<(UsageOf, Usage)>| lines.iter().map(|(_, usage)| usage.calls).collect::<Vec<_>>();
+        assert_eq!(calls(merged(lines.clone(), &names)), [5, 4, 2]);
+        assert_eq!(calls(merged(lines, &HashMap::new())), [4, 3, 2, 2], "what has no name is nobody else's");
+        let hour = [(UsageOf::Hour(Timestamp::from_secs(7200)), usage(1, [1, 0, 0, 0, 0, 0, 0, 0]))];
+        assert!(table("HOUR", &hour, &HashMap::new()).contains("1970-01-01 02:00:00"));
+    }
+
     #[test]
     fn a_person_is_named_by_id_where_the_name_is_forgotten() {
         let user: Id<User> = Id::from_bytes([7; 16]);
         let lines = [(UsageOf::Person(Some(user)), usage(1, [1, 0, 0, 0, 0, 0, 0, 0]))];
-        assert!(table(&lines, &HashMap::new()).contains(&user.to_string()));
+        assert!(table("TOOL", &lines, &HashMap::new()).contains(&user.to_string()));
     }
 }

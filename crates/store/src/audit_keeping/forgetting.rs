@@ -28,6 +28,8 @@ pub struct Forget {
 pub struct Forgotten {
     /// Names and addresses.
     pub names: u64,
+    /// Whether the log of the file, which somebody is reading, still holds some of it.
+    pub in_log: bool,
     /// Blocks of calls that cannot be read: whose names their calls have is not known.
     pub unreadable: u64,
 }
@@ -95,6 +97,7 @@ pub(super) async fn forget(
         return Ok(None);
     }
     blotter.blocks().await?;
+    blotter.forgotten.in_log = !engine.fold().await?;
     Ok(Some(blotter.forgotten))
 }
 

@@ -245,7 +245,7 @@ async fn a_person_is_forgotten_and_the_rows_stay_what_they_were(store: Opened) {
     assert!(store.find_user(alice.id).await.unwrap().unwrap().name.is_some());
     store.end_hold(id(100), event(AuditKind::AuditHoldEnded)).await.unwrap();
     let done = store.forget_person(forget(false), &|_, _| {}).await.unwrap();
-    assert_eq!(done, Some(store::Forgotten { names: 2, unreadable: 0 }));
+    assert_eq!(done, Some(store::Forgotten { names: 2, in_log: false, unreadable: 0 }));
     let told = AuditFilter { kind: Some(AuditKind::PersonForgotten), ..AuditFilter::default() };
     assert_eq!(store.list_audit(told, None, 10).await.unwrap().len(), 1, "one event for what is done once");
     let after = store.unsealed_rows().await.unwrap();

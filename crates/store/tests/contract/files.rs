@@ -4,7 +4,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use store::{Engine, EngineConfig, KeysRecord as _, OpenError};
+use store::{
+    AuditBlocks as _, AuditEvents as _, AuditIntents as _, AuditKeeping as _, AuditKind, AuditSubject,
+    CallIntent, Engine, EngineConfig, Forget, KeysRecord as _, OpenError,
+};
+
+use crate::fixtures::*;
 
 fn at(path: &Path) -> EngineConfig {
     EngineConfig::Sqlite { path: path.to_owned(), synchronous_full: false }
@@ -51,6 +56,49 @@ async fn a_link_in_place_of_the_file_is_refused() {
     fs::remove_file(&elsewhere).unwrap();
     assert!(Engine::open(at(&path)).await.is_err(), "not even where the link leads nowhere");
     assert!(!elsewhere.exists());
+}
+
+/// ST-01, B45: whoever was forgotten stands nowhere in the file nor beside it, also where what named them was deleted long before.
+#[tokio::test]
+async fn who_was_forgotten_is_not_found_in_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record.db");
+    let engine = Engine::open(at(&path)).await.unwrap();
+    let other = Engine::open(at(&path)).await.unwrap();
+    let bob = person(&engine, 7).await;
+    let intent = |number: u64| CallIntent {
+        id: id(number),
+        at: NOW,
+        user: bob.id,
+        client_id: "dcr_AAEC".to_owned(),
+        server: "ledger".to_owned(),
+        grant: id(9),
+        method: "tools/call".to_owned(),
+        called: Some("pay".to_owned()),
+        name: Some("bob-c4n4ry@example.com".to_owned()),
+        address: Some("203.0.113.77".to_owned()),
+    };
+    let intents: Vec<CallIntent> = (1000..1200).map(intent).collect();
+    engine.append_intents([1; 16], &intents, NOW).await.unwrap();
+    let over: Vec<_> = intents.iter().take(190).map(|intent| intent.id).collect();
+    engine.append_blocks(&[], &[], &over).await.unwrap();
+    let mut told = event(AuditKind::Stopped);
+    told.user = Some(bob.id);
+    let (name, address) = (Some("bob-c4n4ry@example.com".to_owned()), Some("203.0.113.77".to_owned()));
+    told.subject = Some(AuditSubject { salt: [7; 16], name, address });
+    engine.append_audit(vec![told]).await.unwrap();
+    let mut audit = event(AuditKind::PersonForgotten);
+    (audit.id, audit.user) = (id(5000), Some(bob.id));
+    let forget = Forget { user: bob.id, in_spite_of_holds: false, audit };
+    let done = other.forget_person(forget, &|_, _| {}).await.unwrap().unwrap();
+    assert!(!done.in_log);
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap().path();
+        let bytes = fs::read(&entry).unwrap();
+        for canary in [&b"c4n4ry"[..], b"203.0.113.77"] {
+            assert!(!bytes.windows(canary.len()).any(|some| some == canary), "{}", entry.display());
+        }
+    }
 }
 
 #[tokio::test]

@@ -193,7 +193,7 @@ pub(super) async fn forget(arguments: &ForgetArguments) -> Result<ExitCode, Fail
     let forget = Forget { user: person.id, in_spite_of_holds: arguments.force, audit };
     let forgotten = store.forget_person(forget, &|blocks, all| told.tell(blocks, all)).await;
     told.finish();
-    let Some(Forgotten { names: count, unreadable }) = forgotten? else {
+    let Some(Forgotten { names: count, in_log, unreadable }) = forgotten? else {
         return Err(Failure::Arguments(
             "events of this person may be under a legal hold (`sekisho audit hold list`): what is held was not forgotten. \
              `--force` does it all the same"
@@ -205,6 +205,11 @@ pub(super) async fn forget(arguments: &ForgetArguments) -> Result<ExitCode, Fail
          next sign-in brings the name back.\n",
         person.id
     ))?;
+    if in_log {
+        print(
+            "The log beside the file of the store was being read: what was forgotten stands in it until it is written over.\n",
+        )?;
+    }
     if unreadable == 0 {
         return Ok(ExitCode::SUCCESS);
     }

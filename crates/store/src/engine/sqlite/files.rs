@@ -19,6 +19,8 @@ use crate::engine::migrate::{self, Migration, Shape};
 const WRITER_PATIENCE: Duration = Duration::from_secs(1);
 /// A reader waits only while the file is being recovered.
 const READER_PATIENCE: Duration = Duration::from_secs(1);
+/// How often the log is tried to be emptied; each time it waits as long as any write.
+const FOLDS: u32 = 5;
 /// More than there are statements.
 const STATEMENTS_KEPT: usize = 200;
 /// No value of ours comes near; what does is not ours.
@@ -81,6 +83,8 @@ impl Files {
         if access.contains(OpenFlags::SQLITE_OPEN_READ_WRITE) {
             connection.pragma_update(None, "journal_mode", "wal")?;
             connection.pragma_update(None, "synchronous", if self.full { "full" } else { "off" })?;
+            // What is deleted or changed is overwritten with zeros: who was forgotten is not to be found in the file.
+            connection.pragma_update(None, "secure_delete", "on")?;
             // Checkpoints are the writer's, between batches, so that no commit waits for one.
             connection.pragma_update(None, "wal_autocheckpoint", 0)?;
             connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
@@ -90,6 +94,19 @@ impl Files {
         // Nothing of the record in temporary files.
         connection.pragma_update(None, "temp_store", "memory")?;
         Ok(connection)
+    }
+
+    /// Folds the log into the file and empties it. Whether it is empty: not while somebody reads what stands in it.
+    pub(in crate::engine) fn fold(&self) -> Result<bool, StoreError> {
+        let connection = self.writing()?;
+        for _ in 0..FOLDS {
+            let busy =
+                connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            if busy.map_err(unavailable)? == 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(in crate::engine) fn migrate(&self) -> Result<&'static [Migration], OpenError> {
