@@ -6,9 +6,10 @@ use std::time::Duration;
 use authorization_server::{Stopping, Target};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
+use protocol::id::Reference;
 use protocol::world::{Clock, Entropy};
 use serde_json::{Value, json};
-use store::{AuditEvent, AuditKind, Connections as _, Failpoint, Outcome, Queries as _};
+use store::{AuditEvent, AuditKind, Connections as _, Failpoint, Outcome, Queries as _, SignIns as _};
 use testkit::browser::{Browser, Page};
 use testkit::client::{Pkce, allow, log_in, parameter};
 use testkit::house::{Connected, House, Plan};
@@ -371,6 +372,41 @@ async fn cb_15_nobody_connects_an_account_for_somebody_else() -> Done {
     let again = scene.browser.open_from_elsewhere(back.as_str()).await?.page()?;
     assert_eq!(again.answer.status, StatusCode::BAD_REQUEST);
     assert_eq!(scene.house.audit(AuditKind::ConnectionRefused).await?.len(), 4);
+    scene.house.close().await
+}
+
+/// P-19, S39: whoever is told that an account was not connected is told a reference, and whoever runs the place finds by it what
+/// happened, among the sign-ins and in the audit.
+#[tokio::test]
+async fn a_connection_that_was_refused_is_found_by_the_reference_of_its_page() -> Done {
+    let mut scene = Scene::new().await?;
+    let link = scene.link().await?;
+    let page = scene.browser.open(&link).await?.page()?;
+    scene.browser.submit(&page, page.form()?, None).await?.left()?;
+    let made_up = format!("{}/connect/notes/callback?state=made-up&code=x", scene.house.issuer);
+    let refused = scene.browser.open_from_elsewhere(&made_up).await?.page()?;
+    let words = refused.words();
+    let reference_in = |words: &str| {
+        let (_, rest) = words.split_once("Reference ").ok_or_else(|| format!("no reference: {words}"))?;
+        Reference::parse(rest.get(..9).unwrap_or_default()).map_err(|error| format!("{error}: {words}"))
+    };
+    let reference = reference_in(&words)?;
+    let told = scene.house.audit(AuditKind::ConnectionRefused).await?;
+    let [event] = told.as_slice() else { return Err(format!("one event: {told:?}")) };
+    assert_eq!(
+        (&event.reference, event.reason.as_deref()),
+        (&Some(reference.clone()), Some("connect_attempt_unknown"))
+    );
+    scene.house.timeline.tell().await.map_err(|error| error.to_string())?;
+    let found = scene.house.store.find_sign_ins(&reference).await.map_err(|error| error.to_string())?;
+    let [row] = found.as_slice() else { return Err(format!("one attempt: {found:?}")) };
+    assert_eq!(
+        (row.server.as_deref(), row.last_reason.as_deref()),
+        (Some("notes"), Some("connect_attempt_unknown"))
+    );
+    // And of a page that was never left for the provider.
+    let refused = scene.browser.open(&format!("{}/connect/nosuch", scene.house.issuer)).await?.page()?;
+    assert_ne!(reference_in(&refused.words())?, reference);
     scene.house.close().await
 }
 

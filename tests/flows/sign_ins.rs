@@ -52,6 +52,24 @@ fn says(text: &str, words: &[&str]) -> Verdict {
     Ok(())
 }
 
+/// S51: what the token endpoint says no to has the reference that the client was told, in the audit as well.
+#[tokio::test]
+async fn a_refused_token_request_is_found_in_the_audit_by_what_the_client_was_told() -> Verdict {
+    use store::Queries as _;
+
+    let mut flow = Flow::new().await?;
+    let first = flow.tokens().await?;
+    let second = Tokens::of(&flow.refresh(&first.refresh).await?)?;
+    Tokens::of(&flow.refresh(&second.refresh).await?)?;
+    let reused = flow.refresh(&first.refresh).await?;
+    tok400(&reused, "invalid_grant")?;
+    let filter = store::AuditFilter { reference: Some(reference_in(&reused.text())?), ..Default::default() };
+    let found = flow.house.store.list_audit(filter, None, 10).await.map_err(|error| error.to_string())?;
+    let [event] = found.as_slice() else { return Err(format!("one event: {found:?}")) };
+    assert_eq!((event.kind.as_str(), event.grant.is_some()), ("refresh_reused", true));
+    flow.close().await
+}
+
 async fn ask(flow: &mut Flow, change: impl FnOnce(&mut Vec<(String, String)>)) -> Result<Answer, String> {
     let challenge = flow.pkce().challenge;
     let mut fields = flow.client.authorization_request(&flow.house.resource(flow.server), &challenge);

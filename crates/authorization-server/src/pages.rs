@@ -201,10 +201,12 @@ impl fmt::Debug for FormToken {
 }
 
 /// Who is calling: the address, after trusted proxies were believed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     /// The address.
     pub address: IpAddr,
+    /// Under which reference they will be told if this is refused, where that is settled before: the event has it too.
+    pub told: Option<Reference>,
 }
 
 impl Caller {
@@ -224,7 +226,8 @@ mod tests {
 
     #[test]
     fn whoever_has_an_ipv6_address_has_its_network() {
-        let network = |text: &str| Caller { address: text.parse().unwrap() }.network().to_string();
+        let network =
+            |text: &str| Caller { address: text.parse().unwrap(), told: None }.network().to_string();
         assert_eq!(network("192.0.2.7"), "192.0.2.7");
         assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(network("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");

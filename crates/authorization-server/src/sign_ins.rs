@@ -39,12 +39,34 @@ impl AuthorizationServer {
 
     /// The same where nothing is known but that somebody asked. Returns the reference to tell.
     pub fn refused_stranger(&self, step: SignInStep, reason: &'static str, caller: &Caller) -> Reference {
-        let reference = Reference::mint(&*self.parts.entropy);
+        let reference = self.new_reference();
         self.refused_at(step, reason, &reference, caller);
         reference
     }
 
+    /// A reference to tell, under which nothing is known yet.
+    #[must_use]
+    pub fn new_reference(&self) -> Reference {
+        Reference::mint(&*self.parts.entropy)
+    }
+
+    /// An account was not connected, and the person was told so under this reference.
+    pub fn connect_refused(
+        &self,
+        reason: &'static str,
+        reference: &Reference,
+        server: Option<&str>,
+        caller: &Caller,
+    ) {
+        let refused = event(SignInStep::ConnectRefused, Some(reason), self.parts.clock.now());
+        let server = server.map(str::to_owned);
+        let new = NewSignIn { server, ..self.new_sign_in(reference.clone(), caller, refused) };
+        self.parts.timeline.refused(Begun { new, address: caller.address });
+    }
+
     /// A token request was refused. Returns the reference to tell; none if the client only has to wait.
+    ///
+    /// It is the one that was settled before, which the event has.
     pub fn token_refused(
         &self,
         error: &TokenError,
@@ -55,7 +77,7 @@ impl AuthorizationServer {
         if is_patience(error) {
             return None;
         }
-        let reference = Reference::mint(&*self.parts.entropy);
+        let reference = caller.told.clone().unwrap_or_else(|| self.new_reference());
         let refused = event(SignInStep::TokenRefused, Some(error.reason()), self.parts.clock.now());
         let presented = ClientAuthentication::parse(authorization, form);
         let claimed = presented.ok().map(|presented| presented.client_id.as_str().to_owned());

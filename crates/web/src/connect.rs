@@ -11,7 +11,7 @@ use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
 use http::{HeaderMap, Method, header};
-use protocol::id::{Id, User};
+use protocol::id::{Id, Reference, User};
 use protocol::oauth::Form;
 use protocol::secret::Secret;
 use resource_server::ConnectError;
@@ -55,7 +55,7 @@ async fn show(visit: &Visit, server: &str, headers: HeaderMap, query: &Form) -> 
             let user = at.account.user;
             match visit.front.parts.resource_server.connect_page(user, server, link).await {
                 Ok(page) => bound(visit, pages::connect::connect(visit, &page, &at), at),
-                Err(error) => refuse(visit, &error),
+                Err(error) => refuse_at(visit, &error, server),
             }
         }
         Ok(None) => sign_in(visit, server, link, &browser).await,
@@ -133,7 +133,7 @@ async fn press(visit: &Visit, server: &str, request: Request) -> Response {
     let leg = visit.authorization_server().leg_to_connect(&visit.browser(&headers));
     match visit.front.parts.resource_server.begin_connecting(user, server, leg.hash()).await {
         Ok(url) => with(visit, respond::redirect(&url), Cookie::Leg, Some(leg)),
-        Err(error) => refuse(visit, &error),
+        Err(error) => refuse_at(visit, &error, server),
     }
 }
 
@@ -152,10 +152,11 @@ pub(crate) async fn callback(Extension(visit): Extension<Arc<Visit>>, request: R
         Ok(user) => user,
         Err(error) => return refuse(&visit, &error.into()),
     };
-    let leg = AuthorizationServer::leg_of(&browser);
-    match visit.front.parts.resource_server.complete_connecting(user, server, leg, &form).await {
+    let who = (user, AuthorizationServer::leg_of(&browser));
+    let reference = visit.authorization_server().new_reference();
+    match visit.front.parts.resource_server.complete_connecting(who, server, &form, &reference).await {
         Ok(()) => respond::redirect(&format!("{CONNECTIONS}?connected={server}")),
-        Err(error) => refuse(&visit, &error),
+        Err(error) => refuse_under(&visit, &error, Some(server), &reference),
     }
 }
 
@@ -211,9 +212,26 @@ async fn disconnect(visit: &Visit, request: Request) -> Response {
 }
 
 fn refuse(visit: &Visit, error: &ConnectError) -> Response {
-    let (trouble, blame) = trouble_of(error);
-    Failure { blame, endpoint: NAME, error: Some(error), reason: error.reason(), reference: None }.log(visit);
-    respond::trouble(visit, trouble, None)
+    refuse_under(visit, error, None, &visit.authorization_server().new_reference())
+}
+
+/// The same at an MCP server.
+fn refuse_at(visit: &Visit, error: &ConnectError, server: &str) -> Response {
+    let server = Some(server).filter(|_| !matches!(error, ConnectError::ServerUnknown));
+    refuse_under(visit, error, server, &visit.authorization_server().new_reference())
+}
+
+/// What the person is told has a reference, under which whoever runs the place finds it: among the sign-ins, and in the audit.
+fn refuse_under(
+    visit: &Visit,
+    error: &ConnectError,
+    server: Option<&str>,
+    reference: &Reference,
+) -> Response {
+    let ((trouble, blame), reason) = (trouble_of(error), error.reason());
+    visit.authorization_server().connect_refused(reason, reference, server, &visit.caller());
+    Failure { blame, endpoint: NAME, error: Some(error), reason, reference: Some(reference) }.log(visit);
+    respond::trouble(visit, trouble, Some(reference))
 }
 
 const fn trouble_of(error: &ConnectError) -> (Trouble, Blame) {

@@ -290,7 +290,7 @@ pub(crate) struct Visit {
 impl Visit {
     /// As the roles know the caller.
     pub(crate) const fn caller(&self) -> Caller {
-        Caller { address: self.address }
+        Caller { address: self.address, told: None }
     }
 
     /// As the roles know the browser.

@@ -183,6 +183,7 @@ impl AuthorizationServer {
             return;
         }
         let mut event = self.event(AuditKind::TokenRefused, Outcome::Refused, self.parts.clock.now());
+        event.reference.clone_from(&caller.told);
         event.reason = Some(refusal.reason());
         event.client_id = Some(presented.client_id.as_str().to_owned());
         event.subject = Some(self.subject(None, Some(caller.address.to_string())));

@@ -161,6 +161,7 @@ impl AuthorizationServer {
             Err(refusal) => refusal,
         };
         let mut audit = self.event(AuditKind::TokenRefused, Outcome::Refused, now);
+        audit.reference.clone_from(&caller.told);
         audit.reason = Some(refused.reason());
         (audit.user, audit.client_id) = (Some(user.id), Some(client.id().as_str().to_owned()));
         audit.subject = Some(self.subject(Some(&user), Some(caller.address.to_string())));

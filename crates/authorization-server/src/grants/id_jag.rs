@@ -353,6 +353,7 @@ impl AuthorizationServer {
         let answer = self.judge_id_jag(client, presented, (caller, now), &mut issuer).await;
         if let Err(TokenError::IdJag(refusal)) = &answer {
             let mut audit = self.event(AuditKind::TokenRefused, Outcome::Refused, now);
+            audit.reference.clone_from(&caller.told);
             audit.client_id = Some(client.client().id().as_str().to_owned());
             audit.reason = Some(refusal.reason());
             audit.subject = Some(self.subject(None, Some(caller.address.to_string())));

@@ -406,6 +406,7 @@ impl AuthorizationServer {
         let address = caller.address.to_string();
         let mut audit = self.event_of_grant(grant, (kind, Outcome::Refused), &address, now);
         audit.reason = Some(refusal.reason());
+        audit.reference.clone_from(&caller.told);
         if refusal == RefreshRefusal::Reused {
             let end = EndGrant { grant: grant.id, revocation: super::revocation_of(grant.id, now), audit };
             self.parts.store.end_grant(end, now).await?;

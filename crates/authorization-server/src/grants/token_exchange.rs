@@ -177,6 +177,7 @@ impl AuthorizationServer {
         match self.exchange(client, (request, key), &mut subject, (caller, now)).await {
             Err(TokenError::Exchange(refusal)) => {
                 let mut audit = self.event(AuditKind::TokenRefused, Outcome::Refused, now);
+                audit.reference.clone_from(&caller.told);
                 audit.reason = Some(refusal.reason());
                 audit.client_id = Some(client.id().as_str().to_owned());
                 audit.user = subject.as_ref().map(|subject| subject.user.id);

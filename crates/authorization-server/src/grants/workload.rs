@@ -295,6 +295,7 @@ impl AuthorizationServer {
         // What no trusted issuer signed anybody can send: it is logged, not stored.
         if let (Err(TokenError::Workload(refusal)), Some(seen)) = (&answer, seen) {
             let mut audit = self.event(AuditKind::TokenRefused, Outcome::Refused, now);
+            audit.reference.clone_from(&caller.told);
             audit.reason = Some(refusal.reason());
             audit.subject = Some(self.subject(None, Some(caller.address.to_string())));
             audit.detail.extend(details(&seen));

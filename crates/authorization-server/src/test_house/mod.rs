@@ -70,7 +70,7 @@ pub(crate) struct House {
 
 /// Where requests come from.
 pub(crate) const fn caller() -> Caller {
-    Caller { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)) }
+    Caller { address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), told: None }
 }
 
 /// One browser, with its cookies.

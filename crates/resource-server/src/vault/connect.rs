@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::{Decision, Question};
-use protocol::id::{Connecting, Connection, Id, User};
+use protocol::id::{Connecting, Connection, Id, Reference, User};
 use protocol::oauth::{CodeVerifier, Form, Parameter, Scope};
 use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::Timestamp;
@@ -205,16 +205,16 @@ impl ResourceServer {
     }
 
     /// Takes what a browser brought back from the provider. `user` is who is signed in there, if anybody is, `browser` what it
-    /// is known by.
+    /// is known by; if it is refused, that is told under `reference`.
     ///
     /// # Errors
     /// [`ConnectError`]; the refusal is written down, of strangers once for each attempt, and not if they bring nothing that was begun.
     pub async fn complete_connecting(
         &self,
-        user: Option<Id<User>>,
+        (user, browser): (Option<Id<User>>, Option<Hash>),
         server: &str,
-        browser: Option<Hash>,
         form: &Form,
+        reference: &Reference,
     ) -> Result<(), ConnectError> {
         let completed = self.complete(user, server, browser, form).await;
         if let Err(error) = &completed
@@ -222,7 +222,8 @@ impl ResourceServer {
         {
             self.vault().counts.count(Became::Refused);
             let event = self.vault().said(AuditKind::ConnectionRefused, Outcome::Refused, server);
-            let event = AuditEvent { reason: Some(error.reason()), user, ..event };
+            let (reason, reference) = (Some(error.reason()), Some(reference.clone()));
+            let event = AuditEvent { reason, reference, user, ..event };
             if let Err(error) = self.vault().store.append_audit(vec![event]).await {
                 tracing::warn!(%error, "a refused connection could not be written down");
             }

@@ -278,6 +278,7 @@ fn ending(row: &SignInRow, now: Timestamp) -> Option<&'static str> {
         | SignInStep::CallRefused
         | SignInStep::Called
         | SignInStep::Challenged
+        | SignInStep::ConnectRefused
         | SignInStep::ConsentDenied
         | SignInStep::ConsentRefused
         | SignInStep::MetadataRead

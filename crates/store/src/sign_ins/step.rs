@@ -82,6 +82,8 @@ sign_in_steps! {
     Refreshed = "refreshed", ok, "OAuth 2.1, section 4.3";
     /// A call with the access token was refused.
     CallRefused = "call_refused", refused, "RFC 6750, section 3.1";
+    /// The person's account at an MCP server's own provider was not connected.
+    ConnectRefused = "connect_refused", refused, "RFC 6749, section 4.1.2.1";
     /// A call with the access token went through: the client is connected.
     Called = "called", ok, "RFC 6750, section 2.1";
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use authorization_server::{TokenError, TokenHeaders};
+use authorization_server::{Caller, TokenError, TokenHeaders};
 use axum::Extension;
 use axum::extract::Request;
 use axum::response::Response;
@@ -38,9 +38,12 @@ pub(crate) async fn answer(Extension(visit): Extension<Arc<Visit>>, request: Req
 }
 
 async fn exchange(visit: &Visit, headers: &TokenHeaders<'_>, form: &Form) -> Response {
-    match visit.authorization_server().token(headers, form, &visit.caller()).await {
+    let role = visit.authorization_server();
+    // Settled before, so that the event of a refusal has it as well.
+    let caller = Caller { told: Some(role.new_reference()), ..visit.caller() };
+    match role.token(headers, form, &caller).await {
         Ok(token) => issued(visit, &token),
-        Err(error) => refuse(visit, &error, headers.authorization, form),
+        Err(error) => refuse(visit, &error, (headers.authorization, form), &caller),
     }
 }
 
@@ -49,10 +52,15 @@ fn issued(visit: &Visit, token: &TokenResponse) -> Response {
     respond::json(StatusCode::OK, token)
 }
 
-fn refuse(visit: &Visit, error: &TokenError, authorization: &[&str], form: &Form) -> Response {
+fn refuse(
+    visit: &Visit,
+    error: &TokenError,
+    (authorization, form): (&[&str], &Form),
+    caller: &Caller,
+) -> Response {
     visit.front.metrics.token(error.reason());
     let role = visit.authorization_server();
-    let reference = role.token_refused(error, authorization, form, &visit.caller());
+    let reference = role.token_refused(error, authorization, form, caller);
     Failure {
         blame: error.blame().into(),
         endpoint: NAME,
