@@ -43,6 +43,12 @@ pub struct McpCall {
     pub modern: bool,
 }
 
+/// Whether something of this name can be called at all: what no header can mirror, and nobody can read, cannot.
+#[must_use]
+pub fn is_a_name(name: &str) -> bool {
+    name.len() <= MAX_NAME && !name.contains(char::is_control)
+}
+
 impl McpCall {
     /// Reads a call.
     ///
@@ -231,7 +237,7 @@ impl<'r> Reading<'r> {
             Named::Plain(Some(name)) => (name, false),
         };
         match name {
-            Text::Is(name) if name.len() <= MAX_NAME && !name.contains(char::is_control) => {
+            Text::Is(name) if is_a_name(name) => {
                 self.compare_name(name, required)?;
                 Ok(Some(name))
             }

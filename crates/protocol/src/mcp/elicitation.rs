@@ -26,6 +26,9 @@ pub enum ElicitationUrlError {
     /// What is typed there can be read on the way.
     #[error("is http and does not stay on the machine")]
     Unprotected,
+    /// One reader finds another host in it than the next.
+    #[error("is read in two ways")]
+    Ambiguous,
     /// It names somebody before the host, which people take for the host.
     #[error("holds user information")]
     UserInformation,
@@ -47,7 +50,11 @@ impl ElicitationUrl {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(ElicitationUrlError::UserInformation);
         }
-        Ok(Self(url))
+        match authority(text) {
+            Some(authority) if authority.contains('@') => Err(ElicitationUrlError::UserInformation),
+            Some(_) => Ok(Self(url)),
+            None => Err(ElicitationUrlError::Ambiguous),
+        }
     }
 
     /// Whether it leads to the host of this URL, at whichever port; on the machine itself to its port, by whichever name.
@@ -60,6 +67,16 @@ impl ElicitationUrl {
         let host = |url: &Url| url.host_str().map(|host| host.trim_end_matches('.').to_owned());
         host(&place).is_some() && host(&place) == host(&self.0)
     }
+}
+
+/// The authority, where browsers (WHATWG URL, section 4.4) and everybody else (RFC 3986, section 3.2) find the same: browsers
+/// read a backslash as a slash, mind neither missing nor further slashes, and pass over tabs and what stands around.
+fn authority(text: &str) -> Option<&str> {
+    if text.contains(|letter: char| letter == '\\' || letter.is_whitespace() || letter.is_control()) {
+        return None;
+    }
+    let (_, rest) = text.split_once(':')?;
+    rest.strip_prefix("//")?.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty())
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -75,7 +92,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The last words of what a field is called that holds a secret.
-const SECRETS: [&[&str]; 36] = [
+const SECRETS: &[&[&str]] = &[
     &["password"],
     &["passwd"],
     &["passphrase"],
@@ -112,7 +129,35 @@ const SECRETS: [&[&str]; 36] = [
     &["signing", "key"],
     &["encryption", "key"],
     &["license", "key"],
+    &["pass", "word"],
+    &["pass", "phrase"],
+    &["pass", "code"],
+    &["user", "pass"],
+    &["db", "pass"],
+    &["cc", "number"],
+    &["cvv", "code"],
+    &["cvc", "code"],
 ];
+/// The same in one word, whatever stands before it.
+const SECRETS_IN_ONE_WORD: [&str; 15] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "apikey",
+    "accesskey",
+    "accesstoken",
+    "authtoken",
+    "cardnumber",
+    "ccnumber",
+    "clientsecret",
+    "creditcard",
+    "pincode",
+    "privatekey",
+    "sshkey",
+];
+/// What is called so and nothing else.
+const SECRET_ALONE: &str = "pass";
 /// The same in Japanese, which has no blanks between words.
 const SECRETS_IN_JAPANESE: [&str; 8] = [
     "パスワード",
@@ -134,15 +179,32 @@ const LONGEST_NAME: usize = 8;
 
 /// Whether the form of this schema asks for a password, a key, a token or the data of a payment card: "servers MUST NOT use form
 /// mode elicitation to request sensitive information". By what its fields are called in English or Japanese, by a description that does no more than
-/// name them, and by their format; a choice among what is written there holds no secret.
+/// name them, and by their format; a choice among what is written there holds no secret. Forms are flat; what is not is looked
+/// through all the same, wherever a field could stand.
 #[must_use]
 pub fn asks_for_a_secret(schema: &Value) -> bool {
-    let fields = schema.get("properties").and_then(Value::as_object);
-    fields.is_some_and(|fields| fields.iter().any(|(name, field)| is_secret(name, field)))
+    holds_a_secret("", schema) || wants_a_secret_that_it_does_not_describe(schema)
 }
 
-fn is_secret(name: &str, field: &Value) -> bool {
-    let Some(field) = field.as_object() else { return false };
+fn holds_a_secret(name: &str, value: &Value) -> bool {
+    match value {
+        Value::Object(members) => {
+            is_secret(name, members) || members.iter().any(|(name, value)| holds_a_secret(name, value))
+        }
+        Value::Array(values) => values.iter().any(|value| holds_a_secret("", value)),
+        Value::Bool(_) | Value::Null | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// There are clients that make a field of what is required.
+fn wants_a_secret_that_it_does_not_describe(schema: &Value) -> bool {
+    let described = |name: &str| schema.get("properties").is_some_and(|fields| fields.get(name).is_some());
+    let required = schema.get("required").and_then(Value::as_array);
+    let mut names = required.into_iter().flatten().filter_map(Value::as_str);
+    names.any(|name| names_a_secret(name) && !described(name))
+}
+
+fn is_secret(name: &str, field: &Map<String, Value>) -> bool {
     let text = |key: &str| field.get(key).and_then(Value::as_str);
     is_typed(field)
         && (text("format") == Some("password")
@@ -201,7 +263,10 @@ fn ends_in_a_secret(words: &[String]) -> bool {
         let word = word.trim_end_matches("再入力").trim_end_matches("確認").trim_end_matches('の');
         SECRETS_IN_JAPANESE.iter().any(|secret| word.ends_with(secret))
     });
-    japanese == Some(true) || SECRETS.iter().any(|secret| words.ends_with(secret))
+    japanese == Some(true)
+        || SECRETS.iter().any(|secret| words.ends_with(secret))
+        || words.last().is_some_and(|last| SECRETS_IN_ONE_WORD.iter().any(|secret| last.ends_with(secret)))
+        || words == [SECRET_ALONE]
 }
 
 /// The words of `apiKey`, `api_key` and `API key`.
@@ -239,7 +304,7 @@ mod tests {
         ] {
             assert!(ElicitationUrl::parse(good).is_ok(), "{good}");
         }
-        use ElicitationUrlError::{Malformed, Scheme, Unprotected, UserInformation};
+        use ElicitationUrlError::{Ambiguous, Malformed, Scheme, Unprotected, UserInformation};
         for (bad, why) in [
             ("javascript:alert(1)", Scheme),
             ("java\nscript:alert(1)", Scheme),
@@ -257,6 +322,17 @@ mod tests {
             ("http://localhost.example.com/", Unprotected),
             ("https://bank.example@evil.example/", UserInformation),
             ("https://:x@evil.example/", UserInformation),
+            ("https://@evil.example/", UserInformation),
+            ("https://ok.example\\@localhost:1/", Ambiguous),
+            ("https://ok.example/\\..", Ambiguous),
+            ("https:\\\\ok.example\\x", Ambiguous),
+            ("https:ok.example", Ambiguous),
+            ("https:/ok.example", Ambiguous),
+            ("https:///ok.example", Ambiguous),
+            ("https:ok.example://bank.example/", Ambiguous),
+            ("https://ok.exa\tmple/", Ambiguous),
+            (" https://ok.example/", Ambiguous),
+            ("https://ok.example/\n", Ambiguous),
             ("/relative", Malformed),
             ("//example.com", Malformed),
             ("https://", Malformed),
@@ -273,7 +349,6 @@ mod tests {
             "https://gate.example/device?user_code=A",
             "https://GATE.example./account",
             "https://gate.example:8443/admin",
-            "https:\\\\gate.example\\x",
             "https://g%61te.example/",
         ] {
             assert!(leads(url, "https://gate.example/notes/mcp"), "{url}");
@@ -326,6 +401,16 @@ mod tests {
             "client_secret_value",
             "credential",
             "ssh_key",
+            "sshKey",
+            "userpassword",
+            "pass",
+            "pass_word",
+            "user_password_2",
+            "passwordConfirm",
+            "creditcard",
+            "cc_number",
+            "cvv_code",
+            "mfa_code",
             "one-time code",
             "otp",
             "2FA code",
@@ -355,6 +440,9 @@ mod tests {
             "passwordPolicy",
             "pinned",
             "spin",
+            "compass",
+            "boarding_pass",
+            "passenger",
             "key",
             "code",
             "zip_code",
@@ -364,6 +452,31 @@ mod tests {
             "パスワードポリシー",
         ] {
             assert!(!asks(name, text()), "{name}");
+        }
+    }
+
+    #[test]
+    fn px_41_a_form_that_is_not_flat_is_looked_through() {
+        let password = json!({"password": {"type": "string"}});
+        for schema in [
+            json!({"properties": {"x": {"type": "object", "properties": password}}}),
+            json!({"allOf": [{"properties": password}]}),
+            json!({"properties": {}, "patternProperties": {"^password$": {"type": "string"}}}),
+            json!({"properties": {"x": {"$ref": "#/$defs/password"}}, "$defs": password}),
+            json!({"properties": {"x": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"title": "Password"}}}),
+            json!({"if": {}, "then": {"properties": password}}),
+            json!({"type": "object", "title": "Password", "properties": {"x": {"type": "string"}}}),
+            json!({"properties": {}, "required": ["password"]}),
+            json!({"properties": [password]}),
+        ] {
+            assert!(asks_for_a_secret(&schema), "{schema}");
+        }
+        let chosen = json!({"type": "array", "items": {"anyOf": [{"const": "a", "title": "Password"}]}});
+        for schema in [
+            json!({"type": "object", "title": "Order", "properties": {"sort": chosen}, "required": ["sort"]}),
+            json!({"properties": {"password": {"type": "boolean"}}, "required": ["password"]}),
+        ] {
+            assert!(!asks_for_a_secret(&schema), "{schema}");
         }
     }
 

@@ -22,7 +22,7 @@ mod trace;
 mod values;
 
 pub use arguments::{arguments, has_cursor};
-pub use call::{CallKind, McpCall};
+pub use call::{CallKind, McpCall, is_a_name};
 pub use effect::Effect;
 pub use json_rpc_error::JsonRpcError;
 pub use keys::folds_to;
