@@ -27,5 +27,6 @@ mod scene;
 mod session;
 mod smuggling;
 mod storage;
+mod strays;
 mod token;
 mod tools;

@@ -54,6 +54,19 @@ async fn call(house: &House, token: &str, given: Response<Bytes>) -> Result<Answ
     house.call("notes", token, "tools/call", json!({"name": "odd", "arguments": {}})).await
 }
 
+/// The same by the rules of MCP 2025-11-25.
+async fn call_as_before(house: &House, token: &str, given: Response<Bytes>) -> Result<Answer, String> {
+    house.mcp.answer_next(given);
+    let bearer = format!("Bearer {token}");
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2025-11-25"),
+    ];
+    let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "odd", "arguments": {}}});
+    house.http.post_json(&house.resource("notes"), &headers, &message).await
+}
+
 fn event(message: &str) -> String {
     format!("event: message\ndata: {message}\n\n")
 }
@@ -77,11 +90,17 @@ async fn px_41_nobody_is_sent_to_a_page_that_is_none_or_ours_or_asked_for_a_pass
         to("file:///etc/passwd"),
         to("http://intranet.example/login"),
         to("https://bank.example@evil.example/"),
+        to("https://bank.example\\@evil.example/"),
+        to("https:evil.example"),
+        to("https:/evil.example"),
         to(&own),
         to(&at_another_name),
         to(&format!("{}/connect/notes", house.issuer)),
         form("password"),
         form("apiKey"),
+        form("pass_word"),
+        json!({"mode": "form", "message": WORDS, "requestedSchema": {"type": "object", "properties": [{"password": {"type": "string"}}]}}),
+        json!({"mode": "form", "message": WORDS, "requestedSchema": {"type": "object", "allOf": [{"properties": {"password": {"type": "string"}}}]}}),
         json!({"mode": "url", "message": WORDS, "url": 7}),
     ] {
         for (shape, message) in forms(&bad) {
@@ -111,6 +130,7 @@ async fn px_41_a_question_is_refused_however_it_is_written() -> Verdict {
     let (house, token) = (&flow.house, tokens.access.as_str());
     let mut calls = 0;
     let [_, (_, error), (_, result)] = forms(&to("file:///etc/passwd"));
+    let in_a_task = result["result"].clone();
     let (error, result) = (error.to_string(), result.to_string());
     for odd in [
         result.replace("inputRequests", "input\\u0052equests"),
@@ -120,6 +140,12 @@ async fn px_41_a_question_is_refused_however_it_is_written() -> Verdict {
         result.replace("\"inputRequests\"", "\"inputRequests\":{},\"inputRequests\""),
         result.replace("\"requestState\":\"s\"", &format!("\"requestState\":\"{}\"", "s".repeat(10_000))),
         error.replace("elicitations", "el\\u0069citations"),
+        error.replace("\"elicitations\":", "\"x\":"),
+        error.replace("\"elicitations\":[", "\"x\":{\"elicitations\":[").replace("]}", "]}}"),
+        error.replace("{\"elicitations\":[", "[").replace("]}", "]").replace("-32042", "-3.2042e4"),
+        error.replace("{\"elicitations\":[", "").replace("]}", ""),
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"task": in_a_task}}).to_string(),
+        result.replace("elicitation/create", " Elicitation/Create "),
         error.replace("\"data\"", "\"Data\""),
         format!("[{NOTE},{error}]"),
     ] {
@@ -183,13 +209,59 @@ async fn px_41_an_honest_question_goes_through_byte_for_byte() -> Verdict {
         DONE.replace("[]", &format!("[ {{\"type\":\"text\",\"text\":\"{}\"}} ]", "long ".repeat(40_000))),
     );
     for text in honest {
-        let got = call(house, token, answer(JSON, text.clone())).await?;
+        let stream = event(&text);
+        let got = call_as_before(house, token, answer(JSON, text.clone())).await?;
         assert_eq!((got.status, got.text().as_str()), (StatusCode::OK, text.as_str()));
-        if !text.contains("\"tools\"") {
-            let stream = event(&text);
+        let got = call_as_before(house, token, answer(EVENTS, stream.clone())).await?;
+        assert_eq!(got.text(), stream);
+        // By the rules of MCP 2026-07-28 it comes in a result alone.
+        if serde_json::from_str::<Value>(&text).is_ok_and(|message| message["method"].is_null()) {
+            let got = call(house, token, answer(JSON, text.clone())).await?;
+            assert_eq!((got.status, got.text().as_str()), (StatusCode::OK, text.as_str()));
             let got = call(house, token, answer(EVENTS, stream.clone())).await?;
             assert_eq!(got.text(), stream);
         }
+    }
+    flow.close().await
+}
+
+/// A request that was answered by us has no second answer (JSON-RPC 2.0, section 5): the client may have forgotten its id, or
+/// given it to another one.
+#[tokio::test]
+async fn px_17_px_41_after_a_refused_question_the_answer_of_the_mcp_server_does_not_come_as_well() -> Verdict
+{
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let (house, token) = (&flow.house, tokens.access.as_str());
+    let error = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"m"}}"#;
+    let other = DONE.replace("\"id\":1", "\"id\":2");
+    for (_, bad) in forms(&to("javascript:alert(1)")) {
+        for second in [DONE, error] {
+            let stream = [event(&bad.to_string()), event(NOTE), event(second), event(&other)].concat();
+            let got = call_as_before(house, token, answer(EVENTS, stream)).await?.text();
+            assert_eq!(got.matches("\"id\":1").count(), 1, "{got}");
+            assert!(got.contains("-32603") && got.ends_with(&[event(NOTE), event(&other)].concat()), "{got}");
+        }
+    }
+    flow.close().await
+}
+
+/// MCP 2026-07-28, "Messages": MCP servers send no requests (RS-122), and a client has no way to answer one.
+#[tokio::test]
+async fn px_41_no_request_of_an_mcp_server_reaches_a_client_that_cannot_answer_it() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let (house, token) = (&flow.house, tokens.access.as_str());
+    for method in ["sampling/createMessage", "roots/list", "elicitation/create", "ping"] {
+        let asked = json!({"jsonrpc": "2.0", "id": "s-1", "method": method, "params": {"message": "m", "messages": [], "tools": []}});
+        let stream = [event(NOTE), event(&asked.to_string()), event(DONE)].concat();
+        let got = call(house, token, answer(EVENTS, stream.clone())).await?.text();
+        assert_eq!(got, [event(NOTE), event(DONE)].concat(), "{method}");
+        let batch = format!("[{asked},{NOTE},{DONE}]");
+        let got = call(house, token, answer(JSON, batch)).await?.text();
+        assert_eq!(got.trim_end(), format!("[{NOTE},{DONE}]"), "{method}");
+        let got = call_as_before(house, token, answer(EVENTS, stream.clone())).await?.text();
+        assert_eq!(got, stream, "before, it was a client's to answer: {method}");
     }
     flow.close().await
 }
@@ -203,7 +275,12 @@ async fn px_41_on_a_stream_that_stands_by_itself_a_bad_question_is_not_there() -
     let asked = house.call_request("notes", &tokens.access, "subscriptions/listen", json!({}))?;
     let mut client = house.http.stream(asked).await?;
     let server = house.mcp.next_stream().await;
-    let [(_, request), ..] = forms(&to("javascript:alert(1)"));
+    let [(_, request), (_, _), (_, result)] = forms(&to("javascript:alert(1)"));
+    // A task that wants input says so there (MCP tasks extension).
+    let mut task = result["result"].clone();
+    task["taskId"] = json!("t");
+    let task = json!({"jsonrpc": "2.0", "method": "notifications/tasks", "params": task});
+    assert!(server.send(event(&task.to_string())));
     let (one, two) = (event(&request.to_string()), event(NOTE));
     let (start, rest) = one.split_at(one.len() / 2);
     assert!(server.send(start.to_owned()) && server.send(rest.to_owned()) && server.send(two.clone()));

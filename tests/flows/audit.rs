@@ -170,7 +170,7 @@ async fn f_13_a_call_of_a_node_that_was_held_is_one_event_and_how_it_ended_is_to
     let later = flow.house.time.now().plus(Duration::from_secs(180));
     let settled = flow.house.store.settle_intents(later, [5; 16]).await.map_err(|error| error.to_string())?;
     assert_eq!(settled, 1);
-    assert!(open.send("data: it ends after all\n\n"), "the call went on");
+    assert!(open.send("data: {}\n\n"), "the call went on");
     drop(open);
     while let Some(frame) = answer.frame().await {
         frame.map_err(|error| error.to_string())?;

@@ -597,7 +597,7 @@ async fn streams_end_when_the_account_by_which_they_were_opened_is_connected_no_
         tokio::time::timeout(T, stream.closed()).await.map_err(|_| "it is open")?;
     }
     // Somebody else's goes on.
-    assert!(of_another.send("data: still here\n\n"));
+    assert!(of_another.send("data: {}\n\n"));
     assert!(tokio::time::timeout(T, third.frame()).await.map_err(|_| "no event")?.is_some());
     // As `sekisho connections end` and other nodes do.
     let living = house.store.list_connections(None, None).await.map_err(text)?;

@@ -37,15 +37,11 @@ impl Open {
 
     /// An event comes through.
     async fn passes(&mut self) -> Verdict {
-        assert!(self.server.send("data: still here\n\n"), "nobody reads");
+        assert!(self.server.send("data: {}\n\n"), "nobody reads");
         let frame = tokio::time::timeout(PATIENCE, self.client.frame()).await.map_err(|_| "no event")?;
         let frame = frame.ok_or("the stream ended")?.map_err(|error| error.to_string())?;
         let data = frame.into_data().map_err(|_| "no data")?;
-        if data.as_ref() == b"data: still here\n\n" {
-            Ok(())
-        } else {
-            Err(format!("another event: {data:?}"))
-        }
+        if data.as_ref() == b"data: {}\n\n" { Ok(()) } else { Err(format!("another event: {data:?}")) }
     }
 
     /// Both ends are told that it is over.

@@ -18,7 +18,7 @@ use protocol::oauth::Scope;
 use crate::audit::{Entry, Who};
 use crate::bearer::Scheme;
 use crate::error::{CallError, ToolAnswer};
-use crate::lists::List;
+use crate::lists::{List, Wanted};
 use crate::media::{self, MCP_PARAM, MCP_PROTOCOL_VERSION, MCP_SESSION_ID, Media};
 use crate::reason::CallReason;
 use crate::vault::question::{self, Answered};
@@ -166,6 +166,12 @@ impl Asked {
             Operation::Call { call, body } => call.method == "tools/list" && !mcp::has_cursor(body),
             Operation::EndSession { .. } | Operation::Listen { .. } => false,
         }
+    }
+
+    /// What is wanted where its answer comes.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let id = self.id().filter(|_| self.is_answered_once());
+        Wanted::new(id, self.list(), self.is_modern())
     }
 
     /// Whether a session id on the request counts: not on the call that begins one, and not for clients of

@@ -21,7 +21,7 @@ use crate::call::{Asked, Operation};
 use crate::counts::Ending;
 use crate::error::CallError;
 use crate::line::Unanswered;
-use crate::lists::{Expected, Screen, Sieve, Sight};
+use crate::lists::{Screen, Sieve, Sight};
 use crate::media::{MCP_SESSION_ID, Media};
 use crate::permit::Permit;
 use crate::reason::CallReason;
@@ -155,7 +155,7 @@ impl ResourceServer {
         from: (Incoming, Option<Stream>),
     ) -> Body {
         let whole = whole(status);
-        let id = asked.id();
+        let (id, wanted) = (asked.id(), asked.wanted());
         let mut entry = asked.entry;
         entry.begun(status.as_u16());
         let own = match passage {
@@ -164,7 +164,7 @@ impl ResourceServer {
                 let guarded = Guarded::new(body, entry, stream, whole);
                 return Body::guarded(match media {
                     Media::Events => guarded,
-                    Media::Json => guarded.screened(Screen::new(&self.ours, id)),
+                    Media::Json => guarded.screened(Screen::new(&self.ours, self.clock.now(), wanted)),
                 });
             }
             Passage::Empty => Bytes::new(),
@@ -223,12 +223,8 @@ impl ResourceServer {
         let stream = Stream::new(lease, life, media, asked.id().filter(|_| asked.is_modern()));
         Ok(Some(match media {
             Media::Events => {
-                let expected = match asked.list() {
-                    Some(_) => Expected::List(asked.id()),
-                    None => Expected::Anything,
-                };
-                let sieve = Sieve::new(expected).of(asked.id().filter(|_| asked.is_answered_once()));
-                stream.sifted(sieve, Sight::of(asked, &self.ours, self.clock.now()))
+                let sight = Sight::of(asked.who(), &self.ours, self.clock.now());
+                stream.sifted(Sieve::new(asked.wanted()), sight.beginning(asked.begins_tools()))
             }
             Media::Json => stream,
         }))

@@ -73,7 +73,7 @@ pub use vault::givers::{Giver, Source};
 
 /// Readers of what strangers write, alone: for those who try what they do with any bytes.
 pub mod readers {
-    use crate::lists::{Expected, Item, List, See, Sees, Sieve, judge};
+    use crate::lists::{Item, List, See, Sees, Sieve, Wanted, judge};
 
     /// The data of the events in a stream that comes in these pieces.
     #[must_use]
@@ -83,14 +83,12 @@ pub mod readers {
     }
 
     /// What goes on of a stream of events that comes in these pieces, for somebody who may see no item whose name holds
-    /// `hidden`. `asked` is the JSON-RPC id of the list that the stream is to bring, if it is.
+    /// `hidden`. `asked` is the JSON-RPC id of the list of tools that the stream is to bring, if it is.
     #[must_use]
     pub fn sifted(pieces: &[&[u8]], asked: Option<&str>) -> Vec<u8> {
-        let expected = match asked {
-            None => Expected::Anything,
-            Some(id) => Expected::List(protocol::mcp::RequestId::from_json(id)),
-        };
-        let mut sieve = Sieve::new(expected);
+        let id = asked.and_then(protocol::mcp::RequestId::from_json);
+        let list = asked.map(|_| List::Tools);
+        let mut sieve = Sieve::new(Wanted::new(id, list, false));
         let mut out = Vec::new();
         for piece in pieces {
             let piece = bytes::Bytes::copy_from_slice(piece);
@@ -100,10 +98,10 @@ pub mod readers {
         out
     }
 
-    /// What goes out of the JSON text that answers a list request, for the same reader.
+    /// What goes out of a JSON text, for the same reader.
     #[must_use]
     pub fn judged(text: &[u8]) -> Vec<u8> {
-        judge(text, &mut Unhidden).text.or(text)
+        judge(text, &Wanted::default(), &mut Unhidden).text.or(text)
     }
 
     #[derive(Debug)]

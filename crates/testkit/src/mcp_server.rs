@@ -296,7 +296,7 @@ impl Drop for Dam {
 /// One line without an end: as JSON it is a string, as an event it is its data.
 fn flood(state: &Arc<State>, media: &str) -> Response<Body> {
     let (first, more) = match media {
-        "text/event-stream" => (Bytes::from_static(b"data: "), Bytes::from(vec![b'x'; 16 * 1024])),
+        "text/event-stream" => (Bytes::from_static(b"data: {\"x\":\""), Bytes::from(vec![b'x'; 16 * 1024])),
         _ => (Bytes::from_static(b"{\"x\":\""), Bytes::from(vec![b'x'; 16 * 1024])),
     };
     let frames = stream::unfold((Dam(Arc::clone(state)), Some(first)), move |(dam, first)| {

@@ -76,7 +76,7 @@ async fn a_logout_at_the_provider_ends_what_began_in_that_session_to_the_last_by
     scene.lives(&other).await?;
     scene.lives(&foreign).await?;
     assert!(scene.is_signed_in(&mut home).await? && scene.is_signed_in(&mut johns).await?);
-    assert!(kept.1.send("data: still here\n\n"));
+    assert!(kept.1.send("data: {}\n\n"));
     let events = scene.house.audit(AuditKind::SignalReceived).await?;
     let [event] = events.as_slice() else { return Err(format!("{events:?}")) };
     assert_eq!(event.reason.as_deref(), Some("backchannel_logout"));

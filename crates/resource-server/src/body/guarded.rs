@@ -15,14 +15,20 @@ use super::BodyError;
 use super::stream::Stream;
 use crate::audit::Entry;
 use crate::counts::Ending;
-use crate::lists::{Screen, Screened, Sifted};
+use crate::lists::{Judged, Screen, Screened, Sifted, Why};
 use crate::streams::{Cause, Source};
 
 /// How long an answer of known length may take from where it first stalls: it can be waited for, but not for ever.
 const STALLED: Duration = Duration::from_secs(600);
 
-/// How an answer is written down whose reader was to be asked what nobody is asked.
-const QUESTION_REFUSED: (Ending, Option<&str>) = (Ending::UpstreamFailed, Some("question_refused"));
+/// How an answer is written down of which nothing goes on.
+const fn refused(why: Why) -> (Ending, Option<&'static str>) {
+    let reason = match why {
+        Why::Question => "question_refused",
+        Why::Unreadable => "upstream_malformed",
+    };
+    (Ending::UpstreamFailed, Some(reason))
+}
 
 type Polled<T> = Poll<Option<Result<Frame<Bytes>, T>>>;
 
@@ -37,7 +43,7 @@ pub(crate) struct Guarded<B> {
     left: Option<u64>,
     /// How the call is written down when the answer comes through.
     whole: (Ending, Option<&'static str>),
-    /// What looks for questions in a JSON text.
+    /// What looks for lists and questions in a JSON text.
     screen: Option<Screen>,
 }
 
@@ -124,7 +130,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         Self { from, stream, stalled: None, left, whole, screen: None }
     }
 
-    /// The same, with its questions judged.
+    /// The same, with its lists and questions judged.
     pub(crate) fn screened(mut self, screen: Screen) -> Self {
         self.screen = Some(screen);
         self
@@ -148,8 +154,14 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         };
         let (data, sifted) = match self.stream.as_mut().and_then(|stream| stream.sift(&data)) {
             None => (data, false),
-            Some(Sifted { bytes, dropped }) => {
+            Some(Sifted { bytes, dropped, endless }) => {
                 self.filtered(dropped);
+                if endless {
+                    self.count(&bytes);
+                    self.finish(Ending::UpstreamFailed, Some("filter_dropped"));
+                    let last = Some(bytes).filter(|bytes| !bytes.is_empty());
+                    return Some(Poll::Ready(last.map(|bytes| Ok(Frame::data(bytes)))));
+                }
                 (if is_end { self.with_end(bytes) } else { bytes }, true)
             }
         };
@@ -170,15 +182,18 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         match screen.push(data, is_end) {
             Screened::Pass(data) => Ok(data),
             Screened::Hold => Err(None),
-            Screened::Refuse(data) => {
-                self.filtered(1);
-                self.whole = QUESTION_REFUSED;
-                Ok(data)
+            Screened::Judge(text) => {
+                let Some(mut sight) = self.from.with(|passing| screen.sight(passing.entry.who())) else {
+                    return Err(None);
+                };
+                let Judged { bytes, dropped, refused: why } = screen.judge(text, &mut sight);
+                self.filtered(dropped);
+                self.whole = why.map_or(self.whole, refused);
+                Ok(bytes)
             }
             Screened::Cut => {
                 self.filtered(1);
-                let (ending, reason) = QUESTION_REFUSED;
-                self.finish(ending, reason);
+                self.finish(Ending::UpstreamFailed, Some("filter_dropped"));
                 Err(Some(Poll::Ready(Some(Err(BodyError::Cut)))))
             }
         }

@@ -2,10 +2,10 @@
 //! Pure.
 //!
 //! What is ambiguous is taken out: members of the envelope or of a result that stand twice or are spelled oddly, a method
-//! beside a result, an answer without an id, a list that is none. Must never pass on a list that was not judged item by
-//! item.
+//! beside a result, an answer without an id, a result that is no object, a list that is none, or one where none belongs. Must
+//! never pass on a list that was not judged item by item.
 
-use protocol::mcp::RequestId;
+use protocol::mcp::{RequestId, folds_to};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::item::{Key, Odd};
 use super::question::{self, INPUT_REQUESTS, Refused};
-use super::{Item, List, See, Sees};
+use super::{Item, List, See, Sees, Wanted};
 
 const ENVELOPE: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
 const RESULT: [&str; 9] = [
@@ -63,8 +63,8 @@ impl Text {
     }
 }
 
-/// Judges a text.
-pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
+/// Judges a text that comes where this is wanted.
+pub(crate) fn judge(bytes: &[u8], wanted: &Wanted, see: &mut dyn See) -> Answered {
     let dropped = Answered {
         text: Text::Nothing,
         ids: Vec::new(),
@@ -73,7 +73,8 @@ pub(crate) fn judge(bytes: &[u8], see: &mut dyn See) -> Answered {
         dropped: 1,
     };
     let Ok(text) = std::str::from_utf8(bytes) else { return dropped };
-    let mut judging = Judging { see, ids: Vec::new(), refused: Vec::new(), unread: Vec::new(), dropped: 0 };
+    let (ids, refused, unread) = (Vec::new(), Vec::new(), Vec::new());
+    let mut judging = Judging { wanted, see, ids, refused, unread, dropped: 0 };
     let text = if text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('[') {
         match serde_json::from_str(text) {
             Ok(messages) => judging.batch(messages),
@@ -109,7 +110,16 @@ impl Listed<'_> {
     }
 }
 
+/// What became of the list in a result.
+enum Listing {
+    Anew(Vec<u8>),
+    AsItIs,
+    /// There is none.
+    None,
+}
+
 struct Judging<'s> {
+    wanted: &'s Wanted,
     see: &'s mut dyn See,
     ids: Vec<RequestId>,
     refused: Vec<Option<RequestId>>,
@@ -150,32 +160,64 @@ impl Judging<'_> {
         }
         match (method, result, error) {
             (Some(method), None, None) => {
-                let asked = question::of_request(method, members.find("params"), self.see);
+                let params = members.find("params");
+                let asked = question::of_message(method, params, self.see);
                 asked.map_err(|Refused| self.refuse(None))?;
-                Ok(Text::Untouched)
+                // MCP 2026-07-28, "Messages": servers send no requests, and clients have no way to answer one.
+                if id.is_some() && self.wanted.modern {
+                    return Err(Odd);
+                }
+                // A request may name the tools that a model is given; nobody is told of a list by a notification.
+                let speaks = id.is_none() && params.is_some_and(holds_a_list);
+                if speaks { Err(Odd) } else { Ok(Text::Untouched) }
             }
-            (None, None, Some(error)) => {
-                let id = id.and_then(RequestId::from_json);
-                question::of_error(error, self.see).map_err(|Refused| self.refuse(id.clone()))?;
-                self.ids.extend(id);
-                Ok(Text::Untouched)
-            }
+            (None, None, Some(error)) => self.error(error, id.and_then(RequestId::from_json)),
             (None, Some(result), None) => {
                 let id = id.and_then(RequestId::from_json).ok_or(Odd)?;
-                let before = self.refused.len();
-                let result = self.result(result, &id).inspect_err(|Odd| {
-                    if self.refused.len() == before {
-                        self.unread.push(id.clone());
-                    }
-                });
-                let text = result?.map(|result| members.with("result", &result));
-                self.ids.push(id);
-                Ok(text.map_or(Text::Untouched, Text::Changed))
+                self.result((result, &members), id)
             }
             (None, None, None) | (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (None, Some(_), Some(_)) => {
                 Err(Odd)
             }
         }
+    }
+
+    fn error(&mut self, error: &str, id: Option<RequestId>) -> Result<Text, Odd> {
+        if id.as_ref().is_some_and(|id| self.wanted.is_over(id)) {
+            return Ok(Text::Nothing);
+        }
+        question::of_error(error, self.see).map_err(|Refused| self.refuse(id.clone()))?;
+        // Who asked for something else may be told of tools by an error; who asked for a list is told of them by it alone.
+        if id.as_ref().is_none_or(|id| !self.wanted.is_no_list(id)) {
+            let data = Object::read_any(error, &["data"])?.and_then(|error| error.find("data"));
+            if data.is_some_and(holds_a_list) {
+                self.unread.extend(id);
+                return Err(Odd);
+            }
+        }
+        self.ids.extend(id);
+        Ok(Text::Untouched)
+    }
+
+    fn result(&mut self, (result, members): (&str, &Object<'_>), id: RequestId) -> Result<Text, Odd> {
+        if self.wanted.is_over(&id) {
+            return Ok(Text::Nothing);
+        }
+        question::of_result(result, self.see).map_err(|Refused| self.refuse(Some(id.clone())))?;
+        let anew = match self.list(result, &id) {
+            Ok(Listing::None) => None,
+            Ok(Listing::Anew(result)) => Some(members.with("result", &result)),
+            Ok(Listing::AsItIs) if members.speak_of_lists() => {
+                Some(members.with("result", result.as_bytes()))
+            }
+            Ok(Listing::AsItIs) => None,
+            Err(Odd) => {
+                self.unread.push(id);
+                return Err(Odd);
+            }
+        };
+        self.ids.push(id);
+        Ok(anew.map_or(Text::Untouched, Text::Changed))
     }
 
     /// Remembers that this answer is not to go on.
@@ -184,30 +226,28 @@ impl Judging<'_> {
         Odd
     }
 
-    /// The result anew; `None` if it is to stay as it is.
-    fn result(&mut self, text: &str, id: &RequestId) -> Result<Option<Vec<u8>>, Odd> {
-        if !text.starts_with('{') {
-            return Ok(None);
-        }
+    /// What becomes of the list in a result.
+    fn list(&mut self, text: &str, id: &RequestId) -> Result<Listing, Odd> {
+        // It is an object (MCP, "Responses").
         let members = Object::read(text, &RESULT)?;
-        question::of_result(&members, self.see).map_err(|Refused| self.refuse(Some(id.clone())))?;
         let mut lists = List::ALL.into_iter().filter(|list| members.find(list.member()).is_some());
-        let Some(list) = lists.next() else { return Ok(None) };
-        // Which of the two would be read?
-        if lists.next().is_some() {
+        let list = lists.next();
+        // Which of the two would be read? And who asked for a list is answered by that list.
+        if lists.next().is_some() || self.wanted.list_of(id).is_some_and(|wanted| list != Some(wanted)) {
             return Err(Odd);
         }
+        let Some(list) = list else { return Ok(Listing::None) };
         let items: Vec<&RawValue> =
             serde_json::from_str(members.find(list.member()).unwrap_or_default()).map_err(|_| Odd)?;
         let before = items.len();
         let left = self.items(list, items);
         let is_whole = left.len() == before && left.iter().all(Listed::is_itself);
         let is_public = members.find("cacheScope").is_some_and(|scope| scope != "\"private\"");
-        if is_whole && !is_public {
-            return Ok(None);
+        if is_whole && !is_public && !members.has_another_list() {
+            return Ok(Listing::AsItIs);
         }
         let left: Vec<&str> = left.iter().map(Listed::text).collect();
-        Ok(Some(members.reduced(list, &left, !is_whole)))
+        Ok(Listing::Anew(members.reduced(list, &left, !is_whole)))
     }
 
     fn items<'a>(&mut self, list: List, items: Vec<&'a RawValue>) -> Vec<Listed<'a>> {
@@ -259,13 +299,20 @@ impl<'a> Object<'a> {
         self.0.iter().find(|(key, _)| key.text == known).map(|(_, value)| *value)
     }
 
-    /// The same with another value.
+    /// The same message with this result, and nothing beside it that speaks of a list.
     fn with(&self, known: &str, value: &[u8]) -> Vec<u8> {
-        let members = self
-            .0
-            .iter()
-            .map(|(key, old)| (&*key.text, if key.text == known { value } else { old.as_bytes() }));
-        write(members)
+        let members = self.0.iter().filter(|(key, old)| ENVELOPE.contains(&&*key.text) || !holds_a_list(old));
+        write(members.map(|(key, old)| (&*key.text, if key.text == known { value } else { old.as_bytes() })))
+    }
+
+    /// Whether there is a list in a member of a message that nobody knows.
+    fn speak_of_lists(&self) -> bool {
+        self.0.iter().any(|(key, value)| !ENVELOPE.contains(&&*key.text) && holds_a_list(value))
+    }
+
+    /// Whether there is a list in a member of a result that is none.
+    fn has_another_list(&self) -> bool {
+        self.0.iter().any(|(key, value)| !RESULT.contains(&&*key.text) && holds_a_list(value))
     }
 
     /// The same with these items. What is cached of it is for this reader alone (attacks PX-25). Members that nobody
@@ -275,10 +322,28 @@ impl<'a> Object<'a> {
         let members = self.0.iter().filter_map(|(key, value)| match &*key.text {
             key if key == list.member() => Some((key, items.as_bytes())),
             "cacheScope" => Some(("cacheScope", &b"\"private\""[..])),
-            key if hides && key != "_meta" && !RESULT.contains(&key) => None,
+            key if RESULT.contains(&key) => Some((key, value.as_bytes())),
+            key if (hides && key != "_meta") || holds_a_list(value) => None,
             key => Some((key, value.as_bytes())),
         });
         write(members)
+    }
+}
+
+/// Whether this is an object with a member in which somebody could look for a list, or a result with one.
+fn holds_a_list(text: &str) -> bool {
+    holds_a_list_in(text, true)
+}
+
+fn holds_a_list_in(text: &str, deeper: bool) -> bool {
+    let is_list = |key: &Key<'_>| List::ALL.iter().any(|list| folds_to(&key.text, list.member()));
+    match Object::read_any(text, &[]) {
+        Ok(None) => false,
+        Ok(Some(members)) => members.0.iter().any(|(key, value)| {
+            is_list(key) || (deeper && folds_to(&key.text, "result") && holds_a_list_in(value, false))
+        }),
+        // More members than anybody can look at.
+        Err(Odd) => true,
     }
 }
 

@@ -46,8 +46,15 @@ impl ResourceServer {
             Ok(bytes) => bytes,
             Err(reason) => return Err(asked.refuse(reason)),
         };
-        let answered = judge(&bytes, &mut Sight::of(&asked, &self.ours, self.clock.now()));
+        let sight = Sight::of(asked.who(), &self.ours, self.clock.now());
+        let mut sight = sight.beginning(asked.begins_tools());
+        let answered = judge(&bytes, &asked.wanted(), &mut sight);
+        let is_answered = asked.id().is_none_or(|id| answered.ids.contains(&id));
         let bytes = match answered.text {
+            // What is said instead is said to nobody (RS-066).
+            Text::Changed(_) | Text::Untouched if status.is_success() && !is_answered => {
+                return Err(asked.refuse(CallReason::ListUnreadable));
+            }
             Text::Changed(text) => Bytes::from(text),
             Text::Nothing if status.is_success() => {
                 return Err(asked.refuse(CallReason::ListUnreadable));

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use protocol::mcp::folds_to;
+use protocol::mcp::{folds_to, is_a_name};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::List;
@@ -22,11 +22,11 @@ pub(crate) struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// `None` if it has no name, or more than one.
+    /// `None` if it has no name, more than one, or one that no call can name.
     pub(crate) fn read(list: List, text: &'a str) -> Option<Self> {
         let mut json = serde_json::Deserializer::from_str(text);
         let members = de::Deserializer::deserialize_map(&mut json, Members(list.name())).ok()?;
-        let name = members.name?;
+        let name = members.name.filter(|name| is_a_name(name))?;
         Some(Self { text, name, read_only: list == List::Tools && members.read_only })
     }
 }

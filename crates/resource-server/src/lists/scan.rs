@@ -1,14 +1,13 @@
-//! Tells, while the bytes of a JSON text come in, whether it holds a list as the result of an answer, or a question to a person.
-//! Pure.
+//! Tells, while the bytes of a JSON text come in, whether it holds a list where one could be looked for, or a question to a person;
+//! or whether it is no JSON text at all, or two. Pure.
 //!
 //! It follows strings and brackets only. For every text that a JSON reader accepts it sees the keys that this reader sees;
 //! for one that none accepts it does not matter what it sees. Must never keep more of the text than one key.
 
-use protocol::mcp::elicitation::METHOD;
 use protocol::mcp::folds_to;
 
 use super::List;
-use super::question::{ELICITATIONS, INPUT_REQUESTS};
+use super::question::{ELICITATIONS, INPUT_REQUESTS, TASK, could_be_elicitation, wants_pages};
 
 /// Longer than any key that concerns us, each letter written as an escape.
 const LONGEST_KEY: usize = 128;
@@ -24,13 +23,16 @@ pub(super) struct Scan {
     key_next: bool,
     /// The member of the message that we are in.
     member: Member,
-    /// The member of the error that we are in is its data.
-    in_data: bool,
+    /// The member of that one.
+    second: Second,
     /// What is read is the value of a member and not its key.
     is_value: bool,
+    /// A key, or such a value.
     key: Vec<u8>,
-    /// Lists do not matter.
-    questions_only: bool,
+    /// There is a method in the message, and an id.
+    is_request: (bool, bool),
+    /// MCP servers send no requests: those of MCP 2026-07-28.
+    modern: bool,
     found: bool,
 }
 
@@ -41,7 +43,21 @@ enum Member {
     Method,
     #[default]
     Other,
+    Params,
     Result,
+}
+
+/// A member of an error, of parameters or of a result.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Second {
+    /// The code of an error.
+    Code,
+    /// The data of an error.
+    Data,
+    #[default]
+    Other,
+    /// The result of a task, or the task.
+    Task,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -50,41 +66,40 @@ enum At {
     #[default]
     Beginning,
     Between,
+    /// Nothing but white space may follow.
+    End,
     Key,
     KeyEscape,
-    NotJson,
     String,
     StringEscape,
 }
 
 impl Scan {
-    /// For what may hold lists that are nobody's concern.
-    pub(super) fn for_questions() -> Self {
-        Self { questions_only: true, ..Self::default() }
+    pub(super) fn new(modern: bool) -> Self {
+        Self { modern, ..Self::default() }
     }
 
-    /// Whether there is one of them, or what somebody could take for one.
+    /// Whether there is one of them, or what somebody could take for one; or what is no JSON text.
     pub(super) const fn found(&self) -> bool {
         self.found
     }
 
-    /// Whether the text is whole, or none at all.
+    /// Whether the text is whole.
     pub(super) fn is_whole(&self) -> bool {
-        self.at == At::NotJson || (self.at == At::Between && self.depth == 0)
+        self.at == At::End
     }
 
     /// Starts with another text.
     pub(super) fn reset(&mut self) {
         self.key.clear();
         let key = std::mem::take(&mut self.key);
-        *self = Self { key, questions_only: self.questions_only, ..Self::default() };
+        *self = Self { key, ..Self::new(self.modern) };
     }
 
     /// The next bytes.
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
         while !self.found {
             match self.at {
-                At::NotJson => return,
                 // Most bytes of most texts are inside strings.
                 At::String => match memchr::memchr2(b'"', b'\\', bytes) {
                     None => return,
@@ -94,7 +109,7 @@ impl Scan {
                         bytes = bytes.get(end + 1..).unwrap_or_default();
                     }
                 },
-                At::Beginning | At::Between | At::Key | At::KeyEscape | At::StringEscape => {
+                At::Beginning | At::Between | At::End | At::Key | At::KeyEscape | At::StringEscape => {
                     let Some((byte, rest)) = bytes.split_first() else { return };
                     bytes = rest;
                     self.step(*byte);
@@ -107,18 +122,26 @@ impl Scan {
         match self.at {
             At::Beginning => self.begin(byte),
             At::Between => self.between(byte),
+            // Of two texts one reader reads the first, and another each by itself.
+            At::End => self.found = !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'),
             At::Key if byte == b'"' => {
                 self.at = At::Between;
                 self.end_key();
             }
             At::Key | At::KeyEscape => {
-                if self.key.len() < LONGEST_KEY {
-                    self.key.push(byte);
-                }
+                self.keep(byte);
                 self.at = if self.at == At::Key && byte == b'\\' { At::KeyEscape } else { At::Key };
             }
-            At::NotJson | At::String => {}
+            At::String => {}
             At::StringEscape => self.at = At::String,
+        }
+    }
+
+    fn keep(&mut self, byte: u8) {
+        // What stands before a method is no part of it to readers who trim.
+        let is_before = self.is_value && self.key.is_empty() && byte.is_ascii_whitespace();
+        if self.key.len() < LONGEST_KEY && !is_before {
+            self.key.push(byte);
         }
     }
 
@@ -128,8 +151,8 @@ impl Scan {
             b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => {}
             b'{' => self.open_first(1),
             b'[' => self.open_first(2),
-            0 | 0xfe | 0xff if self.questions_only => self.found = true,
-            _ => self.at = At::NotJson,
+            // No message. There are readers as well that take another encoding for one.
+            _ => self.found = true,
         }
     }
 
@@ -142,24 +165,72 @@ impl Scan {
 
     fn between(&mut self, byte: u8) {
         match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => {}
             b'"' if self.key_next && self.is_of_concern() => self.begin_key(false),
             b'"' if !self.key_next && self.member == Member::Method && self.depth == self.top => {
                 self.begin_key(true);
             }
-            b'"' => self.at = At::String,
-            b'{' | b'[' => {
-                self.depth = self.depth.saturating_add(1);
+            b'{' | b'[' => self.open(byte),
+            b'}' | b']' => self.close(),
+            b',' => {
+                self.end_number();
                 self.key_next = true;
             }
-            b'}' | b']' => {
-                self.depth = self.depth.saturating_sub(1);
-                self.key_next = false;
-            }
-            b',' => self.key_next = true,
             b':' => self.key_next = false,
             // There are readers that find UTF-16 and UTF-32 by their zeros; JSON has none here (RFC 8259, section 8.1).
-            0 if self.questions_only => self.found = true,
-            _ => {}
+            0 => self.found = true,
+            _ => {
+                if byte == b'"' {
+                    self.at = At::String;
+                }
+                self.scalar(byte);
+            }
+        }
+    }
+
+    fn open(&mut self, byte: u8) {
+        let below = self.depth.saturating_sub(self.top);
+        // A result is an object (MCP, "Responses"), and so is the data of an error that holds questions.
+        self.found = byte == b'['
+            && self.depth >= self.top
+            && match (below, self.member, self.second) {
+                (0, Member::Result, _) | (1, Member::Error, Second::Data) => true,
+                (_, _, _) => false,
+            };
+        self.depth = self.depth.saturating_add(1);
+        self.key_next = true;
+        if self.depth == self.top {
+            self.is_request = (false, false);
+            self.member = Member::Other;
+        }
+    }
+
+    fn close(&mut self) {
+        self.end_number();
+        self.depth = self.depth.saturating_sub(1);
+        self.key_next = false;
+        if self.depth == 0 {
+            self.at = At::End;
+        }
+    }
+
+    /// A byte of a value that is neither an object nor a list.
+    fn scalar(&mut self, byte: u8) {
+        if self.key_next {
+            return;
+        }
+        match (self.depth.checked_sub(self.top), self.member, self.second) {
+            (Some(0), Member::Result, _) => self.found = true,
+            (Some(1), Member::Error, Second::Code) => self.keep(byte),
+            (_, _, _) => {}
+        }
+    }
+
+    /// The code of an error, if that is what ended: the one that wants pages opened first.
+    fn end_number(&mut self) {
+        if self.depth == self.top + 1 && (self.member, self.second) == (Member::Error, Second::Code) {
+            self.second = Second::Other;
+            self.found = std::str::from_utf8(&self.key).is_ok_and(wants_pages);
         }
     }
 
@@ -170,49 +241,80 @@ impl Scan {
     }
 
     fn is_of_concern(&self) -> bool {
-        match self.member {
-            _ if self.depth == self.top => true,
-            Member::Result => self.depth == self.top + 1,
-            Member::Error => self.depth == self.top + 1 || (self.in_data && self.depth == self.top + 2),
-            Member::Method | Member::Other => false,
+        let below = self.depth.checked_sub(self.top);
+        match (below, self.member) {
+            (Some(0), _) => true,
+            (Some(1), Member::Error | Member::Params | Member::Result) => true,
+            (Some(2), Member::Error | Member::Params | Member::Result) => {
+                matches!(self.second, Second::Data | Second::Task)
+            }
+            (_, _) => false,
         }
     }
 
     fn end_key(&mut self) {
-        let key = &self.key;
         if self.is_value {
-            self.found = is_elicitation(key);
+            self.is_value = false;
+            self.found = is_elicitation(&self.key);
             return;
         }
         self.key_next = false;
-        let below = self.depth.saturating_sub(self.top);
-        match (below, self.member) {
-            (0, _) => {
-                self.in_data = false;
-                self.member = match () {
-                    () if could_be(key, &["result"]) => Member::Result,
-                    () if could_be(key, &["method"]) => Member::Method,
-                    () if could_be(key, &["error"]) => Member::Error,
-                    () => Member::Other,
-                };
+        match self.depth.saturating_sub(self.top) {
+            0 => self.end_first(),
+            1 => self.end_second(),
+            _ => {
+                let data = self.second == Second::Data;
+                self.found = holds(&self.key) || (data && could_be(&self.key, &[ELICITATIONS, "result"]));
             }
-            (1, Member::Result) => {
-                self.found = could_be(key, &[INPUT_REQUESTS])
-                    || (!self.questions_only && could_be(key, &List::ALL.map(List::member)));
-            }
-            (1, _) => self.in_data = could_be(key, &["data"]),
-            (_, _) => self.found = could_be(key, &[ELICITATIONS]),
+        }
+    }
+
+    fn end_first(&mut self) {
+        let key = &self.key;
+        self.second = Second::Other;
+        self.member = match () {
+            () if could_be(key, &["result"]) => Member::Result,
+            () if could_be(key, &["method"]) => Member::Method,
+            () if could_be(key, &["error"]) => Member::Error,
+            () if could_be(key, &["params"]) => Member::Params,
+            () => Member::Other,
+        };
+        if self.modern {
+            let (method, id) = &mut self.is_request;
+            *method |= self.member == Member::Method;
+            *id |= could_be(key, &["id"]);
+            self.found = *method && *id;
+        }
+    }
+
+    fn end_second(&mut self) {
+        let key = &self.key;
+        let is_error = self.member == Member::Error;
+        self.found = !is_error && holds(key);
+        self.second = match () {
+            () if is_error && could_be(key, &["data"]) => Second::Data,
+            () if is_error && could_be(key, &["code"]) => Second::Code,
+            () if !is_error && could_be(key, &["result", TASK]) => Second::Task,
+            () => Second::Other,
+        };
+        if self.second == Second::Code {
+            self.key.clear();
         }
     }
 }
 
-/// Whether this is the method by which a person is asked. What is cut off is longer than that, however it is written.
+/// Whether this member holds a list or questions.
+fn holds(key: &[u8]) -> bool {
+    could_be(key, &List::ALL.map(List::member)) || could_be(key, &[INPUT_REQUESTS])
+}
+
+/// Whether this is the method by which a person is asked, or what a careless reader takes for it.
 fn is_elicitation(method: &[u8]) -> bool {
     if memchr::memchr(b'\\', method).is_none() {
-        return method == METHOD.as_bytes();
+        return std::str::from_utf8(method).is_ok_and(could_be_elicitation);
     }
     let method = serde_json::from_slice::<String>(&[b"\"", method, b"\""].concat());
-    method.is_ok_and(|method| method == METHOD)
+    method.is_ok_and(|method| could_be_elicitation(&method))
 }
 
 /// Whether a reader could take this key for one of those.
@@ -221,7 +323,7 @@ fn could_be(key: &[u8], known: &[&str]) -> bool {
         return true;
     }
     // As most keys are: without an escape and in ASCII alone it is case in which readers differ.
-    if key.iter().all(u8::is_ascii_alphanumeric) {
+    if key.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\') {
         return known.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()));
     }
     match serde_json::from_slice::<String>(&[b"\"", key, b"\""].concat()) {

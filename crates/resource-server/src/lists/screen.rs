@@ -1,5 +1,5 @@
-//! A JSON text on its way to a client that is no list: looked at for questions to the person, and kept back whole only if there
-//! is one (attacks PX-41). Pure.
+//! A JSON text on its way to a client that asked for no list: looked at for questions to the person and for lists, and kept back
+//! whole only if there is one, or if it is no JSON text (attacks PX-18, PX-41). Pure.
 //!
 //! A piece of a JSON text means nothing to a client, so to keep one back costs it nothing. What takes the place of a text is as
 //! long as that was, for its length may have been told. Must never hold more than [`LARGEST`].
@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use protocol::mcp::{JsonRpcError, RequestId};
+use protocol::mcp::JsonRpcError;
+use protocol::world::Timestamp;
 
-use super::answer::{Text, judge};
+use super::answer::{Answered, Text, judge};
 use super::question::REFUSED;
 use super::scan::Scan;
-use super::{LARGEST, Ours, UNDECIDED};
+use super::{LARGEST, NO_ANSWER, Ours, See, Sight, UNDECIDED, Wanted};
+use crate::audit::Who;
 
 const INTERNAL: i64 = -32603;
 /// What is said where there is no room for more.
@@ -25,13 +27,14 @@ pub(crate) struct Screen {
     so_far: SoFar,
     held: BytesMut,
     ours: Arc<Ours>,
-    /// The request that it answers.
-    id: Option<RequestId>,
+    /// When it was asked for.
+    now: Timestamp,
+    wanted: Wanted,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SoFar {
-    /// It holds a question: kept until it is whole.
+    /// It holds a list or a question: kept until it is whole.
     Kept,
     /// Its beginning has gone on.
     Released,
@@ -45,16 +48,40 @@ pub(crate) enum Screened {
     Cut,
     /// Nothing goes on yet.
     Hold,
+    /// This is whole, and to be judged.
+    Judge(Bytes),
     /// This goes on.
     Pass(Bytes),
-    /// This goes on in the place of the text.
-    Refuse(Bytes),
+}
+
+/// What goes on in the place of a text; it is as long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    pub(crate) bytes: Bytes,
+    /// How much was taken out because it is suspicious.
+    pub(crate) dropped: u32,
+    /// Why nothing of it goes on.
+    pub(crate) refused: Option<Why>,
+}
+
+/// Why nothing of a text goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// A person was to be asked what nobody is asked.
+    Question,
+    /// It cannot be read in one way.
+    Unreadable,
 }
 
 impl Screen {
-    pub(crate) fn new(ours: &Arc<Ours>, id: Option<RequestId>) -> Self {
-        let (scan, held) = (Scan::for_questions(), BytesMut::new());
-        Self { scan, so_far: SoFar::Undecided, held, ours: Arc::clone(ours), id }
+    pub(crate) fn new(ours: &Arc<Ours>, now: Timestamp, wanted: Wanted) -> Self {
+        let (scan, held) = (Scan::new(wanted.modern), BytesMut::new());
+        Self { scan, so_far: SoFar::Undecided, held, ours: Arc::clone(ours), now, wanted }
+    }
+
+    /// What this caller may see of it.
+    pub(crate) fn sight(&self, who: &Who) -> Sight {
+        Sight::of(who, &self.ours, self.now)
     }
 
     /// How much is kept back.
@@ -75,14 +102,10 @@ impl Screen {
         let length = self.held.len() + piece.len();
         match self.so_far {
             SoFar::Kept if length > LARGEST => Screened::Cut,
-            SoFar::Kept if is_end => {
-                let text = self.with_held(piece);
-                self.judge(text)
-            }
+            SoFar::Kept if is_end => Screened::Judge(self.with_held(piece)),
             SoFar::Kept => self.hold(&piece),
-            // What comes after a whole text begins anew.
-            SoFar::Undecided if self.scan.is_whole() => Screened::Pass(self.with_held(piece)),
-            SoFar::Undecided if !is_end && length <= UNDECIDED => self.hold(&piece),
+            // There are MCP servers that say no end.
+            SoFar::Undecided if !is_end && !self.scan.is_whole() && length <= UNDECIDED => self.hold(&piece),
             SoFar::Released | SoFar::Undecided => {
                 self.so_far = SoFar::Released;
                 Screened::Pass(self.with_held(piece))
@@ -103,20 +126,32 @@ impl Screen {
         self.held.split().freeze()
     }
 
-    fn judge(&self, text: Bytes) -> Screened {
-        let answered = judge(&text, &mut Arc::clone(&self.ours));
-        if answered.text == Text::Untouched {
-            return Screened::Pass(text);
+    /// What goes on in the place of a text that holds something to be judged.
+    pub(crate) fn judge(&self, text: Bytes, see: &mut dyn See) -> Judged {
+        let Answered { text: anew, refused, unread, dropped, .. } = judge(&text, &self.wanted, see);
+        let is_lost = unread.iter().any(|id| self.wanted.is_no_list(id));
+        match anew {
+            Text::Untouched => return Judged { bytes: text, dropped, refused: None },
+            Text::Changed(anew) if refused.is_empty() && !is_lost && anew.len() <= text.len() => {
+                return Judged { bytes: filled(anew, text.len()), dropped, refused: None };
+            }
+            Text::Changed(_) | Text::Nothing => {}
         }
-        let id = answered.refused.into_iter().flatten().next().or_else(|| self.id.clone());
-        let errors = [REFUSED, SHORT].map(|message| {
-            JsonRpcError { id: id.clone(), code: INTERNAL, message, data: None }.to_body().to_vec()
-        });
-        let Some(mut error) = errors.into_iter().find(|error| error.len() <= text.len()) else {
-            return Screened::Cut;
+        let (why, message) = match refused.is_empty() {
+            true => (Why::Unreadable, NO_ANSWER),
+            false => (Why::Question, REFUSED),
         };
-        // White space may follow a JSON text (RFC 8259, section 2).
-        error.resize(text.len(), b' ');
-        Screened::Refuse(error.into())
+        let id = refused.into_iter().flatten().next().or_else(|| self.wanted.id.clone());
+        let error = |message| JsonRpcError { id: id.clone(), code: INTERNAL, message, data: None }.to_body();
+        let errors = [message, SHORT].map(error).into_iter();
+        // Where there is room for no word, white space.
+        let error = errors.map(Vec::from).find(|error| error.len() <= text.len()).unwrap_or_default();
+        Judged { bytes: filled(error, text.len()), dropped: dropped.max(1), refused: Some(why) }
     }
+}
+
+/// White space may follow a JSON text (RFC 8259, section 2).
+fn filled(mut text: Vec<u8>, length: usize) -> Bytes {
+    text.resize(length, b' ');
+    text.into()
 }

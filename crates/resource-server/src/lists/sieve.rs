@@ -3,7 +3,8 @@
 //!
 //! On a stream that answers a list request each event is read whole. On any other one an event is only looked at, and
 //! goes on as soon as it is ended or longer than [`UNDECIDED`]. A piece of an event means nothing to a client, so to
-//! keep one back costs it nothing. Must never hold more than [`LARGEST`].
+//! keep one back costs it nothing. What stands beside the data goes on as far as it means something to a reader of events.
+//! Must never hold more than [`LARGEST`].
 
 use bytes::{Bytes, BytesMut};
 use protocol::mcp::{JsonRpcError, RequestId};
@@ -11,18 +12,9 @@ use protocol::mcp::{JsonRpcError, RequestId};
 use super::answer::{Text, judge};
 use super::question::REFUSED;
 use super::scan::Scan;
-use super::{LARGEST, See, TOO_LARGE, UNDECIDED, UNREADABLE, event};
+use super::{LARGEST, NO_ANSWER, See, TOO_LARGE, UNDECIDED, UNREADABLE, Wanted, event};
 
 const INTERNAL: i64 = -32603;
-
-/// What a stream is expected to bring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Expected {
-    /// Anything: lists only if they have strayed.
-    Anything,
-    /// The answer to a list request.
-    List(Option<RequestId>),
-}
 
 /// What became of a piece of the stream.
 #[derive(Debug, Default)]
@@ -31,17 +23,21 @@ pub(crate) struct Sifted {
     pub(crate) bytes: Bytes,
     /// How much was taken out because it is suspicious.
     pub(crate) dropped: u32,
+    /// There is no end of what is not to go on: nobody is to wait for more.
+    pub(crate) endless: bool,
 }
 
 /// One stream of events.
 #[derive(Debug)]
 pub(crate) struct Sieve {
-    expected: Expected,
-    /// The request on whose stream this is, until it was answered by us.
-    request: Option<RequestId>,
+    wanted: Wanted,
+    /// The list that was asked for is there.
+    came: bool,
     line: Line,
     /// The name of the field that the line begins with, as far as it has come and concerns us.
     field: Vec<u8>,
+    /// What stands in a field that is known, and is no data.
+    value: Vec<u8>,
     after_return: bool,
     /// The event is the first one.
     begins: bool,
@@ -49,6 +45,10 @@ pub(crate) struct Sieve {
     so_far: SoFar,
     /// What is kept back of it.
     held: BytesMut,
+    /// How much of what has not gone on stands before the line.
+    before: usize,
+    /// How much of it was taken out.
+    refused: usize,
     scan: Scan,
     dropped: u32,
 }
@@ -57,11 +57,16 @@ pub(crate) struct Sieve {
 enum Line {
     Data,
     Field,
+    /// A field that is known, and is no data.
+    Known,
+    /// It is not to go on, nor is what is to be taken out of it looked at.
     Other,
 }
 
-/// More than a byte order mark and `data`.
-const LONGEST_FIELD: usize = 8;
+/// How much of an event that is not to go on is read before it is taken for one without an end.
+const ENDLESS: usize = 8 * LARGEST;
+/// More than a byte order mark and the longest name that is known.
+const LONGEST_FIELD: usize = 9;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SoFar {
@@ -72,15 +77,6 @@ enum SoFar {
     /// Its beginning has gone on.
     Released,
     Undecided,
-}
-
-impl SoFar {
-    const fn first(expected: &Expected) -> Self {
-        match expected {
-            Expected::Anything => Self::Undecided,
-            Expected::List(_) => Self::Kept,
-        }
-    }
 }
 
 /// What goes on of one piece.
@@ -124,25 +120,30 @@ impl<'p> Out<'p> {
 }
 
 impl Sieve {
-    pub(crate) fn new(expected: Expected) -> Self {
-        Self {
-            so_far: SoFar::first(&expected),
-            expected,
-            request: None,
+    pub(crate) fn new(wanted: Wanted) -> Self {
+        let scan = Scan::new(wanted.modern);
+        let mut sieve = Self {
+            wanted,
+            came: false,
             line: Line::Field,
             field: Vec::new(),
+            value: Vec::new(),
             after_return: false,
             begins: true,
+            so_far: SoFar::Undecided,
             held: BytesMut::new(),
-            scan: Scan::default(),
+            before: 0,
+            refused: 0,
+            scan,
             dropped: 0,
-        }
+        };
+        sieve.so_far = sieve.first();
+        sieve
     }
 
-    /// The same, on the stream of this request.
-    pub(crate) fn of(mut self, request: Option<RequestId>) -> Self {
-        self.request = request;
-        self
+    /// What is known of an event before it comes: each is read whole where a list is to come, and where an answer must not.
+    const fn first(&self) -> SoFar {
+        if self.wanted.list.is_some() || self.wanted.over { SoFar::Kept } else { SoFar::Undecided }
     }
 
     /// The next piece of the stream.
@@ -152,19 +153,21 @@ impl Sieve {
         while let Some(rest) = piece.get(at..).filter(|rest| !rest.is_empty()) {
             let end = memchr::memchr2(b'\r', b'\n', rest);
             let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            self.read(part, &mut out);
+            self.read(part, start, &mut out);
             at += part.len();
             let Some(ends) = end.and_then(|end| rest.get(end)) else { break };
             at += 1;
-            if self.end_line(*ends) {
+            if self.end_line(*ends, start, &mut out) {
                 // The line feed of the same line end goes with it.
                 at += usize::from(self.after_return && piece.get(at) == Some(&b'\n'));
                 self.end_event((start, at), &mut out, see);
                 start = at;
             }
+            self.before = self.held.len() + (at - start);
         }
         self.keep((start, piece.len()), &mut out);
-        Sifted { bytes: out.into_bytes(), dropped: std::mem::take(&mut self.dropped) }
+        let dropped = std::mem::take(&mut self.dropped);
+        Sifted { bytes: out.into_bytes(), dropped, endless: self.refused > ENDLESS }
     }
 
     /// The stream is over. Whoever waits for a list that did not come is told.
@@ -173,28 +176,31 @@ impl Sieve {
             SoFar::Undecided => std::mem::take(&mut self.held),
             SoFar::Kept | SoFar::Refused | SoFar::Released => BytesMut::new(),
         };
+        if self.line != Line::Data {
+            bytes.truncate(self.before);
+        }
         if let Some(id) = self.unanswered() {
             bytes.extend_from_slice(&error(id, UNREADABLE));
         }
-        Sifted { bytes: bytes.freeze(), dropped: std::mem::take(&mut self.dropped) }
+        let dropped = std::mem::take(&mut self.dropped);
+        Sifted { bytes: bytes.freeze(), dropped, endless: false }
     }
 
-    /// The request that has no answer yet, once.
-    const fn unanswered(&mut self) -> Option<RequestId> {
-        match &mut self.expected {
-            Expected::Anything => None,
-            Expected::List(id) => id.take(),
-        }
+    /// The request whose list has not come, once.
+    fn unanswered(&mut self) -> Option<RequestId> {
+        let waits = self.wanted.list.is_some() && !self.came && !self.wanted.over;
+        self.wanted.over |= waits;
+        self.wanted.id.clone().filter(|_| waits)
     }
 
     /// A part of a line.
-    fn read(&mut self, part: &[u8], out: &mut Out<'_>) {
+    fn read(&mut self, part: &[u8], start: usize, out: &mut Out<'_>) {
         if part.is_empty() {
             return;
         }
         self.after_return = false;
         let value = match self.line {
-            Line::Data => part,
+            Line::Data | Line::Known => part,
             Line::Other => return,
             Line::Field => {
                 let colon = memchr::memchr(b':', part);
@@ -204,17 +210,30 @@ impl Sieve {
                 if colon.is_none() {
                     return;
                 }
-                self.line = if self.is_data() { Line::Data } else { Line::Other };
+                self.line = match self.name() {
+                    b"data" => Line::Data,
+                    name if event::is_known(name) => Line::Known,
+                    // A comment without a word says that the connection lives.
+                    b"" if value == b":" => Line::Field,
+                    _ => Line::Other,
+                };
                 value.get(1..).unwrap_or_default()
             }
         };
-        if self.line == Line::Data {
-            self.look(value, out);
+        match self.line {
+            Line::Data => self.look(value, out),
+            Line::Known => {
+                let room = event::LONGEST.saturating_add(2).saturating_sub(self.value.len());
+                self.value.extend(value.iter().take(room));
+            }
+            Line::Field => self.field.push(b':'),
+            Line::Other => self.purge(start, out),
         }
     }
 
-    fn is_data(&self) -> bool {
-        self.field == b"data" || (self.begins && self.field == b"\xef\xbb\xbfdata")
+    /// The name of the field.
+    fn name(&self) -> &[u8] {
+        self.field.strip_prefix(event::BOM).filter(|_| self.begins).unwrap_or(&self.field)
     }
 
     /// A part of the data.
@@ -236,19 +255,52 @@ impl Sieve {
         }
     }
 
+    /// The line is not to go on: the event is written anew without it, or ends before it.
+    fn purge(&mut self, start: usize, out: &mut Out<'_>) {
+        match self.so_far {
+            SoFar::Kept | SoFar::Refused => {}
+            SoFar::Undecided => self.so_far = SoFar::Kept,
+            SoFar::Released => {
+                self.let_go(start, out);
+                out.add(b"\n");
+                self.so_far = SoFar::Refused;
+            }
+        }
+    }
+
+    /// What stands before the line goes on; what has come of the line does not yet.
+    fn let_go(&mut self, start: usize, out: &mut Out<'_>) {
+        let ready = std::mem::take(&mut self.before);
+        match ready.checked_sub(self.held.len()) {
+            None => out.add(&self.held.split_to(ready)),
+            Some(more) => out.add_part(&mut self.held, (start, start + more)),
+        }
+    }
+
     /// The end of a line, by this byte. Whether it ends an event.
-    fn end_line(&mut self, byte: u8) -> bool {
+    fn end_line(&mut self, byte: u8, start: usize, out: &mut Out<'_>) -> bool {
         let belongs = byte == b'\n' && self.after_return;
         self.after_return = byte == b'\r';
         if belongs {
             return false;
         }
         let is_empty = self.line == Line::Field && self.field.is_empty();
-        if self.line == Line::Data {
-            self.scan.push(b"\n");
+        let is_sound = match self.line {
+            Line::Data => {
+                self.scan.push(b"\n");
+                true
+            }
+            Line::Known => event::is_sound(self.name(), event::value(&self.value)),
+            // A name alone is a field without a value.
+            Line::Field => matches!(self.name(), b"" | b":" | b"data") || event::is_known(self.name()),
+            Line::Other => true,
+        };
+        if !is_sound {
+            self.purge(start, out);
         }
         self.line = Line::Field;
         self.field.clear();
+        self.value.clear();
         is_empty
     }
 
@@ -264,11 +316,16 @@ impl Sieve {
             }
         }
         self.begins = false;
-        self.so_far = SoFar::first(&self.expected);
+        self.refused = 0;
+        self.so_far = self.first();
         self.scan.reset();
     }
 
     fn judge(&mut self, event: &[u8], out: &mut Out<'_>, see: &mut dyn See) {
+        if event::is_of_an_odd_kind(event, self.begins) {
+            self.dropped += 1;
+            return;
+        }
         let plain = event::is_plain(event, self.begins);
         let Some(data) = event::data(event, self.begins).filter(|data| !data.is_empty()) else {
             // It carries an id, or keeps the connection open.
@@ -278,14 +335,15 @@ impl Sieve {
             }
             return;
         };
-        let answered = judge(&data, see);
+        let answered = judge(&data, &self.wanted, see);
         self.dropped += answered.dropped;
-        self.refuse(&answered.refused, out);
+        for id in answered.refused {
+            self.tell(id, REFUSED, out);
+        }
         // A list that was asked for may still come, and whoever waits for it is told at the end.
-        let waits = |id: &RequestId| self.expected == Expected::Anything && self.request.as_ref() == Some(id);
+        let waits = |id: &RequestId| self.wanted.is_no_list(id);
         if let Some(id) = answered.unread.into_iter().find(waits) {
-            self.request = None;
-            out.add(&error(id, UNREADABLE));
+            self.tell(Some(id), NO_ANSWER, out);
         }
         match answered.text {
             Text::Nothing => return,
@@ -293,29 +351,31 @@ impl Sieve {
             Text::Untouched => out.add(&event::with_data(event, self.begins, Some(&data))),
             Text::Changed(data) => out.add(&event::with_data(event, self.begins, Some(&data))),
         }
-        match &mut self.expected {
-            Expected::List(Some(id)) if answered.ids.contains(id) => self.expected = Expected::List(None),
-            Expected::List(_) | Expected::Anything => {}
-        }
+        self.came |= self.wanted.id.as_ref().is_some_and(|id| answered.ids.contains(id));
     }
 
-    /// Whoever waits for an answer that cannot come any more, because of what the person was to be asked, is told.
-    fn refuse(&mut self, refused: &[Option<RequestId>], out: &mut Out<'_>) {
-        for id in refused {
-            let Some(id) = id.clone().or_else(|| self.request.take()) else { continue };
-            out.add(&error(id, REFUSED));
-            self.expected = match std::mem::replace(&mut self.expected, Expected::Anything) {
-                Expected::List(_) => Expected::List(None),
-                Expected::Anything => Expected::Anything,
-            };
+    /// Whoever waits for an answer that cannot come any more is told; once, if it is the request whose stream this is. What
+    /// the MCP server says to it from then on would be a second answer (JSON-RPC 2.0, section 5).
+    fn tell(&mut self, id: Option<RequestId>, message: &'static str, out: &mut Out<'_>) {
+        let own = self.wanted.id.clone();
+        let Some(id) = id.or_else(|| own.clone()) else { return };
+        if own.as_ref() == Some(&id) {
+            if self.wanted.over || self.came {
+                return;
+            }
+            self.wanted.over = true;
         }
+        out.add(&error(id, message));
     }
 
     /// The piece is at its end, the event is not.
     fn keep(&mut self, (start, end): (usize, usize), out: &mut Out<'_>) {
         let length = self.held.len() + (end - start);
         match self.so_far {
-            SoFar::Refused => self.held.clear(),
+            SoFar::Refused => {
+                self.held.clear();
+                self.refused += end - start;
+            }
             SoFar::Kept if length > LARGEST => {
                 self.held.clear();
                 self.dropped += 1;
@@ -324,15 +384,28 @@ impl Sieve {
                     out.add(&error(id, TOO_LARGE));
                 }
             }
+            SoFar::Released => self.release((start, end), out),
             SoFar::Undecided if length > UNDECIDED => {
                 self.so_far = SoFar::Released;
-                out.add_part(&mut self.held, (start, end));
+                self.release((start, end), out);
             }
-            SoFar::Released => out.add_part(&mut self.held, (start, end)),
             SoFar::Kept | SoFar::Undecided => {
                 self.held.extend_from_slice(out.piece.get(start..end).unwrap_or_default());
             }
         }
+    }
+
+    /// What has come of the event goes on, but for a line of which it is not known yet whether it may.
+    fn release(&mut self, (start, end): (usize, usize), out: &mut Out<'_>) {
+        if self.line == Line::Data {
+            out.add_part(&mut self.held, (start, end));
+            self.before = 0;
+            return;
+        }
+        let unsent = (self.held.len() + (end - start)).saturating_sub(self.before);
+        self.let_go(start, out);
+        let rest = end.saturating_sub(unsent).max(start);
+        self.held.extend_from_slice(out.piece.get(rest..end).unwrap_or_default());
     }
 }
 

@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use policy::{Around, Decision, Listed, Question, ReadOnly};
 use protocol::mcp::elicitation::ElicitationUrl;
+use protocol::mcp::{CallKind, McpCall};
 use protocol::oauth::Scope;
 use protocol::world::Timestamp;
 
 use super::{Item, List};
 use crate::audit::Who;
-use crate::call::Asked;
 use crate::definitions::{Gathered, Pins, Shown, ToolsMode};
 use crate::permit;
 use crate::settings::Settings;
@@ -58,20 +58,14 @@ impl Ours {
         Arc::new(Self(places.collect()))
     }
 
+    /// Whether this is one of them.
+    pub(super) fn is_ours(&self, url: &ElicitationUrl) -> bool {
+        self.0.iter().any(|place| url.leads_to(place))
+    }
+
     #[cfg(test)]
     pub(crate) fn at(place: &str) -> Arc<Self> {
         Arc::new(Self(vec![place.to_owned()]))
-    }
-}
-
-/// Whoever looks for questions alone, and sees all lists as they are.
-impl See for Arc<Ours> {
-    fn sees(&mut self, _: List, _: &Item<'_>) -> Sees {
-        Sees::AsItIs
-    }
-
-    fn is_ours(&self, url: &ElicitationUrl) -> bool {
-        self.0.iter().any(|place| url.leads_to(place))
     }
 }
 
@@ -95,27 +89,27 @@ struct OfText {
     pins: Option<Arc<Pins>>,
     /// The tools on it, and what the keeper should hear of.
     gathered: Gathered,
+    /// The list that was asked about last, and whether its reader may ask for it.
+    asked: Option<(List, bool)>,
 }
 
 impl Sight {
-    pub(crate) fn of(asked: &Asked, ours: &Arc<Ours>, now: Timestamp) -> Self {
-        let who = asked.who().clone();
+    pub(crate) fn of(who: &Who, ours: &Arc<Ours>, now: Timestamp) -> Self {
+        let who = who.clone();
         let held = &who.verdict.access.scope;
         let scope = permit::with_hierarchy(held).unwrap_or_else(|| held.clone());
-        Self {
-            who,
-            ours: Arc::clone(ours),
-            scope,
-            now,
-            begins: asked.begins_tools(),
-            text: OfText::default(),
-        }
+        Self { who, ours: Arc::clone(ours), scope, now, begins: false, text: OfText::default() }
+    }
+
+    /// The same, where the tools were asked for from the first one on.
+    pub(crate) const fn beginning(mut self, begins: bool) -> Self {
+        self.begins = begins;
+        self
     }
 
     fn may_list(&self, listed: Listed<'_>) -> bool {
         let who = &self.who;
-        let client = who.verdict.access.client.as_str();
-        let around = Around { address: who.address, client, now: self.now, scope: &self.scope };
+        let around = self.around();
         match policy::decide(&Question::MayList {
             listed,
             person: who.person.asking(),
@@ -126,6 +120,38 @@ impl Sight {
             Decision::Allow { .. } | Decision::NeedScope { .. } => true,
             Decision::Deny { .. } => false,
         }
+    }
+
+    /// Whether they could ask for this list: what a request for it would be refused, no other answer brings.
+    fn may_ask_for(&mut self, list: List) -> bool {
+        if let Some((asked, may)) = self.text.asked
+            && asked == list
+        {
+            return may;
+        }
+        let who = &self.who;
+        let (method, kind) = (list.method().to_owned(), CallKind::Notification);
+        let call = McpCall { method, name: None, kind, version: None, modern: false };
+        let question = Question::MayCall {
+            call: &call,
+            arguments: None,
+            person: who.person.asking(),
+            read_only: ReadOnly::NotATool,
+            around: self.around(),
+            server: &who.server.settings().rules,
+        };
+        let may = match policy::decide(&question) {
+            Decision::Allow { .. } | Decision::NeedScope { .. } => true,
+            Decision::Deny { .. } => false,
+        };
+        self.text.asked = Some((list, may));
+        may
+    }
+
+    fn around(&self) -> Around<'_> {
+        let who = &self.who;
+        let client = who.verdict.access.client.as_str();
+        Around { address: who.address, client, now: self.now, scope: &self.scope }
     }
 
     /// What counts of a tool. Of two of one name the second is not shown as anything but what it is.
@@ -165,6 +191,9 @@ impl Sight {
 
 impl See for Sight {
     fn sees(&mut self, list: List, item: &Item<'_>) -> Sees {
+        if !self.may_ask_for(list) {
+            return Sees::Nothing;
+        }
         let name = &*item.name;
         let (listed, sees) = match list {
             List::Prompts => (Listed::Prompt(name), Sees::AsItIs),

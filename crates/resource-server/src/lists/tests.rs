@@ -7,10 +7,12 @@ use protocol::mcp::RequestId;
 use serde_json::{Value, json};
 
 use super::answer::{Answered, Text, judge};
-use super::sieve::{Expected, Sieve};
+use super::sieve::Sieve;
 use crate::settings::{OtherIssuer, Settings};
 
-use super::{Item, LARGEST, List, Ours, Screen, Screened, See, Sees, UNDECIDED};
+use super::{Item, Judged, LARGEST, List, Ours, Screen, Screened, See, Sees, UNDECIDED, Wanted};
+use protocol::mcp::elicitation::ElicitationUrl;
+use protocol::world::Timestamp;
 
 /// Sees what has no `hidden` in its name, and remembers what it was asked.
 #[derive(Debug, Default)]
@@ -32,7 +34,7 @@ impl See for Eyes {
 }
 
 fn judged(text: &str) -> Answered {
-    judge(text.as_bytes(), &mut Eyes::default())
+    judge(text.as_bytes(), &Wanted::default(), &mut Eyes::default())
 }
 
 fn left(text: &str) -> String {
@@ -72,7 +74,8 @@ fn every_kind_of_list_is_judged_by_what_is_called() {
     ] {
         let text = json!({"jsonrpc": "2.0", "id": "x", "result": {member: [{name: "a"}, {name: "hidden"}]}});
         let mut eyes = Eyes::default();
-        let Text::Changed(anew) = judge(text.to_string().as_bytes(), &mut eyes).text else {
+        let Text::Changed(anew) = judge(text.to_string().as_bytes(), &Wanted::default(), &mut eyes).text
+        else {
             panic!("{member}")
         };
         let anew: Value = serde_json::from_slice(&anew).unwrap();
@@ -89,7 +92,7 @@ fn the_hint_of_a_tool_is_read_and_nothing_that_looks_like_it() {
         {"name":"c","annotations":null},
         {"name":"d","readOnlyHint":true}]}}"#;
     let mut eyes = Eyes::default();
-    assert_eq!(judge(text.as_bytes(), &mut eyes).text, Text::Untouched);
+    assert_eq!(judge(text.as_bytes(), &Wanted::default(), &mut eyes).text, Text::Untouched);
     assert_eq!(eyes.0.iter().map(|(_, _, hint)| *hint).collect::<Vec<_>>(), [true, false, false, false]);
 }
 
@@ -149,7 +152,7 @@ fn px_18_what_two_readers_could_read_in_two_ways_is_taken_out() {
         let answered = judged(&odd);
         assert_eq!((&answered.text, answered.dropped), (&Text::Nothing, 1), "{odd}");
     }
-    assert_eq!(judge(b"\xff", &mut Eyes::default()).text, Text::Nothing);
+    assert_eq!(judge(b"\xff", &Wanted::default(), &mut Eyes::default()).text, Text::Nothing);
 }
 
 #[test]
@@ -197,13 +200,17 @@ fn what_is_no_list_is_left_alone() {
     }
 }
 
-fn list() -> Expected {
-    Expected::List(RequestId::from_json("1"))
+fn list() -> Wanted {
+    Wanted { list: Some(List::Tools), ..asked("1") }
+}
+
+fn asked(id: &str) -> Wanted {
+    Wanted { id: RequestId::from_json(id), ..Wanted::default() }
 }
 
 /// What goes on of these pieces, and how much was dropped.
-fn sifted(expected: Expected, pieces: &[&[u8]]) -> (String, u32) {
-    let (mut sieve, mut eyes) = (Sieve::new(expected), Eyes::default());
+fn sifted(wanted: Wanted, pieces: &[&[u8]]) -> (String, u32) {
+    let (mut sieve, mut eyes) = (Sieve::new(wanted), Eyes::default());
     let (mut out, mut dropped) = (Vec::new(), 0);
     for piece in pieces {
         let sifted = sieve.push(&Bytes::copy_from_slice(piece), &mut eyes);
@@ -239,17 +246,17 @@ fn shapes() -> Vec<String> {
 #[test]
 fn px_18_a_list_is_judged_in_every_shape_on_every_stream_and_however_it_is_cut() {
     for shape in shapes() {
-        for expected in [list(), Expected::Anything] {
-            let (whole, dropped) = sifted(expected.clone(), &[shape.as_bytes()]);
+        for wanted in [list(), Wanted::default()] {
+            let (whole, dropped) = sifted(wanted.clone(), &[shape.as_bytes()]);
             assert!(!whole.contains("hidden") && whole.contains("{\"name\":\"a\" , \"x\":1.0e0}"), "{whole}");
             assert_eq!(dropped, 0, "{shape}");
             for cut in 0..shape.len() {
                 let (one, two) = shape.as_bytes().split_at(cut);
-                let (cut_out, _) = sifted(expected.clone(), &[one, two]);
+                let (cut_out, _) = sifted(wanted.clone(), &[one, two]);
                 assert_eq!(read(&cut_out), read(&whole), "{shape} cut at {cut}");
             }
             let bytes: Vec<&[u8]> = shape.as_bytes().chunks(1).collect();
-            assert_eq!(read(&sifted(expected.clone(), &bytes).0), read(&whole), "{shape}");
+            assert_eq!(read(&sifted(wanted.clone(), &bytes).0), read(&whole), "{shape}");
         }
     }
 }
@@ -262,8 +269,8 @@ fn read(stream: &str) -> Vec<Vec<u8>> {
 fn a_list_that_is_seen_whole_goes_on_as_it_came() {
     for end in ["\n", "\r\n", "\r"] {
         let stream = format!("id: 7{end}data: {REST}{end}{end}data: {REST}{end}{end}");
-        for expected in [list(), Expected::Anything] {
-            assert_eq!(sifted(expected, &[stream.as_bytes()]), (stream.clone(), 0));
+        for wanted in [list(), Wanted::default()] {
+            assert_eq!(sifted(wanted, &[stream.as_bytes()]), (stream.clone(), 0));
         }
     }
 }
@@ -281,7 +288,7 @@ fn px_18_suspicious_events_do_not_go_on() {
         format!("{{}}{LIST}"),
     ] {
         let stream = format!("{NOTE}data: {odd}\n\n{NOTE}");
-        let (out, dropped) = sifted(Expected::Anything, &[stream.as_bytes()]);
+        let (out, dropped) = sifted(Wanted::default(), &[stream.as_bytes()]);
         assert_eq!((out.as_str(), dropped), ([NOTE, NOTE].concat().as_str(), 1), "{odd}");
         let (out, dropped) = sifted(list(), &[stream.as_bytes()]);
         let rest = out.strip_prefix(&[NOTE, NOTE].concat()).unwrap();
@@ -303,7 +310,7 @@ fn px_18_a_list_of_ten_megabytes_is_refused_in_words() {
     let error = out.strip_prefix(NOTE).and_then(|rest| rest.strip_suffix(NOTE)).unwrap();
     assert!(error.contains("too large to be judged") && error.contains("\"id\":1"), "{error}");
     assert_eq!(dropped, 1);
-    let (out, dropped) = sifted(Expected::Anything, &pieces);
+    let (out, dropped) = sifted(Wanted::default(), &pieces);
     assert_eq!((out, dropped), ([NOTE, NOTE].concat(), 1));
 }
 
@@ -312,7 +319,7 @@ fn px_18_a_list_deep_inside_a_long_event_does_not_go_on() {
     let long = LIST.replace("\"tools\"", &format!("\"_meta\":\"{}\",\"tools\"", "x".repeat(64 * 1024)));
     let stream = format!("data: {long}\n\n{NOTE}");
     let pieces: Vec<&[u8]> = stream.as_bytes().chunks(1024).collect();
-    let (out, dropped) = sifted(Expected::Anything, &pieces);
+    let (out, dropped) = sifted(Wanted::default(), &pieces);
     assert!(!out.contains("hidden") && out.ends_with(&format!("\n\n{NOTE}")), "{} bytes", out.len());
     assert_eq!(dropped, 1);
     let events = read(&out);
@@ -325,7 +332,7 @@ fn what_is_no_list_goes_on_as_it_came_and_is_not_kept_back() {
         "data: {{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{{\"content\":\"{}\"}}}}\n\n",
         "x".repeat(LARGEST + 7)
     );
-    let mut sieve = Sieve::new(Expected::Anything);
+    let mut sieve = Sieve::new(Wanted::default());
     let (mut sent, mut come) = (0, 0);
     for piece in long.as_bytes().chunks(64 * 1024).map(Bytes::copy_from_slice) {
         let out = sieve.push(&piece, &mut Eyes::default()).bytes;
@@ -336,14 +343,14 @@ fn what_is_no_list_goes_on_as_it_came_and_is_not_kept_back() {
     }
     for text in [
         NOTE,
-        ": ping\n\n",
+        ":\n\n",
         "\n",
-        "data: still here\n\n",
+        "id: 7\ndata:\n\n",
         "event: x\ndata\n\n",
         "data: {\"x\":[1,{\"tools\":[]}]}\n\n",
     ] {
         let piece = Bytes::from(text.repeat(3));
-        let out = Sieve::new(Expected::Anything).push(&piece, &mut Eyes::default());
+        let out = Sieve::new(Wanted::default()).push(&piece, &mut Eyes::default());
         assert_eq!((&out.bytes, out.dropped), (&piece, 0));
         assert_eq!(out.bytes.as_ptr(), piece.as_ptr(), "{text}");
     }
@@ -356,7 +363,7 @@ fn px_18_whoever_waits_for_an_answer_that_cannot_be_read_is_told() {
         [r#"{"content":[],"resources":{"cpu":2}}"#, r#"{"tools":[],"resources":[]}"#, r#"{"Tools":[]}"#]
     {
         let stream = format!("data: {{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{result}}}\n\n{NOTE}");
-        let mut sieve = Sieve::new(Expected::Anything).of(RequestId::from_json("7"));
+        let mut sieve = Sieve::new(asked("7"));
         let out = sieve.push(&Bytes::from(stream.clone()), &mut Eyes::default());
         let (out, dropped) = (String::from_utf8(out.bytes.to_vec()).unwrap(), out.dropped);
         let events = read(&out);
@@ -371,19 +378,41 @@ const HONEST: &str = r#"{"jsonrpc":"2.0","id":7,"result":{"resultType":"input_re
 
 /// What goes on of a JSON text that comes in these pieces; `None` if it is cut off.
 fn screened(pieces: &[&str]) -> Option<String> {
-    let mut screen = Screen::new(&Ours::at("https://gate.example"), RequestId::from_json("7"));
+    let mut screen = screen();
     let mut out = String::new();
     for (place, piece) in pieces.iter().enumerate() {
         let piece = Bytes::copy_from_slice(piece.as_bytes());
         match screen.push(piece, place + 1 == pieces.len()) {
             Screened::Cut => return None,
             Screened::Hold => {}
-            Screened::Pass(bytes) | Screened::Refuse(bytes) => {
-                out.push_str(std::str::from_utf8(&bytes).unwrap())
+            Screened::Pass(bytes) => out.push_str(std::str::from_utf8(&bytes).unwrap()),
+            Screened::Judge(text) => {
+                let length = text.len();
+                let Judged { bytes, .. } = screen.judge(text, &mut Asker(Ours::at("https://gate.example")));
+                assert_eq!(bytes.len(), length, "its length may have been told");
+                out.push_str(std::str::from_utf8(&bytes).unwrap());
             }
         }
     }
     Some(out)
+}
+
+fn screen() -> Screen {
+    Screen::new(&Ours::at("https://gate.example"), Timestamp::from_micros(0), asked("7"))
+}
+
+/// Sees what has no `hidden` in its name, and knows the pages of this house.
+#[derive(Debug)]
+struct Asker(Arc<Ours>);
+
+impl See for Asker {
+    fn sees(&mut self, list: List, item: &Item<'_>) -> Sees {
+        Eyes::default().sees(list, item)
+    }
+
+    fn is_ours(&self, url: &ElicitationUrl) -> bool {
+        self.0.is_ours(url)
+    }
 }
 
 #[test]
@@ -436,17 +465,62 @@ fn px_41_a_question_in_another_encoding_is_not_passed_on() {
         widest,
     ] {
         for at in [0, 1, 2, 3, 60] {
-            let mut screen = Screen::new(&Ours::at("https://gate.example"), RequestId::from_json("7"));
+            let mut screen = screen();
             let (one, two) = text.split_at(at);
             let held = screen.push(Bytes::copy_from_slice(one), false);
             assert!(
                 matches!(&held, Screened::Hold) || matches!(&held, Screened::Pass(none) if none.is_empty())
             );
-            let Screened::Refuse(told) = screen.push(Bytes::copy_from_slice(two), true) else {
+            let Screened::Judge(whole) = screen.push(Bytes::copy_from_slice(two), true) else {
                 panic!("{text:?} cut at {at}")
             };
+            let told = screen.judge(whole, &mut Eyes::default()).bytes;
             let told: Value = serde_json::from_slice(&told).unwrap();
             assert_eq!(told["error"]["code"], -32603);
+        }
+    }
+}
+
+#[test]
+fn px_18_what_does_not_go_on_and_has_no_end_is_not_read_for_ever() {
+    for wanted in [list(), asked("1")] {
+        let mut sieve = Sieve::new(wanted);
+        let mut read = 0;
+        let start = Bytes::from_static(b"data: garbage ");
+        let mut sifted = sieve.push(&start, &mut Eyes::default());
+        while !sifted.endless && read < 16 * LARGEST {
+            let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+            read += piece.len();
+            sifted = sieve.push(&piece, &mut Eyes::default());
+        }
+        assert!(sifted.endless && read < 10 * LARGEST, "{read}");
+    }
+}
+
+#[test]
+fn px_18_a_line_behind_data_that_has_gone_on_already_carries_nothing_past() {
+    let data =
+        format!(r#"{{"jsonrpc":"2.0","id":2,"result":{{"content":"{}"}}}}"#, "x".repeat(2 * UNDECIDED));
+    for (line, is_there) in [
+        (": hidden", false),
+        ("id: {\"hidden\"}", false),
+        ("retry: hidden", false),
+        ("event: \"hidden\"", false),
+        ("hidden", false),
+        ("hidden: x", false),
+        ("id: 7", true),
+        ("retry: 7", true),
+        ("event: message", true),
+        (":", true),
+    ] {
+        let stream = format!("data: {data}\n{line}\n\n{NOTE}");
+        for size in 1..40 {
+            let pieces: Vec<&[u8]> = stream.as_bytes().chunks(size * 7).collect();
+            let (out, _) = sifted(asked("2"), &pieces);
+            assert!(!out.contains("hidden"), "{line}");
+            assert_eq!(read(&out)[0], data.as_bytes(), "{line}, pieces of {size}");
+            assert!(out.ends_with(&format!("\n\n{NOTE}")), "{line}");
+            assert_eq!(out == stream, is_there, "{line}");
         }
     }
 }
@@ -476,23 +550,65 @@ fn px_41_a_form_that_can_be_read_in_two_ways_is_not_passed_on() {
 }
 
 #[test]
-fn px_41_in_a_json_text_that_is_no_list_lists_are_nobodys_concern() {
-    assert_eq!(screened(&[LIST]).as_deref(), Some(LIST));
-    let odd = LIST.replace("\"tools\"", "\"Tools\"");
-    assert_eq!(screened(&[&odd]), Some(odd));
+fn px_18_a_list_in_a_json_text_that_answers_something_else_is_judged_and_as_long() {
+    let spaces = |text: &str| format!("{text}{}", " ".repeat(LIST.len() - REST.len()));
+    assert_eq!(screened(&[LIST]), Some(spaces(REST)));
+    assert_eq!(screened(&[REST]).as_deref(), Some(REST), "byte for byte");
+    for at in 0..LIST.len() {
+        let (one, two) = LIST.split_at(at);
+        assert_eq!(screened(&[one, two]), Some(spaces(REST)), "cut at {at}");
+    }
+    let own = LIST.replace("\"id\":1", "\"id\":7");
+    let done = r#"{"jsonrpc":"2.0","id":7,"result":{"content":[]}}"#;
+    for odd in [
+        own.replace("\"tools\"", "\"Tools\""),
+        own.replace("\"tools\":[", "\"prompts\":[],\"tools\":["),
+        own.replace("\"result\":", "\"result\":[").replace("}}", "}]}"),
+        r#"{"jsonrpc":"2.0","id":1,"result":["hidden","hidden","hidden","hidden","hidden","hidden"]}"#
+            .to_owned(),
+        r#"{"jsonrpc":"2.0","id":7,"result":"hidden, hidden, hidden, hidden, hidden, hidden, hidden"}"#
+            .to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m","data":{"tools":["hidden","hidden"]}}}"#
+            .to_owned(),
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m","data":{"result":{"tools":["hidden"]}}}}"#
+            .to_owned(),
+        r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{"tools":["hidden"]}}"#
+            .to_owned(),
+        format!("{done}\n{LIST}"),
+        format!("{done}data: {LIST}\n\n"),
+        format!("data: {LIST}\n\n"),
+        format!("hidden {LIST}"),
+        json!(LIST).to_string(),
+    ] {
+        let out = screened(&[&odd]).unwrap();
+        let told: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&told["id"], &told["error"]["code"]), (&json!(7), &json!(-32603)), "{odd}: {out}");
+    }
+    let batch = screened(&[&format!("[{LIST},{done}]")]).unwrap();
+    assert_eq!(batch.trim_end(), format!("[{REST},{done}]"));
+    // What went on already ends before the second text does.
+    assert_eq!(screened(&[done, LIST]), None);
+    assert_eq!(screened(&["hidden"]).as_deref(), Some("      "), "no word has room");
+    // Who called may be told of tools by an error: it is no list.
+    let told = r#"{"jsonrpc":"2.0","id":7,"error":{"code":1,"message":"m","data":{"tools":["hidden"]}}}"#;
+    assert_eq!(screened(&[told]).as_deref(), Some(told));
 }
 
 #[test]
 fn px_41_the_client_of_a_stream_is_told_once_that_its_answer_will_not_come() {
-    let asked = r#"{"jsonrpc":"2.0","id":"s","method":"elicitation/create","params":{"mode":"url","url":"file:///x"}}"#;
-    let mut sieve = Sieve::new(Expected::Anything).of(RequestId::from_json("7"));
-    let mut ours = Ours::at("https://gate.example");
-    let stream =
-        Bytes::from(format!("data: {asked}\n\ndata: {asked}\n\ndata: {SENT_AWAY}\n\ndata: {HONEST}\n\n"));
+    let question = r#"{"jsonrpc":"2.0","id":"s","method":"elicitation/create","params":{"mode":"url","url":"file:///x"}}"#;
+    let mut sieve = Sieve::new(asked("7"));
+    let mut ours = Asker(Ours::at("https://gate.example"));
+    let stream = Bytes::from(format!(
+        "data: {question}\n\ndata: {question}\n\ndata: {SENT_AWAY}\n\ndata: {HONEST}\n\n"
+    ));
     let sifted = sieve.push(&stream, &mut ours);
     let out = String::from_utf8(sifted.bytes.to_vec()).unwrap();
-    assert_eq!((out.matches("-32603").count(), sifted.dropped), (2, 3), "{out}");
-    assert!(out.ends_with(&format!("data: {HONEST}\n\n")) && !out.contains("file:"), "{out}");
+    assert_eq!((out.matches("-32603").count(), sifted.dropped), (1, 2), "{out}");
+    assert!(
+        !out.contains("tracker.example") && !out.contains("file:"),
+        "one answer, and no second one: {out}"
+    );
 }
 
 #[test]
@@ -506,8 +622,9 @@ fn px_41_the_pages_of_a_house_that_moved_are_its_own_under_each_name() {
         let asked = json!({ "jsonrpc": "2.0", "id": "s", "method": "elicitation/create",
             "params": { "mode": "url", "message": "Sign in.", "elicitationId": "e", "url": url } });
         let text = format!("data: {asked}\n\n");
-        let out =
-            Sieve::new(Expected::Anything).push(&Bytes::from(text.clone()), &mut Arc::clone(&ours)).bytes;
+        let out = Sieve::new(Wanted::default())
+            .push(&Bytes::from(text.clone()), &mut Asker(Arc::clone(&ours)))
+            .bytes;
         assert_eq!(out == text, !is_ours, "{place}");
     }
 }

@@ -157,7 +157,7 @@ async fn a_handshake_with_the_new_version_is_still_a_session() {
 async fn a_session_id_in_answer_to_a_modern_call_is_dropped() {
     let world = World::new().await;
     open_session(&world, &world.token(|_| {})).await;
-    let response = world.call(modern(&world.token(|_| {}), "tools/list", "")).await.unwrap();
+    let response = world.call(modern(&world.token(|_| {}), "server/discover", "")).await.unwrap();
     assert!(!response.headers().contains_key("mcp-session-id"));
 }
 
