@@ -68,6 +68,7 @@ pub(super) fn repeated(file: &str, text: &str) -> Vec<Mistake> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::library::{Library, PolicyFile};
     use super::*;
 
     #[test]
@@ -88,5 +89,11 @@ mod tests {
         assert_eq!(told("type Arguments = { a?: { b: Long, \"b\": Long } };"), ["1: declares `b` twice"]);
         let spelled = told("type Arguments = { amount?: Long, Amount?: Long };");
         assert_eq!(spelled, ["1: declares `amount` and `Amount`, which some readers take for one"]);
+        let file = |text: &str| {
+            let text = text.to_owned();
+            Library::read(&[PolicyFile { name: "arguments.cedarschema".to_owned(), text }], &[]).map(drop)
+        };
+        assert_eq!(file("type Arguments = { amount?: Long };"), Ok(()));
+        assert!(file("type Arguments = { amount?: Long, amount?: String };").is_err());
     }
 }

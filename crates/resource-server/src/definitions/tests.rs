@@ -544,11 +544,15 @@ async fn rs_065_a_notification_with_wrong_arguments_is_answered_by_no_result() {
     world.read().await;
     listed(&world, ADDS).await;
     let message = r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"add","arguments":{"a":"x"}}}"#;
-    let refused = world.call(post(&world.token(|_| {}), message)).await.unwrap_err();
-    assert_eq!((refused.reason(), refused.status().as_u16()), ("arguments_refused", 400));
-    let body: Value = serde_json::from_slice(&refused.body()).unwrap();
-    assert!(body.get("result").is_none() && body.get("id").is_none(), "{body}");
-    assert_eq!(body["error"]["code"], -32602);
+    for revision in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+        let mut request = post(&world.token(|_| {}), message);
+        request.headers_mut().insert("mcp-protocol-version", revision.parse().unwrap());
+        let refused = world.call(request).await.unwrap_err();
+        assert_eq!((refused.reason(), refused.status().as_u16()), ("arguments_refused", 400), "{revision}");
+        let body: Value = serde_json::from_slice(&refused.body()).unwrap();
+        assert!(body.get("result").is_none() && body.get("id").is_none(), "{revision}: {body}");
+        assert_eq!(body["error"]["code"], -32602);
+    }
 }
 
 #[tokio::test]
