@@ -171,7 +171,9 @@ impl Asked {
     /// What is wanted where its answer comes.
     pub(crate) fn wanted(&self) -> Wanted {
         let id = self.id().filter(|_| self.is_answered_once());
-        Wanted::new(id, self.list(), self.is_modern())
+        // There is a session where there is a GET, whatever version its headers name: then the MCP server may ask.
+        let modern = matches!(&self.operation, Operation::Call { call, .. } if call.modern);
+        Wanted::new(id, self.list(), modern)
     }
 
     /// Whether a session id on the request counts: not on the call that begins one, and not for clients of

@@ -172,6 +172,10 @@ const SECRETS_IN_JAPANESE: [&str; 8] = [
 /// What follows the name of a secret that is asked for once more, or in parts.
 const ONCE_MORE: [&str; 9] =
     ["again", "confirm", "confirmation", "repeat", "repeated", "retype", "value", "確認", "再入力"];
+/// What is done with a secret without writing it.
+const DONE_WITH_SECRETS: [&str; 11] = [
+    "change", "create", "delete", "expire", "generate", "new", "remove", "renew", "reset", "revoke", "rotate",
+];
 /// What begins after what a field is called: the key *for* something is a key, and the name *of* a token is a name.
 const AFTER: [&str; 5] = ["for", "from", "of", "that", "which"];
 /// Longer descriptions tell something, and do not name it.
@@ -206,11 +210,21 @@ fn wants_a_secret_that_it_does_not_describe(schema: &Value) -> bool {
 
 fn is_secret(name: &str, field: &Map<String, Value>) -> bool {
     let text = |key: &str| field.get(key).and_then(Value::as_str);
+    let names = |name: &str| names_a_secret(name) && may_name_what_is_typed(name, field);
     is_typed(field)
         && (text("format") == Some("password")
-            || names_a_secret(name)
-            || text("title").is_some_and(names_a_secret)
+            || names(name)
+            || text("title").is_some_and(names)
             || text("description").is_some_and(describes_a_secret))
+}
+
+/// Whether a name can be that of something to write, and not of a form with fields of their own: libraries entitle a form by
+/// its class, such as `DeleteApiKey` with a box to tick. Of one field to write the form may say the name.
+fn may_name_what_is_typed(name: &str, field: &Map<String, Value>) -> bool {
+    let Some(fields) = field.get("properties").and_then(Value::as_object) else { return true };
+    let is_done = words(name).first().is_some_and(|first| DONE_WITH_SECRETS.contains(&first.as_str()));
+    let is_one = fields.len() == 1 && fields.values().all(|one| one.as_object().is_none_or(is_typed));
+    is_one && !is_done
 }
 
 /// Whether the person writes something of their own: a PIN may be asked for as a number.
@@ -470,6 +484,15 @@ mod tests {
             json!({"properties": [password]}),
         ] {
             assert!(asks_for_a_secret(&schema), "{schema}");
+        }
+        // A form is called by its class.
+        for (title, fields) in [
+            ("DeleteApiKey", json!({"confirm": {"title": "Confirm", "type": "boolean"}})),
+            ("RotateToken", json!({"name": {"title": "Name", "type": "string"}})),
+            ("LoginPassword", json!({"name": {"type": "string"}, "remember": {"type": "boolean"}})),
+        ] {
+            let form = json!({"title": title, "type": "object", "properties": fields});
+            assert!(!asks_for_a_secret(&form), "{form}");
         }
         let chosen = json!({"type": "array", "items": {"anyOf": [{"const": "a", "title": "Password"}]}});
         for schema in [

@@ -10,6 +10,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use protocol::mcp::CallKind;
+
 use crate::call::Operation;
 use crate::media::{EVENTS, JSON, Media, content_type};
 use crate::reason::CallReason;
@@ -53,6 +55,13 @@ pub(crate) fn judge(
         }
         Operation::EndSession { .. } => return Ok((status, Passage::Empty)),
         Operation::Call { .. } | Operation::Listen { .. } => {}
+    }
+    // MCP, transports, "Sending Messages to the Server": 202 without a body. There are MCP servers that answer what has no
+    // answer, and nobody waits for it.
+    let asks =
+        !matches!(operation, Operation::Call { call, .. } if !matches!(call.kind, CallKind::Request(_)));
+    if !asks && content_type(headers) == Some(Media::Json) {
+        return Ok((StatusCode::ACCEPTED, Passage::Empty));
     }
     if is_empty || matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
     {

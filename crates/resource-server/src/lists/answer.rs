@@ -29,6 +29,9 @@ const RESULT: [&str; 9] = [
     INPUT_REQUESTS,
 ];
 
+/// More than any honest page has; each is judged, and a page in one go.
+const MOST_ITEMS: usize = 10_000;
+
 /// What became of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
@@ -236,10 +239,16 @@ impl Judging<'_> {
         if lists.next().is_some() || self.wanted.list_of(id).is_some_and(|wanted| list != Some(wanted)) {
             return Err(Odd);
         }
-        let Some(list) = list else { return Ok(Listing::None) };
+        let Some(list) = list else {
+            // Nor is there one in the result of a task, or in the task.
+            return if members.holds_a_task_with_a_list() { Err(Odd) } else { Ok(Listing::None) };
+        };
         let items: Vec<&RawValue> =
             serde_json::from_str(members.find(list.member()).unwrap_or_default()).map_err(|_| Odd)?;
         let before = items.len();
+        if before > MOST_ITEMS {
+            return Err(Odd);
+        }
         let left = self.items(list, items);
         let is_whole = left.len() == before && left.iter().all(Listed::is_itself);
         let is_public = members.find("cacheScope").is_some_and(|scope| scope != "\"private\"");
@@ -308,6 +317,11 @@ impl<'a> Object<'a> {
     /// Whether there is a list in a member of a message that nobody knows.
     fn speak_of_lists(&self) -> bool {
         self.0.iter().any(|(key, value)| !ENVELOPE.contains(&&*key.text) && holds_a_list(value))
+    }
+
+    fn holds_a_task_with_a_list(&self) -> bool {
+        let is_of = |key: &Key<'_>| ["result", question::TASK].iter().any(|of| folds_to(&key.text, of));
+        self.0.iter().any(|(key, value)| is_of(key) && holds_a_list(value))
     }
 
     /// Whether there is a list in a member of a result that is none.

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Longer than any id or kind of an event.
-pub(super) const LONGEST: usize = 256;
+/// Longer than any kind of an event, and as long as an id that a client may send back to us.
+pub(super) const LONGEST: usize = 1024;
 
 /// A line of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) fn is_sound(field: &[u8], value: &[u8]) -> bool {
     let is_of = |of: fn(&u8) -> bool| value.len() <= LONGEST && value.iter().all(of);
     match field {
         b"event" => is_of(|byte| byte.is_ascii_alphanumeric() || b"-_./:".contains(byte)),
-        b"id" => is_of(|byte| byte.is_ascii_graphic() && *byte != b'"'),
+        b"id" => is_of(|byte| matches!(byte, b' '..=b'~') && !b"\"{".contains(byte)),
         b"retry" => is_of(u8::is_ascii_digit),
         _ => false,
     }

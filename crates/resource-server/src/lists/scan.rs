@@ -11,6 +11,8 @@ use super::question::{ELICITATIONS, INPUT_REQUESTS, TASK, could_be_elicitation, 
 
 /// Longer than any key that concerns us, each letter written as an escape.
 const LONGEST_KEY: usize = 128;
+/// The method, without an escape.
+const SAMPLING: &[u8] = b"sampling/createMessage";
 
 /// Where in the text we are, and what was found.
 #[derive(Debug, Default)]
@@ -31,6 +33,8 @@ pub(super) struct Scan {
     key: Vec<u8>,
     /// There is a method in the message, and an id.
     is_request: (bool, bool),
+    /// It asks for words of a model, and says by which tools: those are the MCP server's own (MCP 2025-11-25, sampling).
+    samples: bool,
     /// MCP servers send no requests: those of MCP 2026-07-28.
     modern: bool,
     found: bool,
@@ -179,12 +183,15 @@ impl Scan {
             b':' => self.key_next = false,
             // There are readers that find UTF-16 and UTF-32 by their zeros; JSON has none here (RFC 8259, section 8.1).
             0 => self.found = true,
-            _ => {
-                if byte == b'"' {
-                    self.at = At::String;
-                }
+            b'"' => {
+                self.at = At::String;
                 self.scalar(byte);
             }
+            // Of numbers, `true`, `false` and `null` (RFC 8259, section 3).
+            b'0'..=b'9' | b'+' | b'-' | b'.' | b'E' => self.scalar(byte),
+            b'a' | b'e' | b'f' | b'l' | b'n' | b'r' | b's' | b't' | b'u' => self.scalar(byte),
+            // No JSON: a reader that breaks lines elsewhere may see another text in it.
+            _ => self.found = true,
         }
     }
 
@@ -201,6 +208,7 @@ impl Scan {
         self.key_next = true;
         if self.depth == self.top {
             self.is_request = (false, false);
+            self.samples = false;
             self.member = Member::Other;
         }
     }
@@ -256,6 +264,7 @@ impl Scan {
         if self.is_value {
             self.is_value = false;
             self.found = is_elicitation(&self.key);
+            self.samples = self.key == SAMPLING;
             return;
         }
         self.key_next = false;
@@ -279,18 +288,21 @@ impl Scan {
             () if could_be(key, &["params"]) => Member::Params,
             () => Member::Other,
         };
+        // One that stands twice is nothing that was said of the first.
+        self.found = self.samples && self.member == Member::Method;
         if self.modern {
             let (method, id) = &mut self.is_request;
             *method |= self.member == Member::Method;
             *id |= could_be(key, &["id"]);
-            self.found = *method && *id;
+            self.found |= *method && *id;
         }
     }
 
     fn end_second(&mut self) {
         let key = &self.key;
         let is_error = self.member == Member::Error;
-        self.found = !is_error && holds(key);
+        let samples = self.samples && self.member == Member::Params;
+        self.found = !is_error && if samples { asks(key) } else { holds(key) };
         self.second = match () {
             () if is_error && could_be(key, &["data"]) => Second::Data,
             () if is_error && could_be(key, &["code"]) => Second::Code,
@@ -305,7 +317,12 @@ impl Scan {
 
 /// Whether this member holds a list or questions.
 fn holds(key: &[u8]) -> bool {
-    could_be(key, &List::ALL.map(List::member)) || could_be(key, &[INPUT_REQUESTS])
+    could_be(key, &List::ALL.map(List::member)) || asks(key)
+}
+
+/// Whether it holds questions.
+fn asks(key: &[u8]) -> bool {
+    could_be(key, &[INPUT_REQUESTS])
 }
 
 /// Whether this is the method by which a person is asked, or what a careless reader takes for it.

@@ -33,12 +33,16 @@ pub(crate) struct Sieve {
     wanted: Wanted,
     /// The list that was asked for is there.
     came: bool,
+    /// Something was cut off that may have been the answer.
+    cut: bool,
     line: Line,
     /// The name of the field that the line begins with, as far as it has come and concerns us.
     field: Vec<u8>,
     /// What stands in a field that is known, and is no data.
     value: Vec<u8>,
     after_return: bool,
+    /// The line before was taken out.
+    skipped: bool,
     /// The event is the first one.
     begins: bool,
     /// What is known of the event so far.
@@ -61,12 +65,16 @@ enum Line {
     Known,
     /// It is not to go on, nor is what is to be taken out of it looked at.
     Other,
+    /// It was taken out already, as far as it came.
+    Skipped,
 }
 
 /// How much of an event that is not to go on is read before it is taken for one without an end.
 const ENDLESS: usize = 8 * LARGEST;
 /// More than a byte order mark and the longest name that is known.
 const LONGEST_FIELD: usize = 9;
+/// More than a blank and what may stand in a field that is known.
+const TOO_LONG: usize = event::LONGEST + 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SoFar {
@@ -125,10 +133,12 @@ impl Sieve {
         let mut sieve = Self {
             wanted,
             came: false,
+            cut: false,
             line: Line::Field,
             field: Vec::new(),
             value: Vec::new(),
             after_return: false,
+            skipped: false,
             begins: true,
             so_far: SoFar::Undecided,
             held: BytesMut::new(),
@@ -155,6 +165,10 @@ impl Sieve {
             let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
             self.read(part, start, &mut out);
             at += part.len();
+            if self.line == Line::Skipped {
+                self.refused += at - start;
+                start = at;
+            }
             let Some(ends) = end.and_then(|end| rest.get(end)) else { break };
             at += 1;
             if self.end_line(*ends, start, &mut out) {
@@ -163,11 +177,18 @@ impl Sieve {
                 self.end_event((start, at), &mut out, see);
                 start = at;
             }
+            if self.skipped {
+                start = at;
+            }
             self.before = self.held.len() + (at - start);
         }
         self.keep((start, piece.len()), &mut out);
+        let endless = self.refused > ENDLESS;
+        if let Some(told) = endless.then(|| self.last_words()).flatten() {
+            out.add(&told);
+        }
         let dropped = std::mem::take(&mut self.dropped);
-        Sifted { bytes: out.into_bytes(), dropped, endless: self.refused > ENDLESS }
+        Sifted { bytes: out.into_bytes(), dropped, endless }
     }
 
     /// The stream is over. Whoever waits for a list that did not come is told.
@@ -179,11 +200,21 @@ impl Sieve {
         if self.line != Line::Data {
             bytes.truncate(self.before);
         }
-        if let Some(id) = self.unanswered() {
-            bytes.extend_from_slice(&error(id, UNREADABLE));
+        if let Some(told) = self.last_words() {
+            bytes.extend_from_slice(&told);
         }
         let dropped = std::mem::take(&mut self.dropped);
         Sifted { bytes: bytes.freeze(), dropped, endless: false }
+    }
+
+    /// What is told to whoever waits for what does not come.
+    fn last_words(&mut self) -> Option<Vec<u8>> {
+        if let Some(id) = self.unanswered() {
+            return Some(error(id, UNREADABLE));
+        }
+        let waits = self.cut && !self.came && !self.wanted.over;
+        self.wanted.over |= waits;
+        self.wanted.id.clone().filter(|_| waits).map(|id| error(id, NO_ANSWER))
     }
 
     /// The request whose list has not come, once.
@@ -201,13 +232,18 @@ impl Sieve {
         self.after_return = false;
         let value = match self.line {
             Line::Data | Line::Known => part,
-            Line::Other => return,
+            Line::Other | Line::Skipped => return,
             Line::Field => {
                 let colon = memchr::memchr(b':', part);
                 let (name, value) = part.split_at(colon.unwrap_or(part.len()));
                 let room = LONGEST_FIELD.saturating_sub(self.field.len());
                 self.field.extend(name.iter().take(room));
                 if colon.is_none() {
+                    // No name that is known is so long, and what is not judged before its end is kept.
+                    if self.field.len() == LONGEST_FIELD {
+                        self.line = Line::Other;
+                        self.purge(start, out);
+                    }
                     return;
                 }
                 self.line = match self.name() {
@@ -223,11 +259,16 @@ impl Sieve {
         match self.line {
             Line::Data => self.look(value, out),
             Line::Known => {
-                let room = event::LONGEST.saturating_add(2).saturating_sub(self.value.len());
-                self.value.extend(value.iter().take(room));
+                self.value.extend(value.iter().take(TOO_LONG.saturating_sub(self.value.len())));
+                // Whatever follows, it is not sound any more.
+                if self.value.len() == TOO_LONG {
+                    self.line = Line::Other;
+                    self.purge(start, out);
+                }
             }
             Line::Field => self.field.push(b':'),
             Line::Other => self.purge(start, out),
+            Line::Skipped => {}
         }
     }
 
@@ -249,21 +290,42 @@ impl Sieve {
             // A list so far inside that it cannot be called back: what has gone on is ended as it is, half a JSON text.
             out.add(b"\n\n");
             self.dropped += 1;
+            self.cut = true;
             self.so_far = SoFar::Refused;
         } else {
             self.so_far = SoFar::Kept;
         }
     }
 
-    /// The line is not to go on: the event is written anew without it, or ends before it.
+    /// The line is not to go on. It is taken out alone, unless it says what kind the event is of: without it, that would be
+    /// another one.
     fn purge(&mut self, start: usize, out: &mut Out<'_>) {
+        let decides = self.name() == b"event";
+        let is_comment = self.name().first().is_none_or(|first| *first == b':');
         match self.so_far {
             SoFar::Kept | SoFar::Refused => {}
-            SoFar::Undecided => self.so_far = SoFar::Kept,
+            SoFar::Undecided if decides => self.so_far = SoFar::Kept,
+            SoFar::Undecided => {
+                let missing = self.before.saturating_sub(self.held.len());
+                self.held.truncate(self.before);
+                self.held.extend_from_slice(out.piece.get(start..start + missing).unwrap_or_default());
+                // It says that the connection lives.
+                self.held.extend_from_slice(if is_comment { b":\n" } else { b"" });
+                self.before = self.held.len();
+                self.line = Line::Skipped;
+            }
             SoFar::Released => {
                 self.let_go(start, out);
-                out.add(b"\n");
-                self.so_far = SoFar::Refused;
+                self.held.clear();
+                if decides {
+                    out.add(b"\n");
+                    self.dropped += 1;
+                    self.cut = true;
+                    self.so_far = SoFar::Refused;
+                } else {
+                    out.add(if is_comment { b":\n" } else { b"" });
+                    self.line = Line::Skipped;
+                }
             }
         }
     }
@@ -293,11 +355,12 @@ impl Sieve {
             Line::Known => event::is_sound(self.name(), event::value(&self.value)),
             // A name alone is a field without a value.
             Line::Field => matches!(self.name(), b"" | b":" | b"data") || event::is_known(self.name()),
-            Line::Other => true,
+            Line::Other | Line::Skipped => true,
         };
         if !is_sound {
             self.purge(start, out);
         }
+        self.skipped = self.line == Line::Skipped;
         self.line = Line::Field;
         self.field.clear();
         self.value.clear();
@@ -379,6 +442,7 @@ impl Sieve {
             SoFar::Kept if length > LARGEST => {
                 self.held.clear();
                 self.dropped += 1;
+                self.cut = true;
                 self.so_far = SoFar::Refused;
                 if let Some(id) = self.unanswered() {
                     out.add(&error(id, TOO_LARGE));

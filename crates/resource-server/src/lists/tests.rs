@@ -497,6 +497,99 @@ fn px_18_what_does_not_go_on_and_has_no_end_is_not_read_for_ever() {
     }
 }
 
+/// F-16: of a line that is not judged before its end no more is kept than a line may hold.
+#[test]
+fn f_16_a_line_that_is_no_data_and_has_no_end_is_not_kept() {
+    let long = format!("data: {}\n", "x".repeat(2 * UNDECIDED)).replacen('x', "{\"", 1);
+    for begin in ["", long.as_str()] {
+        for line in ["id: ", "event:", "retry: ", "A", "data", ": ", "eventide"] {
+            let mut sieve = Sieve::new(asked("1"));
+            let mut read = 0;
+            let start = Bytes::from(format!("{begin}{line}"));
+            let mut sifted = sieve.push(&start, &mut Eyes::default());
+            while !sifted.endless && read < 16 * LARGEST {
+                let piece = Bytes::from(vec![b'x'; 64 * 1024]);
+                read += piece.len();
+                sifted = sieve.push(&piece, &mut Eyes::default());
+                assert!(sifted.bytes.len() < LARGEST, "{line}");
+            }
+            assert!(sifted.endless && read < 10 * LARGEST, "{line}: {read}");
+        }
+    }
+}
+
+/// Readers of Python have broken lines at U+2028 and others: what is a string to one is two events to another.
+#[test]
+fn px_18_what_is_json_to_nobody_carries_no_list_to_who_breaks_lines_elsewhere() {
+    let inner = r#"data: {"jsonrpc":"2.0","id":3,"result":{"tools":[{"name":"hidden"}]}}"#;
+    for end in ['\u{2028}', '\u{85}', '\u{b}', '\u{c}', '\u{1c}'] {
+        let text = format!(r#"{{"x":{{"y":"{end}event: x{end}{end}{inner}{end}{end}"}}}}"#);
+        let stream = format!("data: {text}\n\n");
+        for size in [1, 9, 4_000] {
+            let pieces: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
+            assert!(!sifted(asked("1"), &pieces).0.contains("hidden"), "{end:?}, pieces of {size}");
+        }
+    }
+}
+
+/// A line that is not to go on costs the event nothing: an id with a bracket, words in a comment.
+#[test]
+fn what_stands_beside_an_answer_does_not_take_it_along() {
+    let large = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":"{}"}}}}"#, "x".repeat(2 * LARGEST));
+    for (line, left) in [
+        ("id: 2026-11-27 10:00:00", None),
+        ("id: {hidden", Some("")),
+        (": hidden", Some(":\n")),
+        ("hidden", Some("")),
+    ] {
+        for stream in [format!("{line}\ndata: {large}\n\n"), format!("data: {large}\n{line}\n\n")] {
+            for size in [5, 1_000, 100_000] {
+                // Pieces that begin small, so that lines are cut.
+                let (begin, rest) = stream.as_bytes().split_at(100);
+                let pieces: Vec<&[u8]> = begin.chunks(size).chain(rest.chunks(100_000)).collect();
+                let (out, dropped) = sifted(asked("1"), &pieces);
+                let expected = left.map(|left| stream.replace(&format!("{line}\n"), left));
+                assert!(out == expected.unwrap_or_else(|| stream.clone()), "{line}, pieces of {size}");
+                assert_eq!(dropped, 0, "{line}");
+            }
+        }
+    }
+}
+
+/// Whoever asked for something else than a list, and had it cut off, is told.
+#[test]
+fn f_16_an_answer_that_was_cut_off_is_answered() {
+    let pad = "x".repeat(2 * UNDECIDED);
+    let stream = format!(
+        "data: {{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"content\":\"{pad}\",\"resources\":[]}}}}\n\n"
+    );
+    let pieces: Vec<&[u8]> = stream.as_bytes().chunks(1_000).collect();
+    let (out, dropped) = sifted(asked("1"), &pieces);
+    assert!(out.ends_with("}\n\n") && out.contains(r#""id":1,"error":{"code":-32603"#), "{out}");
+    assert_eq!(dropped, 1);
+}
+
+/// The tools that a model may use for an MCP server are no list of it, wherever in a long request they stand.
+#[test]
+fn a_request_for_words_of_a_model_keeps_its_tools() {
+    let said = "z".repeat(3 * UNDECIDED);
+    let of = |method: &str| {
+        format!(
+            r#"{{"method":"{method}","params":{{"messages":["{said}"],"tools":[{{"name":"hidden"}}]}},"jsonrpc":"2.0","id":7}}"#
+        )
+    };
+    let stream = format!("data: {}\n\n", of("sampling/createMessage"));
+    for size in [100, 5_000, 200_000] {
+        let pieces: Vec<&[u8]> = stream.as_bytes().chunks(size).collect();
+        assert_eq!(sifted(asked("1"), &pieces), (stream.clone(), 0), "pieces of {size}");
+    }
+    for other in ["notifications/tools", "sampling/createMessage\",\"method\":\"notifications/tools"] {
+        let told = format!("data: {}\n\n", of(other));
+        let pieces: Vec<&[u8]> = told.as_bytes().chunks(700).collect();
+        assert!(!sifted(asked("1"), &pieces).0.contains("hidden"), "{other}");
+    }
+}
+
 #[test]
 fn px_18_a_line_behind_data_that_has_gone_on_already_carries_nothing_past() {
     let data =
@@ -519,7 +612,10 @@ fn px_18_a_line_behind_data_that_has_gone_on_already_carries_nothing_past() {
             let (out, _) = sifted(asked("2"), &pieces);
             assert!(!out.contains("hidden"), "{line}");
             assert_eq!(read(&out)[0], data.as_bytes(), "{line}, pieces of {size}");
-            assert!(out.ends_with(&format!("\n\n{NOTE}")), "{line}");
+            // Of another kind it is another event: what was cut may have been the answer.
+            let told = out.strip_suffix(NOTE).is_none();
+            assert_eq!(told, line.starts_with("event: \""), "{line}");
+            assert!(out.contains(&format!("\n\n{NOTE}")), "{line}");
             assert_eq!(out == stream, is_there, "{line}");
         }
     }
