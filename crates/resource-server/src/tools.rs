@@ -198,8 +198,11 @@ impl Catalogue {
         let young = before.0.iter().filter(|(_, (_, at))| is_young(*at, now));
         let mut next: HashMap<_, _> = young.map(|(tool, said)| (tool.clone(), *said)).collect();
         for (tool, read_only) in page {
-            let writes = !begins && next.get(&tool).is_some_and(|(said, _)| !said.read_only);
-            next.insert(tool, (Said { read_only: read_only && !writes, fingerprint: None }, now));
+            // A word that is kept is not younger for it: it ends a minute after it was said.
+            let writes = next.get(&tool).filter(|(said, _)| !begins && read_only && !said.read_only);
+            let anew = (Said { read_only, fingerprint: None }, now);
+            let said = writes.copied().unwrap_or(anew);
+            next.insert(tool, said);
         }
         if listing::has_room(next.keys()) {
             self.known.insert(user, Arc::new(Known(next)));

@@ -4,7 +4,7 @@
 //! Must never keep a call for longer than [`PATIENCE`]: what cannot be written does not count, as before.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Pending {
     /// How many pieces of news are; read at every call.
     count: AtomicUsize,
-    tools: Mutex<HashMap<String, usize>>,
+    /// The number of the next one.
+    next: AtomicU64,
+    /// The numbers of those that are, of each tool.
+    tools: Mutex<HashMap<String, Vec<u64>>>,
     done: Notify,
 }
 
@@ -26,6 +29,7 @@ pub(super) struct Pending {
 #[derive(Debug)]
 pub(super) struct OnTheWay {
     of: Arc<Pending>,
+    number: u64,
     tools: Vec<String>,
 }
 
@@ -34,15 +38,18 @@ impl Pending {
     pub(super) fn begin(self: &Arc<Self>, tools: Vec<String>) -> OnTheWay {
         self.count.fetch_add(1, Ordering::AcqRel);
         let mut pending = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.next.fetch_add(1, Ordering::AcqRel);
         for tool in &tools {
-            *pending.entry(tool.clone()).or_default() += 1;
+            pending.entry(tool.clone()).or_default().push(number);
         }
-        OnTheWay { of: Arc::clone(self), tools }
+        OnTheWay { of: Arc::clone(self), number, tools }
     }
 
-    /// Waits until what was told of the tool so far is known.
+    /// Waits until what was told of the tool so far is known; not for what is told meanwhile, for then whoever has the list told
+    /// anew all the time would keep everybody waiting.
     pub(super) async fn settled(&self, tool: &str) {
-        if !self.holds(tool) {
+        let until = self.next.load(Ordering::Acquire);
+        if !self.holds(tool, until) {
             return;
         }
         let known = async {
@@ -50,7 +57,7 @@ impl Pending {
                 let mut done = std::pin::pin!(self.done.notified());
                 // Before it is looked at, so that nothing that ends meanwhile is missed.
                 done.as_mut().enable();
-                if !self.holds(tool) {
+                if !self.holds(tool, until) {
                     return;
                 }
                 done.await;
@@ -60,9 +67,10 @@ impl Pending {
         let _ = tokio::time::timeout(PATIENCE, known).await;
     }
 
-    fn holds(&self, tool: &str) -> bool {
+    fn holds(&self, tool: &str, until: u64) -> bool {
+        let is_before = |numbers: &Vec<u64>| numbers.iter().any(|number| *number < until);
         self.count.load(Ordering::Acquire) > 0
-            && self.tools.lock().unwrap_or_else(PoisonError::into_inner).contains_key(tool)
+            && self.tools.lock().unwrap_or_else(PoisonError::into_inner).get(tool).is_some_and(is_before)
     }
 }
 
@@ -70,9 +78,9 @@ impl Drop for OnTheWay {
     fn drop(&mut self) {
         let mut pending = self.of.tools.lock().unwrap_or_else(PoisonError::into_inner);
         for tool in &self.tools {
-            if let Some(count) = pending.get_mut(tool) {
-                *count = count.saturating_sub(1);
-                if *count == 0 {
+            if let Some(numbers) = pending.get_mut(tool) {
+                numbers.retain(|number| *number != self.number);
+                if numbers.is_empty() {
                     pending.remove(tool);
                 }
             }
@@ -104,6 +112,14 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(two);
         assert!(waiting.as_mut().now_or_never().is_some());
+        // Not for what is told while it waits.
+        let before = pending.begin(vec!["a".to_owned()]);
+        let mut waiting = pin!(pending.settled("a"));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let meanwhile = pending.begin(vec!["a".to_owned()]);
+        drop(before);
+        assert!(waiting.as_mut().now_or_never().is_some());
+        drop(meanwhile);
         let lost = pending.begin(vec!["a".to_owned()]);
         pending.settled("a").await;
         assert!(pending.settled("a").now_or_never().is_none());
