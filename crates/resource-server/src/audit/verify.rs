@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::time::Duration;
 
 use protocol::id::{AuditEvent, Id, User};
 use protocol::jose::VerifyingKeys;
@@ -20,6 +21,8 @@ use super::sealer::{NAMES_FROM, SealClaims, claims, read_checkpoint, readable_cu
 
 /// Seals per reading.
 const PAGE: u32 = 20;
+/// Longer than calls share a name that was written down before the first of them.
+const SHARED: Duration = Duration::from_secs(2 * 60 * 60);
 /// So many faults are named; the others are counted.
 const NAMED: usize = 100;
 /// In the cutoffs: the first seal that is still there.
@@ -220,7 +223,7 @@ struct Walk<'a> {
     keys: &'a VerifyingKeys,
     cutoffs: Cutoffs,
     before: Option<Before>,
-    /// The first row of each person beside which no name stands any more.
+    /// The last row of each person beside which no name stands any more.
     blank: BTreeMap<Id<User>, (u64, Named)>,
     findings: Findings,
 }
@@ -290,8 +293,9 @@ impl Walk<'_> {
                 (NameState::Unsealed, _) => self.findings.names_outside += 1,
                 (NameState::Forgotten, Some(user)) => {
                     self.findings.forgotten += 1;
-                    if is_sealed {
-                        self.blank.entry(user).or_insert((seal, row));
+                    let is_later = |(_, before): &(u64, Named)| before.at < row.at;
+                    if is_sealed && self.blank.get(&user).is_none_or(is_later) {
+                        self.blank.insert(user, (seal, row));
                     }
                 }
                 (NameState::Forgotten | NameState::Removed, _) if is_sealed => {
@@ -302,16 +306,18 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether an event says of each whose name is gone that it was forgotten. Such an event may be gone itself, once its class
-    /// is not kept for ever.
+    /// Whether an event says of each whose name is gone that it was forgotten, and after that row. Such an event may be gone
+    /// itself, once its class is not kept for ever; not one of after a row that is still younger.
     async fn forgotten(&mut self, store: &dyn Store) -> Result<(), StoreError> {
-        if self.cutoffs.contains_key(AuditClass::Security.as_str()) {
-            return Ok(());
-        }
+        let over = self.cutoffs.get(AuditClass::Security.as_str()).copied().unwrap_or(i64::MIN);
         for (user, (seal, row)) in std::mem::take(&mut self.blank) {
+            if row.at.micros() < over {
+                continue;
+            }
             let kind = Some(AuditKind::PersonForgotten);
             let told = AuditFilter { kind, user: Some(user), ..AuditFilter::default() };
-            if store.list_audit(told, None, 1).await?.is_empty() {
+            let newest = store.list_audit(told, None, 1).await?;
+            if newest.first().is_none_or(|event| event.at.plus(SHARED) < row.at) {
                 self.findings.add(Fault::NameRemoved(seal, row));
             }
         }

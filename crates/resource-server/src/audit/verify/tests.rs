@@ -338,6 +338,14 @@ async fn a_name_that_was_forgotten_is_no_finding() {
     seal_all(&world).await;
     let found = verified(&world, None).await;
     assert_eq!((found.count, found.forgotten, found.names_outside), (0, 1, 0), "{:?}", found.faults);
+    // Who was forgotten once is not so for ever.
+    named(&world, 4 * 60 * 60).await;
+    world.clock.advance(std::time::Duration::from_secs(5 * 60 * 60));
+    seal_all(&world).await;
+    assert_eq!(verified(&world, None).await.count, 0);
+    tamper(&world, "UPDATE audit_subjects SET name = NULL, address = NULL, salt = NULL");
+    let found = verified(&world, None).await;
+    assert_eq!(told(&found), ["removed".to_owned()], "{:?}", found.faults);
 }
 
 /// What an older release wrote says nothing of names: that is told, and once it is over nothing passes for it.
