@@ -45,7 +45,7 @@ impl Scene {
         Self::over(Plan::default()).await
     }
 
-    async fn over(plan: Plan) -> Result<Self, String> {
+    pub(super) async fn over(plan: Plan) -> Result<Self, String> {
         let clock = Arc::clone(&plan.clock) as Arc<dyn Clock>;
         let remote = RemoteServer::start(clock, Knows::PreRegistered).await?;
         let connected = Some(Connected::to("notes", &remote));
@@ -60,7 +60,7 @@ impl Scene {
         Self::connected_over(Plan::default(), account).await
     }
 
-    async fn connected_over(plan: Plan, account: &str) -> Result<Self, String> {
+    pub(super) async fn connected_over(plan: Plan, account: &str) -> Result<Self, String> {
         let mut scene = Self::over(plan).await?;
         scene.remote.sign_in(account);
         let link = scene.link().await?;
@@ -69,7 +69,7 @@ impl Scene {
     }
 
     /// Two hours later, when what the provider gave is over; the person's client has another token of ours.
-    async fn later(&mut self) -> Result<(), String> {
+    pub(super) async fn later(&mut self) -> Result<(), String> {
         self.house.advance(Duration::from_secs(2 * 60 * 60)).await?;
         let mut browser = self.browser.clone();
         self.token = token(&self.house, &mut browser, "alice").await?;

@@ -787,6 +787,27 @@ async fn what_a_recheck_turned_in_between_is_not_the_end_of_id_jags() -> Done {
     abroad.house.close().await
 }
 
+/// ST-02: what the identity provider gave for somebody else buys nothing. The audit has it once, and the person signs in again.
+#[tokio::test]
+async fn st_02_what_an_identity_provider_gave_for_another_person_buys_nothing() -> Done {
+    let (abroad, remote) = by_okta().await?;
+    let token = abroad.tokens().await?.access;
+    tamper(&abroad.house, "UPDATE offline_access SET subject = subject || 'x'")?;
+    for _ in 0..2 {
+        let told = abroad.house.echo("notes", &token).await?;
+        assert!(told.text().contains("sign in at the gateway again"), "{}", told.text());
+    }
+    assert_eq!(remote.counts().exchanges, 0);
+    let events = abroad.house.audit(AuditKind::SealBroken).await?;
+    let [event] = events.as_slice() else { return Err(format!("{events:?}")) };
+    assert!(event.user.is_some() && event.detail["place"] == "offline_access.sealed", "{event:?}");
+    abroad.house.advance(Duration::from_secs(11)).await?;
+    let token = abroad.tokens().await?.access;
+    let answer = abroad.house.echo("notes", &token).await?;
+    assert!(answer.text().contains("canary-of-"), "{}", answer.text());
+    abroad.house.close().await
+}
+
 /// Enterprise-managed authorization whole: the person's identity provider gives the ID-JAG, by what it gave at their sign-in.
 #[tokio::test]
 async fn an_id_jag_of_the_persons_identity_provider_buys_a_token() -> Done {

@@ -29,6 +29,7 @@ mod restart;
 mod review_as;
 mod review_gateway;
 mod scopes;
+mod sealed_owners;
 mod sign_ins;
 mod signals;
 mod stops;

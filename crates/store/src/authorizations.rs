@@ -142,6 +142,17 @@ pub enum AuthorizationState {
     UpstreamLeg(UpstreamLeg),
 }
 
+impl AuthorizationRecord {
+    /// For what the verifier of a leg to this connector is sealed (attacks.md, ST-02).
+    #[must_use]
+    pub fn leg_context<'a>(&'a self, connector: &'a str) -> [&'a [u8]; 6] {
+        let owner: [&[u8]; 3] =
+            [self.browser.as_bytes(), self.client_id.as_str().as_bytes(), connector.as_bytes()];
+        let [browser, client, connector] = owner;
+        [b"authorizations", b"upstream_verifier", self.id.as_bytes(), browser, client, connector]
+    }
+}
+
 /// What is needed to recognise and finish the browser's way to the identity provider and back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamLeg {
@@ -153,7 +164,7 @@ pub struct UpstreamLeg {
     pub leg_hash: Hash,
     /// Hash of the `nonce` sent there.
     pub nonce_hash: Hash,
-    /// The PKCE code verifier of this leg, sealed in the context `["authorizations", "upstream_verifier", id]`.
+    /// The PKCE code verifier of this leg, sealed in [`AuthorizationRecord::leg_context`].
     pub verifier: Sealed,
 }
 

@@ -136,6 +136,17 @@ impl Decoder {
         all.iter().copied().find(|one| name(*one) == text).ok_or_else(|| self.corrupt(column))
     }
 
+    /// What is left, byte by byte, to be compared with what somebody vouches for.
+    pub(crate) fn rest(self) -> Vec<Vec<u8>> {
+        let bytes = |value| match value {
+            Value::Bytes(bytes) => bytes,
+            Value::Integer(number) => number.to_be_bytes().to_vec(),
+            Value::Null => Vec::new(),
+            Value::Text(text) => text.into_bytes(),
+        };
+        self.columns.map(bytes).collect()
+    }
+
     /// A document.
     pub(crate) fn json<T: DeserializeOwned>(&mut self, column: &'static str) -> Result<T, StoreError> {
         self.parsed(column, |text| serde_json::from_str(text))

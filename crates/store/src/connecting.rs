@@ -15,7 +15,7 @@ use crate::{Answer, StoreError};
 /// A connection on its way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectingRecord {
-    /// Its id; the verifier is sealed for the row with it.
+    /// Its id; the verifier is sealed for the row with it, and for whose it is.
     pub id: Id<Connecting>,
     /// Hash of the `state`.
     pub state_hash: Hash,
@@ -33,6 +33,18 @@ pub struct ConnectingRecord {
     pub created_at: Timestamp,
     /// Until when the person may come back.
     pub expires_at: Timestamp,
+}
+
+impl ConnectingRecord {
+    /// For what the verifier is sealed (attacks.md, ST-02): all that the attempt was begun as.
+    #[must_use]
+    pub fn context(&self) -> [&[u8]; 7] {
+        let row = [b"connecting".as_slice(), b"verifier", self.id.as_bytes()];
+        let owner: [&[u8]; 4] =
+            [self.user.as_bytes(), self.server.as_bytes(), self.browser.as_bytes(), self.leg.as_bytes()];
+        let ([table, column, id], [user, server, browser, leg]) = (row, owner);
+        [table, column, id, user, server, browser, leg]
+    }
 }
 
 /// The attempts in the record.

@@ -6,6 +6,8 @@
 //! in one statement, before anybody uses it. A connection that ended stays, useless to everybody, until the provider has
 //! been told; whoever was refreshing it at that moment leaves there what is to be revoked.
 
+mod place;
+
 use std::time::Duration;
 
 use protocol::id::{Connecting, Connection, Id, User};
@@ -16,6 +18,8 @@ use crate::codec::Decoder;
 use crate::engine::{Engine, Row, Step, Value, Write, Written, params};
 use crate::statements::statement_list;
 use crate::{Answer, AuditEvent, StoreError, audit_events};
+
+pub use place::TokensPlace;
 
 /// One that holds for longer was claimed by a clock that was wrong; a claim is a minute.
 const NO_CLAIM_IS_LONGER: Duration = Duration::from_secs(15 * 60);
@@ -38,7 +42,7 @@ pub struct GivenTokens {
 /// A connection that begins.
 #[derive(Debug)]
 pub struct NewConnection {
-    /// Its id; the tokens are sealed for the row with it.
+    /// Its id; the tokens are sealed for the row with it, and for whose it is.
     pub id: Id<Connection>,
     /// The attempt that it comes of.
     pub attempt: Id<Connecting>,
@@ -46,8 +50,10 @@ pub struct NewConnection {
     pub user: Id<User>,
     /// For which MCP server, by our name.
     pub server: String,
-    /// To whom it was given, by whom, and what of what was asked for was not.
+    /// To whom it was given, by whom and for where: that stays as it is.
     pub binding: String,
+    /// What of what was asked for was not granted.
+    pub missing: String,
     /// Who the person is there, in the provider's words.
     pub account: Option<String>,
     /// What was given.
@@ -63,8 +69,10 @@ pub struct ConnectionRecord {
     pub user: Id<User>,
     /// For which MCP server.
     pub server: String,
-    /// To whom it was given, by whom, and what of what was asked for was not.
+    /// To whom it was given, by whom and for where.
     pub binding: String,
+    /// What was asked for, or needed since, and was not granted.
+    pub missing: String,
     /// Who the person is there.
     pub account: Option<String>,
     /// What was given.
@@ -156,16 +164,16 @@ pub trait Connections: Send + Sync {
         now: Timestamp,
     ) -> Answer<'_, RenewOutcome>;
 
-    /// Writes another binding, of a connection that is as it was seen. Whether it was.
-    fn bind_connection(&self, seen: ConnectionRecord, binding: String) -> Answer<'_, bool>;
+    /// Writes down what else is missing, of a connection that is as it was seen. Whether it was.
+    fn want_of_connection(&self, seen: ConnectionRecord, missing: String) -> Answer<'_, bool>;
 
-    /// The MCP server takes the access token of this generation no more. Whether that was news.
+    /// The tokens of this generation are of no use any more, with the events that say so. Whether that was news.
     fn mark_connection(
         &self,
         id: Id<Connection>,
         generation: u32,
         reason: &'static str,
-        audit: AuditEvent,
+        audit: Vec<AuditEvent>,
     ) -> Answer<'_, bool>;
 
     /// Ends a connection. Whether it lived.
@@ -191,7 +199,7 @@ pub trait Connections: Send + Sync {
 
 macro_rules! columns {
     () => {
-        "id, user_id, server, binding, account, scope, access_token, refresh_token, expires_at, generation, \
+        "id, user_id, server, binding, missing, account, scope, access_token, refresh_token, expires_at, generation, \
          created_at, refreshed_at, rotated_at, needs_sign_in, claimed_until, ended_at, tries"
     };
 }
@@ -224,9 +232,9 @@ statement_list! {
     LIVING = "SELECT id FROM connections WHERE ended_at IS NULL AND id IN ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     LIST_ENDED = concat!("SELECT ", columns!(), " FROM connections WHERE ended_at IS NOT NULL \
         AND (COALESCE(claimed_until, 0) <= $1 OR claimed_until > $2) ORDER BY ended_at LIMIT 20");
-    PUT = "INSERT INTO connections (id, user_id, server, binding, account, scope, access_token, refresh_token, expires_at, \
-        generation, created_at, refreshed_at, rotated_at, tries) \
-        SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9, $9, 0 FROM users WHERE id = $10 AND disabled_at IS NULL";
+    PUT = "INSERT INTO connections (id, user_id, server, binding, missing, account, scope, access_token, refresh_token, \
+        expires_at, generation, created_at, refreshed_at, rotated_at, tries) \
+        SELECT $1, id, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $10, $10, 0 FROM users WHERE id = $11 AND disabled_at IS NULL";
     USE_UP = "DELETE FROM connecting WHERE id = $1 AND user_id = $2 AND server = $3 AND taken_at IS NOT NULL";
     // Whoever saw an older state of it claims nothing.
     CLAIM = "UPDATE connections SET claim = $1, claimed_until = $2 WHERE id = $3 AND generation = $4 \
@@ -236,7 +244,7 @@ statement_list! {
     REFUSE = "UPDATE connections SET needs_sign_in = $1, claim = NULL, claimed_until = NULL \
         WHERE id = $2 AND claim = $3 RETURNING ended_at";
     LEAVE = "UPDATE connections SET claim = NULL, claimed_until = $1 WHERE id = $2 AND claim = $3 RETURNING ended_at";
-    BIND = "UPDATE connections SET binding = $1 WHERE id = $2 AND generation = $3 AND binding = $4 AND ended_at IS NULL";
+    WANT = "UPDATE connections SET missing = $1 WHERE id = $2 AND generation = $3 AND missing = $4 AND ended_at IS NULL";
     MARK = "UPDATE connections SET needs_sign_in = $1 WHERE id = $2 AND generation = $3 AND ended_at IS NULL \
         AND needs_sign_in IS NULL";
     END = end_connections!(" AND id = $2");
@@ -283,6 +291,7 @@ impl Connections for Engine {
                 new.id,
                 server,
                 new.binding.as_str(),
+                new.missing.as_str(),
                 new.account.as_deref(),
                 new.tokens.scope.as_deref(),
                 &new.tokens.access_token,
@@ -354,10 +363,10 @@ impl Connections for Engine {
         })
     }
 
-    fn bind_connection(&self, seen: ConnectionRecord, binding: String) -> Answer<'_, bool> {
+    fn want_of_connection(&self, seen: ConnectionRecord, missing: String) -> Answer<'_, bool> {
         Box::pin(async move {
-            let row = params![binding.as_str(), seen.id, seen.generation, seen.binding.as_str()];
-            done(self, Step::one(BIND, row)).await
+            let row = params![missing.as_str(), seen.id, seen.generation, seen.missing.as_str()];
+            done(self, Step::one(WANT, row)).await
         })
     }
 
@@ -366,11 +375,13 @@ impl Connections for Engine {
         id: Id<Connection>,
         generation: u32,
         reason: &'static str,
-        audit: AuditEvent,
+        audit: Vec<AuditEvent>,
     ) -> Answer<'_, bool> {
         Box::pin(async move {
             let mut steps = vec![Step::one(MARK, params![reason, id, generation])];
-            audit_events::push(&mut steps, &audit)?;
+            for event in &audit {
+                audit_events::push(&mut steps, event)?;
+            }
             Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
         })
     }
@@ -436,12 +447,14 @@ async fn done(engine: &Engine, step: Step) -> Result<bool, StoreError> {
 fn decode(row: Row) -> Result<ConnectionRecord, StoreError> {
     let mut row = Decoder::new("connections", row);
     let (id, user, server) = (row.id("id")?, row.id("user_id")?, row.text("server")?);
-    let (binding, account, scope) = (row.text("binding")?, row.opt_text("account")?, row.opt_text("scope")?);
+    let (binding, missing) = (row.text("binding")?, row.text("missing")?);
+    let (account, scope) = (row.opt_text("account")?, row.opt_text("scope")?);
     Ok(ConnectionRecord {
         id,
         user,
         server,
         binding,
+        missing,
         account,
         tokens: GivenTokens {
             access_token: row.bytes("access_token").map(Sealed::from_bytes)?,

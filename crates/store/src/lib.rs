@@ -70,6 +70,7 @@ pub use clients::{ClientRecord, Clients, ListedClient};
 pub use connecting::{ConnectingRecord, ConnectingRecords};
 pub use connections::{
     ConnectOutcome, ConnectionRecord, Connections, GivenTokens, NewConnection, RenewOutcome, Renewed,
+    TokensPlace,
 };
 pub use consents::{ConsentKind, ConsentRecord, Consents};
 pub use device_authorizations::{DeviceAuthorizationRecord, DeviceAuthorizations, PutDeviceOutcome};
@@ -82,7 +83,7 @@ pub use grants::{EndGrant, GrantRecord, Grants, Rotate, RotateOutcome};
 pub use identity_links::{IdentityLinkRecord, IdentityLinks, LinkOutcome};
 pub use keys::{KeyChange, KeyPurpose, KeyRecord, KeysListener, KeysRecord, NewKey};
 pub use maintenance::{Maintenance, SweepCounts};
-pub use offline_access::{Asked, NewOfflineAccess, OfflineAccess, OfflineAccessRecord};
+pub use offline_access::{Asked, NewOfflineAccess, OfflineAccess, OfflineAccessRecord, OfflinePlace};
 pub use queries::{AuditFilter, AuditRow, Counts, Queries};
 pub use registration_tokens::{RegistrationToken, RegistrationTokens};
 pub use replays::{ReplayKind, Replays};

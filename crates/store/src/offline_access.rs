@@ -12,15 +12,48 @@ use protocol::world::Timestamp;
 use crate::codec::{Decoder, json};
 use crate::engine::{Engine, Row, Step, Write, Written, params};
 use crate::statements::statement_list;
-use crate::{Answer, NewIdentity, StoreError};
+use crate::{Answer, AuditEvent, NewIdentity, StoreError, audit_events};
 
 /// What a provider gave at a sign-in.
 #[derive(Debug)]
 pub struct NewOfflineAccess {
     /// Its id; the token is sealed for the row with it.
     pub id: Id<OfflineAccessRecord>,
+    /// For whom it is sealed: if the person is another by the record, it is not kept.
+    pub user: Id<User>,
     /// The token.
     pub sealed: Sealed,
+}
+
+/// For what a token is sealed: whose row it stands in, and who they are at which provider (attacks.md, ST-02).
+#[derive(Debug, Clone, Copy)]
+pub struct OfflinePlace<'a> {
+    /// The id of the row.
+    pub id: &'a Id<OfflineAccessRecord>,
+    /// Whose.
+    pub user: &'a Id<User>,
+    /// At which provider.
+    pub connector: &'a str,
+    /// Who they are there.
+    pub subject: &'a str,
+}
+
+impl<'a> OfflinePlace<'a> {
+    /// The context.
+    #[must_use]
+    pub fn context(self) -> [&'a [u8]; 6] {
+        let owner = [self.user.as_bytes().as_slice(), self.connector.as_bytes(), self.subject.as_bytes()];
+        let [user, connector, subject] = owner;
+        [b"offline_access", b"sealed", self.id.as_bytes(), user, connector, subject]
+    }
+}
+
+impl OfflineAccessRecord {
+    /// For what its token is sealed.
+    #[must_use]
+    pub fn place(&self) -> OfflinePlace<'_> {
+        OfflinePlace { id: &self.id, user: &self.user, connector: &self.connector, subject: &self.subject }
+    }
 }
 
 /// By what a provider can be asked about a person.
@@ -70,6 +103,13 @@ pub trait OfflineAccess: Send + Sync {
         until: Timestamp,
     ) -> Answer<'_, bool>;
 
+    /// It does not open where it stands, and goes, with the event that says so. Whether it was still there as it was read.
+    fn forget_broken_offline_access(
+        &self,
+        broken: OfflineAccessRecord,
+        audit: AuditEvent,
+    ) -> Answer<'_, bool>;
+
     /// Writes down what the provider said, and gives the claim back. Whether it was still held.
     fn answer_offline_access(
         &self,
@@ -85,7 +125,7 @@ statement_list! {
         (id, user_id, connector, subject, sealed, obtained_at, checked_at, doubtful, rotates) \
         SELECT $1, id, $2, $3, $4, $5, $5, 0, 1 FROM users WHERE id = COALESCE( \
         (SELECT user_id FROM identity_links WHERE connector = $2 AND subject = $3), \
-        (SELECT id FROM users WHERE connector = $2 AND subject = $3)) \
+        (SELECT id FROM users WHERE connector = $2 AND subject = $3)) AND id = $6 \
         ON CONFLICT (user_id, connector) DO UPDATE SET id = excluded.id, subject = excluded.subject, \
         sealed = excluded.sealed, obtained_at = excluded.obtained_at, checked_at = excluded.checked_at, \
         claim = NULL, claimed_until = NULL, doubtful = 0, rotates = 1";
@@ -105,6 +145,7 @@ statement_list! {
     LEAVE = "UPDATE offline_access SET claim = NULL, claimed_until = $1, \
         doubtful = CASE WHEN doubtful > $2 THEN doubtful ELSE $2 END WHERE id = $3 AND claim = $4";
     FORGET = "DELETE FROM offline_access WHERE id = $1 AND claim = $2";
+    FORGET_BROKEN = "DELETE FROM offline_access WHERE id = $1 AND sealed = $2";
     TELL = "UPDATE users SET name = $1, email = $2, groups = $3 WHERE id = $4";
 }
 
@@ -124,6 +165,18 @@ impl OfflineAccess for Engine {
             let claimed = params![claim, until, seen.id, seen.checked_at, before];
             let write = Write::new(vec![Step::one(CLAIM, claimed)]);
             Ok(matches!(self.write(write).await?, Written::Done(_)))
+        })
+    }
+
+    fn forget_broken_offline_access(
+        &self,
+        broken: OfflineAccessRecord,
+        audit: AuditEvent,
+    ) -> Answer<'_, bool> {
+        Box::pin(async move {
+            let mut steps = vec![Step::one(FORGET_BROKEN, params![broken.id, &broken.sealed])];
+            audit_events::push(&mut steps, &audit)?;
+            Ok(matches!(self.write(Write::new(steps)).await?, Written::Done(_)))
         })
     }
 
@@ -161,7 +214,7 @@ impl OfflineAccess for Engine {
 
 /// The step that keeps what was given at a sign-in, in place of what was there.
 pub(crate) fn put(new: &NewOfflineAccess, (connector, subject): (&str, &str), now: Timestamp) -> Step {
-    Step::at_most_one(PUT, params![new.id, connector, subject, &new.sealed, now])
+    Step::at_most_one(PUT, params![new.id, connector, subject, &new.sealed, now, new.user])
 }
 
 fn decode(row: Row) -> Result<OfflineAccessRecord, StoreError> {

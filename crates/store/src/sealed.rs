@@ -1,8 +1,10 @@
 //! The columns in which something sealed stands: one list, by which everything is sealed anew when the sealing key
 //! changes (product.md, P-15).
 //!
-//! What stands in one of them was sealed for the place `[table, column, id of the row]`, so that it opens nowhere else
-//! (attacks.md, ST-02). A new column with sealed values is one line here.
+//! What stands in one of them was sealed for its table and column, the id of its row, and what the row says of whose it is:
+//! a value that is moved does not open, and neither does one whose row was given to somebody else (attacks.md, ST-02). The
+//! context of each is made beside its record; what of the row belongs to it, in the same order, is said here once more, so
+//! that all are sealed anew alike. A new column with sealed values is one line here.
 
 use protocol::keys::KeyId;
 use protocol::secret::Sealed;
@@ -28,8 +30,19 @@ pub struct SealedColumn {
 pub struct SealedRow {
     /// The id of the row.
     pub id: [u8; 16],
+    /// What the row says of whose it is.
+    pub owner: Vec<Vec<u8>>,
     /// The value.
     pub sealed: Sealed,
+}
+
+impl SealedRow {
+    /// For what it was sealed, if it stands where it was put.
+    #[must_use]
+    pub fn context(&self, column: SealedColumn) -> Vec<&[u8]> {
+        let place: [&[u8]; 3] = [column.table.as_bytes(), column.column.as_bytes(), &self.id];
+        place.into_iter().chain(self.owner.iter().map(Vec::as_slice)).collect()
+    }
 }
 
 /// What is sealed in the record, apart from the keys.
@@ -55,14 +68,14 @@ pub trait SealedRows: Send + Sync {
 }
 
 macro_rules! sealed_columns {
-    ($($name:ident = $table:literal $column:literal;)+) => {
+    ($($name:ident = $table:literal $column:literal $(of $($owner:literal)+)?;)+) => {
         $(const $name: SealedColumn = SealedColumn {
             table: $table,
             column: $column,
             // The id of the sealing key stands in the second to the fifth byte of what it sealed.
             count: concat!("SELECT COUNT(*) FROM ", $table, " WHERE ", $column, " IS NOT NULL AND substr(",
                 $column, ", 2, 4) <> $1"),
-            list: concat!("SELECT id, ", $column, " FROM ", $table, " WHERE ", $column,
+            list: concat!("SELECT id, ", $column, $($(", ", $owner,)+)? " FROM ", $table, " WHERE ", $column,
                 " IS NOT NULL AND substr(", $column, ", 2, 4) <> $1 AND id > $2 ORDER BY id LIMIT 100"),
             swap: concat!("UPDATE ", $table, " SET ", $column, " = $1 WHERE id = $2 AND ", $column, " = $3"),
         };)+
@@ -81,14 +94,15 @@ macro_rules! sealed_columns {
 }
 
 sealed_columns! {
-    CONNECTING_VERIFIER = "connecting" "verifier";
-    CONNECTION_ACCESS = "connections" "access_token";
-    CONNECTION_REFRESH = "connections" "refresh_token";
+    CONNECTING_VERIFIER = "connecting" "verifier" of "user_id" "server" "browser" "leg";
+    CONNECTION_ACCESS = "connections" "access_token" of "user_id" "server" "binding";
+    CONNECTION_REFRESH = "connections" "refresh_token" of "user_id" "server" "binding";
+    // Whose it is stands in what is sealed.
     EMERGENCY_LOGIN = "emergency_logins" "sealed";
-    FORMER_UPSTREAM_CLIENT = "former_upstream_clients" "sealed";
-    OFFLINE_ACCESS = "offline_access" "sealed";
-    UPSTREAM_CLIENT = "upstream_clients" "sealed";
-    UPSTREAM_VERIFIER = "authorizations" "upstream_verifier";
+    FORMER_UPSTREAM_CLIENT = "former_upstream_clients" "sealed" of "server" "issuer" "client_id";
+    OFFLINE_ACCESS = "offline_access" "sealed" of "user_id" "connector" "subject";
+    UPSTREAM_CLIENT = "upstream_clients" "sealed" of "server" "issuer" "client_id";
+    UPSTREAM_VERIFIER = "authorizations" "upstream_verifier" of "browser" "client_id" "upstream_connector";
 }
 
 impl SealedRows for Engine {
@@ -123,5 +137,6 @@ impl SealedRows for Engine {
 
 fn decode(column: SealedColumn, row: Row) -> Result<SealedRow, StoreError> {
     let mut row = Decoder::new(column.table, row);
-    Ok(SealedRow { id: row.array("id")?, sealed: row.bytes(column.column).map(Sealed::from_bytes)? })
+    let (id, sealed) = (row.array("id")?, row.bytes(column.column).map(Sealed::from_bytes)?);
+    Ok(SealedRow { id, sealed, owner: row.rest() })
 }

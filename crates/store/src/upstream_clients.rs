@@ -28,6 +28,21 @@ pub struct UpstreamClientRecord {
     pub created_at: Timestamp,
 }
 
+impl UpstreamClientRecord {
+    /// The table of the present ones.
+    pub const CURRENT: &'static str = "upstream_clients";
+    /// The table of those before.
+    pub const FORMER: &'static str = "former_upstream_clients";
+
+    /// For what it is sealed in one of the two tables (attacks.md, ST-02): what we are at one issuer we are nowhere else.
+    #[must_use]
+    pub fn context<'a>(&'a self, table: &'a str) -> [&'a [u8]; 6] {
+        let owner: [&[u8]; 3] = [self.server.as_bytes(), self.issuer.as_bytes(), self.client_id.as_bytes()];
+        let [server, issuer, client] = owner;
+        [table.as_bytes(), b"sealed", self.id.as_bytes(), server, issuer, client]
+    }
+}
+
 /// The registration in the place of which another one is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replaced {

@@ -191,6 +191,35 @@ async fn a_token_that_is_good_once_is_exchanged_and_kept_each_time() -> Verdict 
     scene.house.close().await
 }
 
+/// ST-02: what a provider gave for one person is nothing that it is asked about another by. The audit has it, and nobody is shut out.
+#[tokio::test]
+async fn st_02_what_was_given_for_somebody_else_is_not_what_a_provider_is_asked_by() -> Verdict {
+    let scene = scene(Plan::default()).await?;
+    scene.jane().await?;
+    scene.person("joe", None);
+    let joe = scene.connect(&mut scene.house.browser()).await?;
+    let of_joe = "(SELECT id FROM users WHERE subject = 'joe')";
+    tamper(&scene.house, &format!("DELETE FROM offline_access WHERE user_id = {of_joe}"))?;
+    tamper(&scene.house, &format!("UPDATE offline_access SET user_id = {of_joe}"))?;
+    scene.provider.forget("jane");
+    scene.house.advance(QUARTER).await?;
+    let joe = scene.refreshed(&joe).await?;
+    assert_eq!(scene.asked(), 0, "by what is Jane's");
+    let events = scene.house.audit(AuditKind::SealBroken).await?;
+    let [event] = events.as_slice() else { return Err(format!("{events:?}")) };
+    assert!(event.user.is_some() && event.detail["place"] == "offline_access.sealed", "{event:?}");
+    let record = Record::Sqlite(scene.house.folder().join("record.db"));
+    assert_eq!(record.rows("SELECT 1 FROM offline_access").await?, [""; 0]);
+    scene.refreshed(&joe).await?;
+    // Whoever signs in again is asked about as before.
+    scene.person("joe", None);
+    let joe = scene.connect(&mut scene.house.browser()).await?;
+    scene.house.advance(QUARTER).await?;
+    scene.refreshed(&joe).await?;
+    assert_eq!((scene.asked(), scene.house.audit(AuditKind::SealBroken).await?.len()), (1, 1));
+    scene.house.close().await
+}
+
 #[tokio::test]
 async fn what_is_kept_is_sealed_and_goes_when_nothing_is_left_of_the_person() -> Verdict {
     let scene = scene(Plan::default()).await?;

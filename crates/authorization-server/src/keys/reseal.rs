@@ -179,7 +179,7 @@ impl Sealing<'_> {
         keys: &KeyRing<SealingKey>,
         made: &mut Resealed,
     ) -> Result<(), KeysError> {
-        let context: [&[u8]; 3] = [column.table.as_bytes(), column.column.as_bytes(), &row.id];
+        let context = row.context(column);
         let place = format!("{}.{}", column.table, column.column);
         match keys.open(&context, &row.sealed) {
             Ok(value) => {

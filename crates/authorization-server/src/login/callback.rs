@@ -3,7 +3,7 @@
 //! In this order: which leg, whose browser, which provider, in time, is the client still there; only then is the
 //! identity provider asked. The leg is used up in the write that opens the session, at most once.
 
-use protocol::id::{Authorization, Id, Reference};
+use protocol::id::{Id, Reference};
 use protocol::oauth::{AuthorizationResponse, CodeVerifier, ErrorCode, Form, Parameter, VerifiedRedirectUri};
 use protocol::secret::{Hash, Secret};
 use protocol::world::Timestamp;
@@ -13,7 +13,7 @@ use store::{
 };
 use upstream::connectors::{Callback, Identity, Refusal};
 
-use super::{BETWEEN, Completed, LoginError, LoginReason, Returned, SignedIn, leg_context};
+use super::{BETWEEN, Completed, LoginError, LoginReason, Returned, SignedIn};
 use crate::browser::{self, Browser};
 use crate::clients::Client;
 use crate::pages::Caller;
@@ -177,7 +177,7 @@ impl AuthorizationServer {
         let connector = self.connector(answer.connector).ok_or(LoginReason::ConnectorUnknown)?;
         // The client may have been stopped, or lost its redirect URI, while the person was away (CB-13).
         self.client_on_page(record).await?.ok_or(LoginReason::ClientGone)?;
-        let (nonce, verifier) = self.open_leg(record.id, leg).ok_or(LoginReason::SealBroken)?;
+        let (nonce, verifier) = self.open_leg(record, leg).ok_or(LoginReason::SealBroken)?;
         let since = prompt::authenticated_since(&record.request, record.created_at);
         let nonce = nonce.reveal();
         let callback = Callback {
@@ -193,10 +193,10 @@ impl AuthorizationServer {
         self.sign_in(record, leg, identity, authenticated_at).await
     }
 
-    fn open_leg(&self, id: Id<Authorization>, leg: &UpstreamLeg) -> Option<(Secret, CodeVerifier)> {
+    fn open_leg(&self, record: &AuthorizationRecord, leg: &UpstreamLeg) -> Option<(Secret, CodeVerifier)> {
         let keys = self.parts.keys.load();
         let key = keys.sealing.find(leg.verifier.key_id()?)?;
-        let opened = key.open(&leg_context(&id), &leg.verifier).ok()?;
+        let opened = key.open(&record.leg_context(&leg.connector), &leg.verifier).ok()?;
         let (nonce, verifier) = std::str::from_utf8(&opened).ok()?.split_once(BETWEEN)?;
         let nonce = Secret::new(nonce.to_owned());
         let verifier = CodeVerifier::parse(verifier).ok()?;
@@ -214,9 +214,10 @@ impl AuthorizationServer {
         let now = self.parts.clock.now();
         let set_session = browser::mint_session(&*self.parts.entropy);
         let expires_at = now.plus(self.settings.lifetimes.browser_session);
-        let offline = self.seal_offline(&identity, now);
+        let id = Id::mint(now, &*self.parts.entropy);
+        let offline = self.seal_offline(&identity, id, now).await?;
         let user = NewIdentity {
-            id: Id::mint(now, &*self.parts.entropy),
+            id,
             connector: identity.connector.as_str().to_owned(),
             subject: identity.subject,
             name: identity.name,

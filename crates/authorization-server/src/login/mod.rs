@@ -179,7 +179,7 @@ impl AuthorizationServer {
             state_hash: state.hash(),
             leg_hash: set_leg.hash(),
             nonce_hash: nonce.hash(),
-            verifier: self.seal_leg(record.id, &nonce, &verifier),
+            verifier: self.seal_leg(&record.leg_context(connector.id().as_str()), &nonce, &verifier),
         };
         if self.parts.store.start_leg(record.id, leg, now).await? {
             self.sign_in_next(record.id, SignInStep::SentToProvider, (None, now));
@@ -210,14 +210,12 @@ impl AuthorizationServer {
         Ok(connector.start(leg).await?)
     }
 
-    fn seal_leg(&self, id: Id<Authorization>, nonce: &Secret, verifier: &CodeVerifier) -> Sealed {
+    fn seal_leg(&self, context: &[&[u8]], nonce: &Secret, verifier: &CodeVerifier) -> Sealed {
         let together =
             nonce.expose(|nonce| verifier.expose(|verifier| format!("{nonce}{BETWEEN}{verifier}")));
         let together = Secret::new(together);
         let keys = self.parts.keys.load();
-        together.expose(|text| {
-            keys.sealing.active().seal(&leg_context(&id), text.as_bytes(), &*self.parts.entropy)
-        })
+        together.expose(|text| keys.sealing.active().seal(context, text.as_bytes(), &*self.parts.entropy))
     }
 
     /// The identity provider of the button, or that of the address; and whom it is told to expect. Of an address only the
@@ -272,11 +270,6 @@ fn domain_of(address: &str) -> Option<String> {
         && address.len() <= 254
         && !address.chars().any(|c| c.is_control() || c.is_whitespace());
     formed.then(|| domain.to_ascii_lowercase())
-}
-
-/// What the sealed verifier is bound to, so that it opens in its own row only (attacks.md, ST-02).
-fn leg_context(id: &Id<Authorization>) -> [&[u8]; 3] {
-    [b"authorizations", b"upstream_verifier", id.as_bytes()]
 }
 
 fn on_page(connector: &dyn Connector) -> ConnectorOnPage {

@@ -9,9 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use protocol::id::{Id, User};
+use protocol::keys::OpenError;
 use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::{Entropy, Timestamp, between_nodes};
-use store::{Asked, NewIdentity, NewOfflineAccess, OfflineAccessRecord, Once, ReplayKind, StoreError};
+use store::{
+    Asked, AuditEvent, AuditKind, NewIdentity, NewOfflineAccess, OfflineAccessRecord, OfflinePlace, Once,
+    Outcome, ReplayKind, StoreError,
+};
 use upstream::connectors::offline::{Absence, Absent, OfflineToken, Present};
 use upstream::connectors::{Connector, ConnectorError, Identity, Malformation};
 
@@ -52,11 +56,6 @@ impl Rechecks {
     }
 }
 
-/// What is sealed is bound to its row, so that it opens there only (attacks.md, ST-02).
-fn context(id: &Id<OfflineAccessRecord>) -> [&[u8]; 3] {
-    [b"offline_access", b"sealed", id.as_bytes()]
-}
-
 /// Whether the provider is to be asked now.
 fn is_due(record: &OfflineAccessRecord, now: Timestamp) -> bool {
     let is_free = |until| until <= now || until > now.plus(NO_CLAIM_IS_LONGER);
@@ -85,27 +84,34 @@ impl AuthorizationServer {
         &self.rechecks
     }
 
-    /// What is kept of a sign-in, to be asked by later.
-    pub(crate) fn seal_offline(&self, identity: &Identity, now: Timestamp) -> Option<NewOfflineAccess> {
-        let token = identity.offline.as_ref()?;
-        let id = Id::mint(now, &*self.parts.entropy);
-        let sealed = self.seal_offline_token(&id, token);
-        Some(NewOfflineAccess { id, sealed })
+    /// What is kept of a sign-in, to be asked by later: sealed for the person that the record has for this identity, or for the
+    /// one that it is to have from now on. Of two who make that person at once, the record keeps that of one.
+    pub(crate) async fn seal_offline(
+        &self,
+        identity: &Identity,
+        or: Id<User>,
+        now: Timestamp,
+    ) -> Result<Option<NewOfflineAccess>, StoreError> {
+        let Some(token) = &identity.offline else { return Ok(None) };
+        let (connector, subject) = (identity.connector.as_str(), identity.subject.as_str());
+        let known = self.parts.store.find_person(connector, subject).await?;
+        let (id, user) = (Id::mint(now, &*self.parts.entropy), known.map_or(or, |known| known.id));
+        let place = OfflinePlace { id: &id, user: &user, connector, subject };
+        let sealed = self.seal_offline_token(place, token);
+        Ok(Some(NewOfflineAccess { id, user, sealed }))
     }
 
-    fn seal_offline_token(&self, id: &Id<OfflineAccessRecord>, token: &OfflineToken) -> Sealed {
+    fn seal_offline_token(&self, place: OfflinePlace<'_>, token: &OfflineToken) -> Sealed {
         let keys = self.parts.keys.load();
-        token
-            .secret()
-            .expose(|text| keys.sealing.active().seal(&context(id), text.as_bytes(), &*self.parts.entropy))
+        token.secret().expose(|text| {
+            keys.sealing.active().seal(&place.context(), text.as_bytes(), &*self.parts.entropy)
+        })
     }
 
-    fn open_offline_token(&self, record: &OfflineAccessRecord) -> Option<OfflineToken> {
-        let keys = self.parts.keys.load();
-        let key = keys.sealing.find(record.sealed.key_id()?)?;
-        let opened = key.open(&context(&record.id), &record.sealed).ok()?;
-        let text = std::str::from_utf8(&opened).ok()?.to_owned();
-        Some(OfflineToken::new(Secret::new(text)))
+    fn open_offline_token(&self, record: &OfflineAccessRecord) -> Result<OfflineToken, OpenError> {
+        let opened = self.parts.keys.load().sealing.open(&record.place().context(), &record.sealed)?;
+        let text = std::str::from_utf8(&opened).map_err(|_| OpenError::NotAuthentic)?.to_owned();
+        Ok(OfflineToken::new(Secret::new(text)))
     }
 
     /// Whether the person is still there, as far as any provider says. If one says no, all that is theirs was ended.
@@ -136,12 +142,19 @@ impl AuthorizationServer {
         caller: &Caller,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let claim = claim(&*self.parts.entropy);
         let store = &self.parts.store;
+        let token = match self.open_offline_token(&record) {
+            Err(OpenError::NotAuthentic) => {
+                self.forget_broken(record, now).await?;
+                return Ok(true);
+            }
+            token => token.ok(),
+        };
+        let claim = claim(&*self.parts.entropy);
         if !store.claim_offline_access(record.clone(), claim, now.plus(CLAIM)).await? {
             return Ok(true);
         }
-        let verdict = self.ask(connector, &record, now).await;
+        let verdict = self.ask((connector, token), &record, now).await;
         match verdict {
             Verdict::Gone => {
                 self.end_gone(&record, caller, now).await?;
@@ -156,10 +169,28 @@ impl AuthorizationServer {
         }
     }
 
-    async fn ask(&self, connector: &dyn Connector, record: &OfflineAccessRecord, now: Timestamp) -> Verdict {
+    /// It was changed, or its row was given to somebody else (attacks.md, ST-02): nobody is asked by it, and it says nothing of
+    /// anybody.
+    async fn forget_broken(&self, broken: OfflineAccessRecord, now: Timestamp) -> Result<(), StoreError> {
+        tracing::error!(connector = broken.connector, user = %broken.user, "what a provider is asked by was changed or moved");
+        self.rechecks.useless.fetch_add(1, Ordering::Relaxed);
+        let id = Id::mint(now, &*self.parts.entropy);
+        let mut event = AuditEvent::new(id, now, AuditKind::SealBroken, Outcome::Failed);
+        (event.reason, event.user) = (Some("offline_access_seal_broken"), Some(broken.user));
+        event.detail.insert("place", "offline_access.sealed".to_owned());
+        event.detail.insert("row", broken.id.to_string());
+        self.parts.store.forget_broken_offline_access(broken, event).await.map(drop)
+    }
+
+    async fn ask(
+        &self,
+        (connector, token): (&dyn Connector, Option<OfflineToken>),
+        record: &OfflineAccessRecord,
+        now: Timestamp,
+    ) -> Verdict {
         let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         let (name, user) = (record.connector.as_str(), record.user);
-        let Some(token) = self.open_offline_token(record) else {
+        let Some(token) = token else {
             count(&self.rechecks.useless);
             tracing::error!(connector = name, %user, "what a provider is asked by cannot be opened");
             return Verdict::Write(Asked::Useless);
@@ -170,7 +201,7 @@ impl AuthorizationServer {
             Ok(Present { identity, next }) => {
                 count(&self.rechecks.there);
                 let next = next.filter(|next| *next != token);
-                let sealed = next.map(|next| self.seal_offline_token(&record.id, &next));
+                let sealed = next.map(|next| self.seal_offline_token(record.place(), &next));
                 Verdict::Write(Asked::There(
                     sealed,
                     identity.map(|identity| Box::new(told(record, identity))),

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use policy::{Decision, Question};
-use protocol::id::{Connecting, Connection, Id, Reference, User};
+use protocol::id::{Connection, Id, Reference, User};
 use protocol::oauth::{CodeVerifier, Form, Parameter, Scope};
 use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::Timestamp;
 use store::{
     AuditEvent, AuditKind, ConnectOutcome, ConnectingRecord, ConnectionRecord, NewConnection, Outcome,
-    StoreError,
+    StoreError, TokensPlace,
 };
 use thiserror::Error;
 use upstream::oauth_client::{Attempt, Leg, OauthClient, OauthClientError, Tokens};
@@ -185,18 +185,18 @@ impl ResourceServer {
         let attempt = Attempt { state: &told, challenge: &verifier.challenge(), scope: scope.as_ref() };
         let begun = client.begin(attempt).await?;
         let now = vault.clock.now();
-        let id = Id::mint(now, &*vault.entropy);
-        let record = ConnectingRecord {
-            id,
+        let mut record = ConnectingRecord {
+            id: Id::mint(now, &*vault.entropy),
             state_hash: state.hash(),
             browser,
             user,
             server: server.name().to_owned(),
             leg: serde_json::to_string(&begun.leg).map_err(|_| ConnectError::SealBroken)?,
-            verifier: vault.seal_verifier(id, &verifier),
+            verifier: Sealed::from_bytes(Vec::new()),
             created_at: now,
             expires_at: now.plus(LIFE),
         };
+        record.verifier = vault.seal_verifier(&record, &verifier);
         if vault.store.put_connecting(record, MOST).await? {
             Ok(begun.url)
         } else {
@@ -221,7 +221,9 @@ impl ResourceServer {
             && (user.is_some() || matches!(error, ConnectError::OtherBrowser) && self.vault().is_news(form))
         {
             self.vault().counts.count(Became::Refused);
-            let event = self.vault().said(AuditKind::ConnectionRefused, Outcome::Refused, server);
+            let is_broken = matches!(error, ConnectError::SealBroken);
+            let kind = if is_broken { AuditKind::SealBroken } else { AuditKind::ConnectionRefused };
+            let event = self.vault().said(kind, Outcome::Refused, server);
             let (reason, reference) = (Some(error.reason()), Some(reference.clone()));
             let event = AuditEvent { reason, reference, user, ..event };
             if let Err(error) = self.vault().store.append_audit(vec![event]).await {
@@ -251,7 +253,7 @@ impl ResourceServer {
         if !vault.store.take_connecting(found.clone(), vault.clock.now()).await? {
             return Err(ConnectError::AttemptUnknown);
         }
-        let verifier = vault.open_verifier(found.id, &found.verifier).ok_or(ConnectError::SealBroken)?;
+        let verifier = vault.open_verifier(&found).ok_or(ConnectError::SealBroken)?;
         let leg: Leg = serde_json::from_str(&found.leg).map_err(|_| ConnectError::SealBroken)?;
         let tokens = client.redeem(&leg, form, &verifier).await?;
         let missing = partial::missing(&leg, &tokens);
@@ -267,15 +269,19 @@ impl ResourceServer {
     ) -> Result<(), ConnectError> {
         let vault = self.vault();
         let id = Id::mint(vault.clock.now(), &*vault.entropy);
-        let bound = Bound { at: server.origin().to_owned(), binding: tokens.binding.clone(), missing };
+        let bound = Bound { at: server.origin().to_owned(), binding: tokens.binding.clone() };
+        let binding = serde_json::to_string(&bound).map_err(|_| ConnectError::SealBroken)?;
+        let place = TokensPlace { id: &id, user: &attempt.user, server: &attempt.server, binding: &binding };
+        let sealed = vault.seal(place, &tokens);
         let new = NewConnection {
             id,
             attempt: attempt.id,
             user: attempt.user,
             server: attempt.server.clone(),
-            binding: serde_json::to_string(&bound).map_err(|_| ConnectError::SealBroken)?,
+            binding,
+            missing: missing.to_string(),
             account: tokens.account.clone(),
-            tokens: vault.seal(id, &tokens),
+            tokens: sealed,
         };
         let event = vault.told(AuditKind::ConnectionMade, Outcome::Ok, attempt.user, server.name());
         let kept = vault.store.put_connection(new, event).await;
@@ -374,15 +380,15 @@ impl ResourceServer {
 }
 
 impl Vault {
-    fn seal_verifier(&self, id: Id<Connecting>, verifier: &CodeVerifier) -> Sealed {
-        let context: [&[u8]; 3] = [b"connecting", b"verifier", id.as_bytes()];
+    fn seal_verifier(&self, attempt: &ConnectingRecord, verifier: &CodeVerifier) -> Sealed {
         let keys = self.keys.load();
-        verifier.expose(|text| keys.sealing.active().seal(&context, text.as_bytes(), &*self.entropy))
+        let seal =
+            |text: &str| keys.sealing.active().seal(&attempt.context(), text.as_bytes(), &*self.entropy);
+        verifier.expose(seal)
     }
 
-    fn open_verifier(&self, id: Id<Connecting>, sealed: &Sealed) -> Option<CodeVerifier> {
-        let context: [&[u8]; 3] = [b"connecting", b"verifier", id.as_bytes()];
-        let opened = self.keys.load().sealing.open(&context, sealed).ok()?;
+    fn open_verifier(&self, attempt: &ConnectingRecord) -> Option<CodeVerifier> {
+        let opened = self.keys.load().sealing.open(&attempt.context(), &attempt.verifier).ok()?;
         CodeVerifier::parse(std::str::from_utf8(&opened).ok()?).ok()
     }
 

@@ -18,7 +18,7 @@ use protocol::secret::{Hash, Sealed, Secret};
 use protocol::world::{Clock, Entropy, Timestamp};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
-use store::{ConnectionRecord, GivenTokens, Revocation, RevocationKind, Store};
+use store::{ConnectionRecord, GivenTokens, Revocation, RevocationKind, Store, TokensPlace};
 use tokio_util::task::TaskTracker;
 use upstream::oauth_client::{Binding, Tokens};
 
@@ -41,19 +41,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const AHEAD: Duration = Duration::from_secs(60);
 /// Of one that lives shortly this part of its life: it is not refreshed at every call.
 const PART: u32 = 5;
-/// The tables and columns for which tokens are sealed (attacks.md, ST-02).
-pub(super) const ACCESS: &str = "access_token";
-pub(super) const REFRESH: &str = "refresh_token";
-
 /// To whom a credential was given, and for an MCP server at which place: it goes nowhere else.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Bound {
     /// Scheme, host and port of the MCP server.
     pub(crate) at: String,
     pub(crate) binding: Binding,
-    /// What was asked for and not granted (RFC 6749, section 5.1), and what the MCP server said since that it needs.
-    #[serde(default, skip_serializing_if = "Scope::is_empty")]
-    pub(crate) missing: Scope,
 }
 
 /// A connection in memory.
@@ -268,17 +261,17 @@ impl Vault {
     ) -> Result<ConnectionRecord, CallReason> {
         let found = self.store.find_connection(user, server.name()).await?;
         let record = found.ok_or(CallReason::ConnectionMissing)?;
+        let is_dead = record.needs_sign_in.is_some();
+        // First: of what was moved, nothing that it says of itself is believed.
+        let record = if is_dead { record } else { self.untampered(record).await? };
         if bound(&record).is_none_or(|bound| bound.at != server.origin()) {
             return Err(CallReason::ConnectionMissing);
         }
-        if record.needs_sign_in.is_some() {
-            return Err(CallReason::ConnectionDead);
-        }
-        self.untampered(record).await
+        if is_dead { Err(CallReason::ConnectionDead) } else { Ok(record) }
     }
 
     pub(crate) fn held(&self, record: &ConnectionRecord) -> Result<Arc<Held>, CallReason> {
-        let access = self.open(record.id, ACCESS, &record.tokens.access_token)?;
+        let access = self.open(record.place(), TokensPlace::ACCESS, &record.tokens.access_token)?;
         Ok(Arc::new(Held {
             id: record.id,
             generation: record.generation,
@@ -289,12 +282,11 @@ impl Vault {
         }))
     }
 
-    /// Opens a token in the row where it stands; elsewhere it does not open.
-    fn open(&self, id: Id<Connection>, column: &str, sealed: &Sealed) -> Result<Secret, CallReason> {
-        let context: [&[u8]; 3] = [b"connections", column.as_bytes(), id.as_bytes()];
-        let opened = self.keys.load().sealing.open(&context, sealed);
+    /// Opens a token in the row where it stands, and for whom it was put there; elsewhere it does not open.
+    fn open(&self, place: TokensPlace<'_>, column: &str, sealed: &Sealed) -> Result<Secret, CallReason> {
+        let opened = self.keys.load().sealing.open(&place.context(column), sealed);
         let opened = opened.map_err(|error| {
-            tracing::error!(connection = %id, %error, "a sealed token does not open");
+            tracing::error!(connection = %place.id, %error, "a sealed token does not open");
             CallReason::ConnectionUnavailable
         })?;
         let text = std::str::from_utf8(&opened).map_err(|_| CallReason::ConnectionUnavailable)?;
@@ -306,21 +298,23 @@ impl Vault {
         &self,
         record: &ConnectionRecord,
     ) -> Result<(Secret, Option<Secret>), CallReason> {
-        let access = self.open(record.id, ACCESS, &record.tokens.access_token)?;
+        let place = record.place();
+        let access = self.open(place, TokensPlace::ACCESS, &record.tokens.access_token)?;
         let refresh = record.tokens.refresh_token.as_ref();
-        Ok((access, refresh.map(|sealed| self.open(record.id, REFRESH, sealed)).transpose()?))
+        Ok((access, refresh.map(|sealed| self.open(place, TokensPlace::REFRESH, sealed)).transpose()?))
     }
 
-    /// What was granted, sealed for the row with this id.
-    pub(crate) fn seal(&self, id: Id<Connection>, tokens: &Tokens) -> GivenTokens {
+    /// What was granted, sealed for this row.
+    pub(crate) fn seal(&self, place: TokensPlace<'_>, tokens: &Tokens) -> GivenTokens {
         let keys = self.keys.load();
         let seal = |column: &str, secret: &Secret| {
-            let context: [&[u8]; 3] = [b"connections", column.as_bytes(), id.as_bytes()];
+            let context = place.context(column);
             secret.expose(|text| keys.sealing.active().seal(&context, text.as_bytes(), &*self.entropy))
         };
+        let refresh = tokens.refresh_token.as_ref();
         GivenTokens {
-            access_token: seal(ACCESS, &tokens.access_token),
-            refresh_token: tokens.refresh_token.as_ref().map(|secret| seal(REFRESH, secret)),
+            access_token: seal(TokensPlace::ACCESS, &tokens.access_token),
+            refresh_token: refresh.map(|secret| seal(TokensPlace::REFRESH, secret)),
             expires_at: tokens.expires_in.map(|life| self.clock.now().plus(life)),
             scope: Some(tokens.scope.to_string()),
         }
@@ -346,10 +340,10 @@ pub(crate) fn granted(record: &ConnectionRecord) -> Scope {
     record.tokens.scope.as_deref().and_then(|scope| Scope::parse(scope).ok()).unwrap_or_default()
 }
 
-/// What of what was asked for was not granted, of a connection in the record, for an administrator.
+/// What was asked for and not granted (RFC 6749, section 5.1), and what the MCP server said since that it needs.
 #[must_use]
 pub fn missing_scope(record: &ConnectionRecord) -> Scope {
-    bound(record).map(|bound| bound.missing).unwrap_or_default()
+    Scope::parse(&record.missing).unwrap_or_default()
 }
 
 /// To whom the credential was given.

@@ -374,14 +374,7 @@ impl ResourceServer {
         let vault = self.vault();
         let kept = vault.store.list_offline_access(who.verdict.access.user).await?;
         let Some(record) = kept.into_iter().find(|one| one.connector == connector) else { return Ok(None) };
-        let context: [&[u8]; 3] = [b"offline_access", b"sealed", record.id.as_bytes()];
-        let opened = vault.keys.load().sealing.open(&context, &record.sealed);
-        let Ok(opened) = opened else {
-            tracing::error!(connector, "what an identity provider is asked by does not open");
-            return Ok(None);
-        };
-        let text = std::str::from_utf8(&opened).ok().map(str::to_owned);
-        Ok(text.map(Secret::new))
+        Ok(vault.opened(record).await?)
     }
 
     /// The event of it. The call has one of its own, so that one which cannot be written loses nobody's trace.

@@ -12,7 +12,7 @@ use protocol::oauth::Scope;
 use store::ConnectionRecord;
 use upstream::oauth_client::{Challenge, Leg, Tokens};
 
-use super::connection::{Held, Vault, bound, granted};
+use super::connection::{Held, Vault, bound, granted, missing_scope};
 use crate::mcp_server::McpServer;
 use crate::reason::CallReason;
 
@@ -29,8 +29,9 @@ pub(super) fn missing(leg: &Leg, tokens: &Tokens) -> Scope {
 
 /// What to ask a person for who connects again, if that is more than they granted.
 pub(super) fn wanted(record: &ConnectionRecord, server: &McpServer) -> Option<Scope> {
-    let bound = bound(record).filter(|bound| bound.at == server.origin() && !bound.missing.is_empty())?;
-    Some(granted(record).union(&bound.missing))
+    let missing = missing_scope(record);
+    let is_here = bound(record).is_some_and(|bound| bound.at == server.origin());
+    (is_here && !missing.is_empty()).then(|| granted(record).union(&missing))
 }
 
 /// The challenge of an MCP server for whose call the credential has too little scope.
@@ -54,21 +55,19 @@ impl Vault {
             return self.held(&record);
         }
         let client = server.oauth_client().ok_or(CallReason::UpstreamRefused)?;
-        let mut bound = bound(&record).ok_or(CallReason::ConnectionMissing)?;
-        let needed = challenge.scope.as_ref().map_or_else(
-            || bound.missing.clone(),
-            |needed| client.may_ask(needed).difference(&granted(&record)),
-        );
-        let all = bound.missing.union(&needed);
+        let missing = missing_scope(&record);
+        let needed = challenge
+            .scope
+            .as_ref()
+            .map_or_else(|| missing.clone(), |needed| client.may_ask(needed).difference(&granted(&record)));
+        let all = missing.union(&needed);
         if needed.is_empty() || all.len() > MOST {
             // To ask again for what there is, or for what nobody may be asked for, would help nobody.
             return Err(CallReason::UpstreamRefused);
         }
-        if all != bound.missing {
-            bound.missing = all;
-            let binding = serde_json::to_string(&bound).map_err(|_| CallReason::ConnectionUnavailable)?;
+        if all != missing {
             // Whoever was faster wrote it, or the person has connected again.
-            self.store.bind_connection(record, binding).await?;
+            self.store.want_of_connection(record, all.to_string()).await?;
         }
         Err(CallReason::ConnectionTooNarrow)
     }

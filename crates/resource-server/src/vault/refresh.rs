@@ -107,7 +107,7 @@ impl Vault {
     ) -> Result<(), CallReason> {
         let mut pauses = AGAIN.iter();
         let written = loop {
-            let given = Renewed::Given(self.seal(record.id, &tokens));
+            let given = Renewed::Given(self.seal(record.place(), &tokens));
             let written = self.store.renew_connection(record.id, claim, given, self.clock.now()).await;
             match (written, pauses.next()) {
                 (Err(error), Some(pause)) => {
@@ -125,7 +125,7 @@ impl Vault {
             RenewOutcome::Lost => {}
         }
         // Somebody else had a turn since. If they were given nothing, this is the pair that counts.
-        let late = Renewed::Late(self.seal(record.id, &tokens), record.generation);
+        let late = Renewed::Late(self.seal(record.place(), &tokens), record.generation);
         match self.write(record, claim, late).await? {
             RenewOutcome::Ended | RenewOutcome::Written => {
                 self.counts.count(Became::Refreshed);
@@ -203,7 +203,7 @@ impl Vault {
         reason: &'static str,
     ) -> Result<T, CallReason> {
         let event = self.event(record, AuditKind::ConnectionDead, reason);
-        if self.store.mark_connection(record.id, record.generation, reason, event).await? {
+        if self.store.mark_connection(record.id, record.generation, reason, vec![event]).await? {
             self.counts.count(Became::Dead);
         }
         self.forget(record.user, &record.server);

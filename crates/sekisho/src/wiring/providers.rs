@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::future::BoxFuture;
-use protocol::id::{Id, UpstreamClient};
+use protocol::id::Id;
 use protocol::keys::Keys;
 use protocol::oauth::Scope;
 use protocol::secret::{Hash, Sealed, Secret};
@@ -167,8 +167,8 @@ fn settings(
 }
 
 /// The tables for which registrations are sealed (attacks.md, ST-02).
-const CURRENT: &str = "upstream_clients";
-const FORMER: &str = "former_upstream_clients";
+const CURRENT: &str = UpstreamClientRecord::CURRENT;
+const FORMER: &str = UpstreamClientRecord::FORMER;
 
 /// Who we are where we registered ourselves, in the record, for all nodes.
 #[derive(Debug)]
@@ -184,17 +184,8 @@ pub struct Registered {
 }
 
 impl Registered {
-    fn seal(&self, table: &str, id: Id<UpstreamClient>, client: &RegisteredClient) -> Sealed {
-        let context: [&[u8]; 3] = [table.as_bytes(), b"sealed", id.as_bytes()];
-        let keys = self.keys.load();
-        client
-            .to_secret()
-            .expose(|text| keys.sealing.active().seal(&context, text.as_bytes(), &*self.entropy))
-    }
-
     fn open(&self, table: &str, record: &UpstreamClientRecord) -> Option<RegisteredClient> {
-        let context: [&[u8]; 3] = [table.as_bytes(), b"sealed", record.id.as_bytes()];
-        let opened = self.keys.load().sealing.open(&context, &record.sealed).ok()?;
+        let opened = self.keys.load().sealing.open(&record.context(table), &record.sealed).ok()?;
         RegisteredClient::from_text(std::str::from_utf8(&opened).ok()?)
     }
 
@@ -214,15 +205,19 @@ impl Registered {
         client: &RegisteredClient,
     ) -> UpstreamClientRecord {
         let now = self.clock.now();
-        let id = Id::mint(now, &*self.entropy);
-        UpstreamClientRecord {
-            id,
+        let mut record = UpstreamClientRecord {
+            id: Id::mint(now, &*self.entropy),
             server: server.to_owned(),
             issuer: issuer.to_owned(),
             client_id: client.client_id.clone(),
-            sealed: self.seal(table, id, client),
+            sealed: Sealed::from_bytes(Vec::new()),
             created_at: now,
-        }
+        };
+        let keys = self.keys.load();
+        let seal =
+            |text: &str| keys.sealing.active().seal(&record.context(table), text.as_bytes(), &*self.entropy);
+        record.sealed = client.to_secret().expose(seal);
+        record
     }
 }
 

@@ -61,6 +61,7 @@ migrations! {
     23 "0023_former_upstream_clients";
     24 "0024_settled_intents";
     25 "0025_sealed_names";
+    26 "0026_sealed_owners";
 }
 
 /// All that this binary knows.

@@ -131,7 +131,7 @@ async fn a_record_moves_from_one_engine_to_the_other_and_back() {
         INSERT INTO audit_intents VALUES (x'0c', x'0b', 1, x'01', 'c', 's', x'02', 'tools/call', 't', 'n', 'a'); INSERT INTO settled_intents VALUES (x'0b', 1); \
         INSERT INTO identity_links SELECT 'partner', '7', id, 1 FROM users; \
         INSERT INTO offline_access SELECT x'0a', id, 'partner', '7', x'0b', 1, 2, NULL, NULL, 0, 1 FROM users; \
-        INSERT INTO connecting SELECT x'0a', x'0b', x'0c', id, 'notes', '{}', x'0d', 1, 2, NULL FROM users; INSERT INTO upstream_clients VALUES (x'0a', 'notes', 'https://as.example', 'c', x'0b', 1); INSERT INTO former_upstream_clients VALUES (x'0a', 'notes', 'https://as.example', 'd', x'0b', 1); INSERT INTO connections SELECT x'0a', id, 'notes', '{}', 'ada', 'read', x'0b', x'0c', 9, 0, 1, 2, 3, NULL, NULL, NULL, NULL, 0 FROM users; \
+        INSERT INTO connecting SELECT x'0a', x'0b', x'0c', id, 'notes', '{}', x'0d', 1, 2, NULL FROM users; INSERT INTO upstream_clients VALUES (x'0a', 'notes', 'https://as.example', 'c', x'0b', 1); INSERT INTO former_upstream_clients VALUES (x'0a', 'notes', 'https://as.example', 'd', x'0b', 1); INSERT INTO connections SELECT x'0a', id, 'notes', '{}', 'ada', 'read', x'0b', x'0c', 9, 0, 1, 2, 3, NULL, NULL, NULL, NULL, 0, '' FROM users; \
         INSERT INTO client_rules VALUES ('block_host', 'bad.example', '', 1), ('allow_host', 'good.example', '', 1); \
         INSERT INTO registration_tokens VALUES (x'0e', 1, 2, 3, 0); INSERT INTO tool_lists VALUES ('notes', 1); INSERT INTO tool_definitions VALUES ('notes', 'a', 1, x'0a', '{}', 2, 3, 'operator', x'0b', '[]', 4); \
         INSERT INTO client_requests SELECT x'0f', 'K7Q2-9XWD', 'c', x'00', NULL, '{}', 'd', 's', id, 1, 2 FROM users; \

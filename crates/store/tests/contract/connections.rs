@@ -3,8 +3,8 @@ use protocol::secret::Sealed;
 use protocol::world::Timestamp;
 use store::{
     AuditEvent, AuditKind, ConnectOutcome, ConnectingRecord, ConnectingRecords as _, ConnectionRecord,
-    Connections as _, GivenTokens, Maintenance as _, NewConnection, RenewOutcome, Renewed, RevocationKind,
-    Revocations as _, Users as _,
+    Connections as _, GivenTokens, Maintenance as _, NewConnection, Queries as _, RenewOutcome, Renewed,
+    RevocationKind, Revocations as _, Users as _,
 };
 
 use crate::engines::{Opened, contract};
@@ -21,7 +21,7 @@ contract! {
     a_pair_that_comes_late_counts_while_nobody_has_a_newer_one,
     a_refresh_token_that_is_not_exchanged_stays,
     a_provider_that_says_no_is_not_asked_again,
-    another_binding_is_written_for_what_was_seen_alone,
+    what_is_missing_is_written_for_what_was_seen_alone,
     what_the_mcp_server_refuses_is_marked_once_for_its_generation,
     a_stop_ends_connections_and_attempts_at_once,
     what_ended_stays_until_the_provider_was_told,
@@ -63,6 +63,7 @@ fn connection(number: u8, user: Id<User>, server: &str) -> NewConnection {
         user,
         server: server.to_owned(),
         binding: "{\"issuer\":1}".to_owned(),
+        missing: "more".to_owned(),
         account: Some("ada@example".to_owned()),
         tokens: given(number),
     }
@@ -122,6 +123,7 @@ async fn a_connection_comes_of_a_taken_attempt_alone(store: Opened) {
         user: ada,
         server: "notes".to_owned(),
         binding: "{\"issuer\":1}".to_owned(),
+        missing: "more".to_owned(),
         account: Some("ada@example".to_owned()),
         tokens: given(1),
         generation: 0,
@@ -220,7 +222,7 @@ async fn a_new_pair_ends_what_was_said_of_the_one_before(store: Opened) {
     let claim = hash("claim", 1);
     assert!(store.claim_connection(seen.clone(), claim, NOW.plus(MINUTE), NOW).await.unwrap());
     let refused = event(AuditKind::ConnectionDead);
-    assert!(store.mark_connection(seen.id, 0, "refused", refused).await.unwrap());
+    assert!(store.mark_connection(seen.id, 0, "refused", vec![refused]).await.unwrap());
     let renewed = store.renew_connection(seen.id, claim, Renewed::Given(given(2)), NOW).await.unwrap();
     assert_eq!(renewed, RenewOutcome::Written);
     assert_eq!(found(&store, ada, "notes").await.unwrap().needs_sign_in, None);
@@ -283,32 +285,41 @@ async fn a_provider_that_says_no_is_not_asked_again(store: Opened) {
     assert!(!store.claim_connection(now, claim, after.plus(DAY), after.plus(DAY)).await.unwrap());
 }
 
-async fn another_binding_is_written_for_what_was_seen_alone(store: Opened) {
+async fn what_is_missing_is_written_for_what_was_seen_alone(store: Opened) {
     let ada = person(&store, 1).await.id;
     let seen = connected(&store, 1, ada, "notes").await;
-    let bind =
-        |seen: &ConnectionRecord, binding: &str| store.bind_connection(seen.clone(), binding.to_owned());
+    let want =
+        |seen: &ConnectionRecord, missing: &str| store.want_of_connection(seen.clone(), missing.to_owned());
     for wrong in [
-        ConnectionRecord { binding: "{}".to_owned(), ..seen.clone() },
+        ConnectionRecord { missing: "other".to_owned(), ..seen.clone() },
         ConnectionRecord { generation: 1, ..seen.clone() },
         ConnectionRecord { id: id(9), ..seen.clone() },
     ] {
-        assert!(!bind(&wrong, "another").await.unwrap(), "{wrong:?}");
+        assert!(!want(&wrong, "another").await.unwrap(), "{wrong:?}");
     }
-    assert!(bind(&seen, "another").await.unwrap() && !bind(&seen, "a third").await.unwrap());
+    assert!(want(&seen, "another").await.unwrap() && !want(&seen, "a third").await.unwrap());
     let now = found(&store, ada, "notes").await.unwrap();
-    assert_eq!(now, ConnectionRecord { binding: "another".to_owned(), ..seen.clone() });
+    assert_eq!(now, ConnectionRecord { missing: "another".to_owned(), ..seen.clone() });
     assert!(store.end_connection(seen.id, event(AuditKind::ConnectionEnded)).await.unwrap());
-    assert!(!bind(&now, "a third").await.unwrap(), "it is over");
+    assert!(!want(&now, "a third").await.unwrap(), "it is over");
 }
 
 async fn what_the_mcp_server_refuses_is_marked_once_for_its_generation(store: Opened) {
     let ada = person(&store, 1).await.id;
     let seen = connected(&store, 1, ada, "notes").await;
-    let mark =
-        |generation| store.mark_connection(seen.id, generation, "refused", event(AuditKind::ConnectionDead));
+    let mark = |generation| {
+        store.mark_connection(
+            seen.id,
+            generation,
+            "refused",
+            vec![event(AuditKind::SealBroken), event(AuditKind::ConnectionDead)],
+        )
+    };
+    let before = store.counts().await.unwrap().audit_events;
     assert!(!mark(1).await.unwrap(), "another generation");
-    assert!(mark(0).await.unwrap() && !mark(0).await.unwrap());
+    let marked = futures_util::future::join_all((0..4).map(|_| mark(0))).await;
+    assert_eq!(marked.into_iter().filter(|marked| *marked.as_ref().unwrap()).count(), 1);
+    assert_eq!(store.counts().await.unwrap().audit_events, before + 2, "both events, once");
     assert_eq!(found(&store, ada, "notes").await.unwrap().needs_sign_in.as_deref(), Some("refused"));
 }
 

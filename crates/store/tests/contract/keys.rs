@@ -1,10 +1,11 @@
+use protocol::id::{Id, User};
 use protocol::keys::KeyId;
 use protocol::secret::Sealed;
 use store::{
-    AuditKind, AuthorizationState, Authorizations as _, ConnectingRecords as _, EmergencyLoginRecord,
-    EmergencyLogins as _, Engine, KeyChange, KeyPurpose, KeyRecord, KeysRecord as _, NewKey,
-    NewOfflineAccess, Queries as _, Replaced, SealedColumn, SealedRows as _, SignIn, UpstreamClients as _,
-    Users as _,
+    AuditKind, AuthorizationState, Authorizations as _, ConnectingRecords as _, Connections as _,
+    EmergencyLoginRecord, EmergencyLogins as _, Engine, KeyChange, KeyPurpose, KeyRecord, KeysRecord as _,
+    NewKey, NewOfflineAccess, OfflineAccess as _, Queries as _, Replaced, SealedColumn, SealedRows as _,
+    SignIn, TokensPlace, UpstreamClientRecord, UpstreamClients as _, Users as _,
 };
 use tokio::task::JoinSet;
 
@@ -184,6 +185,37 @@ async fn the_record_moves_to_a_master_key_when_every_key_has(store: Opened) {
     assert_eq!(store.counts().await.unwrap().audit_events, 1);
 }
 
+/// What is listed is opened in the same context as by whoever reads the record (ST-02).
+async fn stand_for_whom_they_were_sealed(store: &Opened) {
+    let connection = store.find_connection(id(1), "notes").await.unwrap().unwrap();
+    let connecting = store.find_connecting(hash("state", 2)).await.unwrap().unwrap();
+    let offline = store.list_offline_access(id(2)).await.unwrap().pop().unwrap();
+    let client = store.find_upstream_client("notes", upstream_clients::ISSUER).await.unwrap().unwrap();
+    let former = store.list_former_upstream_clients("notes", upstream_clients::ISSUER).await.unwrap();
+    store.put_authorization(asking(900), CAPS, NOW).await.unwrap();
+    assert!(store.start_leg(id(900), leg(900), NOW).await.unwrap());
+    let asked = store.find_authorization(id(900)).await.unwrap().unwrap();
+    let (connector, user): (_, Id<User>) = (leg(900).connector, id(1));
+    let owner = |context: &[&[u8]]| context.iter().map(|part| part.to_vec()).collect::<Vec<_>>();
+    for (place, expected) in [
+        ("authorizations.upstream_verifier", owner(&asked.leg_context(&connector))),
+        ("connecting.verifier", owner(&connecting.context())),
+        ("connections.access_token", owner(&connection.place().context(TokensPlace::ACCESS))),
+        ("connections.refresh_token", owner(&connection.place().context(TokensPlace::REFRESH))),
+        ("former_upstream_clients.sealed", owner(&former[0].context(UpstreamClientRecord::FORMER))),
+        ("offline_access.sealed", owner(&offline.place().context())),
+        ("upstream_clients.sealed", owner(&client.context(UpstreamClientRecord::CURRENT))),
+    ] {
+        let is_it = |column: &&SealedColumn| format!("{}.{}", column.table, column.column) == place;
+        let column = *SealedColumn::ALL.iter().find(is_it).unwrap();
+        let row = store.list_sealed(column, OTHER_MASTER, None).await.unwrap().pop().unwrap();
+        assert_eq!(owner(&row.context(column)), expected, "{place}");
+        assert!(expected.len() == 3 + row.owner.len() && row.owner.len() > 2, "{place}");
+    }
+    assert!(connection.place().context("x").contains(&user.as_bytes().as_slice()));
+    assert!(store.deny(id(900), None, event(AuditKind::ConsentDenied), NOW).await.unwrap());
+}
+
 async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
     let [verifier, access, refresh, login, former, offline, client, column] = SealedColumn::ALL else {
         panic!("a new column: say here what stands in it")
@@ -197,7 +229,7 @@ async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
         expires_at: NOW.plus(MINUTE),
     };
     assert!(store.put_emergency_login(made, event(AuditKind::EmergencyLoginMade)).await.unwrap());
-    let kept = NewOfflineAccess { id: id(2), sealed: sealed_by(MASTER, 7) };
+    let kept = NewOfflineAccess { id: id(2), user: id(2), sealed: sealed_by(MASTER, 7) };
     store.sign_in(SignIn { offline: Some(kept), ..signing_in(2) }).await.unwrap();
     connections::connected(&store, 1, id(1), "notes").await;
     assert!(store.put_connecting(connections::attempt(2, id(1), "notes"), 20).await.unwrap());
@@ -205,6 +237,7 @@ async fn sealed_values_are_listed_counted_and_swapped(store: Opened) {
     let kept = Some(upstream_clients::registered(1));
     let instead_of = Some(Replaced { client_id: "client 1".to_owned(), kept });
     assert!(store.put_upstream_client(upstream_clients::registered(2), instead_of).await.unwrap());
+    stand_for_whom_they_were_sealed(&store).await;
     for column in [*verifier, *access, *refresh, *login, *former, *offline, *client] {
         assert_eq!(store.count_sealed(column, OTHER_MASTER).await.unwrap(), 1);
         let row = store.list_sealed(column, OTHER_MASTER, None).await.unwrap().pop().unwrap();

@@ -2,7 +2,7 @@ use protocol::id::{Id, User};
 use protocol::secret::Sealed;
 use store::{
     Asked, AuditKind, Maintenance as _, NewIdentity, NewOfflineAccess, OfflineAccess as _,
-    OfflineAccessRecord, RevocationKind, Revocations as _, SignIn, SignInOutcome, Users as _,
+    OfflineAccessRecord, Queries as _, RevocationKind, Revocations as _, SignIn, SignInOutcome, Users as _,
 };
 
 use crate::engines::{Opened, contract};
@@ -10,6 +10,8 @@ use crate::fixtures::*;
 
 contract! {
     what_a_provider_gave_is_kept_and_replaced_by_the_next_sign_in,
+    what_was_sealed_for_another_person_than_the_record_has_is_not_kept,
+    what_does_not_open_goes_once_with_its_event,
     of_many_who_claim_it_one_does,
     a_claim_that_was_not_given_back_leaves_a_doubt,
     only_who_holds_the_claim_writes_what_the_provider_said,
@@ -22,7 +24,8 @@ fn sealed(number: u8) -> Sealed {
 }
 
 async fn signed_in(store: &Opened, number: u64, token: u8) -> Id<User> {
-    let offline = Some(NewOfflineAccess { id: id(100 + u64::from(token)), sealed: sealed(token) });
+    let offline =
+        Some(NewOfflineAccess { id: id(100 + u64::from(token)), user: id(number), sealed: sealed(token) });
     let session = session(u64::from(token));
     let outcome = store.sign_in(SignIn { offline, session, ..signing_in(number) }).await.unwrap();
     let SignInOutcome::SignedIn(user) = outcome else { panic!("{outcome:?}") };
@@ -61,6 +64,31 @@ async fn what_a_provider_gave_is_kept_and_replaced_by_the_next_sign_in(store: Op
     store.sign_in(SignIn { session: session(3), ..signing_in(1) }).await.unwrap();
     assert_eq!(only(&store, ada).await.sealed, sealed(2));
     assert_eq!(kept(&store, signed_in(&store, 2, 4).await).await.len(), 1);
+}
+
+/// It was sealed for one person (ST-02): of two sign-ins that made them at once, that of the other keeps nothing.
+async fn what_was_sealed_for_another_person_than_the_record_has_is_not_kept(store: Opened) {
+    let ada = signed_in(&store, 1, 1).await;
+    let other = Some(NewOfflineAccess { id: id(150), user: id(77), sealed: sealed(9) });
+    let outcome =
+        store.sign_in(SignIn { offline: other, session: session(9), ..signing_in(1) }).await.unwrap();
+    assert!(matches!(outcome, SignInOutcome::SignedIn(user) if user.id == ada));
+    assert_eq!(only(&store, ada).await.sealed, sealed(1));
+}
+
+async fn what_does_not_open_goes_once_with_its_event(store: Opened) {
+    let ada = signed_in(&store, 1, 1).await;
+    let seen = only(&store, ada).await;
+    let before = store.counts().await.unwrap().audit_events;
+    let forget = |seen: &OfflineAccessRecord| {
+        store.forget_broken_offline_access(seen.clone(), event(AuditKind::SealBroken))
+    };
+    let newer = OfflineAccessRecord { sealed: sealed(2), ..seen.clone() };
+    assert!(!forget(&newer).await.unwrap(), "it is another one by now");
+    let forgotten = futures_util::future::join_all((0..4).map(|_| forget(&seen))).await;
+    assert_eq!(forgotten.into_iter().filter(|gone| *gone.as_ref().unwrap()).count(), 1);
+    assert_eq!(store.counts().await.unwrap().audit_events, before + 1);
+    assert_eq!(kept(&store, ada).await, []);
 }
 
 async fn of_many_who_claim_it_one_does(store: Opened) {

@@ -10,7 +10,7 @@ contract! {
     what_a_registration_takes_the_place_of_is_kept_with_it_or_not_at_all,
 }
 
-const ISSUER: &str = "https://as.example";
+pub(crate) const ISSUER: &str = "https://as.example";
 
 pub(crate) fn registered(number: u8) -> UpstreamClientRecord {
     UpstreamClientRecord {

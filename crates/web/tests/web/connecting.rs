@@ -50,8 +50,7 @@ impl<'a> Person<'a> {
         assert!(store.take_connecting(attempt.clone(), now).await.unwrap());
         let binding =
             serde_json::json!({"issuer": "https://provider.example", "client_id": "app", "resource": null});
-        let binding =
-            serde_json::json!({"at": "https://tools.example", "binding": binding, "missing": missing});
+        let binding = serde_json::json!({"at": "https://tools.example", "binding": binding});
         let tokens = GivenTokens {
             access_token: sealed(),
             refresh_token: None,
@@ -64,6 +63,7 @@ impl<'a> Person<'a> {
             user: self.user,
             server: server.to_owned(),
             binding: binding.to_string(),
+            missing: missing.to_owned(),
             account: None,
             tokens,
         };
@@ -104,7 +104,9 @@ async fn what_is_connected_is_shown_with_what_was_not_allowed_and_what_is_dead()
     alice.has_connected(2, "ledger", "repo workflow").await;
     let dead = alice.has_connected(3, "wiki", "").await;
     let event = alice.event(9, AuditKind::ConnectionDead);
-    assert!(house.store.mark_connection(dead, 0, "connection_refused_by_mcp_server", event).await.unwrap());
+    assert!(
+        house.store.mark_connection(dead, 0, "connection_refused_by_mcp_server", vec![event]).await.unwrap()
+    );
     insta::assert_snapshot!(
         "connections",
         alice.looks(&format!("{place}?connected=notes"), "en").await.whole()
