@@ -511,6 +511,39 @@ async fn tk_34_very_many_calls_refresh_once_and_a_provider_that_is_away_costs_no
     scene.house.close().await
 }
 
+/// F-15: after one answer of the provider that nobody can read every call is answered at once, while nothing is asked, and a few
+/// seconds later the person goes on.
+#[tokio::test]
+async fn f_15_after_one_answer_that_nobody_can_read_no_call_hangs_and_soon_all_go_on() -> Done {
+    let garbage = [
+        json!({"token_type": "Bearer"}),
+        json!({"access_token": "x", "token_type": "mac"}),
+        json!([]),
+        json!({"access_token": "a\r\nb", "token_type": "Bearer"}),
+        json!("<html>"),
+    ];
+    for (status, answer) in garbage.into_iter().map(|answer| (200, answer)).chain([(500, json!({}))]) {
+        let scene = Scene::connected("ada").await?;
+        assert!(scene.is("ada").await?);
+        scene.remote.end_access_tokens();
+        scene.remote.change(|held| held.token_answers.push_back((status, answer.clone())));
+        let asked = scene.remote.change(|held| held.token_requests.len());
+        for round in 0..3 {
+            let answered = tokio::time::timeout(Duration::from_secs(8), scene.echo()).await;
+            let told = answered.map_err(|_| format!("{answer}, {round}: it hangs"))??;
+            let is_unavailable = told.status == StatusCode::SERVICE_UNAVAILABLE;
+            assert!(is_unavailable && !told.header("retry-after").is_empty(), "{answer}: {}", told.text());
+            // Longer than the lack of one is believed.
+            scene.house.advance(Duration::from_millis(1100)).await?;
+        }
+        assert_eq!(scene.remote.change(|held| held.token_requests.len()), asked + 1, "{answer}");
+        scene.house.advance(Duration::from_secs(2)).await?;
+        assert!(scene.is("ada").await?, "{answer}");
+        scene.house.close().await?;
+    }
+    Ok(())
+}
+
 /// RS-171: a token that the MCP server does not take any more is exchanged, and the call goes up once again.
 #[tokio::test]
 async fn a_token_that_the_mcp_server_refuses_is_exchanged_once() -> Done {

@@ -89,6 +89,8 @@ pub struct ConnectionRecord {
     pub needs_sign_in: Option<String>,
     /// Until when nobody else asks the provider.
     pub claimed_until: Option<Timestamp>,
+    /// Whether somebody asks it now. Otherwise it is left alone until then.
+    pub is_claimed: bool,
     /// When it ended, if it did.
     pub ended_at: Option<Timestamp>,
     /// How often the provider could not be told of the end.
@@ -200,7 +202,7 @@ pub trait Connections: Send + Sync {
 macro_rules! columns {
     () => {
         "id, user_id, server, binding, missing, account, scope, access_token, refresh_token, expires_at, generation, \
-         created_at, refreshed_at, rotated_at, needs_sign_in, claimed_until, ended_at, tries"
+         created_at, refreshed_at, rotated_at, needs_sign_in, claimed_until, claim, ended_at, tries"
     };
 }
 
@@ -468,6 +470,7 @@ fn decode(row: Row) -> Result<ConnectionRecord, StoreError> {
         rotated_at: row.time("rotated_at")?,
         needs_sign_in: row.opt_text("needs_sign_in")?,
         claimed_until: row.opt_time("claimed_until")?,
+        is_claimed: row.opt_bytes("claim")?.is_some(),
         ended_at: row.opt_time("ended_at")?,
         tries: row.count("tries")?,
     })

@@ -24,9 +24,9 @@ const LEASE: Duration = between_nodes(Duration::from_secs(60));
 const LOOK: Duration = Duration::from_millis(100);
 /// The pauses before a new pair is written again.
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(3)];
-/// How long a provider that does not answer is left alone.
+/// How long a provider that does not answer, or not in words that can be read, is left alone.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The same if its answer cannot be used.
+/// The same if it says no, and it is not about the person.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 /// How long after its end a credential is hoped for, if the provider refuses to renew it and does not say why.
 const HOPE: Duration = Duration::from_secs(60 * 60);
@@ -150,7 +150,8 @@ impl Vault {
                     None => return Err(CallReason::ConnectionMissing),
                     Some(now) if now.id != seen.id || now.generation != seen.generation => return Ok(()),
                     Some(now) if now.needs_sign_in.is_some() => return Err(CallReason::ConnectionDead),
-                    Some(now) if now.claimed_until.is_none_or(|until| until <= self.clock.now()) => {
+                    // Nobody asks, be it that the provider is left alone for a while: there is nothing to wait for.
+                    Some(now) if !self.is_being_asked(&now) => {
                         return Err(CallReason::ConnectionUnavailable);
                     }
                     Some(_) => tokio::time::sleep(LOOK).await,
@@ -158,6 +159,10 @@ impl Vault {
             }
         };
         tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Err(CallReason::ConnectionUnavailable))
+    }
+
+    fn is_being_asked(&self, record: &ConnectionRecord) -> bool {
+        record.is_claimed && record.claimed_until.is_some_and(|until| until > self.clock.now())
     }
 
     async fn refused(
@@ -180,7 +185,8 @@ impl Vault {
                 RenewOutcome::Lost => Ok(()),
             };
         }
-        let pause = if error.is_passing() { PAUSE } else { LONG_PAUSE };
+        let is_mute = error.is_passing() || matches!(error, OauthClientError::Malformed(_));
+        let pause = if is_mute { PAUSE } else { LONG_PAUSE };
         let until: Timestamp = now.plus(pause);
         self.write(record, claim, Renewed::Silent(until)).await?;
         Err(CallReason::ConnectionUnavailable)

@@ -132,6 +132,7 @@ async fn a_connection_comes_of_a_taken_attempt_alone(store: Opened) {
         rotated_at: NOW,
         needs_sign_in: None,
         claimed_until: None,
+        is_claimed: false,
         ended_at: None,
         tries: 0,
     };
@@ -162,7 +163,8 @@ async fn of_many_who_want_to_refresh_one_does(store: Opened) {
     let claims = (0..16).map(|n| store.claim_connection(seen.clone(), hash("claim", n), until, NOW));
     let claimed = futures_util::future::join_all(claims).await;
     assert_eq!(claimed.into_iter().filter(|claimed| *claimed.as_ref().unwrap()).count(), 1);
-    assert_eq!(found(&store, ada, "notes").await.unwrap().claimed_until, Some(until));
+    let now = found(&store, ada, "notes").await.unwrap();
+    assert_eq!((now.claimed_until, now.is_claimed), (Some(until), true));
     // Whoever held it did not come back.
     assert!(store.claim_connection(seen, hash("claim", 99), until.plus(MINUTE), until).await.unwrap());
 }
@@ -276,6 +278,7 @@ async fn a_provider_that_says_no_is_not_asked_again(store: Opened) {
     let silent = Renewed::Silent(until.plus(MINUTE));
     assert_eq!(store.renew_connection(seen.id, claim, silent, NOW).await.unwrap(), RenewOutcome::Written);
     assert!(!store.claim_connection(seen.clone(), claim, until, until).await.unwrap(), "it is left alone");
+    assert!(!found(&store, ada, "notes").await.unwrap().is_claimed, "and asked by nobody");
     let after = until.plus(MINUTE);
     assert!(store.claim_connection(seen.clone(), claim, after.plus(MINUTE), after).await.unwrap());
     let refused = Renewed::Refused("rejected", Box::new(event(AuditKind::ConnectionDead)));
