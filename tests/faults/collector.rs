@@ -74,6 +74,33 @@ async fn away(plan: Plan) -> Verdict {
     house.close().await
 }
 
+/// F-25: one event that a collector calls wrong keeps none of the others back, and neither does a batch that is too much at once.
+#[tokio::test]
+async fn f_25_an_event_that_a_collector_calls_wrong_keeps_none_of_the_others_back() -> Verdict {
+    let collector = FakeCollector::start().await.map_err(|error| error.to_string())?;
+    collector.is_now(Mood::IsFussy("sekisho.audit.consent_given", 3));
+    let mut flow =
+        Flow::with(Plan { collector: Some((collector.url.clone(), 0)), ..Plan::default() }).await?;
+    let tokens = flow.tokens().await?;
+    for _ in 0..CALLS {
+        assert_eq!(flow.house.echo("notes", &tokens.access).await?.status, 200);
+    }
+    let calls = |collector: &FakeCollector| {
+        let logs = collector.logs();
+        logs.iter().filter(|log| log.event_name == "sekisho.audit.call").count()
+    };
+    collector.until(|collector| calls(collector) >= CALLS).await;
+    let all = flow.house.store.list_audit(AuditFilter::default(), None, 10_000).await;
+    let all = all.map_err(|error| error.to_string())?;
+    let refused: Vec<String> =
+        all.iter().filter(|row| row.kind == "consent_given").map(|row| row.id.to_string()).collect();
+    let sent: Vec<String> = collector.logs().iter().map(id).collect();
+    assert!(!refused.is_empty() && refused.iter().all(|id| !sent.contains(id)), "{refused:?}");
+    let once: BTreeSet<&String> = sent.iter().collect();
+    assert_eq!(once.len(), sent.len(), "each is sent once");
+    flow.close().await
+}
+
 /// What an operator has the audit keep of arguments stays in the record, where it can be held and removed.
 #[tokio::test]
 async fn an_argument_that_is_kept_is_not_sent_to_a_collector() -> Verdict {

@@ -600,6 +600,28 @@ async fn a_token_of_an_app_is_minted_for_everybody_and_anew_before_it_ends() -> 
     scene.close(&[&alice, &bob, &late]).await
 }
 
+/// P-15: an MCP server that takes the app's token for all tools but one, of its own rules, has it minted anew once and not at each call.
+#[tokio::test]
+async fn a_tool_that_takes_no_token_of_the_app_does_not_have_one_minted_at_each_call() -> Done {
+    let scene = Scene::minting().await?;
+    let alice = scene.caller("alice").await?;
+    assert!(scene.serves_the_app(&alice).await?);
+    scene.remote.change(|held| held.takes_none_for = "write");
+    let write = async || {
+        let call = json!({"name": "write", "arguments": {}});
+        scene.house.call("notes", &alice.token, "tools/call", call).await
+    };
+    for _ in 0..5 {
+        assert_eq!(write().await?.status, StatusCode::BAD_GATEWAY);
+        assert!(scene.serves_the_app(&alice).await?, "another tool takes what there is");
+    }
+    assert_eq!(scene.remote.counts().exchanges, 2);
+    scene.house.advance(Duration::from_secs(31)).await?;
+    write().await?;
+    assert_eq!(scene.remote.counts().exchanges, 3, "it may have ended after all");
+    scene.close(&[&alice]).await
+}
+
 /// What GitHub refuses is told for what it is, and not asked for in a loop.
 #[tokio::test]
 async fn what_a_mint_refuses_is_told_and_not_asked_for_in_a_loop() -> Done {

@@ -30,6 +30,8 @@ pub enum Mood {
     Takes,
     /// It answers with this status.
     Refuses(StatusCode),
+    /// It refuses what holds such an event, with 400, and more events than that at once, with 413.
+    IsFussy(&'static str, usize),
     /// It reads and does not answer, until it does something else.
     Hangs,
 }
@@ -148,6 +150,15 @@ async fn answer(
     let status = match mood {
         Mood::Takes if !is_protobuf => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Mood::Takes => take(head.uri.path(), &bytes, &state),
+        Mood::IsFussy(event, most) => {
+            let logs = ExportLogsServiceRequest::decode(bytes.clone()).unwrap_or_default().resource_logs;
+            let logs = logs.iter().flat_map(|of| &of.scope_logs).flat_map(|of| &of.log_records);
+            match (logs.clone().count() > most, logs.clone().any(|log| log.event_name == event)) {
+                (true, _) => StatusCode::PAYLOAD_TOO_LARGE,
+                (false, true) => StatusCode::BAD_REQUEST,
+                (false, false) => take(head.uri.path(), &bytes, &state),
+            }
+        }
         Mood::Refuses(status) => status,
         Mood::Hangs => {
             asked.send_modify(|count| *count += 1);

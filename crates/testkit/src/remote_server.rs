@@ -90,6 +90,8 @@ pub struct Held {
     pub refuses_revocations: bool,
     /// The next revocations are answered so.
     pub revocation_answers: VecDeque<u16>,
+    /// A tool for which it takes no token whatever: 401.
+    pub takes_none_for: &'static str,
     /// Its MCP endpoint lets nobody do anything: 403.
     pub forbids: bool,
     /// A revocation ends everything that the person ever granted, as at GitHub and Google.
@@ -349,6 +351,7 @@ impl Held {
             delay: Duration::ZERO,
             refuses_revocations: false,
             revocation_answers: VecDeque::new(),
+            takes_none_for: "",
             forbids: false,
             revokes_all: false,
             gate: None,

@@ -3,12 +3,14 @@
 //!
 //! It reads the record beside the calls and holds nothing up. A collector that is slow, refuses or is away is tried again until
 //! it takes what it gets: how far it has come stands in the record, and moves only then. After a fall the last seal may come
-//! twice; its events have their ids.
+//! twice; its events have their ids. Must never try a single event again for ever that a collector calls wrong: what comes after it
+//! would never be sent (OTLP/HTTP, "Failures").
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use protocol::world::{Clock, Entropy, Freshness};
 use store::{AuditKind, AuditRow, Outcome, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -141,16 +143,7 @@ impl Sending {
         }
         let rows = self.store.audit_under_seal(seal).await?;
         for some in rows.chunks(AT_ONCE) {
-            let logs: Vec<Log> = some.iter().map(|row| log(row, seal)).collect();
-            let rejected = self.collector.send_logs(&logs).await?;
-            if rejected > 0 {
-                tracing::warn!(
-                    rejected,
-                    seal,
-                    "the collector takes some events for wrong and does not want them again"
-                );
-            }
-            self.counters.count_audit_sent(u64::try_from(some.len()).unwrap_or_default());
+            self.send(some, seal).await?;
         }
         let until = self.clock.now().plus(TURN);
         if !self.store.sent_audit(self.node, (sent, seal), until).await? {
@@ -158,6 +151,52 @@ impl Sending {
         }
         Ok(true)
     }
+}
+
+impl Sending {
+    /// Sends these, in their order. What is too much at once, or has something wrong in it, is halved until it is one event; that one
+    /// is passed over.
+    async fn send(&self, rows: &[AuditRow], seal: u64) -> Result<(), CollectorError> {
+        let mut left = vec![rows];
+        let mut takes_others = false;
+        while let Some(some) = left.pop() {
+            let logs: Vec<Log> = some.iter().map(|row| log(row, seal)).collect();
+            match (self.collector.send_logs(&logs).await, some) {
+                (Ok(rejected), _) => {
+                    if rejected > 0 {
+                        tracing::warn!(
+                            rejected,
+                            seal,
+                            "the collector takes some events for wrong and does not want them again"
+                        );
+                    }
+                    self.counters.count_audit_sent(u64::try_from(some.len()).unwrap_or_default());
+                }
+                (Err(CollectorError::Refused(status)), [row, more @ ..]) if is_of_contents(status) => {
+                    // One that refuses nothing at all refuses everything: it is tried again, like one that is away.
+                    if !takes_others {
+                        self.collector.send_logs(&[]).await?;
+                        takes_others = true;
+                    }
+                    if more.is_empty() {
+                        self.counters.count_audit_send_failure();
+                        tracing::error!(event = %row.id, seal, %status, "the collector refuses an event, which is not sent again");
+                    } else {
+                        let (first, second) = some.split_at(some.len() / 2);
+                        left.extend([second, first]);
+                    }
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a collector says that something is wrong with what it got, so that to send the same again would help nobody
+/// (OTLP/HTTP, "Failures": a 400 must not be retried; RFC 9110, section 15.5.14).
+fn is_of_contents(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// An event as a log (docs/telemetry.md).

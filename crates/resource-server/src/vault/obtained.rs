@@ -120,10 +120,12 @@ impl Obtained {
         }
     }
 
-    /// Whether another one would be refused as this one was.
+    /// Whether another one would be refused as this one was. One that is everybody's is not replaced again so soon even if it was taken
+    /// elsewhere: whoever calls what refuses it would have it taken from all, and have its giver asked as often as they call.
     pub(super) fn is_hopeless(&self, now: Duration) -> bool {
         let is_young = now.saturating_sub(self.came_at) < HOPELESS;
-        self.is_second && is_young && !self.was_taken.load(Ordering::Relaxed)
+        let was_taken = self.place.caller.is_some() && self.was_taken.load(Ordering::Relaxed);
+        self.is_second && is_young && !was_taken
     }
 
     fn is_for(&self, wanted: &Wanted<'_>) -> bool {

@@ -26,6 +26,9 @@ impl Desk {
             );
         };
         let tool = message["params"]["name"].as_str().unwrap_or_default();
+        if !tool.is_empty() && tool == held.takes_none_for {
+            return self.challenge(401, Some("invalid_token"), "");
+        }
         if held.forbids {
             return self.challenge(403, None, "write");
         }
