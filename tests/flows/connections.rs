@@ -795,7 +795,7 @@ async fn a_person_sees_and_ends_what_is_connected() -> Done {
     let url = format!("{}/account/connections", scene.house.issuer);
     let page = scene.browser.open(&url).await?.page()?;
     let words = page.words();
-    assert!(words.contains("The notes server") && words.contains("Last exchanged"), "{words}");
+    assert!(words.contains("The notes server") && words.contains("Renewed by itself"), "{words}");
     let page = scene.browser.submit(&page, page.form()?, None).await?.page()?;
     assert!(page.words().contains("No account is connected"), "{}", page.words());
     revoked(&scene.remote).await;

@@ -184,7 +184,7 @@ pub(crate) async fn connections(Extension(visit): Extension<Arc<Visit>>, request
     let at = match visit.authorization_server().at_connect(CONNECTIONS, &browser).await {
         Ok(Some(at)) => at,
         // Nobody is signed in: there is no page to begin from but that of an MCP server.
-        Ok(None) => return refuse(&visit, &ConnectError::AttemptUnknown),
+        Ok(None) => return respond::trouble(&visit, Trouble::NotSignedIn, None),
         Err(error) => return refuse(&visit, &error.into()),
     };
     match visit.front.parts.resource_server.connections_of(at.account.user).await {

@@ -4,7 +4,7 @@
 //! The hot path. The body is handed on as it comes; nothing of it is read, copied or boxed here.
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use resource_server::{CallReason, Caller};
 
 use crate::body::Body;
@@ -13,6 +13,7 @@ use crate::layers::cors;
 use crate::layers::limits::Budget;
 use crate::layers::origin::Origin;
 use crate::respond::{self, Failure};
+use crate::router::wants_page;
 use crate::routes::MCP;
 
 /// Answers one call.
@@ -41,6 +42,7 @@ where
     if cors::is_preflight(request.method(), request.headers()) {
         return cors::preflight(&MCP, &visit.origin, request.headers());
     }
+    let is_opened = request.method() == Method::GET && wants_page(request.headers());
     let (limiter, clock) = (&visit.front.limiter, &visit.front.parts.clock);
     let is_suspect = || limiter.is_used_up(Budget::BadTokens, visit.address, clock.monotonic());
     let caller = Caller { address: visit.address, is_suspect: &is_suspect };
@@ -56,7 +58,8 @@ where
                 reference: None,
             }
             .log(visit);
-            respond::call(&error)
+            let is_bare = matches!(error.cause(), CallReason::ServerUnknown | CallReason::TokenMissing);
+            if is_opened && is_bare { respond::call_as_page(visit, &error) } else { respond::call(&error) }
         }
     }
 }

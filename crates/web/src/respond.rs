@@ -315,6 +315,7 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         | Trouble::ConnectOtherPerson
         | Trouble::FormForeign
         | Trouble::NotAdmitted
+        | Trouble::NotSignedIn
         | Trouble::OtherBrowser
         | Trouble::PersonDisabled
         | Trouble::ProviderNotAllowed => StatusCode::FORBIDDEN,
@@ -322,6 +323,8 @@ pub(crate) fn status_of_trouble(trouble: Trouble) -> StatusCode {
         Trouble::ConnectAway | Trouble::HouseAway | Trouble::HouseBusy | Trouble::ProviderAway => {
             StatusCode::SERVICE_UNAVAILABLE
         }
+        // Its challenge is that of the MCP server.
+        Trouble::McpAddress => StatusCode::UNAUTHORIZED,
         Trouble::MethodUnknown => StatusCode::METHOD_NOT_ALLOWED,
         Trouble::NotFound => StatusCode::NOT_FOUND,
         Trouble::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -357,6 +360,18 @@ pub(crate) fn call(error: &CallError) -> http::Response<Body> {
     }
     if let Some(after) = error.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(Limited { retry_after: after }.seconds()));
+    }
+    response
+}
+
+/// The same for a browser that a person opened there: the answer is the same, and what stands in it is a page.
+pub(crate) fn call_as_page(visit: &Visit, error: &CallError) -> http::Response<Body> {
+    let unknown = error.status() == StatusCode::NOT_FOUND;
+    let trouble = if unknown { Trouble::NotFound } else { Trouble::McpAddress };
+    let mut response = self::trouble(visit, trouble, None).map(Body::page);
+    let headers = call(error).into_parts().0.headers;
+    for challenge in headers.get_all(header::WWW_AUTHENTICATE) {
+        response.headers_mut().append(header::WWW_AUTHENTICATE, challenge.clone());
     }
     response
 }

@@ -102,7 +102,8 @@ pub(crate) fn nothing_here(visit: &Visit, headers: &HeaderMap) -> Response {
     respond::json(StatusCode::NOT_FOUND, &serde_json::json!({ "error": "not_found" }))
 }
 
-fn wants_page(headers: &HeaderMap) -> bool {
+/// Whether a person reads the answer.
+pub(crate) fn wants_page(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|range| range.trim().starts_with("text/html"))
 }

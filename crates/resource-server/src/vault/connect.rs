@@ -131,6 +131,8 @@ pub struct ShownConnection {
     pub rotated_at: Timestamp,
     /// When the access token ends, if it does.
     pub expires_at: Option<Timestamp>,
+    /// Whether the next one is had without the person.
+    pub renews: bool,
     /// Whether the person has to connect again.
     pub is_dead: bool,
 }
@@ -374,6 +376,7 @@ impl ResourceServer {
             created_at: record.created_at,
             rotated_at: record.rotated_at,
             expires_at: record.tokens.expires_at,
+            renews: record.tokens.refresh_token.is_some(),
             is_dead: record.needs_sign_in.is_some(),
         }
     }

@@ -69,6 +69,7 @@ struct Line<'a> {
     created: String,
     rotated: String,
     expires: Option<String>,
+    renews: bool,
     is_dead: bool,
 }
 
@@ -89,6 +90,7 @@ pub(crate) fn connections(
         created: moment(one.created_at),
         rotated: moment(one.rotated_at),
         expires: one.expires_at.map(moment),
+        renews: one.renews,
         is_dead: one.is_dead,
     });
     let template = Connections {

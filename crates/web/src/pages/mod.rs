@@ -366,6 +366,8 @@ pub(crate) const fn trouble_of_form(refusal: FormRefusal) -> Trouble {
 struct Index<'a> {
     frame: Frame<'a>,
     servers: Vec<ServerLine<'a>>,
+    /// Whether people connect accounts of their own for any of them.
+    connects: bool,
 }
 
 struct ServerLine<'a> {
@@ -388,7 +390,10 @@ pub(crate) fn index(visit: &Visit) -> Response {
             file: serde_json::to_string_pretty(&file).unwrap_or_default(),
         }
     });
-    let template = Index { frame: Frame::of(visit), servers: servers.collect() };
+    let role = &visit.front.parts.resource_server;
+    let mut names = visit.front.settings.servers.iter().map(|server| &server.name);
+    let connects = names.any(|name| role.client_document(name).is_some());
+    let template = Index { frame: Frame::of(visit), servers: servers.collect(), connects };
     respond::page(visit, StatusCode::OK, &Csp::plain(), render(&template))
 }
 

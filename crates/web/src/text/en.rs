@@ -69,7 +69,7 @@ pub(super) static TEXT: Text = Text {
     connection_missing: "Not allowed there",
     connection_account: "Account there",
     connection_made: "Connected",
-    connection_rotated: "Last exchanged",
+    connection_rotated: "Renewed by itself, last",
     connection_expires: "Good until",
     connection_lasts: "Until it is ended",
     connection_dead: "It is not accepted there any more.",
@@ -104,6 +104,7 @@ pub(super) static TEXT: Text = Text {
     index_lead: "Paste the address of an MCP server into your client. It opens this site in your browser once, to sign in.",
     index_empty: "There is no MCP server here yet. The operator adds one in the configuration, under [[mcp_server]].",
     index_by_command: "With a command or a file",
+    index_connections: "The accounts that you have connected",
     index_how: "How to connect",
     index_steps: [
         "In your client, add a remote MCP server (its transport is called Streamable HTTP).",
@@ -225,6 +226,16 @@ const TROUBLES: Troubles = Troubles {
         happened: "You have no access to this MCP server",
         means: "You are signed in, but the MCP server is open to others only.",
         now: "Ask the person who runs this site to let you in.",
+    },
+    mcp_address: TroubleText {
+        happened: "This address is for an application",
+        means: "It is the address of an MCP server. A browser can do nothing with it.",
+        now: "Paste it into your application, where it wants the address of an MCP server. The application opens this site in your browser when you have to sign in.",
+    },
+    not_signed_in: TroubleText {
+        happened: "You are not signed in",
+        means: "This page shows the accounts that you have connected, and nobody is signed in here in this browser.",
+        now: "Connect from your application: you sign in there. Then open this page again, in the same browser.",
     },
     not_found: TroubleText {
         happened: "There is no such page",

@@ -69,7 +69,7 @@ pub(super) static TEXT: Text = Text {
     connection_missing: "許可されていない権限",
     connection_account: "接続先のアカウント",
     connection_made: "接続日時",
-    connection_rotated: "最終更新",
+    connection_rotated: "自動更新（最終）",
     connection_expires: "有効期限",
     connection_lasts: "接続を解除するまで",
     connection_dead: "接続先で受け付けられなくなりました。",
@@ -104,6 +104,7 @@ pub(super) static TEXT: Text = Text {
     index_lead: "MCP サーバーのアドレスをクライアントに貼り付けてください。サインインのため、このサイトがブラウザーで一度だけ開きます。",
     index_empty: "MCP サーバーはまだありません。管理者が設定ファイルの [[mcp_server]] に追加します。",
     index_by_command: "コマンドまたはファイルで設定する",
+    index_connections: "接続済みのアカウント",
     index_how: "接続の手順",
     index_steps: [
         "クライアントで、リモート MCP サーバー（トランスポートは Streamable HTTP）を追加します。",
@@ -224,6 +225,16 @@ const TROUBLES: Troubles = Troubles {
         happened: "この MCP サーバーを利用する権限がありません",
         means: "サインインは済んでいますが、この MCP サーバーはほかの方だけに公開されています。",
         now: "利用が必要な場合は、このサイトの管理者に依頼してください。",
+    },
+    mcp_address: TroubleText {
+        happened: "アプリケーション用のアドレスです",
+        means: "これは MCP サーバーのアドレスです。ブラウザーでは利用できません。",
+        now: "アプリケーションの MCP サーバーのアドレス欄に貼り付けてください。サインインが必要なときは、アプリケーションがブラウザーでこのサイトを開きます。",
+    },
+    not_signed_in: TroubleText {
+        happened: "サインインしていません",
+        means: "接続済みのアカウントを表示するページですが、このブラウザーでは誰もサインインしていません。",
+        now: "アプリケーションから接続してサインインした後、同じブラウザーでこのページをもう一度開いてください。",
     },
     not_found: TroubleText {
         happened: "ページが見つかりません",

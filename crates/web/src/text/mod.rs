@@ -181,6 +181,7 @@ pub(crate) struct Text {
     pub(crate) index_lead: &'static str,
     pub(crate) index_empty: &'static str,
     pub(crate) index_by_command: &'static str,
+    pub(crate) index_connections: &'static str,
     pub(crate) index_how: &'static str,
     pub(crate) index_steps: [&'static str; 3],
 }

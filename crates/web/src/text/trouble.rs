@@ -40,12 +40,16 @@ pub(crate) enum Trouble {
     HouseAway,
     /// Too many sign-ins have been begun and not ended.
     HouseBusy,
+    /// The address of an MCP server was opened by a browser.
+    McpAddress,
     /// The page does not take this method.
     MethodUnknown,
     /// The person may not use this MCP server.
     NotAdmitted,
     /// There is no such page.
     NotFound,
+    /// The page is about whoever is signed in, and nobody is.
+    NotSignedIn,
     /// Allowed, but nothing was ticked.
     NothingTicked,
     /// The sign-in was started in another browser.
@@ -119,7 +123,9 @@ pub(crate) struct Troubles {
     pub(crate) house_busy: TroubleText,
     pub(crate) method_unknown: TroubleText,
     pub(crate) not_admitted: TroubleText,
+    pub(crate) mcp_address: TroubleText,
     pub(crate) not_found: TroubleText,
+    pub(crate) not_signed_in: TroubleText,
     pub(crate) nothing_ticked: TroubleText,
     pub(crate) other_browser: TroubleText,
     pub(crate) person_disabled: TroubleText,
@@ -166,7 +172,9 @@ impl Troubles {
             Trouble::HouseBusy => &self.house_busy,
             Trouble::MethodUnknown => &self.method_unknown,
             Trouble::NotAdmitted => &self.not_admitted,
+            Trouble::McpAddress => &self.mcp_address,
             Trouble::NotFound => &self.not_found,
+            Trouble::NotSignedIn => &self.not_signed_in,
             Trouble::NothingTicked => &self.nothing_ticked,
             Trouble::OtherBrowser => &self.other_browser,
             Trouble::PersonDisabled => &self.person_disabled,
@@ -193,7 +201,7 @@ impl Troubles {
 
 impl Trouble {
     /// Every kind.
-    pub(crate) const ALL: [Self; 41] = [
+    pub(crate) const ALL: [Self; 43] = [
         Self::AlreadyDecided,
         Self::ClientBlocked,
         Self::ClientDocument,
@@ -212,9 +220,11 @@ impl Trouble {
         Self::House,
         Self::HouseAway,
         Self::HouseBusy,
+        Self::McpAddress,
         Self::MethodUnknown,
         Self::NotAdmitted,
         Self::NotFound,
+        Self::NotSignedIn,
         Self::NothingTicked,
         Self::OtherBrowser,
         Self::PersonDisabled,

@@ -211,3 +211,21 @@ async fn head_is_get_without_a_body() {
         assert_eq!(head.header("content-length"), get.header("content-length"), "{path}");
     }
 }
+
+/// Who pastes the address of an MCP server into a browser is told what it is for; a program hears what it always heard.
+#[tokio::test]
+async fn a_person_who_opens_the_address_of_an_mcp_server_gets_a_page_with_the_same_challenge() {
+    let house = House::new(HTTPS).await;
+    let page = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    let get =
+        async |path: &str, accept: &str| house.ask(Request::get(path).header("accept", accept), "").await;
+    let (program, person) = (get("/notes/mcp", "text/event-stream").await, get("/notes/mcp", page).await);
+    assert_eq!((program.status, person.status), (StatusCode::UNAUTHORIZED, StatusCode::UNAUTHORIZED));
+    assert_eq!(person.header("www-authenticate"), program.header("www-authenticate"));
+    assert!(person.header("content-type").starts_with("text/html"));
+    assert!(person.body.contains("This address is for an application"), "{}", person.body);
+    assert!(!program.body.contains("<html"), "{}", program.body);
+    let unknown = get("/nothing/mcp", page).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    assert!(unknown.body.contains("There is no such page"), "{}", unknown.body);
+}
