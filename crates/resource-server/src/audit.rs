@@ -242,6 +242,11 @@ impl Entry {
         self.dropped |= dropped > 0;
     }
 
+    /// Whether it waits for what the MCP server may say some time, which says nothing of how long that takes.
+    fn listens(&self) -> bool {
+        matches!(self.method.as_str(), "GET" | "subscriptions/listen")
+    }
+
     /// The call was not answered by the MCP server.
     pub(crate) fn refused(mut self, error: &CallError) {
         self.status = error.status().as_u16();
@@ -255,6 +260,9 @@ impl Entry {
         let suspicious = self.dropped;
         let reason = reason.or(suspicious.then_some("filter_dropped"));
         self.counters.count(ending, self.bytes);
+        let duration = self.clock.monotonic().saturating_sub(self.started);
+        let took = (ending.is_of_mcp_server() && !self.listens()).then_some(duration);
+        self.who.server.tally().count(ending, took);
         let (at, address, status) = (self.at, self.who.address, self.status);
         self.who.verdict.tell(&Ended { at, address, ending, reason, status });
         self.end_trace(ending, reason);
@@ -270,7 +278,7 @@ impl Entry {
             reason,
             policy: self.policy.take(),
             status: self.status,
-            duration: self.clock.monotonic().saturating_sub(self.started),
+            duration,
             bytes: self.bytes,
             arguments: self.arguments.take(),
             intended: self.intended,

@@ -9,6 +9,7 @@ use crate::breaker::Circuit;
 use crate::limits::Exhausted;
 use crate::server::Servers;
 use crate::streams::Streams;
+use crate::tally::CallTally;
 use crate::vault::counts::{ConnectionCounts, CredentialCount, CredentialCounts};
 use store::Outcome;
 
@@ -51,11 +52,13 @@ pub struct CallCounts {
     pub spans_dropped: u64,
 }
 
-/// What is counted of one MCP server, since it was configured as it is.
+/// What is counted of one MCP server: of its calls since the start, of the rest since it was configured as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerCounts {
     /// Its name.
     pub name: String,
+    /// How its calls ended, and how long they took.
+    pub calls: CallTally,
     /// Where its circuit breaker stands.
     pub circuit: Circuit,
     /// How often that has opened.
@@ -102,6 +105,7 @@ impl Counting {
         let standing = self.standing.load();
         let count = |(name, server): (&String, &Arc<crate::mcp_server::McpServer>)| ServerCounts {
             name: name.clone(),
+            calls: server.tally().snapshot(),
             circuit: server.line().breaker().circuit(),
             opened: server.line().breaker().opened(),
             limited: server.limits().refused(),
@@ -133,6 +137,32 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
+    /// All of them.
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Answered,
+        Self::ClientGone,
+        Self::Cut,
+        Self::Outlived,
+        Self::Refused,
+        Self::Revoked,
+        Self::Unauthenticated,
+        Self::Unavailable,
+        Self::UpstreamFailed,
+    ];
+
+    /// Whether the MCP server had the call until it ended.
+    pub(crate) const fn is_of_mcp_server(self) -> bool {
+        match self {
+            Self::Answered | Self::Cut | Self::UpstreamFailed => true,
+            Self::ClientGone
+            | Self::Outlived
+            | Self::Refused
+            | Self::Revoked
+            | Self::Unauthenticated
+            | Self::Unavailable => false,
+        }
+    }
+
     /// As metrics and spans say it.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::line::{Line, Turns};
 use crate::metadata;
 use crate::settings::{OtherIssuer, ServerSettings};
+use crate::tally::Tally;
 use crate::tools::Catalogue;
 use crate::vault::connection::origin;
 use crate::vault::credential::Credential;
@@ -37,6 +38,7 @@ pub(crate) struct McpServer {
     catalogue: Catalogue,
     tools: Arc<ServerTools>,
     identities: Vec<Identity>,
+    tally: Arc<Tally>,
 }
 
 impl McpServer {
@@ -60,12 +62,14 @@ impl McpServer {
         let limits = Arc::new(Limits::new(settings.limits.clone(), Arc::clone(clock)));
         let breaker = Arc::new(Breaker::new(settings.breaker));
         let line = Line::new(settings.name.clone(), client, breaker, Arc::clone(clock), turns.clone());
-        Self { settings, line, limits, challenges, metadata, catalogue, tools, identities }
+        let tally = Arc::default();
+        Self { settings, line, limits, challenges, metadata, catalogue, tools, identities, tally }
     }
 
     /// Goes on with what was used of, and known of, the same MCP server under other settings.
     pub(crate) fn take_over(&mut self, known: &Self) {
         self.line.take_over(&known.line);
+        self.tally = Arc::clone(&known.tally);
         if self.limits.are_as(&known.limits) {
             self.limits = Arc::clone(&known.limits);
         }
@@ -107,6 +111,11 @@ impl McpServer {
 
     pub(crate) const fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// What is counted of its calls.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// What tokens for it may say.

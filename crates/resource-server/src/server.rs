@@ -343,6 +343,7 @@ impl ResourceServer {
                 _ => reason.ending(),
             };
             self.parts.counters.count(ending, 0);
+            server.tally().count(ending, None);
             if ending == Ending::Unauthenticated {
                 self.saw_challenge(server, &reason, caller);
             }

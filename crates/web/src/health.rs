@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::front::Visit;
+use crate::front::{Front, Visit};
 use crate::respond;
 use axum::Extension;
 use axum::response::Response;
@@ -37,14 +37,36 @@ pub(crate) async fn alive() -> Response {
     respond::json(StatusCode::OK, &serde_json::json!({ "status": "alive" }))
 }
 
+/// What is needed for our work, and whether it is there.
+pub(crate) struct Health {
+    store: bool,
+    revocations: bool,
+    tools: bool,
+    pub(crate) clock_differs: bool,
+}
+
+impl Health {
+    pub(crate) async fn of(front: &Front) -> Self {
+        let parts = &front.parts;
+        Self {
+            store: front.readiness.ask(async { parts.store.ready().await.is_ok() }).await,
+            revocations: parts.resource_server.ready(),
+            tools: parts.resource_server.knows_tools(),
+            clock_differs: parts.resource_server.clock_differs(),
+        }
+    }
+
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.store && self.revocations && self.tools
+    }
+}
+
 pub(crate) async fn ready(Extension(visit): Extension<Arc<Visit>>) -> Response {
-    let parts = &visit.front.parts;
-    let store = visit.front.readiness.ask(async { parts.store.ready().await.is_ok() }).await;
-    let revocations = parts.resource_server.ready();
-    let tools = parts.resource_server.knows_tools();
-    let status = if store && revocations && tools { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let health = Health::of(&visit.front).await;
+    let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let Health { store, revocations, tools, clock_differs } = health;
     let word = |good: bool| if good { "ok" } else { "unavailable" };
-    let clock = if parts.resource_server.clock_differs() { "differs" } else { "ok" };
+    let clock = if clock_differs { "differs" } else { "ok" };
     // What was refused at a reload does not end what works: it is said, and the last good one goes on.
     let configuration = if visit.front.metrics.is_stale() { "refused" } else { "ok" };
     let all = serde_json::json!({

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authorization_server::AuthorizationServer;
 use axum::Router;
@@ -12,16 +13,19 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet,
+};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use resource_server::{CallCounts, Circuit, Counting, CredentialCount, ServerCounts};
+use resource_server::{CallCounts, CallTally, Circuit, Counting, CredentialCount, ServerCounts};
 
 use crate::fronts::Fronts;
-use crate::health;
+use crate::health::{self, Health};
 use crate::layers::limits::Budget;
 use crate::routes::{MCP, ROUTES, Route};
 
@@ -55,6 +59,12 @@ struct BudgetLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServerLabels {
     server: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    server: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +109,8 @@ pub(crate) struct Metrics {
     limited: Family<BudgetLabels, Counter>,
     reloads: Family<OutcomeLabels, Counter>,
     stale: Gauge,
+    ready: Gauge,
+    clock_differs: Gauge,
 }
 
 impl Metrics {
@@ -141,6 +153,10 @@ impl Metrics {
             "1 while the file of the configuration is not the one that is in use, because it was refused",
             stale.clone(),
         );
+        let (ready, clock_differs) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+        registry.register("ready", "1 while `/readyz` answers 200", ready.clone());
+        let help = "1 while our clock is not that of the record, so that nothing is served";
+        registry.register("clock_differs", help, clock_differs.clone());
         registry.register_collector(Box::new(Servers(counting.clone())));
         registry.register_collector(Box::new(Calls(counting)));
         registry.register_collector(Box::new(Asked(Arc::clone(authorization_server))));
@@ -154,6 +170,8 @@ impl Metrics {
             limited,
             reloads,
             stale,
+            ready,
+            clock_differs,
         }
     }
 
@@ -198,6 +216,12 @@ impl Metrics {
     /// Counts a refusal of a budget.
     pub(crate) fn limited(&self, budget: Budget) {
         self.limited.get_or_create(&BudgetLabels { budget: budget.as_str() }).inc();
+    }
+
+    /// What was found when somebody asked whether we can do our work.
+    fn found(&self, health: &Health) {
+        self.ready.set(i64::from(health.is_ready()));
+        self.clock_differs.set(i64::from(health.clock_differs));
     }
 
     fn text(&self) -> Result<String, fmt::Error> {
@@ -284,6 +308,7 @@ struct Servers(Counting);
 impl Collector for Servers {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let servers = self.0.servers();
+        calls_of(&mut encoder, &servers)?;
         let label = |server: &ServerCounts| ServerLabels { server: server.name.clone() };
         let kind = ConstGauge::new(0_i64).metric_type();
         let help = "Where the circuit breaker of an MCP server stands: 0 closed, 1 half open, 2 open";
@@ -321,10 +346,52 @@ impl Collector for Servers {
     }
 }
 
+/// How the calls of each ended, and how long they took.
+fn calls_of(encoder: &mut DescriptorEncoder<'_>, servers: &[ServerCounts]) -> Result<(), fmt::Error> {
+    let kind = ConstCounter::new(0_u64).metric_type();
+    let help = "Calls to an MCP server by outcome";
+    let mut calls = encoder.encode_descriptor("mcp_server_calls", help, None, kind)?;
+    for server in servers {
+        for (outcome, count) in &server.calls.endings {
+            let labels = CallLabels { server: server.name.clone(), outcome };
+            ConstCounter::new(*count).encode(calls.encode_family(&labels)?)?;
+        }
+    }
+    let help = "How long calls took that an MCP server had, to the end of the answer; streams that only listen are left out";
+    let (name, unit) = ("mcp_server_call_duration", Some(&Unit::Seconds));
+    let mut durations = encoder.encode_descriptor(name, help, unit, MetricType::Histogram)?;
+    for server in servers {
+        let labels = ServerLabels { server: server.name.clone() };
+        Durations(&server.calls).encode(durations.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+/// A histogram that was counted elsewhere.
+struct Durations<'a>(&'a CallTally);
+
+impl EncodeMetric for Durations<'_> {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let CallTally { durations, together, .. } = self.0;
+        let count = durations.iter().map(|(_, count)| count).sum();
+        // The end of the last is written as `+Inf`.
+        let bucket = |(bound, count): &(Option<Duration>, u64)| {
+            (bound.map_or(f64::INFINITY, |bound| bound.as_secs_f64()), *count)
+        };
+        let buckets: Vec<_> = durations.iter().map(bucket).collect();
+        encoder.encode_histogram::<NoLabelSet>(together.as_secs_f64(), count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        MetricType::Histogram
+    }
+}
+
 /// What a collector took, and what it did not.
 fn told(encoder: &mut DescriptorEncoder<'_>, counts: &CallCounts) -> Result<(), fmt::Error> {
     let kind = ConstCounter::new(0_u64).metric_type();
     let numbers = [
+        ("audit_retries", "Attempts to write audit events that failed", counts.audit_retries),
         ("audit_events_sent", "Audit events that the collector took", counts.audit_sent),
         ("audit_send_failures", "Attempts to send audit events that failed", counts.audit_send_failures),
     ];
@@ -344,7 +411,9 @@ fn told(encoder: &mut DescriptorEncoder<'_>, counts: &CallCounts) -> Result<(), 
 /// The listener of the metrics: `/metrics` and `/healthz`, for whoever can reach it.
 pub(crate) fn router(fronts: Arc<Fronts>) -> Router {
     let metrics = get(move || async move {
-        match fronts.current().metrics.text() {
+        let front = fronts.current();
+        front.metrics.found(&Health::of(&front).await);
+        match front.metrics.text() {
             Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }

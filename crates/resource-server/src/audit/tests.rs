@@ -34,6 +34,10 @@ async fn each_call_is_one_event() {
             ("status", "200")
         ]
     );
+    let servers = world.server.counting().servers();
+    let calls = &servers.iter().find(|server| server.name == "files").unwrap().calls;
+    assert!(calls.endings.contains(&("answered", 1)), "{calls:?}");
+    assert_eq!(calls.together, Duration::from_millis(42));
 }
 
 #[tokio::test]
@@ -46,6 +50,10 @@ async fn refusals_with_a_live_token_are_written_down_and_those_without_are_count
     world.call(post(&token, r#"{"jsonrpc":"2.0","id":1,"method":"x/y"}"#)).await.unwrap_err();
     let counts = world.server.counts();
     assert_eq!((counts.unauthenticated, counts.refused, counts.answered), (1, 2, 0));
+    let servers = world.server.counting().servers();
+    let calls = &servers.iter().find(|server| server.name == "files").unwrap().calls;
+    assert!(calls.endings.contains(&("unauthenticated", 1)) && calls.endings.contains(&("refused", 2)));
+    assert!(calls.durations.iter().all(|(_, count)| *count == 0), "none of them went there");
     let rows = world.audited().await;
     let told: Vec<_> = rows.iter().map(|row| (row.kind.as_str(), row.reason.as_deref())).collect();
     assert_eq!(told, [("call_refused", Some("batch")), ("call_refused", Some("scope_insufficient"))]);

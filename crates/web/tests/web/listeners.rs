@@ -1,5 +1,6 @@
 //! The listeners themselves: what a connection may cost, and how serving ends.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -189,6 +190,11 @@ async fn the_metrics_have_a_listener_of_their_own() {
         "sekisho_build_info{version=\"0.0.0-test\"} 1",
         "sekisho_open_streams 0",
         "sekisho_audit_send_failures_total 0",
+        "sekisho_audit_retries_total 0",
+        "sekisho_mcp_server_calls_total{server=\"notes\",outcome=\"answered\"} 0",
+        "sekisho_mcp_server_call_duration_seconds_bucket{le=\"0.005\",server=\"notes\"} 0",
+        "sekisho_mcp_server_call_duration_seconds_bucket{le=\"+Inf\",server=\"notes\"} 0",
+        "sekisho_clock_differs 0",
         "sekisho_spans_total{outcome=\"dropped\"} 0",
         "sekisho_calls_total{outcome=\"answered\"} 0",
         "sekisho_connections_total{outcome=\"refreshed\"} 0",
@@ -199,21 +205,33 @@ async fn the_metrics_have_a_listener_of_their_own() {
     }
     let pages = served.exchange(&get("/", "")).await;
     assert!(pages.starts_with("HTTP/1.1 404 "), "{pages}");
-    // Dashboard and alerts name only what is there.
-    let deploy = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-    for file in ["grafana/sekisho.json", "prometheus/sekisho.rules.yml"] {
-        let named = std::fs::read_to_string(deploy.join(file)).unwrap();
-        let names: std::collections::BTreeSet<&str> = named
-            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .filter(|word| word.starts_with("sekisho_"))
-            .collect();
-        assert!(names.len() > 5, "{file}: {names:?}");
-        for name in names {
-            let family = name.trim_end_matches("_total").trim_end_matches("_info");
-            let is_served = text.lines().any(|line| {
-                line.strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next()) == Some(family)
-            });
-            assert!(is_served, "{file} names {name}, which is not served:\n{text}");
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let is_served: BTreeSet<&str> = types.collect();
+    // Dashboard and alerts name only what is there, and the documentation all of it.
+    for file in ["deploy/grafana/sekisho.json", "deploy/prometheus/sekisho.rules.yml"] {
+        let named = families(file);
+        assert!(named.len() > 5, "{file}: {named:?}");
+        for family in &named {
+            assert!(
+                is_served.contains(family.as_str()),
+                "{file} names {family}, which is not served:\n{text}"
+            );
         }
     }
+    let documented = families("docs/telemetry.md");
+    let documented: BTreeSet<&str> = documented.iter().map(String::as_str).collect();
+    assert_eq!(documented, is_served, "docs/telemetry.md, and what is served");
+}
+
+/// The metrics that a file of the tree names.
+fn families(file: &str) -> BTreeSet<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join(file)).unwrap();
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let names = words.filter(|word| word.starts_with("sekisho_"));
+    let bare = |name: &str| {
+        let ends = ["_total", "_info", "_bucket"];
+        ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    names.map(bare).collect()
 }
