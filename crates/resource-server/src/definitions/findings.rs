@@ -217,14 +217,24 @@ fn skeleton(name: &str) -> String {
     let letters: String = letters
         .filter(|letter| !matches!(letter, '_' | '-' | '.' | ' ' | '/' | ':'))
         .map(|letter| match letter {
-            '0' | '\u{43e}' | '\u{3bf}' => 'o',
-            '1' | 'i' | '|' | '\u{131}' | '\u{456}' => 'l',
-            '\u{430}' => 'a',
+            '0' | '\u{3bf}' | '\u{43e}' | '\u{585}' => 'o',
+            '1' | 'i' | '|' | '\u{131}' | '\u{3b9}' | '\u{456}' | '\u{4cf}' => 'l',
+            '\u{3b1}' | '\u{430}' => 'a',
+            '\u{501}' => 'd',
             '\u{435}' => 'e',
-            '\u{440}' => 'p',
+            '\u{4bb}' => 'h',
+            '\u{458}' => 'j',
+            '\u{3ba}' | '\u{43a}' => 'k',
+            '\u{3c1}' | '\u{440}' => 'p',
             '\u{441}' => 'c',
-            '\u{443}' => 'y',
-            '\u{445}' => 'x',
+            '\u{51b}' => 'q',
+            '\u{455}' => 's',
+            '\u{3c4}' | '\u{442}' => 't',
+            '\u{3c5}' | '\u{57d}' => 'u',
+            '\u{3bd}' | '\u{475}' => 'v',
+            '\u{51d}' => 'w',
+            '\u{3b3}' | '\u{443}' => 'y',
+            '\u{3c7}' | '\u{445}' => 'x',
             other => other,
         })
         .collect();
@@ -326,6 +336,9 @@ mod tests {
             ]
         );
         assert_eq!(alike(["a", "a", "b"]), []);
+        for other in ["\u{455}earch", "se\u{430}rch", "sear\u{441}h", "searc\u{4bb}", "Search", "sear_ch"] {
+            assert_eq!(alike(["search", other]), [("search", other)], "{other:?}");
+        }
     }
 
     proptest! {

@@ -22,7 +22,7 @@ Examples:
   sekisho backup --config sekisho.toml --to /backup/sekisho-2026-11-01.backup
   sekisho backup --verify /backup/sekisho-2026-11-01.backup
 
-The file holds everything but the master key: without that key it cannot be restored. Keep the key
+The file holds everything but the master key: without that key it cannot be restored. Keep the key \
 elsewhere, and as long as the backup.";
 
 /// Where to, or what to check.

@@ -101,11 +101,17 @@ async fn bind(port: u16) -> Result<Vec<TcpListener>, Failure> {
     }
 }
 
+/// Whether a configuration is one that the demo wrote.
+fn is_ours(file: &Path) -> bool {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.lines().take(2).any(|line| line.starts_with(WRITTEN_BY))
+}
+
 /// Makes the folder, and a master key if there is neither a key nor a store: a new key over an old store
 /// would make everything in it unreadable.
 fn prepare_folder(folder: &Path, world: &World) -> Result<(), Failure> {
     let file = folder.join("sekisho.toml");
-    if file.exists() && !std::fs::read_to_string(&file).is_ok_and(|text| text.starts_with(WRITTEN_BY)) {
+    if file.exists() && !is_ours(&file) {
         return Err(Failure::Arguments(format!(
             "`{}` was not written by the demo and would be lost; name another folder with --data",
             file.display()
@@ -133,8 +139,8 @@ fn configuration(listeners: &[TcpListener], examples: &ExampleServers) -> Result
         addresses.collect::<Result<Vec<_>, _>>().map_err(Failure::io("cannot read an address"))?;
     let port = listeners.first().map(listeners::port).transpose()?.unwrap_or_default();
     Ok(format!(
-        r#"{WRITTEN_BY} at each start, because the example MCP servers get other ports.
-#:schema ./{SCHEMA}
+        r#"#:schema ./{SCHEMA}
+{WRITTEN_BY} at each start, because the example MCP servers get other ports.
 public_url = "http://localhost:{port}"
 listen = [{addresses}]
 master_key_file = "master.key"

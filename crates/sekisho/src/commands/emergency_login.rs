@@ -21,7 +21,7 @@ Examples:
   sekisho emergency-login --config sekisho.toml --user alice@example.com --why \"Okta is down, ticket 4711\"
   sekisho emergency-login --config sekisho.toml --user okta:00u1 --why drill --valid 1h
 
-The code is printed once. It works once, on the login page that a client opens, under \"Sign in with an
+The code is printed once. It works once, on the login page that a client opens, under \"Sign in with an \
 emergency code\". Making and using it are audit events.";
 
 /// For whom, why, and for how long.

@@ -20,7 +20,7 @@ Examples:
   sekisho people list --config sekisho.toml okta:00u1
   sekisho people unlink --config sekisho.toml github:583231
 
-From then on who signs in as the linked identity is that person, with the groups that the provider of this sign-in tells.
+From then on who signs in as the linked identity is that person, with the groups that the provider of this sign-in tells. \
 Stopping the person stops both. Make links after every node runs a release that knows them.";
 
 /// Which identities are one person.

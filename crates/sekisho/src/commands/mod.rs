@@ -57,8 +57,8 @@ Examples:
   sekisho backup --config /etc/sekisho.toml --to sekisho-2026-11-01.backup
   sekisho stop --config /etc/sekisho.toml --user alice@example.com --reason stolen
 
-Exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong;
-3 `check` found something that would not work.";
+Exit codes: 0 done; 1 failed while running; 2 the command line or the configuration is wrong; \
+3 what was looked for is so: `check` found something that would not work, `audit verify` that something was changed, `policy test` an answer that was not expected.";
 
 /// Puts an organisation's MCP servers behind a URL.
 #[derive(Debug, Parser)]

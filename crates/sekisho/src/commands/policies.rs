@@ -24,7 +24,7 @@ Examples:
   sekisho policy explain --config sekisho.toml --user alice@example.com --server ledger --tool pay \\
     --arguments '{\"amount\": 5000}' --scopes 'read write'
 
-Exit codes: 0 done, and everything is as expected; 2 the configuration, the policies or the cases are wrong;
+Exit codes: 0 done, and everything is as expected; 2 the configuration, the policies or the cases are wrong; \
 3 `test` found an answer that was not expected.";
 
 /// What to do with the policies.

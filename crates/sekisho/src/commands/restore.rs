@@ -23,7 +23,7 @@ Examples:
   sekisho restore --config sekisho.toml --from /backup/sekisho-2026-11-01.backup
   sekisho restore --config sekisho.toml --from /backup/sekisho-2026-11-01.backup --replace
 
-Stop Sekisho on every node first. A backup of SQLite can be restored into PostgreSQL, and the other way.
+Stop Sekisho on every node first. A backup of SQLite can be restored into PostgreSQL, and the other way. \
 Everybody signs in once more; what was blocked, or forgotten of tools, after the backup was taken must be so again.";
 
 /// From where, and whether over what.

@@ -126,6 +126,8 @@ pub async fn sign_in_in_words(
 #[derive(Debug)]
 pub(crate) struct Attempt {
     rows: Vec<SignInRow>,
+    /// Which groups of the person were told at their last sign-in, if that was asked.
+    groups: Option<Vec<String>>,
 }
 
 impl Attempt {
@@ -161,7 +163,11 @@ pub(crate) async fn of_reference(reference: &Reference, store: &dyn Store) -> Re
             // Its attempt is gone already.
             rows = vec![row];
         }
-        attempts.push(Attempt { rows });
+        let groups = match rows.first().and_then(|row| row.user) {
+            Some(user) => store.find_user(user).await?.map(|user| user.groups),
+            None => None,
+        };
+        attempts.push(Attempt { rows, groups });
     }
     Ok(attempts)
 }
@@ -197,7 +203,7 @@ async fn listed(
         }
     }
     rows.reverse();
-    Ok(rows.into_iter().map(|row| Attempt { rows: vec![row] }).collect())
+    Ok(rows.into_iter().map(|row| Attempt { rows: vec![row], groups: None }).collect())
 }
 
 /// How it stands, in a few words.
@@ -238,6 +244,9 @@ pub(crate) fn told(attempt: &Attempt, now: Timestamp) -> String {
     line("client", &client(row));
     line("MCP server", row.server.as_deref().unwrap_or("not known"));
     line("person", person(row).as_deref().unwrap_or("not known"));
+    if let Some(groups) = &attempt.groups {
+        line("groups", &words_of_groups(groups));
+    }
     line("address", row.address.as_deref().unwrap_or("not known"));
     line("begun", &format!("{} UTC", when(row.begun_at)));
     let mut explained = BTreeSet::new();
@@ -249,6 +258,15 @@ pub(crate) fn told(attempt: &Attempt, now: Timestamp) -> String {
         let _ = writeln!(text, "\n{ending}");
     }
     text
+}
+
+/// As the identity provider told them last.
+fn words_of_groups(groups: &[String]) -> String {
+    if groups.is_empty() {
+        return "none were told at the last sign-in".to_owned();
+    }
+    let names: Vec<String> = groups.iter().map(|group| printable(group)).collect();
+    format!("{} (as told at the last sign-in)", names.join(", "))
 }
 
 /// What to make of an attempt that was not refused and did not end in a call.
@@ -393,6 +411,7 @@ fn json(attempt: &Attempt, now: Timestamp) -> serde_json::Value {
         "client_name": row.client_name,
         "server": row.server,
         "user": row.user,
+        "groups": attempt.groups,
         "name": row.name,
         "grant": row.grant,
         "address": row.address,

@@ -49,7 +49,7 @@ enum Action {
     /// Let what tools say count
     Accept(ChangeArguments),
     /// Forget what is known of tools: they are new with the next list that holds them
-    Forget(ChangeArguments),
+    Forget(ForgetArguments),
 }
 
 /// What to show.
@@ -75,6 +75,25 @@ struct ChangeArguments {
     #[arg(value_name = "SERVER")]
     server: String,
     /// Which tools; TOOL@FINGERPRINT is accepted only as `diff` showed it
+    #[arg(value_name = "TOOL", required_unless_present = "all", conflicts_with = "all")]
+    tools: Vec<String>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// Why, for the audit
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// What to forget.
+#[derive(Debug, Args)]
+struct ForgetArguments {
+    /// Of which MCP server
+    #[arg(value_name = "SERVER")]
+    server: String,
+    /// Which tools
     #[arg(value_name = "TOOL", required_unless_present = "all", conflicts_with = "all")]
     tools: Vec<String>,
     /// All of them
@@ -255,7 +274,7 @@ fn wanted<'l>(list: &'l ToolList, server: &str, asked: &str) -> Result<&'l ToolR
     Err(Failure::Arguments(format!("`{name}` of {server} {why}; look again: sekisho tools diff {server}")))
 }
 
-async fn forget(arguments: &ChangeArguments) -> Result<String, Failure> {
+async fn forget(arguments: &ForgetArguments) -> Result<String, Failure> {
     let desk = Desk::open(&arguments.config).await?;
     let server = &arguments.server;
     for _ in 0..TRIES {

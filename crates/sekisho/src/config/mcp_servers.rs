@@ -25,7 +25,7 @@ use super::settings::settings;
 settings! {
     /// An MCP server behind Sekisho. Clients are given `PUBLIC_URL/NAME/mcp`.
     McpServer = "[[mcp_server]]" {
-        /// The name, which is part of its URL.
+        /// The name, which is part of its URL. Whoever reaches the first page or the metadata reads it, and `title` too.
         name: String = required, "a letter, then up to 30 letters, digits and -; none of the reserved words", parse::name;
         /// Where it is: its MCP endpoint, as Sekisho reaches it.
         url: Url = required, "an http or https URL", parse::http_url;

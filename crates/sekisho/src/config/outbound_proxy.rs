@@ -56,6 +56,7 @@ impl OutboundProxyConfig {
     /// Reads `[outbound_proxy]`, which may be left out.
     pub(super) fn read(root: &mut Section<'_>) -> Option<Option<Self>> {
         if !root.has("outbound_proxy") {
+            root.knows("outbound_proxy");
             return Some(None);
         }
         Self::read_one(root.table("outbound_proxy")?).map(Some)
@@ -82,6 +83,7 @@ impl OutboundProxyChoice {
     /// Reads `outbound_proxy` of an MCP server.
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         if !section.has("outbound_proxy") {
+            section.knows("outbound_proxy");
             return Some(Self::Inherited);
         }
         if section.is_table("outbound_proxy") {

@@ -184,6 +184,11 @@ impl<'a> Section<'a> {
         self.entry(key).is_some()
     }
 
+    /// That `key` is a setting, though nobody reads it now.
+    pub(super) fn knows(&mut self, key: &str) {
+        self.seen.insert(key.to_owned());
+    }
+
     /// Whether `key` is a table.
     pub(super) fn is_table(&self, key: &str) -> bool {
         self.entry(key).is_some_and(|value| value.get_ref().is_table())

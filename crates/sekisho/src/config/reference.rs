@@ -99,6 +99,10 @@ to another, `postgres_…` in `[store]`, `client_secret_…` in `[[identity_prov
 `introspection_secret_…` in `[[mcp_server]]` (at least 32 characters of chance, by which
 the MCP server may ask about access tokens: docs/verify-tokens-yourself.md), `value_…` in `[mcp_server.fixed]`, `client_secret_…` in `[mcp_server.connection]`,
 `[mcp_server.exchange]` and `[mcp_server.id_jag]`, `private_key_…` in `[mcp_server.minted]`, and `password_…` in `[outbound_proxy]`.
+So `client_secret_…` stands for `client_secret_file`, `client_secret_env` and `client_secret_command`.
+
+`[mcp_server.outbound_proxy]` takes the settings of `[outbound_proxy]` for one MCP server, or `outbound_proxy = \"off\"` in
+`[[mcp_server]]` goes straight there. `[previous_master_key]` takes those of `[master_key]`.
 
 `[[mcp_server]]` needs one more setting, `access`: who may use the MCP server. It is a list of groups,
 `access = [\"group:engineering\"]`, or the words `access = \"everyone who may log in\"`. Nobody may use an MCP

@@ -7,12 +7,12 @@ use comfy_table::{ContentArrangement, Table, presets};
 use protocol::secret::Hash;
 use protocol::world::Timestamp;
 use serde_json::{Value, json};
-use store::{ClientRule, ListedClient, WaitingRequest};
+use store::{ClientRequest, ClientRule, ListedClient, WaitingRequest};
 
 use super::Desk;
 use super::asked::{asked, asked_json, asked_table};
 use crate::commands::Failure;
-use crate::commands::audit::printable;
+use crate::commands::audit::{printable, shortened};
 use crate::commands::docs::{moment, when};
 
 /// Clients that say the same of themselves.
@@ -45,7 +45,7 @@ pub(super) async fn shown(desk: &Desk, as_json: bool) -> Result<String, Failure>
     }
     let mut text = String::new();
     if !waiting.is_empty() {
-        text.push_str(&format!("Waiting for an approval\n{}\n\n", waiting_table(&waiting)));
+        text.push_str(&format!("Waiting for an approval\n{}\n\n", waiting_table(&waiting, &rules)));
     }
     if !asked.is_empty() {
         text.push_str(&format!(
@@ -128,12 +128,15 @@ pub(super) fn person(waiting: &WaitingRequest) -> String {
     printable(&known.unwrap_or_else(|| waiting.request.user.to_string()))
 }
 
-fn waiting_table(waiting: &[WaitingRequest]) -> Table {
-    let mut table = table(["REFERENCE", "NAME", "CALLED BACK AT", "FOR", "WHO WAITS", "SINCE", "UNTIL"]);
+fn waiting_table(waiting: &[WaitingRequest], rules: &[(ClientRule, Timestamp)]) -> Table {
+    let mut table =
+        table(["REFERENCE", "STATE", "NAME", "CALLED BACK AT", "FOR", "WHO WAITS", "SINCE", "UNTIL"]);
     for one in waiting {
         let request = &one.request;
+        let is_approved = rules.iter().any(|(rule, _)| approves(rule, request));
         table.add_row([
             request.reference.to_string(),
+            (if is_approved { "approved, not back yet" } else { "waits" }).to_owned(),
             quoted(request.name.as_deref()),
             request.destination.clone(),
             request.server.clone(),
@@ -145,10 +148,24 @@ fn waiting_table(waiting: &[WaitingRequest]) -> Table {
     table
 }
 
+/// Whether this decision is about this very request: then the person only has to press the button.
+fn approves(rule: &ClientRule, request: &ClientRequest) -> bool {
+    match rule {
+        ClientRule::AllowClient { client_id, destination } => {
+            *client_id == request.client_id && *destination == request.destination
+        }
+        ClientRule::AllowHost(_) | ClientRule::BlockFingerprint(_) | ClientRule::BlockHost(_) => false,
+    }
+}
+
 fn rules_table(rules: &[(ClientRule, Timestamp)]) -> Table {
     let mut table = table(["DECISION", "WHAT", "AT", "SINCE"]);
     for (rule, since) in rules {
         let (decision, what, place) = rule_words(rule);
+        let what = match rule {
+            ClientRule::AllowClient { client_id, .. } => format!("client {}", shortened(client_id.as_str())),
+            ClientRule::AllowHost(_) | ClientRule::BlockFingerprint(_) | ClientRule::BlockHost(_) => what,
+        };
         table.add_row([decision.to_owned(), what, place, when(*since)]);
     }
     table

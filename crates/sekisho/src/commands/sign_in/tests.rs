@@ -38,7 +38,7 @@ fn row() -> SignInRow {
 
 fn said(row: SignInRow) -> String {
     let now = row.last_at.plus(Duration::from_secs(3600));
-    told(&Attempt { rows: vec![row] }, now)
+    told(&Attempt { rows: vec![row], groups: None }, now)
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn nothing_that_a_stranger_chose_moves_the_cursor() {
     row.steps[1].notes = vec![odd()];
     row.last_reason = Some(odd());
     let now = row.last_at;
-    let shown = table(&[Attempt { rows: vec![row.clone()] }], now).to_string() + &said(row);
+    let shown = table(&[Attempt { rows: vec![row.clone()], groups: None }], now).to_string() + &said(row);
     let odd = |c: char| protocol::oauth::client_metadata::is_hidden(c) && !matches!(c, '\n' | '\u{fffd}');
     assert!(!shown.chars().any(odd), "{shown:?}");
 }
@@ -97,7 +97,8 @@ fn a_part_is_told_where_it_belongs_and_under_which_reference() {
     part.steps[0].step = SignInStep::TokenRefused.as_str().to_owned();
     part.steps[0].reason = Some("verifier_missing".to_owned());
     let now = part.last_at;
-    let text = told(&Attempt { rows: vec![row(), part] }, now);
+    let text = told(&Attempt { rows: vec![row(), part], groups: Some(Vec::new()) }, now);
+    assert!(text.contains("none were told at the last sign-in"), "{text}");
     let place = |words: &str| text.find(words).unwrap_or_else(|| panic!("{words}: {text}"));
     assert!(place("The token endpoint refused") < place("told under 2222-2222"));
     assert!(place("told under 2222-2222") < place("section 4.6; RFC 9700"));

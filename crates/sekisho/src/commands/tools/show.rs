@@ -25,8 +25,8 @@ fn twice(seen: Option<&SeenDefinition>) -> usize {
 
 const fn by(by: AcceptedBy) -> &'static str {
     match by {
-        AcceptedBy::Following => "itself",
-        AcceptedBy::Operator => "an operator",
+        AcceptedBy::Following => "followed",
+        AcceptedBy::Operator => "accepted by an operator",
     }
 }
 
@@ -61,9 +61,7 @@ pub(super) fn list(servers: &[(String, ToolList)]) -> String {
             let (state, seen, since) = match (&tool.waiting, &tool.accepted) {
                 (Some(new), Some(_)) => ("changed, waits".to_owned(), Some(new), Some(new.seen_at)),
                 (Some(new), None) => ("new, waits".to_owned(), Some(new), Some(new.seen_at)),
-                (None, Some(old)) => {
-                    (format!("accepted by {}", by(old.by)), Some(&old.definition), Some(old.at))
-                }
+                (None, Some(old)) => (by(old.by).to_owned(), Some(&old.definition), Some(old.at)),
                 (None, None) => (String::new(), None, None),
             };
             waiting += usize::from(tool.waiting.is_some());
@@ -81,6 +79,12 @@ pub(super) fn list(servers: &[(String, ToolList)]) -> String {
     }
     let mut text = format!("{table}\n");
     for (server, list) in servers {
+        // Of many, the numbers say where to look.
+        if let ([_], tools) = (servers, &list.tools) {
+            for tool in tools {
+                text.extend(said(newest(tool)).map(|found| format!("! {}: {found}\n", name(&tool.tool))));
+            }
+        }
         for (one, other) in alike(list.tools.iter().map(|tool| tool.tool.as_str())) {
             text.push_str(&format!(
                 "! {server}: {} and {} could be taken for each other\n",
@@ -88,6 +92,11 @@ pub(super) fn list(servers: &[(String, ToolList)]) -> String {
                 name(other)
             ));
         }
+    }
+    if servers.len() > 1
+        && servers.iter().flat_map(|(_, list)| &list.tools).any(|tool| twice(newest(tool)) > 0)
+    {
+        text.push_str("What to look at twice: sekisho tools list SERVER\n");
     }
     if waiting > 0 {
         text.push_str(&format!("\n{waiting} wait: `sekisho tools diff` shows what they say.\n"));
@@ -101,7 +110,7 @@ pub(super) fn diff(servers: &[(String, ToolList)]) -> String {
     for (server, list) in servers {
         for tool in &list.tools {
             if let Some(waiting) = &tool.waiting {
-                text.push_str(&waits(server, tool, waiting));
+                text.push_str(&waits(server, tool, waiting, list));
             }
         }
     }
@@ -111,7 +120,7 @@ pub(super) fn diff(servers: &[(String, ToolList)]) -> String {
     text
 }
 
-fn waits(server: &str, tool: &ToolRecord, waiting: &SeenDefinition) -> String {
+fn waits(server: &str, tool: &ToolRecord, waiting: &SeenDefinition, list: &ToolList) -> String {
     let since = when(waiting.seen_at);
     let before = tool.accepted.as_ref().and_then(|accepted| read(&accepted.definition));
     let kind = if before.is_some() { "is changed" } else { "is new" };
@@ -123,6 +132,10 @@ fn waits(server: &str, tool: &ToolRecord, waiting: &SeenDefinition) -> String {
         text.extend(changes(&before, &after).iter().map(change));
     }
     text.extend(findings(&after).iter().map(|found| format!("  ! {}\n", finding(found))));
+    text.extend(taken_for(tool, list).iter().map(|other| {
+        let known = if other.accepted.is_some() { "was accepted" } else { "waits too" };
+        format!("  ! its name could be taken for {}, which {known}\n", name(&other.tool))
+    }));
     let print = print(&waiting.fingerprint);
     // A line to paste holds nothing of the MCP server's that a shell could read.
     text.push_str(&if is_plain(&tool.tool) {
@@ -159,6 +172,18 @@ pub(super) fn accepted(server: &str, put: &[ToolRecord]) -> String {
     text
 }
 
+/// What is to be looked at twice, in words.
+fn said(seen: Option<&SeenDefinition>) -> impl Iterator<Item = String> {
+    let found = seen.and_then(read).map(|definition| findings(&definition)).unwrap_or_default();
+    found.into_iter().map(|found| finding(&found))
+}
+
+/// The tools for which this one could be taken.
+fn taken_for<'l>(tool: &ToolRecord, list: &'l ToolList) -> Vec<&'l ToolRecord> {
+    let others = list.tools.iter().filter(|other| other.tool != tool.tool);
+    others.filter(|other| !alike([other.tool.as_str(), tool.tool.as_str()]).is_empty()).collect()
+}
+
 fn seen_json(seen: &SeenDefinition) -> Value {
     let found = read(seen).map(|definition| findings(&definition)).unwrap_or_default();
     json!({
@@ -169,9 +194,11 @@ fn seen_json(seen: &SeenDefinition) -> Value {
     })
 }
 
-fn tool_json(server: &str, tool: &ToolRecord) -> Value {
+fn tool_json(server: &str, tool: &ToolRecord, list: &ToolList) -> Value {
     let accepted = tool.accepted.as_ref();
+    let alike: Vec<_> = taken_for(tool, list).into_iter().map(|other| other.tool.as_str()).collect();
     json!({
+        "could_be_taken_for": alike,
         "server": server,
         "tool": tool.tool,
         "first_seen_at": moment(tool.first_seen_at),
@@ -187,14 +214,15 @@ fn tool_json(server: &str, tool: &ToolRecord) -> Value {
 
 /// All of the tools.
 pub(super) fn list_json(servers: &[(String, ToolList)]) -> String {
-    let tools =
-        servers.iter().flat_map(|(server, list)| list.tools.iter().map(move |tool| tool_json(server, tool)));
+    let tools = servers
+        .iter()
+        .flat_map(|(server, list)| list.tools.iter().map(move |tool| tool_json(server, tool, list)));
     format!("{}\n", json!({ "tools": tools.collect::<Vec<_>>() }))
 }
 
 /// The tools that wait, and what they say otherwise.
 pub(super) fn diff_json(servers: &[(String, ToolList)]) -> String {
-    let waits = |server: &str, tool: &ToolRecord| {
+    let waits = |server: &str, tool: &ToolRecord, list: &ToolList| {
         let (before, after) = (tool.accepted.as_ref().map(|it| &it.definition), tool.waiting.as_ref()?);
         let all = match (before.and_then(read), read(after)) {
             (Some(before), Some(after)) => changes(&before, &after),
@@ -203,7 +231,7 @@ pub(super) fn diff_json(servers: &[(String, ToolList)]) -> String {
         let told = all.iter().map(|change| {
             json!({ "place": place(&change.path), "path": change.path, "before": change.before, "after": change.after })
         });
-        let mut tool = tool_json(server, tool);
+        let mut tool = tool_json(server, tool, list);
         if let Some(members) = tool.as_object_mut() {
             members.insert("changes".to_owned(), told.collect::<Vec<_>>().into());
         }
@@ -211,7 +239,7 @@ pub(super) fn diff_json(servers: &[(String, ToolList)]) -> String {
     };
     let tools = servers
         .iter()
-        .flat_map(|(server, list)| list.tools.iter().filter_map(move |tool| waits(server, tool)));
+        .flat_map(|(server, list)| list.tools.iter().filter_map(move |tool| waits(server, tool, list)));
     format!("{}\n", json!({ "tools": tools.collect::<Vec<_>>() }))
 }
 
