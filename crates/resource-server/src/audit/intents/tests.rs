@@ -82,7 +82,9 @@ async fn who_may_write_and_calls_much_is_soon_known_to_read() {
     let token = world.token(|_| {});
     let tools = serde_json::json!({"tools": [{"name": "reads", "annotations": {"readOnlyHint": true}}]});
     world.upstream.answers(move |seen| {
-        let answer = serde_json::json!({"jsonrpc": "2.0", "id": seen.json()["id"], "result": tools});
+        let asked = seen.json();
+        let result = if asked["method"] == "tools/list" { tools.clone() } else { serde_json::json!({}) };
+        let answer = serde_json::json!({"jsonrpc": "2.0", "id": asked["id"], "result": result});
         Some(crate::fixture::json(&answer.to_string()))
     });
     for _ in 0..40 {
