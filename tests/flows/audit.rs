@@ -15,6 +15,8 @@ use testkit::outcomes::{Verdict, rs401, tok400};
 use crate::record::on_postgres;
 use crate::steps::{Flow, Tokens};
 
+const ANSWER: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+
 /// AS-244.
 #[tokio::test]
 async fn everything_that_is_done_has_exactly_one_event_on_sqlite() -> Verdict {
@@ -170,7 +172,7 @@ async fn f_13_a_call_of_a_node_that_was_held_is_one_event_and_how_it_ended_is_to
     let later = flow.house.time.now().plus(Duration::from_secs(180));
     let settled = flow.house.store.settle_intents(later, [5; 16]).await.map_err(|error| error.to_string())?;
     assert_eq!(settled, 1);
-    assert!(open.send("data: {}\n\n"), "the call went on");
+    assert!(open.send(ANSWER), "the call went on");
     drop(open);
     while let Some(frame) = answer.frame().await {
         frame.map_err(|error| error.to_string())?;
@@ -194,6 +196,46 @@ async fn f_13_a_call_of_a_node_that_was_held_is_one_event_and_how_it_ended_is_to
         own
     });
     assert_eq!(own, BTreeMap::from([("stream", 1), ("write", 1)]), "each call has one event of its own");
+    house.close().await
+}
+
+/// P-18: of a call that may change something and whose client left before its answer, nobody knows how it ended. Of one that only
+/// reads nobody asks, and what was answered is known.
+#[tokio::test]
+async fn p_18_a_writing_call_whose_client_left_before_the_answer_is_of_unknown_outcome() -> Verdict {
+    let mut flow = Flow::new().await?;
+    let tokens = flow.tokens().await?;
+    let asked = |name: &str| {
+        let params = json!({"name": name, "arguments": {}});
+        flow.house.call_request("notes", &tokens.access, "tools/call", params)
+    };
+    let already = flow.house.mcp.received().len();
+    tokio::select! {
+        answered = flow.house.http.stream(asked("silent")?) => return Err(format!("{answered:?}")),
+        () = async { flow.house.mcp.arrived(already + 1).await } => {}
+    }
+    // The answer began, as a stream of events, and the answer itself is on it or is not.
+    for is_answered in [false, true] {
+        let mut answer = flow.house.http.stream(asked("stream")?).await?;
+        let open = flow.house.mcp.next_stream().await;
+        let note = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{}}\n\n";
+        assert!(open.send(if is_answered { ANSWER } else { note }));
+        answer.frame().await.ok_or("nothing came")?.map_err(|error| error.to_string())?;
+        drop(answer);
+        open.closed().await;
+    }
+    let Flow { house, log, .. } = flow;
+    drop(log);
+    let house = house.restart().await?;
+    let mut told: Vec<_> = all(&house)
+        .await?
+        .into_iter()
+        .filter(|event| event.kind == "call" && event.reason.as_deref() == Some("client_gone"))
+        .map(|event| (event.detail["name"].clone(), event.outcome.as_str()))
+        .collect();
+    told.sort_unstable();
+    let expected = [("silent", "unknown"), ("stream", "ok"), ("stream", "unknown")];
+    assert_eq!(told, expected.map(|(name, outcome)| (name.to_owned(), outcome)));
     house.close().await
 }
 

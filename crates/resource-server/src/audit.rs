@@ -67,6 +67,8 @@ pub(crate) struct CallRecord {
     method: String,
     name: Option<String>,
     pub(crate) ending: Ending,
+    /// Nobody knows how it ended at the MCP server.
+    is_unknown: bool,
     pub(crate) reason: Option<&'static str>,
     /// The operator's policy that forbade it.
     policy: Option<Box<str>>,
@@ -79,6 +81,13 @@ pub(crate) struct CallRecord {
     intended: Option<Id<protocol::id::AuditEvent>>,
     /// Given back when the event is written.
     _event: Option<Held>,
+}
+
+impl CallRecord {
+    /// How the audit says it.
+    const fn outcome(&self) -> Outcome {
+        if self.is_unknown { Outcome::Unknown } else { self.ending.outcome() }
+    }
 }
 
 /// Where calls take their places.
@@ -141,6 +150,7 @@ impl Audit {
             recorded: true,
             dropped: false,
             changes: false,
+            waits: true,
             intended: None,
             traced: None,
             arguments: None,
@@ -171,6 +181,8 @@ pub(crate) struct Entry {
     dropped: bool,
     /// Whether it may change something, and is written down before it is forwarded.
     changes: bool,
+    /// Whether the MCP server has not answered yet.
+    waits: bool,
     intended: Option<Id<protocol::id::AuditEvent>>,
     /// Its place in a trace, if that is recorded.
     traced: Option<Traced>,
@@ -221,7 +233,18 @@ impl Entry {
 
     /// The answer has begun.
     pub(crate) const fn begun(&mut self, status: u16) {
-        self.status = status;
+        (self.status, self.waits) = (status, false);
+    }
+
+    /// Whether the answer itself is still to come, of one that began with something else.
+    pub(crate) const fn waits(&mut self, waits: bool) {
+        self.waits = waits;
+    }
+
+    /// Of a call that may have changed something and was given up before its answer nobody knows how it ended (product.md, P-18).
+    fn is_unknown(&self, ending: Ending) -> bool {
+        let is_given_up = matches!(ending, Ending::ClientGone | Ending::Outlived | Ending::Revoked);
+        is_given_up && self.waits && self.intended.is_some()
     }
 
     /// So much of the answer has gone through.
@@ -257,6 +280,7 @@ impl Entry {
     pub(crate) fn finish(&mut self, ending: Ending, reason: Option<&'static str>) {
         let Some(place) = self.place.take() else { return };
         self.toll = None;
+        let is_unknown = self.is_unknown(ending);
         let suspicious = self.dropped;
         let reason = reason.or(suspicious.then_some("filter_dropped"));
         self.counters.count(ending, self.bytes);
@@ -266,7 +290,7 @@ impl Entry {
         let (at, address, status) = (self.at, self.who.address, self.status);
         self.who.verdict.tell(&Ended { at, address, ending, reason, status });
         self.end_trace(ending, reason);
-        if !self.recorded && !suspicious && ending.outcome() == Outcome::Ok {
+        if !self.recorded && !suspicious && !is_unknown && ending.outcome() == Outcome::Ok {
             return;
         }
         place.send(CallRecord {
@@ -275,6 +299,7 @@ impl Entry {
             method: std::mem::take(&mut self.method),
             name: self.name.take(),
             ending,
+            is_unknown,
             reason,
             policy: self.policy.take(),
             status: self.status,

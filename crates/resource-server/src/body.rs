@@ -5,6 +5,7 @@
 
 mod guarded;
 mod stream;
+mod watch;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

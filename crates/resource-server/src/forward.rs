@@ -22,7 +22,7 @@ use crate::counts::Ending;
 use crate::error::CallError;
 use crate::line::Unanswered;
 use crate::lists::{Screen, Sieve, Sight};
-use crate::media::{MCP_SESSION_ID, Media};
+use crate::media::{MCP_SESSION_ID, Media, single};
 use crate::permit::Permit;
 use crate::reason::CallReason;
 use crate::server::ResourceServer;
@@ -136,6 +136,10 @@ impl ResourceServer {
     ) -> Result<(), CallReason> {
         let Some(given) = from.get(&MCP_SESSION_ID).filter(|_| !asked.is_modern()) else { return Ok(()) };
         match &asked.operation {
+            // One of two would be a guess (RFC 9110, section 5.3).
+            Operation::Call { .. } | Operation::Listen { .. } if single(from, &MCP_SESSION_ID).is_none() => {
+                return Err(CallReason::UpstreamMalformed);
+            }
             Operation::Call { .. } | Operation::Listen { .. } => {
                 let given = (given, declares_at_handshake(&asked.operation));
                 let by = (asked.who(), asked.signer.as_ref());
@@ -220,7 +224,9 @@ impl ResourceServer {
         }
         self.is_still_admitted(asked.who(), asked.is_answered_once())?;
         let life: Duration = access.expires_at.plus(self.stream_grace).since(self.clock.now());
-        let stream = Stream::new(lease, life, media, asked.id().filter(|_| asked.is_modern()));
+        let stream = Stream::new(lease, life, media, asked.id())
+            .resumable(!asked.is_modern())
+            .answered_once(asked.is_answered_once());
         Ok(Some(match media {
             Media::Events => {
                 let sight = Sight::of(asked.who(), &self.ours, self.clock.now());

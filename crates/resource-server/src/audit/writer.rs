@@ -209,7 +209,7 @@ fn event(record: &CallRecord, id: EventId, subject: [u8; 16]) -> CallEvent<'_> {
     CallEvent {
         id,
         at: record.at,
-        outcome: record.ending.outcome(),
+        outcome: record.outcome(),
         reason: record.policy.as_deref().or(record.reason),
         user: Some(access.user),
         client_id: Some(access.client.as_str()),
@@ -226,7 +226,7 @@ fn event(record: &CallRecord, id: EventId, subject: [u8; 16]) -> CallEvent<'_> {
 
 /// The same as a row, with the arguments that are kept. Its personal data is its own, and goes with it.
 fn row(record: &CallRecord, id: EventId, entropy: &dyn Entropy) -> AuditEvent {
-    let (who, outcome) = (&record.who, record.ending.outcome());
+    let (who, outcome) = (&record.who, record.outcome());
     let access = &who.verdict.access;
     let kind = match outcome {
         Outcome::Refused => AuditKind::CallRefused,

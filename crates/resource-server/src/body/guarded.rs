@@ -21,6 +21,9 @@ use crate::streams::{Cause, Source};
 /// How long an answer of known length may take from where it first stalls: it can be waited for, but not for ever.
 const STALLED: Duration = Duration::from_secs(600);
 
+/// How an answer is written down that never came.
+const NO_ANSWER: (Ending, Option<&str>) = (Ending::Cut, Some("upstream_cut"));
+
 /// How an answer is written down of which nothing goes on.
 const fn refused(why: Why) -> (Ending, Option<&'static str>) {
     let reason = match why {
@@ -118,7 +121,8 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         whole: (Ending, Option<&'static str>),
     ) -> Self {
         let left = if inner.is_end_stream() { Some(0) } else { inner.size_hint().exact() };
-        let passing = Passing { inner, entry };
+        let mut passing = Passing { inner, entry };
+        passing.entry.waits(stream.as_ref().is_some_and(Stream::waits));
         let from = match &stream {
             None => From::Own(Some(passing)),
             Some(stream) => {
@@ -166,6 +170,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
             }
         };
         self.count(&data);
+        let data = if is_end { self.with_last_words(data) } else { data };
         // Whoever sends this on may see as well that it is the end, and not ask again.
         if is_end {
             self.finish_whole();
@@ -206,6 +211,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
             Err(done) => return done.unwrap_or(Poll::Ready(None)),
         };
         self.count(&rest);
+        let rest = self.with_last_words(rest);
         self.finish_whole();
         Poll::Ready(Some(rest).filter(|rest| !rest.is_empty()).map(|rest| Ok(Frame::data(rest))))
     }
@@ -221,16 +227,28 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
         }
     }
 
+    /// The last bytes, and an answer in our words if nothing that went out was one (attacks F-16).
+    fn with_last_words(&mut self, bytes: Bytes) -> Bytes {
+        let Some(words) = self.stream.as_mut().and_then(Stream::last_words_at_end) else { return bytes };
+        self.count(&words);
+        self.whole = NO_ANSWER;
+        if bytes.is_empty() { words } else { [bytes, words].concat().into() }
+    }
+
     fn filtered(&mut self, dropped: u32) {
         self.from.with(|passing| passing.entry.filtered(dropped));
     }
 
     fn count(&mut self, data: &Bytes) {
         let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        self.from.with(|passing| passing.entry.passed(bytes));
-        if let Some(stream) = &mut self.stream {
+        let waits = self.stream.as_mut().is_some_and(|stream| {
             stream.saw(data);
-        }
+            stream.waits()
+        });
+        self.from.with(|passing| {
+            passing.entry.passed(bytes);
+            passing.entry.waits(waits);
+        });
     }
 
     /// Nothing there yet.
@@ -311,7 +329,11 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Body for Guarded<B> {
             From::Own(passing) => passing.as_ref().is_none_or(|passing| passing.inner.is_end_stream()),
             // What was taken away is not at its end before that was said.
             From::Shared(slot) => match &*slot.lock() {
-                Some(passing) => passing.inner.is_end_stream(),
+                // After the last event something of ours may come.
+                Some(passing) => {
+                    let is_events = self.stream.as_ref().is_some_and(Stream::is_events);
+                    !is_events && passing.inner.is_end_stream()
+                }
                 None => self.stream.is_none(),
             },
         }

@@ -1,5 +1,5 @@
-//! What an answer that may take long needs beside: its place among the open streams, its end in time, and, for
-//! clients of 2026-07-28, a last word when the MCP server breaks off.
+//! What an answer that may take long needs beside: its place among the open streams, its end in time, and a last word when the MCP
+//! server ends it without an answer, or breaks off.
 
 use std::fmt;
 use std::pin::Pin;
@@ -15,28 +15,54 @@ use crate::lists::{Sieve, Sifted, Sight};
 use crate::media::Media;
 use crate::streams::{End, Lease};
 
+use super::watch::Watch;
+
 const INTERNAL: i64 = -32603;
 const BROKE_OFF: &str = "The MCP server behind the gateway broke off in the middle of its answer.";
-/// `\r\n\r\n`
-const LONGEST_BOUNDARY: usize = 4;
+const NO_ANSWER: &str = "The MCP server behind the gateway ended its stream without an answer.";
 
 /// One open stream.
 pub(crate) struct Stream {
     lease: Lease,
     outlived: Pin<Box<Sleep>>,
     media: Media,
+    /// The request that waits for an answer on it.
     id: Option<RequestId>,
+    /// Whether its client may come back for the rest, if events have ids.
+    is_resumable: bool,
+    /// Whether it ends with an answer.
+    is_answered_once: bool,
+    /// What went out.
+    watch: Watch,
     /// What judges the lists on it, and for whom.
     sieve: Option<Box<(Sieve, Sight)>>,
-    /// The last bytes that went through.
-    tail: ([u8; LONGEST_BOUNDARY], usize),
 }
 
 impl Stream {
     /// `life` is how long it may be open; `id` is the request that a last word may answer, if any.
     pub(crate) fn new(lease: Lease, life: Duration, media: Media, id: Option<RequestId>) -> Self {
-        let outlived = Box::pin(tokio::time::sleep(life));
-        Self { lease, outlived, media, id, sieve: None, tail: ([0; LONGEST_BOUNDARY], 0) }
+        Self {
+            lease,
+            outlived: Box::pin(tokio::time::sleep(life)),
+            media,
+            id: id.filter(|_| media == Media::Events),
+            is_resumable: false,
+            is_answered_once: true,
+            watch: Watch::default(),
+            sieve: None,
+        }
+    }
+
+    /// The same, of a client that may come back for the rest if events have ids.
+    pub(crate) const fn resumable(mut self, is_resumable: bool) -> Self {
+        self.is_resumable = is_resumable;
+        self
+    }
+
+    /// The same, where no answer need come: of a subscription, if it is not answered once.
+    pub(crate) const fn answered_once(mut self, is_answered_once: bool) -> Self {
+        self.is_answered_once = is_answered_once;
+        self
     }
 
     /// The same, with its lists judged.
@@ -77,35 +103,41 @@ impl Stream {
         self.outlived.as_mut().poll(cx).map(|()| (Ending::Outlived, "token_outlived"))
     }
 
-    /// Remembers the last bytes.
+    /// So much went out.
     pub(super) fn saw(&mut self, data: &[u8]) {
-        let (bytes, len) = &mut self.tail;
-        for byte in data.iter().skip(data.len().saturating_sub(LONGEST_BOUNDARY)) {
-            bytes.rotate_left(1);
-            if let Some(last) = bytes.last_mut() {
-                *last = *byte;
+        if self.id.is_some() {
+            self.watch.push(data);
+            if self.watch.is_answered() && self.watch.is_between_events() {
+                self.id = None;
             }
-            *len = (*len + 1).min(LONGEST_BOUNDARY);
         }
     }
 
-    /// An error that answers the request, if the client can understand it: on a stream of events, between two of
-    /// them, and only where a broken stream cannot be resumed (MCP 2026-07-28, transports).
+    /// Whether a request still waits for its answer here.
+    pub(super) fn waits(&self) -> bool {
+        self.id.is_some() && self.is_answered_once && !self.watch.is_answered()
+    }
+
+    /// An error that answers the request: the MCP server has broken off.
     pub(super) fn last_words(&mut self) -> Option<Bytes> {
-        if !self.is_events() || !self.is_between_events() {
+        self.instead_of_an_answer(BROKE_OFF)
+    }
+
+    /// The same: it has ended the stream, and said nothing. A subscription may end so.
+    pub(super) fn last_words_at_end(&mut self) -> Option<Bytes> {
+        self.is_answered_once.then(|| self.instead_of_an_answer(NO_ANSWER)).flatten()
+    }
+
+    /// Only where a broken stream cannot be resumed: otherwise the answer comes yet (MCP 2025-11-25, transports, "Resumability
+    /// and Redelivery"; 2026-07-28 has no such thing).
+    fn instead_of_an_answer(&mut self, message: &'static str) -> Option<Bytes> {
+        if self.watch.is_answered() || (self.is_resumable && self.watch.has_ids()) {
             return None;
         }
-        let error =
-            JsonRpcError { id: Some(self.id.take()?), code: INTERNAL, message: BROKE_OFF, data: None };
-        let mut event = b"data: ".to_vec();
-        event.extend_from_slice(&error.to_body());
-        event.extend_from_slice(b"\n\n");
-        Some(Bytes::from(event))
-    }
-
-    fn is_between_events(&self) -> bool {
-        let (bytes, len) = &self.tail;
-        *len == 0 || bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\n\r\n") || bytes.ends_with(b"\r\r")
+        let error = JsonRpcError { id: Some(self.id.take()?), code: INTERNAL, message, data: None };
+        // What has gone on of an event is ended as it is, half a JSON text.
+        let before: &[u8] = if self.watch.is_between_events() { b"data: " } else { b"\n\ndata: " };
+        Some([before, &error.to_body()[..], b"\n\n"].concat().into())
     }
 }
 

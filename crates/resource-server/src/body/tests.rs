@@ -186,15 +186,16 @@ fn id(text: &str) -> RequestId {
     }
 }
 
-/// F-16: the request in flight is answered with an error where that is certain to be understood.
+/// F-16: the request in flight is answered with an error, if it was not answered.
 #[tokio::test]
-async fn when_the_mcp_server_breaks_off_between_events_the_request_is_answered() {
+async fn when_the_mcp_server_breaks_off_the_request_is_answered() {
     for (sent, media, request, expected) in [
         (&["data: 1\n\n"][..], Media::Events, Some("\"x\""), true),
         (&["data: 1\r\n", "\r\n"], Media::Events, Some("7"), true),
         (&[], Media::Events, Some("7"), true),
-        (&["data: 1\n"], Media::Events, Some("7"), false),
-        (&["data: 1"], Media::Events, Some("7"), false),
+        (&["data: 1\n"], Media::Events, Some("7"), true),
+        (&["data: {\"id\":7,\"result\":{\"a"], Media::Events, Some("7"), true),
+        (&["data: {\"id\":7,\"result\":{}}\n\n"], Media::Events, Some("7"), false),
         (&["data: 1\n\n"], Media::Events, None, false),
         (&["{}\n\n"], Media::Json, Some("7"), false),
     ] {
@@ -209,7 +210,10 @@ async fn when_the_mcp_server_breaks_off_between_events_the_request_is_answered()
         let last = next(&mut guarded).await.unwrap();
         match (last, request) {
             (Ok(text), Some(id)) if expected => {
-                let error = text.strip_prefix("data: ").and_then(|text| text.strip_suffix("\n\n")).unwrap();
+                // What went before is ended first.
+                let open = sent.concat().ends_with(['1', 'a']) || sent.concat().ends_with("1\n");
+                let before = if open { "\n\ndata: " } else { "data: " };
+                let error = text.strip_prefix(before).and_then(|text| text.strip_suffix("\n\n")).unwrap();
                 let error: serde_json::Value = serde_json::from_str(error).unwrap();
                 assert_eq!(
                     (error["id"].to_string().as_str(), &error["error"]["code"]),
@@ -220,6 +224,44 @@ async fn when_the_mcp_server_breaks_off_between_events_the_request_is_answered()
         }
         assert_eq!(next(&mut guarded).await, None);
         assert_eq!(setting.ending(), (Ending::Cut, Some("upstream_cut")));
+    }
+}
+
+/// F-16: the same at a clean end. Where a client can come back for the rest, the rest is what it comes back for; a subscription may
+/// end.
+#[tokio::test]
+async fn when_the_mcp_server_ends_the_stream_the_request_is_answered() {
+    const NOTE: &str = "data: {\"method\":\"m\"}\n\n";
+    const ANSWER: &str = "data: {\"id\":7,\"result\":{}}\n\n";
+    const PRIMED: &str = "id: 1\ndata: \n\n";
+    for (sent, resumable, once, is_told) in [
+        (&[NOTE][..], true, true, true),
+        (&[], true, true, true),
+        (&[NOTE, ANSWER], true, true, false),
+        (&[PRIMED, NOTE], true, true, false),
+        (&[PRIMED, NOTE], false, true, true),
+        (&[NOTE], false, false, false),
+    ] {
+        let mut setting = Setting::new();
+        let (feed, body) = events_body();
+        let entry = setting.entry().await;
+        let stream = setting.stream(&entry, Media::Events, Some(id("7")));
+        let stream = stream.resumable(resumable).answered_once(once);
+        let mut guarded = Guarded::new(body, entry, Some(stream), (Ending::Answered, None));
+        for text in sent {
+            feed.send(text);
+            assert_eq!(next(&mut guarded).await, Some(Ok((*text).to_owned())));
+        }
+        drop(feed);
+        match next(&mut guarded).await {
+            Some(Ok(text)) if is_told => {
+                assert!(text.contains("\"id\":7") && text.contains("-32603"), "{text}")
+            }
+            last => assert_eq!((last, is_told), (None, false), "{sent:?}"),
+        }
+        assert_eq!(next(&mut guarded).await, None);
+        let ending = if is_told { (Ending::Cut, Some("upstream_cut")) } else { (Ending::Answered, None) };
+        assert_eq!(setting.ending(), ending, "{sent:?}");
     }
 }
 

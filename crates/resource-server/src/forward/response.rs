@@ -39,7 +39,8 @@ pub(crate) fn judge(
     operation: &Operation,
 ) -> Result<(StatusCode, Passage), CallReason> {
     match status.as_u16() {
-        ..=199 => return Err(CallReason::UpstreamMalformed),
+        // RFC 9110, section 15: what is above is no status, and a part of an answer was not asked for.
+        ..=199 | 203 | 206 | 600.. => return Err(CallReason::UpstreamMalformed),
         300..=399 => return Err(CallReason::UpstreamRedirected),
         401 | 403 | 407 => return Err(CallReason::UpstreamRefused),
         _ => {}
@@ -65,7 +66,15 @@ pub(crate) fn judge(
     }
     if is_empty || matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
     {
-        return Ok((status, Passage::Empty));
+        // "The server MUST either return …": a request has an answer (requirements RS-066).
+        return match operation {
+            Operation::Call { call, .. } if matches!(call.kind, CallKind::Request(_)) => {
+                Err(CallReason::UpstreamMalformed)
+            }
+            Operation::Call { .. } | Operation::EndSession { .. } | Operation::Listen { .. } => {
+                Ok((status, Passage::Empty))
+            }
+        };
     }
     if is_encoded(headers) {
         return Err(CallReason::UpstreamEncoded);

@@ -6,7 +6,11 @@ use super::*;
 use crate::fixture::{PING, World, answer, json, modern, post, request, text};
 
 fn call() -> Operation {
-    let body = Bytes::from_static(PING.as_bytes());
+    said(PING)
+}
+
+fn said(text: &'static str) -> Operation {
+    let body = Bytes::from_static(text.as_bytes());
     Operation::Call { call: McpCall::read(&HeaderMap::new(), &body).unwrap(), body }
 }
 
@@ -28,6 +32,7 @@ fn statuses_and_media_types_pass_by_list() {
     let through = |status, media| Ok((status, Passage::Through(media)));
     let (post, get, delete) =
         (call(), Operation::Listen { modern: false }, Operation::EndSession { modern: false });
+    let notification = said(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
     let cases: Vec<Row<'_>> = vec![
         (&post, 200, JSON, false, through(200, Media::Json)),
         (&post, 200, "application/json; charset=utf-8", false, through(200, Media::Json)),
@@ -36,9 +41,15 @@ fn statuses_and_media_types_pass_by_list() {
         (&post, 200, "text/plain", false, Err("upstream_media_type")),
         (&post, 200, "", false, Err("upstream_media_type")),
         (&post, 200, "image/svg+xml", false, Err("upstream_media_type")),
-        (&post, 200, "", true, Ok((200, Passage::Empty))),
-        (&post, 202, "text/plain", false, Ok((202, Passage::Empty))),
-        (&post, 204, "", true, Ok((204, Passage::Empty))),
+        // RS-066: a request has an answer.
+        (&post, 200, "", true, Err("upstream_malformed")),
+        (&post, 200, JSON, true, Err("upstream_malformed")),
+        (&post, 200, EVENTS, true, Err("upstream_malformed")),
+        (&post, 202, "text/plain", false, Err("upstream_malformed")),
+        (&post, 204, "", true, Err("upstream_malformed")),
+        (&notification, 200, "", true, Ok((200, Passage::Empty))),
+        (&notification, 202, "text/plain", false, Ok((202, Passage::Empty))),
+        (&notification, 204, "", true, Ok((204, Passage::Empty))),
         (&get, 200, EVENTS, false, through(200, Media::Events)),
         (&get, 200, JSON, false, Err("upstream_media_type")),
         (&get, 405, "text/plain", false, Ok((405, Passage::InOurWords))),
@@ -64,6 +75,10 @@ fn statuses_and_media_types_pass_by_list() {
         (&post, 307, JSON, false, Err("upstream_redirected")),
         (&delete, 302, "", true, Err("upstream_redirected")),
         (&post, 101, "", true, Err("upstream_malformed")),
+        (&post, 203, JSON, false, Err("upstream_malformed")),
+        (&post, 206, JSON, false, Err("upstream_malformed")),
+        (&post, 600, JSON, false, Err("upstream_malformed")),
+        (&post, 999, JSON, false, Err("upstream_malformed")),
     ];
     for (operation, status, content_type, is_empty, expected) in cases {
         let status = StatusCode::from_u16(status).unwrap();
@@ -169,7 +184,8 @@ async fn no_header_of_the_mcp_server_comes_through_but_those_on_the_list() {
 #[tokio::test]
 async fn a_stream_of_events_is_marked_as_one() {
     let world = World::new().await;
-    world.upstream.always(200, "text/event-stream; charset=utf-8", "data: {}\n\n");
+    let answer = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}\n\n";
+    world.upstream.always(200, "text/event-stream; charset=utf-8", answer);
     let response = world.call(post(&world.token(|_| {}), PING)).await.unwrap();
     let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(header("content-type"), "text/event-stream");
@@ -177,7 +193,7 @@ async fn a_stream_of_events_is_marked_as_one() {
         (header("cache-control"), header("x-accel-buffering")),
         ("no-cache".to_owned(), "no".to_owned())
     );
-    assert_eq!(text(response).await, "data: {}\n\n");
+    assert_eq!(text(response).await, answer);
 }
 
 #[tokio::test]
