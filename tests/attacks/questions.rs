@@ -213,9 +213,12 @@ async fn px_41_an_honest_question_goes_through_byte_for_byte() -> Verdict {
         let got = call_as_before(house, token, answer(JSON, text.clone())).await?;
         assert_eq!((got.status, got.text().as_str()), (StatusCode::OK, text.as_str()));
         let got = call_as_before(house, token, answer(EVENTS, stream.clone())).await?;
-        assert_eq!(got.text(), stream);
+        let answers = serde_json::from_str::<Value>(&text).is_ok_and(|message| message["method"].is_null());
+        // After a question that is the last word of a stream whoever called is told that there is no answer.
+        let rest = got.text().strip_prefix(&stream).map(str::to_owned);
+        assert!(rest.is_some_and(|rest| rest.contains("-32603") != answers), "{}", got.text());
         // By the rules of MCP 2026-07-28 it comes in a result alone.
-        if serde_json::from_str::<Value>(&text).is_ok_and(|message| message["method"].is_null()) {
+        if answers {
             let got = call(house, token, answer(JSON, text.clone())).await?;
             assert_eq!((got.status, got.text().as_str()), (StatusCode::OK, text.as_str()));
             let got = call(house, token, answer(EVENTS, stream.clone())).await?;

@@ -101,7 +101,8 @@ async fn f_17_idle_streams_live_until_token_and_grace_are_over_and_cost_what_the
         let life = LEFT + GRACE;
         assert!(*lived >= life - TICK, "cut after {lived:?}");
         assert!(*lived < life + Duration::from_secs(5), "it lived for {lived:?}");
-        assert!(*came >= 8 * COMMENT.len(), "{came} bytes");
+        // Of a comment it goes on that there was one.
+        assert!(*came >= 8 * b":\n\n".len(), "{came} bytes");
     }
     // Everybody is there again at once, and is served.
     let again = try_join_all((0..count).map(|_| Open::new(&flow, &tokens))).await?;

@@ -61,6 +61,8 @@ fn raw(name: &'static str, head: &str, body: &str, closes: bool, comes_to: Came)
 fn without_an_answer() -> Vec<Lie> {
     const NOTED: &str = "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\
         \"params\":{\"progressToken\":1,\"progress\":1}}\n\n";
+    const CHUNKED: &str = "200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked";
+    const UNREADABLE: &str = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"The answer of the MCP server behind the gateway cannot be read."}}"#;
     const HALF: &str = "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"resu";
     let empty = "Content-Length: 0";
     let none = |name, status: &str| raw(name, &format!("{status}\r\n{empty}"), "", false, Came::Error(502));
@@ -74,6 +76,7 @@ fn without_an_answer() -> Vec<Lie> {
     };
     let told = |text: &str| Came::Told(text.to_owned());
     let whole = |text: &str| Came::Whole(text.to_owned());
+    let (unended, half_with_id) = (format!("data: {OWN}\n\n\n"), format!("id: 7\n{HALF}"));
     let (answer, with_id) = (format!("data: {OWN}\n\n"), format!("id: 7\n{NOTED}"));
     vec![
         none("nothing", "200 OK\r\nContent-Type: application/json"),
@@ -88,6 +91,9 @@ fn without_an_answer() -> Vec<Lie> {
         events("a stream that is cut", NOTED, true, told(NOTED)),
         events("half an event", HALF, false, Came::Told(format!("{HALF}\n\n"))),
         // The answer was there, or can still be fetched.
+        events("an answer without its empty line", &format!("data: {OWN}\n"), false, whole(&unended)),
+        events("half an event with an id", &half_with_id, false, Came::Told(format!("{half_with_id}\n\n"))),
+        raw("nothing in chunks", CHUNKED, "0\r\n\r\n", false, whole(UNREADABLE)),
         events("an answer and no more", &answer, false, whole(&answer)),
         events("an answer, and cut", &answer, true, Came::Broken),
         events("an id to come back by", &with_id, false, whole(&with_id)),

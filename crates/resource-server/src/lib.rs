@@ -96,7 +96,7 @@ pub mod readers {
             let piece = bytes::Bytes::copy_from_slice(piece);
             out.extend_from_slice(&sieve.push(&piece, &mut Unhidden).bytes);
         }
-        out.extend_from_slice(&sieve.end().bytes);
+        out.extend_from_slice(&sieve.end(false).bytes);
         out
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Guarded<B> {
     whole: (Ending, Option<&'static str>),
     /// What looks for lists and questions in a JSON text.
     screen: Option<Screen>,
+    /// Nothing went out yet.
+    is_empty: bool,
 }
 
 /// What is read from, and where the call is written down. Gone as soon as the answer is over, so that the MCP server's
@@ -131,7 +133,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
                 From::Shared(slot)
             }
         };
-        Self { from, stream, stalled: None, left, whole, screen: None }
+        Self { from, stream, stalled: None, left, whole, screen: None, is_empty: true }
     }
 
     /// The same, with its lists and questions judged.
@@ -157,7 +159,10 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
             Err(done) => return done,
         };
         let (data, sifted) = match self.stream.as_mut().and_then(|stream| stream.sift(&data)) {
-            None => (data, false),
+            None => {
+                self.count(&data);
+                (data, false)
+            }
             Some(Sifted { bytes, dropped, endless }) => {
                 self.filtered(dropped);
                 if endless {
@@ -166,10 +171,12 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
                     let last = Some(bytes).filter(|bytes| !bytes.is_empty());
                     return Some(Poll::Ready(last.map(|bytes| Ok(Frame::data(bytes)))));
                 }
+                if !is_end {
+                    self.count(&bytes);
+                }
                 (if is_end { self.with_end(bytes) } else { bytes }, true)
             }
         };
-        self.count(&data);
         let data = if is_end { self.with_last_words(data) } else { data };
         // Whoever sends this on may see as well that it is the end, and not ask again.
         if is_end {
@@ -210,7 +217,6 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
             Ok(rest) => self.with_end(rest),
             Err(done) => return done.unwrap_or(Poll::Ready(None)),
         };
-        self.count(&rest);
         let rest = self.with_last_words(rest);
         self.finish_whole();
         Poll::Ready(Some(rest).filter(|rest| !rest.is_empty()).map(|rest| Ok(Frame::data(rest))))
@@ -218,8 +224,10 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
 
     /// These bytes and what is to follow the last ones.
     fn with_end(&mut self, bytes: Bytes) -> Bytes {
+        self.count(&bytes);
         let rest = self.stream.as_mut().map(Stream::sift_end).unwrap_or_default();
         self.filtered(rest.dropped);
+        self.count(&rest.bytes);
         match (bytes.is_empty(), rest.bytes.is_empty()) {
             (_, true) => bytes,
             (true, false) => rest.bytes,
@@ -229,10 +237,25 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
 
     /// The last bytes, and an answer in our words if nothing that went out was one (attacks F-16).
     fn with_last_words(&mut self, bytes: Bytes) -> Bytes {
-        let Some(words) = self.stream.as_mut().and_then(Stream::last_words_at_end) else { return bytes };
+        let words = if self.stream.as_ref().is_some_and(Stream::ends_inside_an_answer) {
+            Bytes::from_static(b"\n\n")
+        } else if let Some(words) = self.stream.as_mut().and_then(Stream::last_words_at_end) {
+            self.whole = NO_ANSWER;
+            words
+        } else if let Some(words) = self.in_place_of_nothing(&bytes) {
+            self.whole = refused(Why::Unreadable);
+            words
+        } else {
+            return bytes;
+        };
         self.count(&words);
-        self.whole = NO_ANSWER;
         if bytes.is_empty() { words } else { [bytes, words].concat().into() }
+    }
+
+    /// The answer to a request that was answered by a JSON text of no length.
+    fn in_place_of_nothing(&self, bytes: &Bytes) -> Option<Bytes> {
+        let is_nothing = bytes.is_empty() && self.is_empty && self.left.is_none();
+        self.screen.as_ref().filter(|_| is_nothing).and_then(Screen::in_place_of_nothing)
     }
 
     fn filtered(&mut self, dropped: u32) {
@@ -240,6 +263,7 @@ impl<B: Body<Data = Bytes> + Send + Unpin + 'static> Guarded<B> {
     }
 
     fn count(&mut self, data: &Bytes) {
+        self.is_empty &= data.is_empty();
         let bytes = u64::try_from(data.len()).unwrap_or(u64::MAX);
         let waits = self.stream.as_mut().is_some_and(|stream| {
             stream.saw(data);

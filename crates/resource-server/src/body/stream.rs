@@ -84,7 +84,19 @@ impl Stream {
 
     /// What goes on after the last piece.
     pub(super) fn sift_end(&mut self) -> Sifted {
-        self.sieve.as_mut().map_or_else(Sifted::default, |sieve| sieve.0.end())
+        let may_come_back = self.may_come_back();
+        self.sieve.as_mut().map_or_else(Sifted::default, |sieve| sieve.0.end(may_come_back))
+    }
+
+    /// Whether the answer may still come, on another stream (MCP 2025-11-25, transports, "Resumability and Redelivery"; 2026-07-28
+    /// has no such thing).
+    fn may_come_back(&self) -> bool {
+        self.is_resumable && self.watch.has_ids()
+    }
+
+    /// Whether the answer went out without the empty line that ends it: readers of events pass over it then.
+    pub(super) fn ends_inside_an_answer(&self) -> bool {
+        self.id.is_some() && self.watch.is_answered() && !self.watch.is_between_events()
     }
 
     pub(super) fn end(&self) -> &End {
@@ -128,10 +140,9 @@ impl Stream {
         self.is_answered_once.then(|| self.instead_of_an_answer(NO_ANSWER)).flatten()
     }
 
-    /// Only where a broken stream cannot be resumed: otherwise the answer comes yet (MCP 2025-11-25, transports, "Resumability
-    /// and Redelivery"; 2026-07-28 has no such thing).
+    /// Only where a broken stream cannot be resumed: otherwise the answer comes yet.
     fn instead_of_an_answer(&mut self, message: &'static str) -> Option<Bytes> {
-        if self.watch.is_answered() || (self.is_resumable && self.watch.has_ids()) {
+        if self.watch.is_answered() || self.may_come_back() {
             return None;
         }
         let error = JsonRpcError { id: Some(self.id.take()?), code: INTERNAL, message, data: None };

@@ -19,6 +19,8 @@ pub(super) struct Watch {
     /// The event has a line, or the line a byte.
     inside: bool,
     text: Text,
+    /// The event that is not ended has one.
+    has_id: bool,
     has_ids: bool,
     answered: bool,
 }
@@ -67,7 +69,7 @@ impl Watch {
         match self.line {
             Line::Data => self.text.push(byte),
             // One blank is no part of the value.
-            Line::Id => self.has_ids |= byte != b' ',
+            Line::Id => self.has_id |= byte != b' ',
             Line::Other => {}
             Line::Field if byte == b':' => {
                 self.line = match self.field.as_slice() {
@@ -90,6 +92,8 @@ impl Watch {
         self.field.clear();
         if is_empty {
             self.answered |= self.text.is_answer;
+            // A reader knows an id from when its event is ended.
+            self.has_ids |= std::mem::take(&mut self.has_id);
             self.text = Text::default();
             self.inside = false;
         }
@@ -213,7 +217,8 @@ mod tests {
     fn ids_and_the_end_of_an_event_are_seen() {
         for (stream, has_ids, is_between) in [
             ("id: 7\ndata:\n\n", true, true),
-            ("id:7\n", true, false),
+            ("id:7\n", false, false),
+            ("id: 7\ndata: {", false, false),
             ("id\nid:\nid: \ndata: x\n\n", false, true),
             ("data: {\"id\": 7}\n\n", false, true),
             ("data: x\r\n", false, false),

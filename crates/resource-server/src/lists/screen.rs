@@ -74,6 +74,12 @@ pub(crate) enum Why {
 }
 
 impl Screen {
+    /// What is told to whoever waits, if there was no text at all.
+    pub(crate) fn in_place_of_nothing(&self) -> Option<Bytes> {
+        let id = Some(self.wanted.id.clone()?);
+        Some(JsonRpcError { id, code: INTERNAL, message: NO_ANSWER, data: None }.to_body().into())
+    }
+
     pub(crate) fn new(ours: &Arc<Ours>, now: Timestamp, wanted: Wanted) -> Self {
         let (scan, held) = (Scan::new(wanted.modern), BytesMut::new());
         Self { scan, so_far: SoFar::Undecided, held, ours: Arc::clone(ours), now, wanted }

@@ -191,8 +191,8 @@ impl Sieve {
         Sifted { bytes: out.into_bytes(), dropped, endless }
     }
 
-    /// The stream is over. Whoever waits for a list that did not come is told.
-    pub(crate) fn end(&mut self) -> Sifted {
+    /// The stream is over. Whoever waits for an answer that did not come is told, unless it may come on another stream.
+    pub(crate) fn end(&mut self, may_come_back: bool) -> Sifted {
         let mut bytes = match self.so_far {
             SoFar::Undecided => std::mem::take(&mut self.held),
             SoFar::Kept | SoFar::Refused | SoFar::Released => BytesMut::new(),
@@ -200,7 +200,7 @@ impl Sieve {
         if self.line != Line::Data {
             bytes.truncate(self.before);
         }
-        if let Some(told) = self.last_words() {
+        if let Some(told) = (!may_come_back).then(|| self.last_words()).flatten() {
             bytes.extend_from_slice(&told);
         }
         let dropped = std::mem::take(&mut self.dropped);

@@ -217,7 +217,7 @@ fn sifted(wanted: Wanted, pieces: &[&[u8]]) -> (String, u32) {
         out.extend_from_slice(&sifted.bytes);
         dropped += sifted.dropped;
     }
-    let rest = sieve.end();
+    let rest = sieve.end(false);
     out.extend_from_slice(&rest.bytes);
     (String::from_utf8(out).unwrap(), dropped + rest.dropped)
 }
