@@ -180,7 +180,7 @@ impl Sending {
                     }
                     if more.is_empty() {
                         self.counters.count_audit_send_failure();
-                        tracing::error!(event = %row.id, seal, %status, "the collector refuses an event, which is not sent again");
+                        tracing::warn!(event = %row.id, seal, %status, "the collector refuses an event, which is not sent again");
                     } else {
                         let (first, second) = some.split_at(some.len() / 2);
                         left.extend([second, first]);
