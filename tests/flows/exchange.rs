@@ -111,7 +111,8 @@ async fn an_agent_calls_for_a_person_and_the_mcp_server_sees_both() -> Verdict {
     let refused = scene.house.call("notes", exchanged, "vendor/unknown", serde_json::json!({})).await?;
     assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text());
     let events = scene.house.audit(AuditKind::TokenIssued).await?;
-    let event = events.first().ok_or("no event")?;
+    // Of one moment, in no order.
+    let event = events.iter().find(|event| event.detail.contains_key("actor")).ok_or("no event")?;
     assert_eq!((event.detail["actor"].as_str(), event.name.as_deref()), ("agent", Some("alice@example.com")));
     assert_eq!(event.detail["of_client"], scene.client.client_id);
     scene.house.close().await

@@ -77,7 +77,7 @@ impl Screen {
     /// What is told to whoever waits, if there was no text at all.
     pub(crate) fn in_place_of_nothing(&self) -> Option<Bytes> {
         let id = Some(self.wanted.id.clone()?);
-        Some(JsonRpcError { id, code: INTERNAL, message: NO_ANSWER, data: None }.to_body().into())
+        Some(JsonRpcError { id, code: INTERNAL, message: NO_ANSWER, data: None }.to_body())
     }
 
     pub(crate) fn new(ours: &Arc<Ours>, now: Timestamp, wanted: Wanted) -> Self {
