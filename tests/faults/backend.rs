@@ -137,7 +137,10 @@ async fn f_16_what_nobody_reads_waits_at_the_mcp_server_and_not_in_memory() -> V
     let mut body = stream(&players, &held).await?;
     let upstream = town.mcp.next_stream().await;
     let before = town.nodes[0].resident_bytes()?;
-    let megabyte = Bytes::from(format!("data: {}\n\n", "x".repeat(MEGABYTE - 8)));
+    let message = |text: &str| {
+        format!("data: {{\"jsonrpc\":\"2.0\",\"method\":\"x/y\",\"params\":{{\"z\":\"{text}\"}}}}\n\n")
+    };
+    let megabyte = Bytes::from(message(&"x".repeat(MEGABYTE - message("").len())));
     for _ in 0..WHOLE {
         upstream.send(megabyte.clone());
     }

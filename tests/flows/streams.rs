@@ -84,7 +84,7 @@ async fn se_10_a_stream_whose_client_reads_nothing_lets_go_of_the_mcp_server() -
     let mut flow = Flow::new().await?;
     let tokens = flow.tokens().await?;
     let (revoked, left) = (Open::new(&flow, &tokens).await?, Open::new(&flow, &tokens).await?);
-    let event = bytes::Bytes::from(format!("data: {}\n\n", "x".repeat(1024 * 1024)));
+    let event = bytes::Bytes::from(format!("data: {{\"z\":\"{}\"}}\n\n", "x".repeat(1024 * 1024)));
     for open in [&revoked, &left] {
         for _ in 0..EVENTS {
             assert!(open.server.send(event.clone()), "nobody reads");
