@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use policy::Access;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::house::Plan;
 use testkit::http::{Answer, Http, request};
 use testkit::outcomes::{Verdict, harmless, rs401, rs401_bare, tok400};
@@ -263,7 +263,11 @@ async fn px_23_who_cancels_the_call_of_somebody_else_does_so_in_their_own_name()
         assert_eq!(call.header("mcp-session-id"), "");
     }
     drop(server);
-    assert!(client.frame().await.is_none(), "her answer comes to its end");
+    // She is told that there was no answer, and nothing else.
+    let rest = client.collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let told = rest.strip_prefix(b"data: ").ok_or("no last word")?;
+    let told: Value = serde_json::from_slice(told).map_err(|error| error.to_string())?;
+    assert_eq!((&told["id"], &told["error"]["code"]), (&json!(1), &json!(-32603)));
     flow.close().await
 }
 
