@@ -144,11 +144,16 @@ impl AuthorizationServer {
     ) -> Result<bool, StoreError> {
         let store = &self.parts.store;
         let token = match self.open_offline_token(&record) {
+            Ok(token) => token,
             Err(OpenError::NotAuthentic) => {
                 self.forget_broken(record, now).await?;
                 return Ok(true);
             }
-            token => token.ok(),
+            // By a key that was made since we last heard of keys, perhaps: that is waited for.
+            Err(error) => {
+                tracing::warn!(connector = record.connector, user = %record.user, %error, "what a provider is asked by cannot be opened yet");
+                return Ok(true);
+            }
         };
         let claim = claim(&*self.parts.entropy);
         if !store.claim_offline_access(record.clone(), claim, now.plus(CLAIM)).await? {
@@ -184,17 +189,12 @@ impl AuthorizationServer {
 
     async fn ask(
         &self,
-        (connector, token): (&dyn Connector, Option<OfflineToken>),
+        (connector, token): (&dyn Connector, OfflineToken),
         record: &OfflineAccessRecord,
         now: Timestamp,
     ) -> Verdict {
         let count = |count: &AtomicU64| count.fetch_add(1, Ordering::Relaxed);
         let (name, user) = (record.connector.as_str(), record.user);
-        let Some(token) = token else {
-            count(&self.rechecks.useless);
-            tracing::error!(connector = name, %user, "what a provider is asked by cannot be opened");
-            return Verdict::Write(Asked::Useless);
-        };
         let absent = Absent { token: &token, subject: &record.subject, now };
         let asked = tokio::time::timeout(PATIENCE, connector.ask_again(absent)).await;
         match asked.unwrap_or(Err(Absence::Unknown(ConnectorError::Unreachable))) {
