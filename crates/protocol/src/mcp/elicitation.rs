@@ -173,9 +173,8 @@ const SECRETS_IN_JAPANESE: [&str; 8] = [
 const ONCE_MORE: [&str; 9] =
     ["again", "confirm", "confirmation", "repeat", "repeated", "retype", "value", "確認", "再入力"];
 /// What is done with a secret without writing it.
-const DONE_WITH_SECRETS: [&str; 11] = [
-    "change", "create", "delete", "expire", "generate", "new", "remove", "renew", "reset", "revoke", "rotate",
-];
+const DONE_WITH_SECRETS: [&str; 9] =
+    ["create", "delete", "expire", "generate", "remove", "renew", "reset", "revoke", "rotate"];
 /// What begins after what a field is called: the key *for* something is a key, and the name *of* a token is a name.
 const AFTER: [&str; 5] = ["for", "from", "of", "that", "which"];
 /// Longer descriptions tell something, and do not name it.
@@ -484,6 +483,10 @@ mod tests {
             json!({"properties": [password]}),
         ] {
             assert!(asks_for_a_secret(&schema), "{schema}");
+        }
+        for title in ["New password", "Change password"] {
+            let form = json!({"title": title, "properties": {"value": {"type": "string"}}});
+            assert!(asks_for_a_secret(&form), "{form}");
         }
         // A form is called by its class.
         for (title, fields) in [
