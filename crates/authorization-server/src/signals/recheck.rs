@@ -181,7 +181,8 @@ impl AuthorizationServer {
         self.rechecks.useless.fetch_add(1, Ordering::Relaxed);
         let id = Id::mint(now, &*self.parts.entropy);
         let mut event = AuditEvent::new(id, now, AuditKind::SealBroken, Outcome::Failed);
-        (event.reason, event.user) = (Some("offline_access_seal_broken"), Some(broken.user));
+        event.reason = Some("offline_access_seal_broken");
+        event.user = Some(broken.user);
         event.detail.insert("place", "offline_access.sealed".to_owned());
         event.detail.insert("row", broken.id.to_string());
         self.parts.store.forget_broken_offline_access(broken, event).await.map(drop)

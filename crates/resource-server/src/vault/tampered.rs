@@ -60,7 +60,8 @@ impl Vault {
             let now = self.clock.now();
             let id = Id::mint(now, &*self.entropy);
             let mut event = AuditEvent::new(id, now, AuditKind::SealBroken, Outcome::Failed);
-            (event.reason, event.user) = (Some("offline_access_seal_broken"), Some(kept.user));
+            event.reason = Some("offline_access_seal_broken");
+            event.user = Some(kept.user);
             event.detail.insert("place", "offline_access.sealed".to_owned());
             event.detail.insert("row", kept.id.to_string());
             self.store.forget_broken_offline_access(kept, event).await?;

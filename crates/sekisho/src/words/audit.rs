@@ -89,6 +89,12 @@ pub(super) const WORDS: &[Words] = &[
         "Restart Sekisho, or set it back. The log says which settings these are.",
     ),
     says(
+        "offline_access_seal_broken",
+        "What an identity provider gave at a sign-in of the person cannot be opened where it stands.",
+        "Sekisho's rule: sealed values",
+        "The person signs in again. Somebody wrote into the record, or it was put together from two.",
+    ),
+    says(
         "on_its_way",
         "A call that may change something was forwarded and is not over, or its node was not heard of since.",
         "Sekisho's rule: when an event is written (docs/audit.md)",
@@ -144,7 +150,7 @@ pub(super) const WORDS: &[Words] = &[
     ),
     says(
         "upstream_cut",
-        "The MCP server broke off in the middle of its answer.",
+        "The MCP server broke off in the middle of its answer, or ended its stream without one.",
         "RFC 9112, section 8",
         "Look at the log of the MCP server; it may have been restarted.",
     ),
